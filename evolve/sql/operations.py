@@ -1,0 +1,677 @@
+"""What one SQL statement does to a schema or to data, as a closed union of frozen values.
+
+`parse.py` makes these from the SQL that will run; rules, the schema model, recipes and reports read them. One `ALTER
+TABLE` with several clauses gives several operations. Whoever interprets the whole union ends in `assert_never`.
+
+Types of columns are written as PostgreSQL's `format_type` writes them ("integer", "character varying(50)",
+"timestamp with time zone", "numeric(10,2)", "text[]"); types of the user's own keep their schema unless it is `public`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from evolve.sql.locks import LockMode
+from evolve.sql.names import QualifiedName
+
+
+# -- parts ------------------------------------------------------------------------------------------------------------
+@dataclass(frozen=True, slots=True)
+class Expression:
+    """A default, check or generation expression.
+
+    Args:
+        sql: its text as the parser prints it.
+        functions: names of the functions it calls, folded, without `pg_catalog`.
+        columns: names of the columns it reads.
+        constant: no function call, no column, no cast beyond literals.
+    """
+
+    sql: str
+    functions: tuple[str, ...] = ()
+    columns: tuple[str, ...] = ()
+    constant: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class PrimaryKey:
+    columns: tuple[str, ...]
+    name: str | None = None
+    using_index: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Unique:
+    columns: tuple[str, ...]
+    name: str | None = None
+    using_index: str | None = None
+    nulls_not_distinct: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    expression: Expression
+    name: str | None = None
+    not_valid: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class ForeignKey:
+    columns: tuple[str, ...]
+    target: QualifiedName
+    target_columns: tuple[str, ...] = ()  # empty: the target's primary key
+    name: str | None = None
+    not_valid: bool = False
+    on_delete: str | None = None  # "CASCADE", "SET NULL", …; None is NO ACTION
+    on_update: str | None = None
+    deferrable: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Exclude:
+    name: str | None = None
+    method: str = "gist"
+
+
+@dataclass(frozen=True, slots=True)
+class NotNull:
+    """A named NOT NULL constraint; `not_valid` exists from PostgreSQL 18."""
+
+    column: str
+    name: str | None = None
+    not_valid: bool = False
+
+
+Constraint = PrimaryKey | Unique | Check | ForeignKey | Exclude | NotNull
+
+
+@dataclass(frozen=True, slots=True)
+class ColumnDefinition:
+    name: str
+    type: str
+    not_null: bool = False
+    default: Expression | None = None
+    generated: Literal["stored", "virtual"] | None = None
+    generation: Expression | None = None
+    identity: Literal["always", "by default"] | None = None
+    serial: bool = False  # serial, bigserial, smallserial: `type` is then the integer type
+    collation: str | None = None
+    constraints: tuple[Constraint, ...] = ()  # written inline: CHECK, UNIQUE, PRIMARY KEY, REFERENCES
+
+
+@dataclass(frozen=True, slots=True)
+class IndexKey:
+    """One key of an index: a column, or an expression."""
+
+    column: str | None
+    expression: Expression | None = None
+    descending: bool = False
+    opclass: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class IndexDefinition:
+    name: str | None
+    table: QualifiedName
+    keys: tuple[IndexKey, ...]
+    unique: bool = False
+    method: str = "btree"
+    include: tuple[str, ...] = ()
+    where: Expression | None = None
+    nulls_not_distinct: bool = False
+
+    @property
+    def columns(self) -> tuple[str | None, ...]:
+        return tuple(key.column for key in self.keys)
+
+
+@dataclass(frozen=True, slots=True)
+class PartitionBy:
+    method: Literal["range", "list", "hash"]
+    keys: tuple[str, ...]  # column names; an expression stands as its SQL
+
+
+# -- tables -----------------------------------------------------------------------------------------------------------
+@dataclass(frozen=True, slots=True)
+class CreateTable:
+    table: QualifiedName
+    columns: tuple[ColumnDefinition, ...] = ()
+    constraints: tuple[Constraint, ...] = ()
+    if_not_exists: bool = False
+    partition_by: PartitionBy | None = None
+    partition_of: QualifiedName | None = None
+    bound: str | None = None  # "FOR VALUES …" or "DEFAULT", with partition_of
+    inherits: tuple[QualifiedName, ...] = ()
+    like: tuple[QualifiedName, ...] = ()
+    like_options: frozenset[str] = frozenset()  # "defaults", "constraints", "indexes", "identity", "generated", …
+    as_query: bool = False  # CREATE TABLE … AS: columns are not known from the text
+    temporary: bool = False
+    unlogged: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class DropTable:
+    table: QualifiedName
+    if_exists: bool = False
+    cascade: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class RenameTable:
+    table: QualifiedName
+    to: str
+
+
+@dataclass(frozen=True, slots=True)
+class MoveToSchema:
+    """ALTER TABLE | TYPE | SEQUENCE | VIEW … SET SCHEMA."""
+
+    kind: str
+    name: QualifiedName
+    to_schema: str
+
+
+@dataclass(frozen=True, slots=True)
+class AlterTableOther:
+    """An ALTER TABLE clause without a type of its own; `clause` is its name in words, such as "set logged",
+    "set tablespace", "enable row level security", "replica identity", "disable trigger", "set statistics".
+    """
+
+    table: QualifiedName
+    clause: str
+    detail: str | None = None  # column, trigger or parameter it names
+
+
+# -- columns ----------------------------------------------------------------------------------------------------------
+@dataclass(frozen=True, slots=True)
+class AddColumn:
+    table: QualifiedName
+    column: ColumnDefinition
+    if_not_exists: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class DropColumn:
+    table: QualifiedName
+    column: str
+    if_exists: bool = False
+    cascade: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class RenameColumn:
+    table: QualifiedName
+    column: str
+    to: str
+
+
+@dataclass(frozen=True, slots=True)
+class AlterColumnType:
+    table: QualifiedName
+    column: str
+    type: str
+    using: Expression | None = None
+    collation: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class SetNotNull:
+    table: QualifiedName
+    column: str
+
+
+@dataclass(frozen=True, slots=True)
+class DropNotNull:
+    table: QualifiedName
+    column: str
+
+
+@dataclass(frozen=True, slots=True)
+class SetDefault:
+    table: QualifiedName
+    column: str
+    default: Expression
+
+
+@dataclass(frozen=True, slots=True)
+class DropDefault:
+    table: QualifiedName
+    column: str
+
+
+@dataclass(frozen=True, slots=True)
+class AddIdentity:
+    table: QualifiedName
+    column: str
+    identity: Literal["always", "by default"]
+
+
+@dataclass(frozen=True, slots=True)
+class DropIdentity:
+    table: QualifiedName
+    column: str
+    if_exists: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class DropExpression:
+    """ALTER COLUMN … DROP EXPRESSION: a generated column becomes a plain one and keeps its values."""
+
+    table: QualifiedName
+    column: str
+    if_exists: bool = False
+
+
+# -- constraints ------------------------------------------------------------------------------------------------------
+@dataclass(frozen=True, slots=True)
+class AddConstraint:
+    table: QualifiedName
+    constraint: Constraint
+
+
+@dataclass(frozen=True, slots=True)
+class DropConstraint:
+    table: QualifiedName
+    name: str
+    if_exists: bool = False
+    cascade: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class ValidateConstraint:
+    table: QualifiedName
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class RenameConstraint:
+    table: QualifiedName
+    name: str
+    to: str
+
+
+# -- partitions -------------------------------------------------------------------------------------------------------
+@dataclass(frozen=True, slots=True)
+class AttachPartition:
+    table: QualifiedName
+    partition: QualifiedName
+    bound: str  # "FOR VALUES …" or "DEFAULT"
+
+
+@dataclass(frozen=True, slots=True)
+class DetachPartition:
+    table: QualifiedName
+    partition: QualifiedName
+    concurrently: bool = False
+    finalize: bool = False
+
+
+# -- indexes ----------------------------------------------------------------------------------------------------------
+@dataclass(frozen=True, slots=True)
+class CreateIndex:
+    index: IndexDefinition
+    concurrently: bool = False
+    if_not_exists: bool = False
+    only: bool = False  # ON ONLY a partitioned parent
+
+    @property
+    def table(self) -> QualifiedName:
+        return self.index.table
+
+
+@dataclass(frozen=True, slots=True)
+class DropIndex:
+    index: QualifiedName
+    concurrently: bool = False
+    if_exists: bool = False
+    cascade: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class RenameIndex:
+    index: QualifiedName
+    to: str
+
+
+@dataclass(frozen=True, slots=True)
+class AttachIndex:
+    index: QualifiedName
+    partition_index: QualifiedName
+
+
+@dataclass(frozen=True, slots=True)
+class Reindex:
+    kind: Literal["index", "table", "schema", "database", "system"]
+    name: QualifiedName | None
+    concurrently: bool = False
+
+
+# -- types, domains, sequences ----------------------------------------------------------------------------------------
+@dataclass(frozen=True, slots=True)
+class CreateEnum:
+    type: QualifiedName
+    values: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class AddEnumValue:
+    type: QualifiedName
+    value: str
+    before: str | None = None
+    after: str | None = None
+    if_not_exists: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class RenameEnumValue:
+    type: QualifiedName
+    value: str
+    to: str
+
+
+@dataclass(frozen=True, slots=True)
+class RenameType:
+    type: QualifiedName
+    to: str
+
+
+@dataclass(frozen=True, slots=True)
+class DropType:
+    """DROP TYPE or DROP DOMAIN."""
+
+    type: QualifiedName
+    if_exists: bool = False
+    cascade: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class CreateDomain:
+    domain: QualifiedName
+    base: str
+    not_null: bool = False
+    default: Expression | None = None
+    checks: tuple[Check, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class AlterDomain:
+    """`change` is "set not null", "drop not null", "set default", "drop default", "add check", "drop constraint",
+    "validate constraint" or "rename constraint"."""
+
+    domain: QualifiedName
+    change: str
+    check: Check | None = None
+    constraint: str | None = None
+    default: Expression | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class CreateSequence:
+    sequence: QualifiedName
+    if_not_exists: bool = False
+    type: str = "bigint"
+    owned_by: tuple[QualifiedName, str] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class AlterSequence:
+    sequence: QualifiedName
+    type: str | None = None
+    owned_by: tuple[QualifiedName, str] | None = None
+    owned_by_none: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class RenameSequence:
+    sequence: QualifiedName
+    to: str
+
+
+@dataclass(frozen=True, slots=True)
+class DropSequence:
+    sequence: QualifiedName
+    if_exists: bool = False
+    cascade: bool = False
+
+
+# -- views, functions, triggers, schemas ------------------------------------------------------------------------------
+@dataclass(frozen=True, slots=True)
+class CreateView:
+    """`reads` are the relations its query names; `columns` its output names where the text tells them, else None."""
+
+    view: QualifiedName
+    query: str
+    reads: tuple[QualifiedName, ...] = ()
+    columns: tuple[str, ...] | None = None
+    replace: bool = False
+    materialized: bool = False
+    with_data: bool = True
+    if_not_exists: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class DropView:
+    view: QualifiedName
+    materialized: bool = False
+    if_exists: bool = False
+    cascade: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class RenameView:
+    view: QualifiedName
+    to: str
+    materialized: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class RefreshMaterializedView:
+    view: QualifiedName
+    concurrently: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class CreateFunction:
+    function: QualifiedName
+    language: str
+    replace: bool = False
+    body: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class DropFunction:
+    function: QualifiedName
+    if_exists: bool = False
+    cascade: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class CreateTrigger:
+    table: QualifiedName
+    name: str
+    function: QualifiedName
+    replace: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class DropTrigger:
+    table: QualifiedName
+    name: str
+    if_exists: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class CreateSchema:
+    schema: str
+    if_not_exists: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class DropSchema:
+    schema: str
+    if_exists: bool = False
+    cascade: bool = False
+
+
+# -- data -------------------------------------------------------------------------------------------------------------
+@dataclass(frozen=True, slots=True)
+class Insert:
+    """`literals`: string constants in the statement; an enum value that was added a moment ago may be among them."""
+
+    table: QualifiedName
+    from_query: bool = False
+    literals: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
+class Update:
+    table: QualifiedName
+    columns: tuple[str, ...] = ()
+    where: bool = False
+    literals: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
+class Delete:
+    table: QualifiedName
+    where: bool = False
+    literals: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
+class Truncate:
+    tables: tuple[QualifiedName, ...]
+    cascade: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Query:
+    """A SELECT, VALUES or SHOW. `functions`: what it calls, e.g. setval, pg_advisory_lock."""
+
+    reads: tuple[QualifiedName, ...] = ()
+    functions: tuple[str, ...] = ()
+    literals: frozenset[str] = frozenset()
+    row_locks: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Copy:
+    table: QualifiedName | None
+    into: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class LockTable:
+    tables: tuple[QualifiedName, ...]
+    mode: LockMode
+
+
+# -- session and the rest ---------------------------------------------------------------------------------------------
+@dataclass(frozen=True, slots=True)
+class SetParameter:
+    """SET, SET LOCAL, RESET; `value` is None for RESET and DEFAULT."""
+
+    name: str
+    value: str | None
+    local: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class TransactionControl:
+    """BEGIN, COMMIT, ROLLBACK, SAVEPOINT, RELEASE, ROLLBACK TO written as SQL in a revision."""
+
+    action: Literal["begin", "commit", "rollback", "savepoint", "release", "rollback to"]
+
+
+@dataclass(frozen=True, slots=True)
+class DoBlock:
+    """An anonymous code block: what it runs cannot be read from its text with certainty."""
+
+    body: str
+    language: str = "plpgsql"
+
+
+@dataclass(frozen=True, slots=True)
+class Other:
+    """A statement that was read and has no type of its own: COMMENT, GRANT, CREATE EXTENSION, ANALYZE, VACUUM, CLUSTER …
+
+    Args:
+        kind: in capitals, e.g. "COMMENT", "GRANT", "CREATE EXTENSION", "VACUUM FULL".
+        target: what it names, where that is a single object.
+    """
+
+    kind: str
+    target: QualifiedName | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Unread:
+    """Text that the PostgreSQL grammar refuses, or a call that is not SQL at all (an unknown `op.…`)."""
+
+    text: str
+    reason: str
+
+
+Operation = (
+    CreateTable
+    | DropTable
+    | RenameTable
+    | MoveToSchema
+    | AlterTableOther
+    | AddColumn
+    | DropColumn
+    | RenameColumn
+    | AlterColumnType
+    | SetNotNull
+    | DropNotNull
+    | SetDefault
+    | DropDefault
+    | AddIdentity
+    | DropIdentity
+    | DropExpression
+    | AddConstraint
+    | DropConstraint
+    | ValidateConstraint
+    | RenameConstraint
+    | AttachPartition
+    | DetachPartition
+    | CreateIndex
+    | DropIndex
+    | RenameIndex
+    | AttachIndex
+    | Reindex
+    | CreateEnum
+    | AddEnumValue
+    | RenameEnumValue
+    | RenameType
+    | DropType
+    | CreateDomain
+    | AlterDomain
+    | CreateSequence
+    | AlterSequence
+    | RenameSequence
+    | DropSequence
+    | CreateView
+    | DropView
+    | RenameView
+    | RefreshMaterializedView
+    | CreateFunction
+    | DropFunction
+    | CreateTrigger
+    | DropTrigger
+    | CreateSchema
+    | DropSchema
+    | Insert
+    | Update
+    | Delete
+    | Truncate
+    | Query
+    | Copy
+    | LockTable
+    | SetParameter
+    | TransactionControl
+    | DoBlock
+    | Other
+    | Unread
+)

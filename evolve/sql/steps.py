@@ -1,0 +1,96 @@
+"""A statement at its place in a revision, and the operations it stands for."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum
+from pathlib import Path
+
+from evolve.sql.operations import Operation
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a statement comes from. `line` counts from 1; 0 where no line of the file issued it."""
+
+    file: Path
+    line: int
+
+
+@dataclass(frozen=True, slots=True)
+class CapturedStatement:
+    """One statement as a revision sent it.
+
+    Args:
+        sql: the text that the server would get, parameters rendered as literals.
+        place: the innermost line of the revision file on the call stack.
+        transaction: ordinal of the transaction it runs in, counted over the whole captured range, so that two
+            statements with equal numbers share a transaction (and its locks); None in autocommit mode.
+    """
+
+    sql: str
+    place: Place
+    transaction: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One operation at its place. A statement with several clauses gives several steps with the same `statement`."""
+
+    operation: Operation
+    statement: CapturedStatement
+    revision: str
+
+    @property
+    def place(self) -> Place:
+        return self.statement.place
+
+    @property
+    def sql(self) -> str:
+        return self.statement.sql
+
+    @property
+    def transaction(self) -> int | None:
+        return self.statement.transaction
+
+
+class Mark(Enum):
+    """Why the reading of a revision may be incomplete; each becomes a finding, never silence."""
+
+    RAISED = "upgrade() raised before its end"
+    TIMED_OUT = "upgrade() did not end in time"
+    NOT_LOADED = "the file could not be loaded"
+    READ_ROWS = "what it does depends on rows it reads"
+    READ_CATALOG = "what it does depends on the catalog it reads"
+    TOUCHED_STUB = "it uses a module that could not be imported"
+    UNKNOWN_OPERATION = "it calls an operation that evolve does not know"
+    UNREACHED = "an operation in its source was never reached"
+
+
+@dataclass(frozen=True, slots=True)
+class Remark:
+    """A mark with its place and its particulars, e.g. the exception or the module's name."""
+
+    mark: Mark
+    place: Place
+    detail: str
+
+
+@dataclass(frozen=True, slots=True)
+class Recording:
+    """All that one revision sent while its `upgrade()` (or `downgrade()`) ran against a recording connection.
+
+    Args:
+        revision: its id.
+        down_revisions: ids it builds on, `depends_on` not among them.
+        statements: in the order they were sent, Alembic's own version-table statements left out.
+        remarks: what could not be seen.
+        metadata: the file's module attribute `evolve`, such as {"change": …, "phase": …}; empty where it has none.
+    """
+
+    revision: str
+    down_revisions: tuple[str, ...]
+    file: Path
+    statements: tuple[CapturedStatement, ...]
+    remarks: tuple[Remark, ...] = ()
+    metadata: tuple[tuple[str, str], ...] = ()
