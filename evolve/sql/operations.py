@@ -26,12 +26,14 @@ class Expression:
         functions: names of the functions it calls, folded, without `pg_catalog`.
         columns: names of the columns it reads.
         constant: no function call, no column, no cast beyond literals.
+        not_null_columns: columns that hold no null in a row for which it is not false, as PostgreSQL itself infers it.
     """
 
     sql: str
     functions: tuple[str, ...] = ()
     columns: tuple[str, ...] = ()
     constant: bool = False
+    not_null_columns: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +41,7 @@ class PrimaryKey:
     columns: tuple[str, ...]
     name: str | None = None
     using_index: str | None = None
+    include: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +50,7 @@ class Unique:
     name: str | None = None
     using_index: str | None = None
     nulls_not_distinct: bool = False
+    include: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +58,7 @@ class Check:
     expression: Expression
     name: str | None = None
     not_valid: bool = False
+    no_inherit: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +77,8 @@ class ForeignKey:
 class Exclude:
     name: str | None = None
     method: str = "gist"
+    keys: tuple[IndexKey, ...] = ()
+    where: Expression | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,6 +155,7 @@ class CreateTable:
     as_query: bool = False  # CREATE TABLE … AS: columns are not known from the text
     temporary: bool = False
     unlogged: bool = False
+    reads: tuple[QualifiedName, ...] = ()  # with as_query: the relations its query names
 
 
 @dataclass(frozen=True, slots=True)
@@ -255,6 +263,15 @@ class DropIdentity:
 
 
 @dataclass(frozen=True, slots=True)
+class SetExpression:
+    """ALTER COLUMN … SET EXPRESSION (PostgreSQL 17): a stored column is computed anew for every row."""
+
+    table: QualifiedName
+    column: str
+    expression: Expression
+
+
+@dataclass(frozen=True, slots=True)
 class DropExpression:
     """ALTER COLUMN … DROP EXPRESSION: a generated column becomes a plain one and keeps its values."""
 
@@ -268,6 +285,7 @@ class DropExpression:
 class AddConstraint:
     table: QualifiedName
     constraint: Constraint
+    only: bool = False  # ALTER TABLE ONLY: partitions and children are left alone
 
 
 @dataclass(frozen=True, slots=True)
@@ -404,6 +422,7 @@ class AlterDomain:
     check: Check | None = None
     constraint: str | None = None
     default: Expression | None = None
+    to: str | None = None  # the new name, with "rename constraint"
 
 
 @dataclass(frozen=True, slots=True)
@@ -438,12 +457,19 @@ class DropSequence:
 # -- views, functions, triggers, schemas ------------------------------------------------------------------------------
 @dataclass(frozen=True, slots=True)
 class CreateView:
-    """`reads` are the relations its query names; `columns` its output names where the text tells them, else None."""
+    """
+    Args:
+        reads: the relations its query names.
+        columns: its output names where the text tells them, else None.
+        mentions: (relation, column) pairs that its query names; None for a relation where the text does not tell which
+            of `reads` has the column; "*" for all columns.
+    """
 
     view: QualifiedName
     query: str
     reads: tuple[QualifiedName, ...] = ()
     columns: tuple[str, ...] | None = None
+    mentions: tuple[tuple[QualifiedName | None, str], ...] = ()
     replace: bool = False
     materialized: bool = False
     with_data: bool = True
@@ -502,6 +528,13 @@ class DropTrigger:
 
 
 @dataclass(frozen=True, slots=True)
+class RenameTrigger:
+    table: QualifiedName
+    name: str
+    to: str
+
+
+@dataclass(frozen=True, slots=True)
 class CreateSchema:
     schema: str
     if_not_exists: bool = False
@@ -512,6 +545,12 @@ class DropSchema:
     schema: str
     if_exists: bool = False
     cascade: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class RenameSchema:
+    schema: str
+    to: str
 
 
 # -- data -------------------------------------------------------------------------------------------------------------
@@ -629,6 +668,7 @@ Operation = (
     | DropDefault
     | AddIdentity
     | DropIdentity
+    | SetExpression
     | DropExpression
     | AddConstraint
     | DropConstraint
@@ -660,8 +700,10 @@ Operation = (
     | DropFunction
     | CreateTrigger
     | DropTrigger
+    | RenameTrigger
     | CreateSchema
     | DropSchema
+    | RenameSchema
     | Insert
     | Update
     | Delete
