@@ -1,0 +1,85 @@
+"""One runner at a time: a session-level advisory lock on a connection of its own.
+
+Its own connection, because the revisions' connection belongs to the project's env.py and is closed, pooled or put into
+autocommit as that file likes; a lock that lives there would be lost or would keep autocommit blocks from working.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from evolve.errors import Refused
+from evolve.postgres.connect import Connection, connect
+
+# "evolve" in ASCII, cut to 31 bits, is the class; the object is a hash of the version table's name.
+_LOCK_CLASS = 0x65766F6C & 0x7FFFFFFF
+
+
+class AnotherRunner(Refused):
+    def __init__(self, holder: str, waited: float) -> None:
+        super().__init__(
+            f"another runner still works on this database after {waited:.0f} s: {holder}",
+            why="two runners at once would apply the same revision twice",
+            fix="wait for it to end, or give more time: --wait SECONDS",
+        )
+
+
+@contextmanager
+def runner_lock(
+    url: str,
+    version_table: str,
+    *,
+    wait: float,
+    on_wait: Callable[[str], None],
+    sleep: Callable[[float], None] = time.sleep,
+    clock: Callable[[], float] = time.monotonic,
+) -> Iterator[Connection]:
+    """Hold the lock for the length of the `with` block; yields the autocommit connection that holds it.
+
+    Args:
+        version_table: schema-qualified name; projects that share a database but not a history do not wait for one
+            another.
+        wait: seconds to wait for a runner that is at work.
+        on_wait: told once who holds the lock.
+
+    Raises:
+        AnotherRunner: it was still held after `wait` seconds.
+    """
+    with connect(url, application_name="evolve runner", autocommit=True) as connection:
+        started = clock()
+        told = False
+        while not _try_lock(connection, version_table):
+            holder = _holder(connection, version_table)
+            if clock() - started >= wait:
+                raise AnotherRunner(holder, clock() - started)
+            if not told:
+                on_wait(holder)
+                told = True
+            sleep(0.2)
+        yield connection  # closing the connection, or dying, lets the lock go
+
+
+def _try_lock(connection: Connection, version_table: str) -> bool:
+    # No table lock; an advisory lock that only other runners ask for.
+    row = connection.execute(
+        "SELECT pg_try_advisory_lock(%s, hashtext(%s))", (_LOCK_CLASS, version_table)
+    ).fetchone()
+    return row is not None and row[0] is True
+
+
+def _holder(connection: Connection, version_table: str) -> str:
+    # ACCESS SHARE on catalogs only.
+    row = connection.execute(
+        """
+        SELECT format('pid %%s (%%s%%s) since %%s', a.pid, a.usename,
+                      coalesce(' from ' || host(a.client_addr), ''), date_trunc('second', a.backend_start))
+          FROM pg_locks AS l JOIN pg_stat_activity AS a USING (pid)
+         WHERE l.locktype = 'advisory' AND l.granted AND l.classid::bigint = %s
+           AND l.objid::bigint = hashtext(%s)::bigint & 4294967295
+           AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database())
+        """,
+        (_LOCK_CLASS, version_table),
+    ).fetchone()
+    return str(row[0]) if row else "a session that has just ended"

@@ -1,0 +1,424 @@
+"""Run revisions for real: the project's own `env.py`, one revision at a time, with time limits on every connection.
+
+`env.py` is the project's: it may build any engine, sync or async, and any number of connections. So the limits are set
+by listeners on SQLAlchemy's `Pool` and `Engine` classes, which see every connection and every statement whoever made
+them, hand-written `op.execute` included.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from traceback import walk_stack
+from typing import TYPE_CHECKING, Literal
+
+from alembic import command
+from alembic.config import Config
+from alembic.script import Script, ScriptDirectory
+from alembic.util.exc import CommandError
+from sqlalchemy import event
+from sqlalchemy.engine import Connection, Engine, ExceptionContext, make_url
+from sqlalchemy.exc import ArgumentError, DBAPIError
+from sqlalchemy.pool import ConnectionPoolEntry, Pool
+
+from evolve.errors import Misuse, Refused
+from evolve.revisions.project import Project
+
+if TYPE_CHECKING:
+    from sqlalchemy.engine.interfaces import DBAPIConnection, DBAPICursor
+
+# Statements that wait for old snapshots and need longer than a lock that blocks others may take.
+_CONCURRENTLY = re.compile(r"\bCONCURRENTLY\b", re.IGNORECASE)
+_INDEX_BUILD = re.compile(
+    r'\s*CREATE\s+(?:UNIQUE\s+)?INDEX\s+CONCURRENTLY\s+(?:IF\s+NOT\s+EXISTS\s+)?((?:"(?:[^"]|"")+"|\w)+)\s+ON\s+'
+    r'(?:ONLY\s+)?((?:"(?:[^"]|"")+"|\w|\.)+)',
+    re.IGNORECASE,
+)
+
+LOCK_NOT_AVAILABLE = "55P03"
+# deadlock_detected, serialization_failure: rolled back whole, right to try again
+_TRANSIENT = frozenset({LOCK_NOT_AVAILABLE, "40P01", "40001"})
+
+
+class RevisionFailed(Refused):
+    """A revision stopped with an error of the server.
+
+    Args:
+        half_applied: statements that this attempt had already made permanent when it failed.
+    """
+
+    def __init__(
+        self, revision: str, place: str, statement: str, sqlstate: str, message: str, half_applied: tuple[str, ...]
+    ) -> None:
+        first = " ".join(statement.split())
+        shown = first if len(first) <= 160 else first[:157] + "…"
+        if half_applied:
+            fix = (
+                f'look at {place}; what is permanent already: {"; ".join(half_applied)}. Make the rest true by hand and '
+                f"`alembic stamp {revision}`, or undo it and run `evolve upgrade` again"
+            )
+            why = "it left the transaction (autocommit block or COMMIT) before it failed, so part of it is applied"
+        else:
+            why = "its transaction was rolled back; the database is as it was before this revision"
+            fix = f"mend {place}, then run `evolve upgrade` again"
+        super().__init__(f"revision {revision} failed at {place}: {message}\n  sql: {shown}", why=why, fix=fix)
+        self.revision = revision
+        self.statement = statement
+        self.sqlstate = sqlstate
+        self.half_applied = half_applied
+
+    @property
+    def transient(self) -> bool:
+        """Right to try again: nothing of it is permanent and the cause passes."""
+        return self.sqlstate in _TRANSIENT and not self.half_applied
+
+    @property
+    def unfinished_index(self) -> tuple[str, str] | None:
+        """(index, table) as written, where it failed in CREATE INDEX CONCURRENTLY and may have left an invalid index."""
+        found = _INDEX_BUILD.match(self.statement)
+        return (found[1], found[2]) if found else None
+
+
+class RevisionBroken(Misuse):
+    def __init__(self, cause: BaseException) -> None:
+        place = _innermost_place(cause)
+        super().__init__(
+            f"the project's migrations cannot be run: {type(cause).__name__}: {cause}",
+            why=f"raised at {place}" if place else None,
+            fix="mend the file; `alembic history` shows the same error",
+        )
+
+
+class WrongDatabase(Misuse):
+    def __init__(self, theirs: str, ours: str) -> None:
+        super().__init__(
+            f"the project's env.py connects to {theirs}, but evolve was told {ours}",
+            why="the lock that lets one runner through is held in one database while another would be migrated",
+            fix="let env.py use config.get_main_option('sqlalchemy.url'), or give evolve the same --database-url",
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """Milliseconds; 0 is no limit.
+
+    Args:
+        lock_timeout: for every statement.
+        concurrently_lock_timeout: for statements with CONCURRENTLY, which wait for old transactions without blocking
+            anybody.
+        statement_timeout: for every statement but those with CONCURRENTLY.
+    """
+
+    lock_timeout: int
+    concurrently_lock_timeout: int
+    statement_timeout: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Pending:
+    """A revision to run. `target` is what Alembic is told to go to."""
+
+    revision: str
+    message: str
+    file: Path
+    target: str
+
+
+@dataclass(frozen=True, slots=True)
+class ServerIdentity:
+    """What tells one database from another through any road: name, and the microsecond its server started."""
+
+    database: str
+    started: str
+
+
+@dataclass(slots=True)
+class _Attempt:
+    """What one attempt at one revision has sent and made permanent so far."""
+
+    file: Path | None = None
+    open: list[str] = field(default_factory=list)
+    permanent: list[str] = field(default_factory=list)
+    statement: str = ""
+    place: str = ""
+
+
+class Runner:
+    """Runs single revisions of `project`.
+
+    Args:
+        url: overrides the project's `sqlalchemy.url`; None leaves it alone.
+        expected: the database that evolve itself talks to; a connection of env.py to another one is refused.
+        on_backend: told the pid of every backend that env.py opens.
+    """
+
+    def __init__(
+        self,
+        project: Project,
+        url: str | None,
+        limits: Limits,
+        *,
+        expected: ServerIdentity,
+        on_backend: Callable[[int], None],
+    ) -> None:
+        self._config = alembic_config(project, url)
+        self._limits = limits
+        self._expected = expected
+        self._on_backend = on_backend
+        self._attempt = _Attempt()
+        self._script = _load(self._config)
+
+    def pending(self, target: str, heads: tuple[str, ...]) -> list[Pending]:
+        """Revisions between the applied `heads` and `target`, in the order they will run.
+
+        Raises:
+            Misuse: `target` names no revision, or several heads where one is meant.
+        """
+        try:
+            found = list(self._script.iterate_revisions(target, heads, implicit_base=True, assert_relative_length=True))
+        except CommandError as error:
+            raise _no_such_target(target, error, self._script) from error
+        return [_pending(script, script.revision) for script in reversed(found) if isinstance(script, Script)]
+
+    def to_revert(self, target: str, heads: tuple[str, ...]) -> list[Pending]:
+        """Revisions between the applied `heads` and `target`, newest first; each one's `target` is what is left after.
+
+        Raises:
+            Misuse: `target` names no revision below the heads, or the way down is not one chain.
+        """
+        if len(heads) > 1:
+            raise SeveralApplied(heads)
+        try:
+            found = list(
+                self._script.iterate_revisions(
+                    heads, target, inclusive=False, select_for_downgrade=True, assert_relative_length=True
+                )
+            )
+        except CommandError as error:
+            raise _no_such_target(target, error, self._script) from error
+        steps = []
+        for script in found:
+            below = script.down_revision
+            if isinstance(below, tuple | list):
+                raise SeveralApplied(tuple(below))
+            steps.append(_pending(script, below or "base"))
+        return steps
+
+    def run(self, step: Pending, direction: Literal["upgrade", "downgrade"]) -> None:
+        """Apply or revert one revision through env.py.
+
+        Raises:
+            RevisionFailed: the server refused a statement.
+            RevisionBroken: env.py or the revision raised something else.
+            WrongDatabase: env.py talks to another database; nothing was sent.
+        """
+        self._attempt = _Attempt(file=step.file)
+        act = command.upgrade if direction == "upgrade" else command.downgrade
+        with self._listening():
+            try:
+                act(self._config, step.target)
+            except (Misuse, Refused):
+                raise
+            except DBAPIError as error:
+                raise self._failed(step, error) from error
+            except (Exception, SystemExit) as error:
+                raise RevisionBroken(error) from error
+
+    def sql(self, span: str, direction: Literal["upgrade", "downgrade"]) -> None:
+        """Print the SQL of `span` (`from:to`), as `alembic upgrade --sql` does, on standard output."""
+        act = command.upgrade if direction == "upgrade" else command.downgrade
+        try:
+            act(self._config, span, sql=True)
+        except CommandError as error:
+            raise _no_such_target(span, error, self._script) from error
+        except (Exception, SystemExit) as error:
+            raise RevisionBroken(error) from error
+
+    # -- listening ----------------------------------------------------------------------------------------------------
+    @contextmanager
+    def _listening(self) -> Iterator[None]:
+        listeners: list[tuple[type[Pool] | type[Engine], str, Callable[..., object]]] = [
+            (Pool, "connect", self._connected),
+            (Engine, "before_cursor_execute", self._before),
+            (Engine, "after_cursor_execute", self._after),
+            (Engine, "commit", self._committed),
+            (Engine, "rollback", self._rolled_back),
+            (Engine, "handle_error", self._erred),
+        ]
+        for target, name, listener in listeners:
+            event.listen(target, name, listener)
+        try:
+            yield
+        finally:
+            for target, name, listener in listeners:
+                event.remove(target, name, listener)
+
+    def _connected(self, connection: DBAPIConnection, _entry: ConnectionPoolEntry) -> None:
+        cursor = connection.cursor()
+        try:
+            # No lock. The limits hold for the session until the project's own SET overrides them.
+            cursor.execute(f"SET lock_timeout = {self._limits.lock_timeout:d}")
+            cursor.execute(f"SET statement_timeout = {self._limits.statement_timeout:d}")
+            cursor.execute(
+                "SELECT pg_backend_pid(), current_database(), extract(epoch FROM pg_postmaster_start_time())::text"
+            )
+            row = cursor.fetchone()
+        finally:
+            cursor.close()
+        connection.commit()
+        if row is None:
+            return
+        theirs = ServerIdentity(str(row[1]), str(row[2]))
+        if theirs != self._expected:
+            raise WrongDatabase(f'database "{theirs.database}"', f'database "{self._expected.database}"')
+        self._on_backend(int(str(row[0])))
+
+    def _before(
+        self, connection: Connection, cursor: DBAPICursor, statement: str, *_: object
+    ) -> None:
+        attempt = self._attempt
+        attempt.statement = statement
+        attempt.place = self._place()
+        if _CONCURRENTLY.search(statement):
+            cursor.execute(f"SET lock_timeout = {self._limits.concurrently_lock_timeout:d}")
+            cursor.execute("SET statement_timeout = 0")
+
+    def _after(self, connection: Connection, cursor: DBAPICursor, statement: str, *_: object) -> None:
+        if attempt_line := self._attempt.place:
+            words = " ".join(statement.split())
+            sent = f"{words[:80]} ({attempt_line})"
+            if _in_autocommit(connection):
+                self._attempt.permanent.append(sent)
+            else:
+                self._attempt.open.append(sent)
+        if _CONCURRENTLY.search(statement):
+            self._restore(connection)
+
+    def _erred(self, context: ExceptionContext) -> None:
+        # The session may go on (an env.py that catches and retries), so the short limits come back. In a transaction the
+        # rollback brings them back.
+        connection = context.connection
+        if connection is not None and _CONCURRENTLY.search(context.statement or "") and _in_autocommit(connection):
+            self._restore(connection)
+
+    def _restore(self, connection: Connection) -> None:
+        raw = connection.connection.cursor()
+        try:
+            raw.execute(f"SET lock_timeout = {self._limits.lock_timeout:d}")
+            raw.execute(f"SET statement_timeout = {self._limits.statement_timeout:d}")
+        finally:
+            raw.close()
+
+    def _committed(self, _connection: Connection) -> None:
+        self._attempt.permanent += self._attempt.open
+        self._attempt.open = []
+
+    def _rolled_back(self, _connection: Connection) -> None:
+        self._attempt.open = []
+
+    def _place(self) -> str:
+        """file:line of the revision on the stack; empty for what env.py and Alembic send by themselves."""
+        wanted = str(self._attempt.file)
+        for frame, line in walk_stack(None):
+            if frame.f_code.co_filename == wanted:
+                return f"{Path(wanted).name}:{line}"
+        return ""
+
+    def _failed(self, step: Pending, error: DBAPIError) -> RevisionFailed:
+        original = error.orig
+        state = getattr(original, "sqlstate", None) or getattr(original, "pgcode", None) or ""
+        message = str(original).strip().splitlines()[0] if original else str(error)
+        return RevisionFailed(
+            step.revision,
+            self._attempt.place or step.file.name,
+            error.statement or self._attempt.statement,
+            str(state),
+            message,
+            tuple(self._attempt.permanent),
+        )
+
+
+class SeveralApplied(Misuse):
+    def __init__(self, revisions: tuple[str, ...]) -> None:
+        super().__init__(
+            f"the way down branches: {', '.join(revisions)}",
+            why="with several branches it is not certain which revision was applied last",
+            fix="downgrade one branch with `alembic downgrade BRANCH@REVISION`",
+        )
+
+
+class NoSuchTarget(Misuse):
+    def __init__(self, target: str, reason: str, heads: tuple[str, ...]) -> None:
+        super().__init__(
+            f'cannot go to "{target}": {reason}',
+            fix=(
+                f"name one of the heads {', '.join(heads)}, say `heads` for all, or join them: alembic merge heads"
+                if len(heads) > 1
+                else "see `alembic history` for the revisions there are"
+            ),
+        )
+
+
+def _in_autocommit(connection: Connection) -> bool:
+    return connection.get_execution_options().get("isolation_level") == "AUTOCOMMIT"
+
+
+def _no_such_target(target: str, error: CommandError, script: ScriptDirectory) -> NoSuchTarget:
+    return NoSuchTarget(target, " ".join(str(error).split()), tuple(script.get_heads()))
+
+
+def _pending(script: Script, target: str) -> Pending:
+    return Pending(script.revision, (script.doc or "").strip(), Path(script.path), target)
+
+
+def alembic_config(project: Project, url: str | None = None) -> Config:
+    """Alembic's own configuration of `project`; `url` overrides `sqlalchemy.url`."""
+    config = Config(
+        file_=str(project.ini) if project.ini else None,
+        toml_file=str(project.toml) if project.toml else None,
+        ini_section=project.section,
+    )
+    if url:
+        config.set_main_option("sqlalchemy.url", sqlalchemy_url(url, project.database_url).replace("%", "%%"))
+    return config
+
+
+def sqlalchemy_url(url: str, configured: str | None) -> str:
+    """`url` with the driver that the project itself names, psycopg where it names none."""
+    try:
+        given = make_url(url if "://" in url else "postgresql://")
+        if "+" in given.drivername:
+            return url
+        own = make_url(configured) if configured else None
+    except ArgumentError:
+        own = None
+    driver = own.drivername if own is not None and own.drivername.startswith("postgresql+") else "postgresql+psycopg"
+    _, _, rest = url.partition("://")
+    return f"{driver}://{rest}"
+
+
+def _load(config: Config) -> ScriptDirectory:
+    try:
+        script = ScriptDirectory.from_config(config)
+        script.get_heads()  # reads every revision file now, so that a broken one is told before anything runs
+    except CommandError as error:
+        raise RevisionBroken(error) from error
+    except (Exception, SystemExit) as error:
+        raise RevisionBroken(error) from error
+    return script
+
+
+def _innermost_place(error: BaseException) -> str | None:
+    if isinstance(error, SyntaxError) and error.filename:
+        return f"{error.filename}:{error.lineno}"
+    trace = error.__traceback__
+    place = None
+    while trace is not None:
+        name = trace.tb_frame.f_code.co_filename
+        if "site-packages" not in name and "importlib" not in name and __file__ != name:
+            place = f"{name}:{trace.tb_lineno}"
+        trace = trace.tb_next
+    return place
