@@ -1,0 +1,1 @@
+"""Fixtures and tools for tests, one concern per file."""
