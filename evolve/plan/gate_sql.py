@@ -1,0 +1,114 @@
+"""The SQL of a gate: one DO block that raises unless its conditions hold in the database at that moment.
+
+A revision carries it as `op.evolve_gate(…)`, so that plain `alembic upgrade head`, and a script made by
+`alembic upgrade --sql`, stop where `evolve advance` would.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from evolve.sql.names import literal, parse_column, parse_name, quote
+
+SHUT = "EV001"  # SQLSTATE of a gate that is shut: what a runner may tell apart from a broken statement
+MARKER = "-- evolve: gate"  # first line of the block: what a reader of SQL may tell apart from any other DO
+
+
+@dataclass(frozen=True, slots=True)
+class Conditions:
+    """What must hold.
+
+    Args:
+        no_rows: `table WHERE predicate`: no such row may exist.
+        validated: `table.constraint`: it exists and is validated.
+        valid_indexes: `index` or `schema.index`: it exists and is valid.
+        enabled_triggers: `table.trigger`: it exists and is not disabled.
+    """
+
+    no_rows: tuple[str, ...] = ()
+    validated: tuple[str, ...] = ()
+    valid_indexes: tuple[str, ...] = ()
+    enabled_triggers: tuple[str, ...] = ()
+
+    def __bool__(self) -> bool:
+        return bool(self.no_rows or self.validated or self.valid_indexes or self.enabled_triggers)
+
+
+def gate_block(change: str, conditions: Conditions) -> str:
+    """The DO block of `conditions`. It takes ACCESS SHARE on the tables it counts and changes nothing.
+
+    Raises:
+        BadName: a constraint, index or trigger is not written as a name.
+    """
+    body = "\n".join([MARKER, "BEGIN", *_checks(change, conditions), "END"])
+    tag = _tag(body)
+    return f"DO {tag}{body}{tag}"
+
+
+def _checks(change: str, conditions: Conditions) -> Iterator[str]:
+    for rows in conditions.no_rows:
+        yield _refuse(
+            # The line break keeps a comment in the predicate from swallowing the parenthesis.
+            f"EXISTS (SELECT FROM {rows}\n  )",
+            change,
+            f"rows still need work: {rows}",
+            f"run: evolve backfill run {change}",
+        )
+    for text in conditions.validated:
+        table, name = parse_column(text)
+        yield _refuse(
+            "NOT EXISTS (SELECT FROM pg_catalog.pg_constraint"
+            f" WHERE conrelid = pg_catalog.to_regclass({_text(table.full)}) AND conname = {_text(name)}"
+            " AND convalidated)",
+            change,
+            f"constraint {text} is not there or not validated",
+            f"run: ALTER TABLE {table} VALIDATE CONSTRAINT {quote(name)}",
+        )
+    for text in conditions.valid_indexes:
+        index = parse_name(text)
+        yield _refuse(
+            "NOT EXISTS (SELECT FROM pg_catalog.pg_index"
+            f" WHERE indexrelid = pg_catalog.to_regclass({_text(index.full)}) AND indisvalid)",
+            change,
+            f"index {text} is not there or not valid",
+            f"if it is there, run: REINDEX INDEX CONCURRENTLY {index}",
+        )
+    for text in conditions.enabled_triggers:
+        table, name = parse_column(text)
+        yield _refuse(
+            "NOT EXISTS (SELECT FROM pg_catalog.pg_trigger"
+            f" WHERE tgrelid = pg_catalog.to_regclass({_text(table.full)}) AND tgname = {_text(name)}"
+            " AND tgenabled IN ('A', 'O'))",
+            change,
+            f"trigger {text} is not there or disabled",
+            f"run: evolve status {change}",
+        )
+
+
+def _refuse(condition: str, change: str, what: str, fix: str) -> str:
+    return (
+        f"  IF {condition} THEN\n"
+        f"    RAISE EXCEPTION USING ERRCODE = {_text(SHUT)},\n"
+        f"      MESSAGE = {_text(f'the gate of change {change} is shut: {what}')},\n"
+        f"      HINT = {_text(f'{fix}; then see: evolve status {change}')};\n"
+        "  END IF;"
+    )
+
+
+def _text(value: str) -> str:
+    return literal(value).strip()
+
+
+def _tag(body: str) -> str:
+    """A dollar quote that the body does not hold."""
+    tag, number = "$evolve$", 0
+    while tag in body:
+        number += 1
+        tag = f"$evolve{number}$"
+    return tag
+
+
+def as_tuple(value: str | Sequence[str]) -> tuple[str, ...]:
+    """One condition or several, as a revision may write them."""
+    return (value,) if isinstance(value, str) else tuple(value)
