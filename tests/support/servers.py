@@ -21,7 +21,7 @@ def scratch_server() -> Iterator[scratch.Server]:
 
 @pytest.fixture
 def make_database(scratch_server: scratch.Server) -> Iterator[MakeDatabase]:
-    """Call it, with the name of a template or without, for the URL of a fresh database; all are dropped after."""
+    """Call it, with the name of a template or without, for a fresh database's URL; all are dropped after."""
     made: list[str] = []
 
     def make(template: str | None = None) -> str:
@@ -41,9 +41,10 @@ def database_url(make_database: MakeDatabase) -> str:
 
 @pytest.fixture(scope="session")
 def make_template(scratch_server: scratch.Server) -> MakeTemplate:
-    """Call it with a key and a function that fills the database whose URL it gets; the name is for `make_database`.
+    """Call it with a key and a function that fills the database whose URL it gets; returns a template's name.
 
-    The function runs once per test process and key, and must close its connections.
+    The function runs once per test process and key, and must close its connections. The name goes to
+    `make_database`.
     """
     templates: dict[str, str] = {}
 

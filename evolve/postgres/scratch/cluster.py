@@ -12,7 +12,7 @@ import socket
 import subprocess
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from urllib.parse import quote
 
@@ -106,7 +106,12 @@ def start(programs: Programs, folder: Path, settings: Mapping[str, str]) -> Clus
     data.mkdir(mode=0o700)
     _give(data, user)
     password = secrets.token_hex(16)
-    _initdb(programs, data, password, user)
+    try:
+        _initdb(programs, data, password, user)
+    except PermissionError as error:
+        raise DidNotStart(
+            f"user {user.uid} may not enter {folder}: point TMPDIR at a folder open to it"
+        ) from error
     log = folder / "log"
     for attempt in range(1, _PORT_ATTEMPTS + 1):
         port = _free_port()
@@ -159,18 +164,20 @@ def reachable(programs: Programs, user: ServerUser) -> Programs:
     """
     if user.uid is None or _runs_as(programs.postgres, user):
         return programs
-    installed = programs.folder.parent
-    version = f"{installed.stat().st_mtime_ns:x}"
-    copy = base_folder() / f"programs-{programs.major}-{version}"
+    # The time tells an upgraded installation from the one that an older copy was made of.
+    copy = base_folder() / f"programs-{programs.major}-{programs.postgres.stat().st_mtime_ns:x}"
     if not copy.exists():
         draft = copy.with_name(f"new-{secrets.token_hex(4)}")
-        shutil.copytree(installed, draft, symlinks=True)
-        draft.chmod(0o755)
+        for part in programs.parts:
+            if (programs.home / part).is_dir():
+                shutil.copytree(programs.home / part, draft / part, symlinks=True, dirs_exist_ok=True)
+        for folder in (draft, *(found for found in draft.rglob("*") if found.is_dir())):
+            folder.chmod(0o755)
         try:
             draft.rename(copy)
         except OSError:  # another process was faster
             shutil.rmtree(draft, ignore_errors=True)
-    return Programs(programs.major, copy / programs.folder.name)
+    return replace(programs, folder=copy / programs.folder.relative_to(programs.home), home=copy)
 
 
 def _runs_as(program: Path, user: ServerUser) -> bool:

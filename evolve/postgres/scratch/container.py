@@ -58,8 +58,7 @@ def start(image_name: str, folder: Path, settings: Mapping[str, str]) -> Contain
     Raises:
         NoEngine: testcontainers is missing, no engine answers, or the image cannot be had.
     """
-    with _engine():
-        pass
+    check_engine()
     from docker.errors import DockerException
 
     password = secrets.token_hex(16)
@@ -71,7 +70,7 @@ def start(image_name: str, folder: Path, settings: Mapping[str, str]) -> Contain
             image_name, username=SUPERUSER, password=password, dbname="postgres", driver=None
         )
         container.with_command(parameters).with_kwargs(labels={_LABEL: str(folder)})
-        if container.get_docker_client().host() in _LOOPBACK:
+        if _engine_is_here(container):
             # Docker's default is every interface of the machine.
             container.ports[str(_PORT)] = ("127.0.0.1", None)  # type: ignore[assignment]  # as docker-py reads it
         try:
@@ -87,6 +86,12 @@ def start(image_name: str, folder: Path, settings: Mapping[str, str]) -> Contain
     host = "127.0.0.1" if host == "localhost" else host
     url = f"postgresql://{SUPERUSER}:{password}@{host}:{container.get_exposed_port(_PORT)}/postgres"
     return Container(container, url)
+
+
+def check_engine() -> None:
+    """Raise `NoEngine` where testcontainers is missing or no engine answers."""
+    with _engine():
+        pass
 
 
 def stop_abandoned(folder: Path) -> bool:
@@ -109,7 +114,7 @@ def running(folder: Path) -> bool:
         return True
 
 
-def _filter(folder: Path) -> dict[str, str]:
+def _filter(folder: Path) -> dict[str, str | list[str] | bool]:
     return {"label": f"{_LABEL}={folder}"}
 
 
@@ -141,6 +146,14 @@ def _check_socket(host: str) -> None:
             probe.connect(path)
         except OSError as error:
             raise NoEngine(f"no Docker engine answers at {path} ({error.strerror}); start one") from error
+
+
+def _engine_is_here(container: PostgresContainer) -> bool:
+    """True if the engine's loopback interface is ours: it runs on this machine, and we in no container."""
+    from testcontainers.core.config import ConnectionMode
+
+    client = container.get_docker_client()
+    return client.get_connection_mode() is ConnectionMode.docker_host and client.host() in _LOOPBACK
 
 
 def _container_class() -> type[PostgresContainer]:

@@ -7,6 +7,7 @@ import os
 import re
 import shutil
 import subprocess
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -25,10 +26,17 @@ _USUAL_FOLDERS = (
 
 @dataclass(frozen=True, slots=True, order=True)
 class Programs:
-    """A folder that holds `initdb` and `postgres` of one major version."""
+    """A folder that holds `initdb` and `postgres` of one major version.
+
+    Args:
+        home: the folder that they find their libraries and shared files below.
+        parts: the paths below `home` that they need; what has to go along where they are copied.
+    """
 
     major: int
     folder: Path
+    home: Path
+    parts: tuple[str, ...]
 
     @property
     def initdb(self) -> Path:
@@ -44,7 +52,7 @@ def on_this_machine() -> list[Programs]:
     folders = [folder for pattern in _USUAL_FOLDERS for folder in Path("/").glob(pattern.lstrip("/"))]
     if found := shutil.which("initdb"):
         folders.append(Path(found).resolve().parent)
-    return _programs(folders)
+    return _newest_first(Programs(major, folder, folder.parent, (".",)) for folder, major in _usable(folders))
 
 
 def in_the_wheel() -> list[Programs]:
@@ -53,16 +61,25 @@ def in_the_wheel() -> list[Programs]:
     if spec is None or not spec.submodule_search_locations:
         return []
     package = Path(spec.submodule_search_locations[0])
-    return _programs([found.parent for found in package.glob("*/bin/initdb")])
+    folders = [found.parent for found in package.glob("*/bin/initdb")]
+    return _newest_first(
+        Programs(
+            major, folder, package.parent, (f"{package.name}/{folder.parent.name}", f"{package.name}.libs")
+        )
+        for folder, major in _usable(folders)
+    )
 
 
-def _programs(folders: list[Path]) -> list[Programs]:
-    found: set[Programs] = set()
+def _newest_first(found: Iterable[Programs]) -> list[Programs]:
+    return sorted(set(found), reverse=True)
+
+
+def _usable(folders: Iterable[Path]) -> Iterator[tuple[Path, int]]:
+    """The folders with programs that run and are new enough, with their major versions."""
     for folder in folders:
         major = _major(folder / "postgres")
         if major is not None and major >= OLDEST_MAJOR and os.access(folder / "initdb", os.X_OK):
-            found.add(Programs(major, folder))
-    return sorted(found, reverse=True)
+            yield folder, major
 
 
 def _major(postgres: Path) -> int | None:
