@@ -17,22 +17,25 @@ class NameTooLong(Misuse):
     def __init__(self, name: str) -> None:
         super().__init__(
             f'the name "{name}" has {len(name.encode())} bytes',
-            why=f"PostgreSQL cuts names after {MAX_BYTES} bytes without a word, and two long names can become one",
+            why=f"PostgreSQL cuts names after {MAX_BYTES} bytes unasked, and two long names can become one",
             fix="choose a shorter name",
         )
 
 
 class BadName(Misuse):
     def __init__(self, text: str, expected: str) -> None:
-        super().__init__(f'"{text}" is not {expected}', fix='write names as table, schema.table or "Quoted Name"')
+        super().__init__(
+            f'"{text}" is not {expected}',
+            fix='write names as table, schema.table or "Quoted Name"',
+        )
 
 
 @dataclass(frozen=True, slots=True, order=True)
 class QualifiedName:
     """The name of a table, index, type, sequence, view or function, folded as PostgreSQL folds it.
 
-    A name written without a schema is taken to live in `public`: that is Alembic's own default, and the search path of
-    the session that will run a revision cannot be known from its text.
+    A name written without a schema is taken to live in `public`: that is Alembic's own default, and the
+    search path of the session that will run a revision cannot be known from its text.
     """
 
     name: str
@@ -78,8 +81,9 @@ def check_length(name: str) -> str:
 
 
 def shorten(*parts: str) -> str:
-    """Join `parts` with "_"; where that passes 63 bytes cut it and end in eight hex digits of the whole, so that
-    distinct long names stay distinct and the same parts always give the same name.
+    """Join `parts` with "_"; where that passes 63 bytes cut it and end in eight hex digits of the whole.
+
+    So distinct long names stay distinct, and the same parts always give the same name.
     """
     whole = "_".join(parts)
     if len(whole.encode()) <= MAX_BYTES:
@@ -116,13 +120,16 @@ def _split(text: str) -> list[str] | None:
     return [check_length(q.replace('""', '"') if q else p.lower()) for q, p, _ in found]
 
 
-# Reserved in PostgreSQL 18 (pg_get_keywords(), catcode R and T): these must be quoted as column or table names.
+# Reserved in PostgreSQL 18 (pg_get_keywords(), catcode R and T): quoted wherever they name a column or table.
 RESERVED = frozenset(
-    """all analyse analyze and any array as asc asymmetric authorization binary both case cast check collate collation
-    column concurrently constraint create cross current_catalog current_date current_role current_schema current_time
-    current_timestamp current_user default deferrable desc distinct do else end except false fetch for foreign freeze
-    from full grant group having ilike in initially inner intersect into is isnull join lateral leading left like limit
-    localtime localtimestamp natural not notnull null offset on only or order outer overlaps placing primary references
-    returning right select session_user similar some symmetric system_user table tablesample then to trailing true
-    union unique user using variadic verbose when where window with""".split()
+    """
+    all analyse analyze and any array as asc asymmetric authorization binary both case cast check collate
+    collation column concurrently constraint create cross current_catalog current_date current_role
+    current_schema current_time current_timestamp current_user default deferrable desc distinct do else
+    end except false fetch for foreign freeze from full grant group having ilike in initially inner
+    intersect into is isnull join lateral leading left like limit localtime localtimestamp natural not
+    notnull null offset on only or order outer overlaps placing primary references returning right select
+    session_user similar some symmetric system_user table tablesample then to trailing true union unique
+    user using variadic verbose when where window with
+    """.split()  # noqa: SIM905 - a list of a hundred quoted words is no easier to read
 )

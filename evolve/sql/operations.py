@@ -1,10 +1,12 @@
 """What one SQL statement does to a schema or to data, as a closed union of frozen values.
 
-`parse.py` makes these from the SQL that will run; rules, the schema model, recipes and reports read them. One `ALTER
-TABLE` with several clauses gives several operations. Whoever interprets the whole union ends in `assert_never`.
+`parse.py` makes these from the SQL that will run; rules, the schema model, recipes and reports read them. One
+`ALTER TABLE` with several clauses gives several operations. Whoever interprets the whole union ends in
+`assert_never`.
 
 Types of columns are written as PostgreSQL's `format_type` writes them ("integer", "character varying(50)",
-"timestamp with time zone", "numeric(10,2)", "text[]"); types of the user's own keep their schema unless it is `public`.
+"timestamp with time zone", "numeric(10,2)", "text[]"); types of the user's own keep their schema unless it is
+`public`.
 """
 
 from __future__ import annotations
@@ -16,7 +18,7 @@ from evolve.sql.locks import LockMode
 from evolve.sql.names import QualifiedName
 
 
-# -- parts ------------------------------------------------------------------------------------------------------------
+# -- parts --------------------------------------------------------------------------------------------------
 @dataclass(frozen=True, slots=True)
 class Expression:
     """A default, check or generation expression.
@@ -26,7 +28,8 @@ class Expression:
         functions: names of the functions it calls, folded, without `pg_catalog`.
         columns: names of the columns it reads.
         constant: no function call, no column, no cast beyond literals.
-        not_null_columns: columns that hold no null in a row for which it is not false, as PostgreSQL itself infers it.
+        not_null_columns: columns that hold no null in a row for which it is not false, as PostgreSQL itself
+        infers it.
     """
 
     sql: str
@@ -139,7 +142,7 @@ class PartitionBy:
     keys: tuple[str, ...]  # column names; an expression stands as its SQL
 
 
-# -- tables -----------------------------------------------------------------------------------------------------------
+# -- tables -------------------------------------------------------------------------------------------------
 @dataclass(frozen=True, slots=True)
 class CreateTable:
     table: QualifiedName
@@ -151,7 +154,8 @@ class CreateTable:
     bound: str | None = None  # "FOR VALUES …" or "DEFAULT", with partition_of
     inherits: tuple[QualifiedName, ...] = ()
     like: tuple[QualifiedName, ...] = ()
-    like_options: frozenset[str] = frozenset()  # "defaults", "constraints", "indexes", "identity", "generated", …
+    # "defaults", "constraints", "indexes", "identity", "generated", …
+    like_options: frozenset[str] = frozenset()
     as_query: bool = False  # CREATE TABLE … AS: columns are not known from the text
     temporary: bool = False
     unlogged: bool = False
@@ -191,7 +195,7 @@ class AlterTableOther:
     detail: str | None = None  # column, trigger or parameter it names
 
 
-# -- columns ----------------------------------------------------------------------------------------------------------
+# -- columns ------------------------------------------------------------------------------------------------
 @dataclass(frozen=True, slots=True)
 class AddColumn:
     table: QualifiedName
@@ -280,7 +284,7 @@ class DropExpression:
     if_exists: bool = False
 
 
-# -- constraints ------------------------------------------------------------------------------------------------------
+# -- constraints --------------------------------------------------------------------------------------------
 @dataclass(frozen=True, slots=True)
 class AddConstraint:
     table: QualifiedName
@@ -309,7 +313,7 @@ class RenameConstraint:
     to: str
 
 
-# -- partitions -------------------------------------------------------------------------------------------------------
+# -- partitions ---------------------------------------------------------------------------------------------
 @dataclass(frozen=True, slots=True)
 class AttachPartition:
     table: QualifiedName
@@ -325,7 +329,7 @@ class DetachPartition:
     finalize: bool = False
 
 
-# -- indexes ----------------------------------------------------------------------------------------------------------
+# -- indexes ------------------------------------------------------------------------------------------------
 @dataclass(frozen=True, slots=True)
 class CreateIndex:
     index: IndexDefinition
@@ -365,7 +369,7 @@ class Reindex:
     concurrently: bool = False
 
 
-# -- types, domains, sequences ----------------------------------------------------------------------------------------
+# -- types, domains, sequences ------------------------------------------------------------------------------
 @dataclass(frozen=True, slots=True)
 class CreateEnum:
     type: QualifiedName
@@ -414,8 +418,9 @@ class CreateDomain:
 
 @dataclass(frozen=True, slots=True)
 class AlterDomain:
-    """`change` is "set not null", "drop not null", "set default", "drop default", "add check", "drop constraint",
-    "validate constraint" or "rename constraint"."""
+    """`change` is "set not null", "drop not null", "set default", "drop default", "add check", "drop
+    constraint", "validate constraint" or "rename constraint".
+    """
 
     domain: QualifiedName
     change: str
@@ -454,15 +459,16 @@ class DropSequence:
     cascade: bool = False
 
 
-# -- views, functions, triggers, schemas ------------------------------------------------------------------------------
+# -- views, functions, triggers, schemas --------------------------------------------------------------------
 @dataclass(frozen=True, slots=True)
 class CreateView:
-    """
+    """A view or materialized view.
+
     Args:
         reads: the relations its query names.
         columns: its output names where the text tells them, else None.
-        mentions: (relation, column) pairs that its query names; None for a relation where the text does not tell which
-            of `reads` has the column; "*" for all columns.
+        mentions: (relation, column) pairs that its query names; None for a relation where the text does not
+            tell which of `reads` has the column; "*" for all columns.
     """
 
     view: QualifiedName
@@ -553,10 +559,12 @@ class RenameSchema:
     to: str
 
 
-# -- data -------------------------------------------------------------------------------------------------------------
+# -- data ---------------------------------------------------------------------------------------------------
 @dataclass(frozen=True, slots=True)
 class Insert:
-    """`literals`: string constants in the statement; an enum value that was added a moment ago may be among them."""
+    """`literals`: string constants in the statement; an enum value that was added a moment ago may be among
+    them.
+    """
 
     table: QualifiedName
     from_query: bool = False
@@ -606,7 +614,7 @@ class LockTable:
     mode: LockMode
 
 
-# -- session and the rest ---------------------------------------------------------------------------------------------
+# -- session and the rest -----------------------------------------------------------------------------------
 @dataclass(frozen=True, slots=True)
 class SetParameter:
     """SET, SET LOCAL, RESET; `value` is None for RESET and DEFAULT."""
@@ -633,7 +641,7 @@ class DoBlock:
 
 @dataclass(frozen=True, slots=True)
 class Other:
-    """A statement that was read and has no type of its own: COMMENT, GRANT, CREATE EXTENSION, ANALYZE, VACUUM, CLUSTER …
+    """A statement that was read and has no type of its own, such as COMMENT, GRANT, ANALYZE or CLUSTER.
 
     Args:
         kind: in capitals, e.g. "COMMENT", "GRANT", "CREATE EXTENSION", "VACUUM FULL".

@@ -9,7 +9,8 @@ from evolve.sql.locks import LockMode
 
 @dataclass(frozen=True, slots=True)
 class Statement:
-    """
+    """One statement, ready to run.
+
     Args:
         sql: complete, without parameters and without a closing semicolon.
         lock: the strongest lock on a table that existed before; None where it takes none.

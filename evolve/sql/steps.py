@@ -35,7 +35,9 @@ class CapturedStatement:
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One operation at its place. A statement with several clauses gives several steps with the same `statement`."""
+    """One operation at its place. A statement with several clauses gives several steps with the same
+    `statement`.
+    """
 
     operation: Operation
     statement: CapturedStatement
@@ -85,7 +87,8 @@ class Recording:
         down_revisions: ids it builds on, `depends_on` not among them.
         statements: in the order they were sent, Alembic's own version-table statements left out.
         remarks: what could not be seen.
-        metadata: the file's module attribute `evolve`, such as {"change": …, "phase": …}; empty where it has none.
+        metadata: the file's module attribute `evolve`, such as {"change": …, "phase": …}; empty where it has
+        none.
     """
 
     revision: str

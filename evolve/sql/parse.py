@@ -1,0 +1,1610 @@
+"""From SQL text to operations; the only file that knows the parser and its trees.
+
+The parser is PostgreSQL's own grammar (version 18), so names arrive folded and cut to 63 bytes as the server
+would cut them. Nodes of its tree have no static types of use here: this is the one place where `Any` is
+allowed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import lru_cache
+from typing import Any, Literal, cast
+
+import postgast
+from google.protobuf.message import DecodeError
+from postgast import pg_query_pb2
+
+from evolve.sql import types
+from evolve.sql.locks import LockMode
+from evolve.sql.names import QualifiedName, quote
+from evolve.sql.operations import (
+    AddColumn,
+    AddConstraint,
+    AddEnumValue,
+    AddIdentity,
+    AlterColumnType,
+    AlterDomain,
+    AlterSequence,
+    AlterTableOther,
+    AttachIndex,
+    AttachPartition,
+    Check,
+    ColumnDefinition,
+    Constraint,
+    Copy,
+    CreateDomain,
+    CreateEnum,
+    CreateFunction,
+    CreateIndex,
+    CreateSchema,
+    CreateSequence,
+    CreateTable,
+    CreateTrigger,
+    CreateView,
+    Delete,
+    DetachPartition,
+    DoBlock,
+    DropColumn,
+    DropConstraint,
+    DropDefault,
+    DropExpression,
+    DropFunction,
+    DropIdentity,
+    DropIndex,
+    DropNotNull,
+    DropSchema,
+    DropSequence,
+    DropTable,
+    DropTrigger,
+    DropType,
+    DropView,
+    Exclude,
+    Expression,
+    ForeignKey,
+    IndexDefinition,
+    IndexKey,
+    Insert,
+    LockTable,
+    MoveToSchema,
+    NotNull,
+    Operation,
+    Other,
+    PartitionBy,
+    PrimaryKey,
+    Query,
+    RefreshMaterializedView,
+    Reindex,
+    RenameColumn,
+    RenameConstraint,
+    RenameEnumValue,
+    RenameIndex,
+    RenameSchema,
+    RenameSequence,
+    RenameTable,
+    RenameTrigger,
+    RenameType,
+    RenameView,
+    SetDefault,
+    SetExpression,
+    SetNotNull,
+    SetParameter,
+    TransactionControl,
+    Truncate,
+    Unique,
+    Unread,
+    Update,
+    ValidateConstraint,
+)
+
+Node = Any
+pb: Any = pg_query_pb2
+
+GATE_COMMENT = "-- evolve: gate"
+GATE_KIND = "EVOLVE GATE"
+
+
+# -- public -------------------------------------------------------------------------------------------------
+@lru_cache(maxsize=4096)
+def parse(sql: str) -> tuple[Operation, ...]:
+    """The operations of one or several statements, in order.
+
+    Never raises: a statement that the grammar refuses gives `Unread`, and the statements round it are still
+    read.
+    """
+    try:
+        tree = _tree(sql)
+    except (postgast.PgQueryError, DecodeError, UnicodeError) as error:
+        return _parse_apart(sql, str(error))
+    return tuple(operation for statement in tree.stmts for operation in _read(statement.stmt))
+
+
+def split(sql: str) -> tuple[str, ...]:
+    """The single statements of `sql`, without closing semicolons; what does not scan comes back whole."""
+    try:
+        parts = postgast.split(sql, method="scanner")
+    except (postgast.PgQueryError, UnicodeError):
+        parts = [sql]
+    return tuple(part.strip() for part in parts if part.strip())
+
+
+class ExpressionNotRead(ValueError):
+    """The text is not one SQL expression."""
+
+
+@lru_cache(maxsize=4096)
+def expression(sql: str) -> Expression:
+    """Read one SQL expression.
+
+    Raises:
+        ExpressionNotRead: the grammar refuses it.
+    """
+    return _expression(_expression_node(sql))
+
+
+def rename_in_expression(
+    text: Expression,
+    *,
+    column: tuple[str, str] | None = None,
+    type_name: tuple[QualifiedName, QualifiedName] | None = None,
+    relation: tuple[QualifiedName, QualifiedName] | None = None,
+) -> Expression:
+    """`text` after a column, a type (in casts) or a relation (in `nextval('…')`) was renamed from the first
+    to the second.
+    """
+    if text.constant and type_name is None:
+        return text
+    node = _expression_node(text.sql)
+    changed = False
+    for part in _walk(node):
+        kind = type(part).__name__
+        if column and kind == "ColumnRef" and _column_of(part) == column[0]:
+            part.fields[-1].string.sval = column[1]
+            changed = True
+        elif type_name and kind == "TypeName" and _name(_strings(part.names)) == type_name[0]:
+            del part.names[:]
+            for word in _words(type_name[1]):
+                part.names.add().string.sval = word
+            changed = True
+        elif relation and kind == "FuncCall" and _function(part) in ("nextval", "currval", "setval"):
+            constant = _sequence_constant(part)
+            if constant is not None and _relation_text(constant.sval.sval) == relation[0]:
+                constant.sval.sval = str(relation[1])
+                changed = True
+    return _expression(node) if changed else text
+
+
+def sequences_in(text: Expression) -> tuple[QualifiedName, ...]:
+    """The sequences that `text` reads through `nextval('…')` and its kin."""
+    if not {"nextval", "currval", "setval"} & set(text.functions):
+        return ()
+    found = []
+    for part in _walk(_expression_node(text.sql)):
+        if type(part).__name__ == "FuncCall" and _function(part) in ("nextval", "currval", "setval"):
+            constant = _sequence_constant(part)
+            name = _relation_text(constant.sval.sval) if constant is not None else None
+            if name is not None:
+                found.append(name)
+    return tuple(found)
+
+
+def types_in(text: Expression) -> tuple[str, ...]:
+    """The types that `text` casts to, spelled as `format_type` spells them."""
+    if "::" not in text.sql and "CAST" not in text.sql.upper():
+        return ()
+    node = _expression_node(text.sql)
+    return tuple(_type(part)[0] for part in _walk(node) if type(part).__name__ == "TypeName")
+
+
+@lru_cache(maxsize=4096)
+def canonical(sql: str) -> str:
+    """A spelling in which an expression as written and as `pg_get_expr` prints it are equal.
+
+    Casts go away, IN becomes = ANY, LIKE becomes ~~, BETWEEN becomes two comparisons, `now()`-like key words
+    and schema `pg_catalog` are unified. It is for comparing, not for running; text that is no expression
+    comes back as it is.
+    """
+    try:
+        node = _expression_node(sql)
+    except ExpressionNotRead:
+        return sql
+    return _sql(_canonical(node))
+
+
+# -- trees --------------------------------------------------------------------------------------------------
+def _tree(sql: str) -> Node:
+    try:
+        return postgast.parse(sql)
+    except DecodeError:
+        # Chains such as a || b || … nest deeper than protobuf's default limit of 100 levels.
+        _allow_depth()
+        return postgast.parse(sql)
+
+
+def _allow_depth() -> None:
+    try:
+        from google._upb import _message  # type: ignore[import-untyped, unused-ignore]
+    except ImportError:
+        return
+    _message.SetAllowOversizeProtos(True)
+
+
+def _parse_apart(sql: str, reason: str) -> tuple[Operation, ...]:
+    parts = split(sql)
+    if len(parts) < 2:
+        return (Unread(sql.strip(), reason),) if sql.strip() else ()
+    return tuple(operation for part in parts for operation in parse(part))
+
+
+def _expression_node(sql: str) -> Node:
+    try:
+        tree = _tree(f"SELECT {sql}")
+    except (postgast.PgQueryError, DecodeError, UnicodeError) as error:
+        raise ExpressionNotRead(f"{sql!r}: {error}") from error
+    select = tree.stmts[0].stmt.select_stmt if len(tree.stmts) == 1 else None
+    if select is None or len(select.target_list) != 1 or len(select.from_clause):
+        raise ExpressionNotRead(repr(sql))
+    return select.target_list[0].res_target.val
+
+
+def _sql(node: Node) -> str:
+    """The SQL of an expression node."""
+    tree = pb.ParseResult()
+    select = tree.stmts.add().stmt.select_stmt
+    select.limit_option = pb.LIMIT_OPTION_DEFAULT
+    select.op = pb.SETOP_NONE
+    select.target_list.add().res_target.val.CopyFrom(node)
+    text: str = postgast.deparse(tree)
+    return text.removeprefix("SELECT ")
+
+
+def _statement_sql(node: Node) -> str:
+    tree = pb.ParseResult()
+    tree.stmts.add().stmt.CopyFrom(node)
+    text: str = postgast.deparse(tree)
+    return text
+
+
+def _inner(node: Node) -> Node:
+    """The concrete node inside the parser's wrapper."""
+    return getattr(node, node.WhichOneof("node"))
+
+
+def _kind(node: Node) -> str:
+    return node.WhichOneof("node") or ""
+
+
+def _walk(node: Node) -> Iterator[Node]:
+    """Every concrete node beneath `node`, itself included, outer ones first and in the order they are
+    written.
+    """
+    stack = [node]
+    while stack:
+        current = stack.pop()
+        if isinstance(current, pb.Node):
+            which = current.WhichOneof("node")
+            if which is None:
+                continue
+            current = getattr(current, which)
+        yield current
+        children: list[Node] = []
+        for field, value in current.ListFields():
+            if field.message_type is None:
+                continue
+            if isinstance(value, Sequence) or hasattr(value, "__getitem__"):
+                children.extend(value)
+            else:
+                children.append(value)
+        stack.extend(reversed(children))
+
+
+def _strings(nodes: Iterable[Node]) -> tuple[str, ...]:
+    return tuple(node.string.sval for node in nodes)
+
+
+# -- names --------------------------------------------------------------------------------------------------
+def _relation(range_var: Node) -> QualifiedName:
+    if range_var.schemaname:
+        return QualifiedName(range_var.relname, range_var.schemaname)
+    if range_var.relpersistence == "t":
+        return QualifiedName(range_var.relname, "pg_temp")
+    return _name((range_var.relname,))
+
+
+def _name(parts: Sequence[str]) -> QualifiedName:
+    """A name from its dotted parts; a database before the schema is dropped, as the server demands it be its
+    own.
+    """
+    if len(parts) > 1:
+        return QualifiedName(parts[-1], parts[-2])
+    # The search path ends its walk in pg_catalog before anything else for names that begin so.
+    return QualifiedName(parts[-1], "pg_catalog") if parts[-1].startswith("pg_") else QualifiedName(parts[-1])
+
+
+def _words(name: QualifiedName) -> tuple[str, ...]:
+    return (name.name,) if name.schema == "public" else (name.schema, name.name)
+
+
+def _object_name(node: Node) -> tuple[str, ...]:
+    """The dotted parts of what DROP, COMMENT and RENAME name, whatever node they name it by."""
+    inner = _inner(node)
+    match _kind(node):
+        case "list":
+            return _strings(inner.items)
+        case "type_name":
+            return _strings(inner.names)
+        case "object_with_args":
+            return _strings(inner.objname)
+        case "string":
+            return (inner.sval,)
+        case _:
+            return ("",)
+
+
+def _relation_text(text: str) -> QualifiedName | None:
+    """A relation as it stands inside a string, such as nextval('"My seq"')."""
+    try:
+        tree = _tree(f"TABLE {text}")
+        return _relation(tree.stmts[0].stmt.select_stmt.from_clause[0].range_var)
+    except (postgast.PgQueryError, DecodeError, UnicodeError, IndexError):
+        return None
+
+
+# -- types --------------------------------------------------------------------------------------------------
+def _type(type_name: Node) -> tuple[str, bool]:
+    """The type's spelling, and whether it was written as serial."""
+    names = _strings(type_name.names)
+    if len(names) == 1 and names[0] in types.SERIAL and not type_name.array_bounds:
+        return types.SERIAL[names[0]], True
+    modifiers = [_modifier(node) for node in type_name.typmods]
+    return types.spell(names, modifiers, array=bool(type_name.array_bounds)), False
+
+
+def _modifier(node: Node) -> str:
+    match _kind(node):
+        case "a_const":
+            constant = node.a_const
+            return constant.sval.sval if constant.HasField("sval") else _sql(node)
+        case "column_ref":
+            return ".".join(_strings(node.column_ref.fields))
+        case _:
+            return _sql(node)
+
+
+# -- expressions --------------------------------------------------------------------------------------------
+def _expression(node: Node) -> Expression:
+    functions: list[str] = []
+    columns: list[str] = []
+    constant = True
+    for part in _walk(node):
+        match type(part).__name__:
+            case "FuncCall":
+                functions.append(_function(part))
+                constant = False
+            case "SQLValueFunction":
+                functions.append(_value_function(part))
+                constant = False
+            case "ColumnRef":
+                column = _column_of(part)
+                if column is not None:
+                    columns.append(column)
+                constant = False
+            case "TypeCast":
+                if _kind(part.arg) not in ("a_const", "type_cast", "a_array_expr"):
+                    constant = False
+            case "SubLink" | "CoalesceExpr" | "MinMaxExpr" | "CaseExpr" | "XmlExpr" | "ParamRef":
+                constant = False
+    return Expression(
+        sql=_sql(node),
+        functions=tuple(dict.fromkeys(functions)),
+        columns=tuple(dict.fromkeys(columns)),
+        constant=constant,
+        not_null_columns=tuple(sorted(_not_null(node, holds=True))),
+    )
+
+
+def _function(call: Node) -> str:
+    *schema, name = _strings(call.funcname)
+    if schema and schema[-1] not in ("pg_catalog", "public"):
+        return f"{schema[-1]}.{name}"
+    return name
+
+
+def _value_function(part: Node) -> str:
+    """CURRENT_TIMESTAMP(3) and its kin, as "current_timestamp"."""
+    name: str = pb.SQLValueFunctionOp.Name(part.op).removeprefix("SVFOP_")
+    return name.removesuffix("_N").lower()
+
+
+def _column_of(ref: Node) -> str | None:
+    last = ref.fields[-1]
+    return last.string.sval if _kind(last) == "string" else None
+
+
+def _sequence_constant(call: Node) -> Node | None:
+    """The string constant that names the sequence in nextval('s'::regclass)."""
+    if not call.args:
+        return None
+    argument = call.args[0]
+    while _kind(argument) == "type_cast":
+        argument = argument.type_cast.arg
+    if _kind(argument) == "a_const" and argument.a_const.HasField("sval"):
+        return argument.a_const
+    return None
+
+
+def _not_null(node: Node, *, holds: bool) -> frozenset[str]:
+    """The columns that are not null in each row for which the condition is not false (`holds`), or not true.
+
+    PostgreSQL asks `predicate_implied_by(…, weak)`: only `IS NOT NULL` itself counts, through AND, OR and
+    NOT. That `c > 0` would fail on a null is no proof, since a CHECK passes when its condition is null.
+    """
+    inner = _inner(node)
+    match _kind(node):
+        case "bool_expr":
+            parts = [inner.args[i] for i in range(len(inner.args))]
+            if inner.boolop == pb.NOT_EXPR:
+                return _not_null(parts[0], holds=not holds)
+            sets = [_not_null(part, holds=holds) for part in parts]
+            every = (inner.boolop == pb.AND_EXPR) == holds
+            return frozenset().union(*sets) if every else frozenset.intersection(*sets)
+        case "null_test":
+            says_not_null = (inner.nulltesttype == pb.IS_NOT_NULL) == holds
+            return _only_column(inner.arg) if says_not_null else frozenset()
+        case "a_expr" if inner.kind in (pb.AEXPR_DISTINCT, pb.AEXPR_NOT_DISTINCT):
+            # The server reads `c IS DISTINCT FROM NULL` as `c IS NOT NULL`.
+            if (inner.kind == pb.AEXPR_DISTINCT) != holds:
+                return frozenset()
+            if _is_null(inner.rexpr):
+                return _only_column(inner.lexpr)
+            return _only_column(inner.rexpr) if _is_null(inner.lexpr) else frozenset()
+        case _:
+            return frozenset()
+
+
+def _only_column(node: Node) -> frozenset[str]:
+    if _kind(node) != "column_ref":
+        return frozenset()
+    column = _column_of(node.column_ref)
+    return frozenset() if column is None else frozenset({column})
+
+
+def _is_null(node: Node) -> bool:
+    return _kind(node) == "a_const" and bool(node.a_const.isnull)
+
+
+def _canonical(node: Node) -> Node:
+    """A copy of `node` with the server's own rewritings applied to it and to all beneath it."""
+    copy = pb.Node()
+    copy.CopyFrom(node)
+    _rewrite(copy)
+    return copy
+
+
+def _rewrite(node: Node) -> None:
+    which = node.WhichOneof("node")
+    if which is None:
+        return
+    inner = getattr(node, which)
+    if which == "type_cast":
+        node.CopyFrom(_copied(inner.arg))
+        _rewrite(node)
+        return
+    for field, value in inner.ListFields():
+        if field.message_type is None:
+            continue
+        if isinstance(value, pb.Node):
+            _rewrite(value)
+        elif hasattr(value, "__getitem__"):
+            for item in value:
+                if isinstance(item, pb.Node):
+                    _rewrite(item)
+    if which == "func_call":
+        if len(inner.funcname) == 2 and inner.funcname[0].string.sval in ("pg_catalog", "public"):
+            del inner.funcname[0]
+        inner.funcformat = pb.COERCE_EXPLICIT_CALL
+        constant = _sequence_constant(inner) if _function(inner) in ("nextval", "currval", "setval") else None
+        name = _relation_text(constant.sval.sval) if constant is not None else None
+        if constant is not None and name is not None:
+            constant.sval.sval = name.full
+    elif which == "a_expr":
+        _rewrite_operator(node, inner)
+    elif which == "column_ref" and len(inner.fields) > 1:
+        del inner.fields[:-1]
+
+
+def _copied(node: Node) -> Node:
+    copy = pb.Node()
+    copy.CopyFrom(node)
+    return copy
+
+
+def _rewrite_operator(node: Node, inner: Node) -> None:
+    operator = inner.name[0].string.sval if inner.name else ""
+    if inner.kind == pb.AEXPR_IN:
+        inner.kind = pb.AEXPR_OP_ANY if operator == "=" else pb.AEXPR_OP_ALL
+        values = [_copied(item) for item in inner.rexpr.list.items]
+        inner.rexpr.Clear()
+        inner.rexpr.a_array_expr.elements.extend(values)
+    elif inner.kind in (pb.AEXPR_LIKE, pb.AEXPR_ILIKE):
+        inner.kind = pb.AEXPR_OP
+    elif inner.kind in (pb.AEXPR_BETWEEN, pb.AEXPR_NOT_BETWEEN):
+        low, high = (_copied(item) for item in inner.rexpr.list.items)
+        within = inner.kind == pb.AEXPR_BETWEEN
+        left = _copied(inner.lexpr)
+        node.Clear()
+        node.bool_expr.boolop = pb.AND_EXPR if within else pb.OR_EXPR
+        for sign, bound in ((">=" if within else "<", low), ("<=" if within else ">", high)):
+            part = node.bool_expr.args.add().a_expr
+            part.kind = pb.AEXPR_OP
+            part.name.add().string.sval = sign
+            part.lexpr.CopyFrom(left)
+            part.rexpr.CopyFrom(bound)
+    elif operator == "!=":
+        inner.name[0].string.sval = "<>"
+
+
+# -- statements ---------------------------------------------------------------------------------------------
+def _read(node: Node) -> Iterator[Operation]:
+    kind = _kind(node)
+    if not kind:
+        return
+    reader = _READERS.get(kind)
+    if reader is None:
+        yield Other(_KINDS.get(kind) or kind.removesuffix("_stmt").replace("_", " ").upper())
+        return
+    yield from reader(_inner(node))
+
+
+def _columns_and_constraints(
+    elements: Iterable[Node],
+) -> tuple[tuple[ColumnDefinition, ...], tuple[Constraint, ...], tuple[tuple[QualifiedName, int], ...]]:
+    columns = []
+    constraints: list[Constraint] = []
+    like = []
+    for element in elements:
+        match _kind(element):
+            case "column_def":
+                columns.append(_column(element.column_def))
+            case "constraint":
+                constraints.extend(_constraint(element.constraint))
+            case "table_like_clause":
+                like.append(
+                    (_relation(element.table_like_clause.relation), element.table_like_clause.options)
+                )
+    return tuple(columns), tuple(constraints), tuple(like)
+
+
+_IDENTITY: dict[str, Literal["always", "by default"]] = {"a": "always", "d": "by default"}
+
+
+def _column(definition: Node) -> ColumnDefinition:
+    type_, serial = _type(definition.type_name)
+    not_null = False
+    default = generation = None
+    generated: Literal["stored", "virtual"] | None = None
+    identity: Literal["always", "by default"] | None = None
+    constraints: list[Constraint] = []
+    for node in definition.constraints:
+        constraint = node.constraint
+        match constraint.contype:
+            case pb.CONSTR_NOTNULL:
+                not_null = True
+                if constraint.conname:
+                    constraints.append(NotNull(definition.colname, constraint.conname))
+            case pb.CONSTR_DEFAULT:
+                default = _expression(constraint.raw_expr)
+            case pb.CONSTR_IDENTITY:
+                identity = _IDENTITY[constraint.generated_when]
+            case pb.CONSTR_GENERATED:
+                generated = "virtual" if constraint.generated_kind == "v" else "stored"
+                generation = _expression(constraint.raw_expr)
+            case pb.CONSTR_ATTR_DEFERRABLE:
+                last = constraints[-1] if constraints else None
+                if isinstance(last, ForeignKey):
+                    constraints[-1] = _deferrable(last)
+            case _:
+                constraints.extend(_constraint(constraint, column=definition.colname))
+    return ColumnDefinition(
+        name=definition.colname,
+        type=type_,
+        not_null=not_null,
+        default=default,
+        generated=generated,
+        generation=generation,
+        identity=identity,
+        serial=serial,
+        collation=_collation(definition),
+        constraints=tuple(constraints),
+    )
+
+
+def _deferrable(key: ForeignKey) -> ForeignKey:
+    return ForeignKey(
+        key.columns,
+        key.target,
+        key.target_columns,
+        key.name,
+        key.not_valid,
+        key.on_delete,
+        key.on_update,
+        deferrable=True,
+    )
+
+
+def _collation(definition: Node) -> str | None:
+    if not definition.HasField("coll_clause"):
+        return None
+    return _collation_name(_strings(definition.coll_clause.collname))
+
+
+def _collation_name(parts: Sequence[str]) -> str | None:
+    if not parts:
+        return None
+    if len(parts) > 1 and parts[-2] not in ("pg_catalog", "public"):
+        return f"{quote(parts[-2])}.{quote(parts[-1])}"
+    return None if parts[-1] == "default" else parts[-1]
+
+
+_ACTIONS = {"c": "CASCADE", "n": "SET NULL", "d": "SET DEFAULT", "r": "RESTRICT"}
+
+
+def _constraint(constraint: Node, column: str | None = None) -> Iterator[Constraint]:
+    """The constraint of a node; nothing for what is no constraint of its own (NULL, DEFERRABLE, ENFORCED)."""
+    name = constraint.conname or None
+    own = (column,) if column is not None else ()
+    match constraint.contype:
+        case pb.CONSTR_PRIMARY:
+            yield PrimaryKey(
+                _strings(constraint.keys) or own,
+                name,
+                constraint.indexname or None,
+                _strings(constraint.including),
+            )
+        case pb.CONSTR_UNIQUE:
+            yield Unique(
+                _strings(constraint.keys) or own,
+                name,
+                constraint.indexname or None,
+                bool(constraint.nulls_not_distinct),
+                _strings(constraint.including),
+            )
+        case pb.CONSTR_CHECK:
+            yield Check(
+                _expression(constraint.raw_expr),
+                name,
+                # NOT ENFORCED (PostgreSQL 18) proves as little as NOT VALID.
+                not_valid=bool(constraint.skip_validation) or not constraint.is_enforced,
+                no_inherit=bool(constraint.is_no_inherit),
+            )
+        case pb.CONSTR_FOREIGN:
+            yield ForeignKey(
+                _strings(constraint.fk_attrs) or own,
+                _relation(constraint.pktable),
+                _strings(constraint.pk_attrs),
+                name,
+                not_valid=bool(constraint.skip_validation) or not constraint.is_enforced,
+                on_delete=_ACTIONS.get(constraint.fk_del_action),
+                on_update=_ACTIONS.get(constraint.fk_upd_action),
+                deferrable=bool(constraint.deferrable),
+            )
+        case pb.CONSTR_EXCLUSION:
+            yield Exclude(
+                name,
+                constraint.access_method or "btree",
+                tuple(_index_key(pair.list.items[0].index_elem) for pair in constraint.exclusions),
+                _optional(constraint, "where_clause"),
+            )
+        case pb.CONSTR_NOTNULL:
+            keys = _strings(constraint.keys)
+            yield NotNull(column or (keys[0] if keys else ""), name, bool(constraint.skip_validation))
+        case _:
+            return
+
+
+def _optional(node: Node, field: str) -> Expression | None:
+    return _expression(getattr(node, field)) if node.HasField(field) else None
+
+
+def _bound(spec: Node) -> str:
+    if spec.is_default:
+        return "DEFAULT"
+    if spec.strategy == "h":
+        return f"FOR VALUES WITH (modulus {spec.modulus}, remainder {spec.remainder})"
+    if spec.strategy == "l":
+        return f"FOR VALUES IN ({_datums(spec.listdatums)})"
+    return f"FOR VALUES FROM ({_datums(spec.lowerdatums)}) TO ({_datums(spec.upperdatums)})"
+
+
+def _datums(nodes: Iterable[Node]) -> str:
+    written = []
+    for node in nodes:
+        if _kind(node) == "column_ref":  # MINVALUE and MAXVALUE, which the grammar leaves as names
+            written.append(".".join(_strings(node.column_ref.fields)).upper())
+        else:
+            written.append(_sql(node))
+    return ", ".join(written)
+
+
+_METHODS: dict[int, Literal["range", "list", "hash"]] = {
+    pb.PARTITION_STRATEGY_RANGE: "range",
+    pb.PARTITION_STRATEGY_LIST: "list",
+    pb.PARTITION_STRATEGY_HASH: "hash",
+}
+
+
+def _partition_by(statement: Node) -> PartitionBy | None:
+    if not statement.HasField("partspec"):
+        return None
+    spec = statement.partspec
+    keys = tuple(part.partition_elem.name or _sql(part.partition_elem.expr) for part in spec.part_params)
+    return PartitionBy(_METHODS[spec.strategy], keys)
+
+
+# Bits of LIKE's options, as parsenodes.h numbers them.
+_LIKE_OPTIONS = (
+    (1, "comments"),
+    (2, "compression"),
+    (4, "constraints"),
+    (8, "defaults"),
+    (16, "generated"),
+    (32, "identity"),
+    (64, "indexes"),
+    (128, "statistics"),
+    (256, "storage"),
+)
+
+
+def _create_table(statement: Node) -> Iterator[Operation]:
+    columns, constraints, like = _columns_and_constraints(statement.table_elts)
+    parents = tuple(_relation(parent.range_var) for parent in statement.inh_relations)
+    is_partition = statement.HasField("partbound")
+    yield CreateTable(
+        table=_relation(statement.relation),
+        columns=columns,
+        constraints=constraints,
+        if_not_exists=bool(statement.if_not_exists),
+        partition_by=_partition_by(statement),
+        partition_of=parents[0] if is_partition else None,
+        bound=_bound(statement.partbound) if is_partition else None,
+        inherits=() if is_partition else parents,
+        like=tuple(table for table, _ in like),
+        like_options=frozenset(word for _, bits in like for bit, word in _LIKE_OPTIONS if bits & bit),
+        temporary=statement.relation.relpersistence == "t",
+        unlogged=statement.relation.relpersistence == "u",
+    )
+
+
+def _create_table_as(statement: Node) -> Iterator[Operation]:
+    relation = statement.into.rel
+    reads = _reads(statement.query)
+    yield from _nested_changes(statement.query)
+    if statement.objtype == pb.OBJECT_MATVIEW:
+        yield CreateView(
+            view=_relation(relation),
+            query=_statement_sql(statement.query),
+            reads=reads,
+            columns=_strings(statement.into.col_names) or _output_columns(statement.query),
+            mentions=_mentions(statement.query),
+            materialized=True,
+            with_data=not statement.into.skip_data,
+            if_not_exists=bool(statement.if_not_exists),
+        )
+        return
+    yield CreateTable(
+        table=_relation(relation),
+        if_not_exists=bool(statement.if_not_exists),
+        as_query=True,
+        temporary=relation.relpersistence == "t",
+        unlogged=relation.relpersistence == "u",
+        reads=reads,
+    )
+
+
+def _index_key(element: Node) -> IndexKey:
+    opclass = _strings(element.opclass)
+    return IndexKey(
+        column=element.name or None,
+        expression=_expression(element.expr) if element.HasField("expr") else None,
+        descending=element.ordering == pb.SORTBY_DESC,
+        opclass=opclass[-1] if opclass else None,
+    )
+
+
+def _create_index(statement: Node) -> Iterator[Operation]:
+    definition = IndexDefinition(
+        name=statement.idxname or None,
+        table=_relation(statement.relation),
+        keys=tuple(_index_key(node.index_elem) for node in statement.index_params),
+        unique=bool(statement.unique),
+        method=statement.access_method or "btree",
+        include=tuple(node.index_elem.name for node in statement.index_including_params),
+        where=_optional(statement, "where_clause"),
+        nulls_not_distinct=bool(statement.nulls_not_distinct),
+    )
+    yield CreateIndex(
+        definition,
+        concurrently=bool(statement.concurrent),
+        if_not_exists=bool(statement.if_not_exists),
+        only=not statement.relation.inh,
+    )
+
+
+# -- ALTER TABLE --------------------------------------------------------------------------------------------
+# ALTER TABLE clauses without an operation of their own: their words, and where the detail is found.
+_CLAUSES = {
+    pb.AT_SetStatistics: "set statistics",
+    pb.AT_SetOptions: "set column parameters",
+    pb.AT_ResetOptions: "reset column parameters",
+    pb.AT_SetStorage: "set storage",
+    pb.AT_SetCompression: "set compression",
+    pb.AT_AlterConstraint: "alter constraint",
+    pb.AT_ChangeOwner: "owner",
+    pb.AT_ClusterOn: "cluster on",
+    pb.AT_DropCluster: "set without cluster",
+    pb.AT_SetLogged: "set logged",
+    pb.AT_SetUnLogged: "set unlogged",
+    pb.AT_DropOids: "set without oids",
+    pb.AT_SetAccessMethod: "set access method",
+    pb.AT_SetTableSpace: "set tablespace",
+    pb.AT_SetRelOptions: "set parameters",
+    pb.AT_ResetRelOptions: "reset parameters",
+    pb.AT_EnableTrig: "enable trigger",
+    pb.AT_EnableAlwaysTrig: "enable always trigger",
+    pb.AT_EnableReplicaTrig: "enable replica trigger",
+    pb.AT_DisableTrig: "disable trigger",
+    pb.AT_EnableTrigAll: "enable trigger",
+    pb.AT_DisableTrigAll: "disable trigger",
+    pb.AT_EnableTrigUser: "enable trigger",
+    pb.AT_DisableTrigUser: "disable trigger",
+    pb.AT_EnableRule: "enable rule",
+    pb.AT_EnableAlwaysRule: "enable always rule",
+    pb.AT_EnableReplicaRule: "enable replica rule",
+    pb.AT_DisableRule: "disable rule",
+    pb.AT_AddInherit: "inherit",
+    pb.AT_DropInherit: "no inherit",
+    pb.AT_AddOf: "of",
+    pb.AT_DropOf: "not of",
+    pb.AT_ReplicaIdentity: "replica identity",
+    pb.AT_EnableRowSecurity: "enable row level security",
+    pb.AT_DisableRowSecurity: "disable row level security",
+    pb.AT_ForceRowSecurity: "force row level security",
+    pb.AT_NoForceRowSecurity: "no force row level security",
+    pb.AT_GenericOptions: "options",
+    pb.AT_AlterColumnGenericOptions: "column options",
+}
+
+_REPLICA_IDENTITY = {"n": "nothing", "f": "full", "d": "default"}
+
+# What ALTER names when it is not a table.
+_ALTERED = {
+    pb.OBJECT_INDEX: "ALTER INDEX",
+    pb.OBJECT_VIEW: "ALTER VIEW",
+    pb.OBJECT_MATVIEW: "ALTER MATERIALIZED VIEW",
+    pb.OBJECT_SEQUENCE: "ALTER SEQUENCE",
+    pb.OBJECT_TYPE: "ALTER TYPE",
+    pb.OBJECT_FOREIGN_TABLE: "ALTER FOREIGN TABLE",
+}
+
+
+def _alter_table(statement: Node) -> Iterator[Operation]:
+    table = _relation(statement.relation)
+    for node in statement.cmds:
+        command = node.alter_table_cmd
+        if statement.objtype == pb.OBJECT_INDEX and command.subtype == pb.AT_AttachPartition:
+            yield AttachIndex(table, _relation(_definition(command).partition_cmd.name))
+        elif statement.objtype != pb.OBJECT_TABLE:
+            yield Other(_ALTERED.get(statement.objtype, "ALTER"), table)
+        else:
+            yield _alter_table_clause(table, command, only=not statement.relation.inh)
+
+
+def _definition(command: Node) -> Node:
+    return getattr(command, "def")
+
+
+def _alter_table_clause(table: QualifiedName, command: Node, *, only: bool) -> Operation:
+    definition = _definition(command)
+    cascade = command.behavior == pb.DROP_CASCADE
+    match command.subtype:
+        case pb.AT_AddColumn:
+            return AddColumn(table, _column(definition.column_def), if_not_exists=bool(command.missing_ok))
+        case pb.AT_DropColumn:
+            return DropColumn(table, command.name, if_exists=bool(command.missing_ok), cascade=cascade)
+        case pb.AT_AlterColumnType:
+            column = definition.column_def
+            using = _optional(column, "raw_default")
+            return AlterColumnType(table, command.name, _type(column.type_name)[0], using, _collation(column))
+        case pb.AT_SetNotNull:
+            return SetNotNull(table, command.name)
+        case pb.AT_DropNotNull:
+            return DropNotNull(table, command.name)
+        case pb.AT_ColumnDefault:
+            if not command.HasField("def"):
+                return DropDefault(table, command.name)
+            return SetDefault(table, command.name, _expression(definition))
+        case pb.AT_AddIdentity:
+            return AddIdentity(table, command.name, _IDENTITY[definition.constraint.generated_when])
+        case pb.AT_SetIdentity:
+            return AlterTableOther(table, _identity_clause(definition), command.name)
+        case pb.AT_DropIdentity:
+            return DropIdentity(table, command.name, if_exists=bool(command.missing_ok))
+        case pb.AT_SetExpression:
+            return SetExpression(table, command.name, _expression(definition))
+        case pb.AT_DropExpression:
+            return DropExpression(table, command.name, if_exists=bool(command.missing_ok))
+        case pb.AT_AddConstraint:
+            for constraint in _constraint(definition.constraint):
+                return AddConstraint(table, constraint, only=only)
+            return AlterTableOther(table, "add constraint")
+        case pb.AT_DropConstraint:
+            return DropConstraint(table, command.name, if_exists=bool(command.missing_ok), cascade=cascade)
+        case pb.AT_ValidateConstraint:
+            return ValidateConstraint(table, command.name)
+        case pb.AT_AttachPartition:
+            part = definition.partition_cmd
+            return AttachPartition(table, _relation(part.name), _bound(part.bound))
+        case pb.AT_DetachPartition | pb.AT_DetachPartitionFinalize:
+            return DetachPartition(
+                table,
+                _relation(definition.partition_cmd.name),
+                concurrently=bool(definition.partition_cmd.concurrent),
+                finalize=command.subtype == pb.AT_DetachPartitionFinalize,
+            )
+        case _:
+            return AlterTableOther(table, _clause_words(command), _clause_detail(command))
+
+
+def _identity_clause(definition: Node) -> str:
+    for item in definition.list.items:
+        if item.def_elem.defname == "generated":
+            return f"set generated {_IDENTITY[chr(item.def_elem.arg.integer.ival)]}"
+    return "set sequence options"
+
+
+def _clause_words(command: Node) -> str:
+    return _CLAUSES.get(command.subtype) or pb.AlterTableType.Name(command.subtype).removeprefix("AT_")
+
+
+def _clause_detail(command: Node) -> str | None:
+    definition = _definition(command)
+    match command.subtype:
+        case pb.AT_AlterConstraint:
+            return definition.atalter_constraint.conname or None
+        case pb.AT_ChangeOwner:
+            return command.newowner.rolename or None
+        case pb.AT_SetRelOptions | pb.AT_ResetRelOptions:
+            return ", ".join(item.def_elem.defname for item in definition.list.items)
+        case pb.AT_EnableTrigAll | pb.AT_DisableTrigAll:
+            return "ALL"
+        case pb.AT_EnableTrigUser | pb.AT_DisableTrigUser:
+            return "USER"
+        case pb.AT_AddInherit | pb.AT_DropInherit:
+            return str(_relation(definition.range_var))
+        case pb.AT_ReplicaIdentity:
+            identity = definition.replica_identity_stmt
+            return _REPLICA_IDENTITY.get(identity.identity_type) or f"index {identity.name}"
+        case _:
+            return command.name or None
+
+
+# -- rename, move, drop -------------------------------------------------------------------------------------
+def _rename(statement: Node) -> Iterator[Operation]:
+    new = statement.newname
+    relation = _relation(statement.relation) if statement.HasField("relation") else QualifiedName("")
+    named = _object_name(statement.object) if statement.HasField("object") else ()
+    match statement.rename_type:
+        case pb.OBJECT_TABLE:
+            yield RenameTable(relation, new)
+        case pb.OBJECT_COLUMN if statement.relation_type == pb.OBJECT_TABLE:
+            yield RenameColumn(relation, statement.subname, new)
+        case pb.OBJECT_TABCONSTRAINT:
+            yield RenameConstraint(relation, statement.subname, new)
+        case pb.OBJECT_INDEX:
+            yield RenameIndex(relation, new)
+        case pb.OBJECT_VIEW:
+            yield RenameView(relation, new)
+        case pb.OBJECT_MATVIEW:
+            yield RenameView(relation, new, materialized=True)
+        case pb.OBJECT_SEQUENCE:
+            yield RenameSequence(relation, new)
+        case pb.OBJECT_TYPE | pb.OBJECT_DOMAIN:
+            yield RenameType(_name(named), new)
+        case pb.OBJECT_DOMCONSTRAINT:
+            yield AlterDomain(_name(named), "rename constraint", constraint=statement.subname, to=new)
+        case pb.OBJECT_SCHEMA:
+            yield RenameSchema(statement.subname, new)
+        case pb.OBJECT_TRIGGER:
+            yield RenameTrigger(relation, statement.subname, new)
+        case _:
+            target = relation if statement.HasField("relation") else _name(named) if named else None
+            yield Other(f"RENAME {_object_words(statement.rename_type)}", target)
+
+
+def _object_words(object_type: int) -> str:
+    words: str = pb.ObjectType.Name(object_type).removeprefix("OBJECT_")
+    known = {"MATVIEW": "MATERIALIZED VIEW", "TABCONSTRAINT": "CONSTRAINT"}
+    return known[words] if words in known else words.replace("_", " ")
+
+
+def _move(statement: Node) -> Iterator[Operation]:
+    if statement.HasField("relation"):
+        name = _relation(statement.relation)
+    else:
+        name = _name(_object_name(statement.object))
+    yield MoveToSchema(_object_words(statement.object_type).lower(), name, statement.newschema)
+
+
+def _drop(statement: Node) -> Iterator[Operation]:
+    for node in statement.objects:
+        yield _drop_one(
+            statement.remove_type,
+            _object_name(node),
+            if_exists=bool(statement.missing_ok),
+            cascade=statement.behavior == pb.DROP_CASCADE,
+            concurrently=bool(statement.concurrent),
+        )
+
+
+def _drop_one(
+    kind: int, parts: tuple[str, ...], *, if_exists: bool, cascade: bool, concurrently: bool
+) -> Operation:
+    name = _name(parts)
+    match kind:
+        case pb.OBJECT_TABLE:
+            return DropTable(name, if_exists, cascade)
+        case pb.OBJECT_INDEX:
+            return DropIndex(name, concurrently, if_exists, cascade)
+        case pb.OBJECT_VIEW:
+            return DropView(name, False, if_exists, cascade)
+        case pb.OBJECT_MATVIEW:
+            return DropView(name, True, if_exists, cascade)
+        case pb.OBJECT_SEQUENCE:
+            return DropSequence(name, if_exists, cascade)
+        case pb.OBJECT_TYPE | pb.OBJECT_DOMAIN:
+            return DropType(name, if_exists, cascade)
+        case pb.OBJECT_FUNCTION | pb.OBJECT_PROCEDURE | pb.OBJECT_ROUTINE:
+            return DropFunction(name, if_exists, cascade)
+        case pb.OBJECT_TRIGGER:
+            return DropTrigger(_name(parts[:-1]), parts[-1], if_exists)
+        case pb.OBJECT_SCHEMA:
+            return DropSchema(parts[-1], if_exists, cascade)
+        case pb.OBJECT_RULE | pb.OBJECT_POLICY:
+            return Other(f"DROP {_object_words(kind)}", _name(parts[:-1]))
+        case _:
+            return Other(f"DROP {_object_words(kind)}", name)
+
+
+# -- types, sequences ---------------------------------------------------------------------------------------
+def _create_enum(statement: Node) -> Iterator[Operation]:
+    yield CreateEnum(_name(_strings(statement.type_name)), _strings(statement.vals))
+
+
+def _alter_enum(statement: Node) -> Iterator[Operation]:
+    name = _name(_strings(statement.type_name))
+    if statement.old_val:
+        yield RenameEnumValue(name, statement.old_val, statement.new_val)
+        return
+    neighbour = statement.new_val_neighbor or None
+    yield AddEnumValue(
+        name,
+        statement.new_val,
+        before=None if statement.new_val_is_after else neighbour,
+        after=neighbour if statement.new_val_is_after else None,
+        if_not_exists=bool(statement.skip_if_new_val_exists),
+    )
+
+
+def _create_domain(statement: Node) -> Iterator[Operation]:
+    not_null = False
+    default = None
+    checks: list[Check] = []
+    for node in statement.constraints:
+        if node.constraint.contype == pb.CONSTR_NOTNULL:
+            not_null = True
+        elif node.constraint.contype == pb.CONSTR_DEFAULT:
+            default = _expression(node.constraint.raw_expr)
+        else:
+            checks.extend(c for c in _constraint(node.constraint) if isinstance(c, Check))
+    yield CreateDomain(
+        _name(_strings(statement.domainname)),
+        _type(statement.type_name)[0],
+        not_null,
+        default,
+        tuple(checks),
+    )
+
+
+def _alter_domain(statement: Node) -> Iterator[Operation]:
+    domain = _name(_strings(statement.type_name))
+    definition = _definition(statement)
+    match statement.subtype:
+        case "T" if statement.HasField("def"):
+            yield AlterDomain(domain, "set default", default=_expression(definition))
+        case "T":
+            yield AlterDomain(domain, "drop default")
+        case "O":
+            yield AlterDomain(domain, "set not null")
+        case "N":
+            yield AlterDomain(domain, "drop not null")
+        case "C":
+            for constraint in _constraint(definition.constraint):
+                if isinstance(constraint, Check):
+                    yield AlterDomain(domain, "add check", check=constraint, constraint=constraint.name)
+                else:
+                    yield AlterDomain(domain, "set not null")
+        case "X":
+            yield AlterDomain(domain, "drop constraint", constraint=statement.name)
+        case "V":
+            yield AlterDomain(domain, "validate constraint", constraint=statement.name)
+        case _:
+            yield Other("ALTER DOMAIN", domain)
+
+
+def _sequence_options(options: Iterable[Node]) -> tuple[str | None, tuple[QualifiedName, str] | None, bool]:
+    """The type it is given, the column it is to belong to, and whether it is to belong to none."""
+    type_ = owner = None
+    nobody = False
+    for node in options:
+        option = node.def_elem
+        if option.defname == "as":
+            type_ = _type(option.arg.type_name)[0]
+        elif option.defname == "owned_by":
+            parts = _strings(option.arg.list.items)
+            nobody = parts == ("none",)
+            owner = None if len(parts) < 2 else (_name(parts[:-1]), parts[-1])
+    return type_, owner, nobody
+
+
+def _create_sequence(statement: Node) -> Iterator[Operation]:
+    type_, owner, _ = _sequence_options(statement.options)
+    yield CreateSequence(
+        _relation(statement.sequence), bool(statement.if_not_exists), type_ or "bigint", owner
+    )
+
+
+def _alter_sequence(statement: Node) -> Iterator[Operation]:
+    type_, owner, nobody = _sequence_options(statement.options)
+    yield AlterSequence(_relation(statement.sequence), type_, owner, nobody)
+
+
+# -- views, functions, triggers, schemas --------------------------------------------------------------------
+def _create_view(statement: Node) -> Iterator[Operation]:
+    yield CreateView(
+        view=_relation(statement.view),
+        query=_statement_sql(statement.query),
+        reads=_reads(statement.query),
+        columns=_strings(statement.aliases) or _output_columns(statement.query),
+        mentions=_mentions(statement.query),
+        replace=bool(statement.replace),
+    )
+
+
+def _refresh(statement: Node) -> Iterator[Operation]:
+    yield RefreshMaterializedView(_relation(statement.relation), bool(statement.concurrent))
+
+
+def _ctes(node: Node) -> frozenset[str]:
+    return frozenset(part.ctename for part in _walk(node) if type(part).__name__ == "CommonTableExpr")
+
+
+def _reads(node: Node) -> tuple[QualifiedName, ...]:
+    """The relations beneath `node`, in the order they are written; names of its own WITH queries are none."""
+    ctes = _ctes(node)
+    found = (
+        _relation(part)
+        for part in _walk(node)
+        if type(part).__name__ == "RangeVar" and (part.schemaname or part.relname not in ctes)
+    )
+    return tuple(dict.fromkeys(found))
+
+
+def _mentions(node: Node) -> tuple[tuple[QualifiedName | None, str], ...]:
+    ctes = _ctes(node)
+    named: dict[str, QualifiedName | None] = {}
+    mentions: list[tuple[QualifiedName | None, str]] = []
+    for part in _walk(node):
+        match type(part).__name__:
+            case "RangeVar":
+                alias = part.alias.aliasname if part.HasField("alias") else part.relname
+                own = part.schemaname or part.relname not in ctes
+                named.setdefault(alias, _relation(part) if own else None)
+            case "JoinExpr":
+                mentions.extend((None, column) for column in _strings(part.using_clause))
+                if part.is_natural:
+                    mentions.append((None, "*"))
+    for part in _walk(node):
+        if type(part).__name__ != "ColumnRef":
+            continue
+        column = _column_of(part) or "*"
+        if len(part.fields) == 1:
+            mentions.append((None, column))
+            continue
+        qualifier = part.fields[-2].string.sval
+        if len(part.fields) == 2 and qualifier in named:
+            relation = named[qualifier]
+            if relation is not None:
+                mentions.append((relation, column))
+        elif len(part.fields) > 2:
+            mentions.append((QualifiedName(qualifier, part.fields[-3].string.sval), column))
+    return tuple(dict.fromkeys(mentions))
+
+
+def _output_columns(query: Node) -> tuple[str, ...] | None:
+    """The names of a query's result columns; None where the text alone does not tell them."""
+    if _kind(query) != "select_stmt":
+        return None
+    select = query.select_stmt
+    while select.HasField("larg"):
+        select = select.larg
+    if select.values_lists:
+        return tuple(f"column{i + 1}" for i in range(len(select.values_lists[0].list.items)))
+    names = []
+    for node in select.target_list:
+        target = node.res_target
+        name = target.name or _figured_name(target.val)
+        if name is None:
+            return None
+        names.append(name)
+    return tuple(names)
+
+
+def _figured_name(node: Node) -> str | None:
+    match _kind(node):
+        case "column_ref":
+            return _column_of(node.column_ref)
+        case "func_call":
+            return cast("str", node.func_call.funcname[-1].string.sval)
+        case "type_cast":
+            return _figured_name(node.type_cast.arg)
+        case "coalesce_expr":
+            return "coalesce"
+        case _:
+            return None
+
+
+def _create_function(statement: Node) -> Iterator[Operation]:
+    language = "sql"
+    body = None
+    for node in statement.options:
+        option = node.def_elem
+        if option.defname == "language":
+            language = option.arg.string.sval
+        elif option.defname == "as" and _kind(option.arg) == "list":
+            body = option.arg.list.items[0].string.sval
+    yield CreateFunction(_name(_strings(statement.funcname)), language, bool(statement.replace), body)
+
+
+def _create_trigger(statement: Node) -> Iterator[Operation]:
+    yield CreateTrigger(
+        _relation(statement.relation),
+        statement.trigname,
+        _name(_strings(statement.funcname)),
+        bool(statement.replace),
+    )
+
+
+def _create_schema(statement: Node) -> Iterator[Operation]:
+    name = statement.schemaname or statement.authrole.rolename
+    yield CreateSchema(name, bool(statement.if_not_exists))
+    for element in statement.schema_elts:
+        inner = _inner(element)
+        for field in ("relation", "view", "sequence"):
+            if field in inner.DESCRIPTOR.fields_by_name and inner.HasField(field):
+                part = getattr(inner, field)
+                part.schemaname = part.schemaname or name
+        yield from _read(element)
+
+
+# -- data ---------------------------------------------------------------------------------------------------
+def _literals(node: Node) -> frozenset[str]:
+    return frozenset(
+        part.sval.sval for part in _walk(node) if type(part).__name__ == "A_Const" and part.HasField("sval")
+    )
+
+
+def _nested_changes(node: Node) -> Iterator[Operation]:
+    """INSERT, UPDATE and DELETE inside WITH, and SELECT … INTO below a statement's top."""
+    for part in _walk(node):
+        if type(part).__name__ == "CommonTableExpr":
+            kind = _kind(part.ctequery)
+            if kind in ("insert_stmt", "update_stmt", "delete_stmt", "merge_stmt"):
+                yield _change(kind, _inner(part.ctequery))
+
+
+def _change(kind: str, statement: Node) -> Operation:
+    table = _relation(statement.relation)
+    match kind:
+        case "insert_stmt":
+            query = statement.select_stmt.select_stmt
+            from_query = statement.HasField("select_stmt") and not query.values_lists
+            return Insert(table, from_query, _literals(statement))
+        case "update_stmt":
+            columns = tuple(dict.fromkeys(node.res_target.name for node in statement.target_list))
+            return Update(table, columns, statement.HasField("where_clause"), _literals(statement))
+        case "delete_stmt":
+            return Delete(table, statement.HasField("where_clause"), _literals(statement))
+        case _:
+            return Other("MERGE", table)
+
+
+def _changes(kind: str) -> Callable[[Node], Iterator[Operation]]:
+    def read(statement: Node) -> Iterator[Operation]:
+        yield from _nested_changes(statement)
+        yield _change(kind, statement)
+
+    return read
+
+
+def _select(statement: Node) -> Iterator[Operation]:
+    yield from _nested_changes(statement)
+    if statement.HasField("into_clause"):
+        relation = statement.into_clause.rel
+        reads = tuple(name for name in _reads(statement) if name != _relation(relation))
+        yield CreateTable(
+            table=_relation(relation),
+            as_query=True,
+            temporary=relation.relpersistence == "t",
+            unlogged=relation.relpersistence == "u",
+            reads=reads,
+        )
+        return
+    functions = (_function(part) for part in _walk(statement) if type(part).__name__ == "FuncCall")
+    yield Query(
+        reads=_reads(statement),
+        functions=tuple(dict.fromkeys(functions)),
+        literals=_literals(statement),
+        row_locks=any(type(part).__name__ == "LockingClause" for part in _walk(statement)),
+    )
+
+
+def _show(statement: Node) -> Iterator[Operation]:
+    del statement
+    yield Query()
+
+
+def _truncate(statement: Node) -> Iterator[Operation]:
+    tables = tuple(_relation(node.range_var) for node in statement.relations)
+    yield Truncate(tables, statement.behavior == pb.DROP_CASCADE)
+
+
+def _copy(statement: Node) -> Iterator[Operation]:
+    table = _relation(statement.relation) if statement.HasField("relation") else None
+    yield Copy(table, bool(statement.is_from))
+
+
+def _lock_table(statement: Node) -> Iterator[Operation]:
+    tables = tuple(_relation(node.range_var) for node in statement.relations)
+    yield LockTable(tables, LockMode(statement.mode))
+
+
+# -- session and the rest -----------------------------------------------------------------------------------
+def _set_parameter(statement: Node) -> Iterator[Operation]:
+    local = bool(statement.is_local)
+    match statement.kind:
+        case pb.VAR_SET_VALUE:
+            yield SetParameter(statement.name, ", ".join(_parameter(node) for node in statement.args), local)
+        case pb.VAR_RESET_ALL:
+            yield SetParameter("all", None, local)
+        case pb.VAR_SET_MULTI:
+            yield Other(f"SET {statement.name}")
+        case _:
+            yield SetParameter(statement.name, None, local)
+
+
+def _parameter(node: Node) -> str:
+    if _kind(node) != "a_const":
+        return _sql(node)
+    constant = node.a_const
+    if constant.HasField("sval"):
+        return cast("str", constant.sval.sval)
+    return _sql(node)
+
+
+_TransactionAction = Literal["begin", "commit", "rollback", "savepoint", "release", "rollback to"]
+_TRANSACTION: dict[int, _TransactionAction] = {
+    pb.TRANS_STMT_BEGIN: "begin",
+    pb.TRANS_STMT_START: "begin",
+    pb.TRANS_STMT_COMMIT: "commit",
+    pb.TRANS_STMT_ROLLBACK: "rollback",
+    pb.TRANS_STMT_SAVEPOINT: "savepoint",
+    pb.TRANS_STMT_RELEASE: "release",
+    pb.TRANS_STMT_ROLLBACK_TO: "rollback to",
+}
+
+
+def _transaction(statement: Node) -> Iterator[Operation]:
+    action = _TRANSACTION.get(statement.kind)
+    yield TransactionControl(action) if action else Other("PREPARED TRANSACTION")
+
+
+def _do(statement: Node) -> Iterator[Operation]:
+    language, body = "plpgsql", ""
+    for node in statement.args:
+        if node.def_elem.defname == "as":
+            body = node.def_elem.arg.string.sval
+        elif node.def_elem.defname == "language":
+            language = node.def_elem.arg.string.sval
+    yield Other(GATE_KIND) if body.lstrip().startswith(GATE_COMMENT) else DoBlock(body, language)
+
+
+_REINDEX: dict[int, Literal["index", "table", "schema", "database", "system"]] = {
+    pb.REINDEX_OBJECT_INDEX: "index",
+    pb.REINDEX_OBJECT_TABLE: "table",
+    pb.REINDEX_OBJECT_SCHEMA: "schema",
+    pb.REINDEX_OBJECT_SYSTEM: "system",
+    pb.REINDEX_OBJECT_DATABASE: "database",
+}
+
+
+def _reindex(statement: Node) -> Iterator[Operation]:
+    if statement.HasField("relation"):
+        name: QualifiedName | None = _relation(statement.relation)
+    else:
+        name = QualifiedName(statement.name) if statement.name else None
+    yield Reindex(_REINDEX[statement.kind], name, _option(statement.params, "concurrently"))
+
+
+def _option(options: Iterable[Node], name: str) -> bool:
+    """Whether a yes-or-no option is on; bare it is."""
+    for node in options:
+        if node.def_elem.defname == name:
+            argument = node.def_elem.arg
+            if not node.def_elem.HasField("arg"):
+                return True
+            word = argument.string.sval if _kind(argument) == "string" else _sql(argument)
+            return word.lower() not in ("false", "off", "0")
+    return False
+
+
+def _vacuum(statement: Node) -> Iterator[Operation]:
+    kind = "ANALYZE"
+    if statement.is_vacuumcmd:
+        kind = "VACUUM FULL" if _option(statement.options, "full") else "VACUUM"
+    if not statement.rels:
+        yield Other(kind)
+    for node in statement.rels:
+        yield Other(kind, _relation(node.vacuum_relation.relation))
+
+
+_COMMENTED = (
+    pb.OBJECT_TABLE,
+    pb.OBJECT_INDEX,
+    pb.OBJECT_VIEW,
+    pb.OBJECT_MATVIEW,
+    pb.OBJECT_SEQUENCE,
+)
+_COMMENTED_PARTS = (
+    pb.OBJECT_COLUMN,
+    pb.OBJECT_TABCONSTRAINT,
+    pb.OBJECT_TRIGGER,
+    pb.OBJECT_RULE,
+    pb.OBJECT_POLICY,
+)
+
+
+def _comment(statement: Node) -> Iterator[Operation]:
+    parts = _object_name(statement.object)
+    if statement.objtype in _COMMENTED:
+        yield Other("COMMENT", _name(parts))
+    elif statement.objtype in _COMMENTED_PARTS:
+        yield Other("COMMENT", _name(parts[:-1]))
+    else:
+        yield Other("COMMENT")
+
+
+def _grant(statement: Node) -> Iterator[Operation]:
+    kind = "GRANT" if statement.is_grant else "REVOKE"
+    single = len(statement.objects) == 1 and _kind(statement.objects[0]) == "range_var"
+    yield Other(kind, _relation(statement.objects[0].range_var) if single else None)
+
+
+def _named(kind: str, field: str) -> Callable[[Node], Iterator[Operation]]:
+    """A reader for statements whose relation stands in `field` and which have no operation of their own."""
+
+    def read(statement: Node) -> Iterator[Operation]:
+        yield Other(kind, _relation(getattr(statement, field)) if statement.HasField(field) else None)
+
+    return read
+
+
+def _create_statistics(statement: Node) -> Iterator[Operation]:
+    tables = [node.range_var for node in statement.relations if _kind(node) == "range_var"]
+    yield Other("CREATE STATISTICS", _relation(tables[0]) if tables else None)
+
+
+def _define(statement: Node) -> Iterator[Operation]:
+    yield Other(f"CREATE {_object_words(statement.kind)}", _name(_strings(statement.defnames)))
+
+
+def _alter_owner(statement: Node) -> Iterator[Operation]:
+    target = _name(_object_name(statement.object)) if statement.HasField("object") else None
+    yield Other(f"ALTER {_object_words(statement.object_type)} OWNER", target)
+
+
+def _create_type(field: str) -> Callable[[Node], Iterator[Operation]]:
+    def read(statement: Node) -> Iterator[Operation]:
+        part = getattr(statement, field)
+        yield Other("CREATE TYPE", _relation(part) if hasattr(part, "relname") else _name(_strings(part)))
+
+    return read
+
+
+def _foreign_table(statement: Node) -> Iterator[Operation]:
+    yield Other("CREATE FOREIGN TABLE", _relation(statement.base_stmt.relation))
+
+
+def _explain(statement: Node) -> Iterator[Operation]:
+    yield Other("EXPLAIN")
+    if _option(statement.options, "analyze"):
+        yield from _read(statement.query)
+
+
+_READERS: dict[str, Callable[[Node], Iterator[Operation]]] = {
+    "create_stmt": _create_table,
+    "create_table_as_stmt": _create_table_as,
+    "create_foreign_table_stmt": _foreign_table,
+    "index_stmt": _create_index,
+    "alter_table_stmt": _alter_table,
+    "rename_stmt": _rename,
+    "alter_object_schema_stmt": _move,
+    "drop_stmt": _drop,
+    "create_enum_stmt": _create_enum,
+    "alter_enum_stmt": _alter_enum,
+    "composite_type_stmt": _create_type("typevar"),
+    "create_range_stmt": _create_type("type_name"),
+    "create_domain_stmt": _create_domain,
+    "alter_domain_stmt": _alter_domain,
+    "create_seq_stmt": _create_sequence,
+    "alter_seq_stmt": _alter_sequence,
+    "view_stmt": _create_view,
+    "refresh_mat_view_stmt": _refresh,
+    "create_function_stmt": _create_function,
+    "create_trig_stmt": _create_trigger,
+    "create_schema_stmt": _create_schema,
+    "insert_stmt": _changes("insert_stmt"),
+    "update_stmt": _changes("update_stmt"),
+    "delete_stmt": _changes("delete_stmt"),
+    "merge_stmt": _changes("merge_stmt"),
+    "select_stmt": _select,
+    "variable_show_stmt": _show,
+    "truncate_stmt": _truncate,
+    "copy_stmt": _copy,
+    "lock_stmt": _lock_table,
+    "variable_set_stmt": _set_parameter,
+    "transaction_stmt": _transaction,
+    "do_stmt": _do,
+    "reindex_stmt": _reindex,
+    "vacuum_stmt": _vacuum,
+    "cluster_stmt": _named("CLUSTER", "relation"),
+    "comment_stmt": _comment,
+    "grant_stmt": _grant,
+    "rule_stmt": _named("CREATE RULE", "relation"),
+    "create_policy_stmt": _named("CREATE POLICY", "table"),
+    "alter_policy_stmt": _named("ALTER POLICY", "table"),
+    "create_stats_stmt": _create_statistics,
+    "define_stmt": _define,
+    "alter_owner_stmt": _alter_owner,
+    "explain_stmt": _explain,
+}
+
+# Kinds whose node name does not read as the statement does.
+_KINDS = {
+    "alter_type_stmt": "ALTER TYPE",
+    "createdb_stmt": "CREATE DATABASE",
+    "dropdb_stmt": "DROP DATABASE",
+    "create_fdw_stmt": "CREATE FOREIGN DATA WRAPPER",
+    "alter_fdw_stmt": "ALTER FOREIGN DATA WRAPPER",
+    "create_plang_stmt": "CREATE LANGUAGE",
+    "create_am_stmt": "CREATE ACCESS METHOD",
+    "create_event_trig_stmt": "CREATE EVENT TRIGGER",
+    "alter_event_trig_stmt": "ALTER EVENT TRIGGER",
+    "check_point_stmt": "CHECKPOINT",
+    "constraints_set_stmt": "SET CONSTRAINTS",
+    "grant_role_stmt": "GRANT ROLE",
+    "create_table_space_stmt": "CREATE TABLESPACE",
+    "drop_table_space_stmt": "DROP TABLESPACE",
+    "alter_stats_stmt": "ALTER STATISTICS",
+    "alter_database_set_stmt": "ALTER DATABASE SET",
+    "alter_role_set_stmt": "ALTER ROLE SET",
+}
