@@ -112,6 +112,8 @@ def parse(sql: str) -> tuple[Operation, ...]:
     Never raises: a statement that the grammar refuses gives `Unread`, and the statements round it are still
     read.
     """
+    if "\x00" in sql:  # the parser would read no further
+        return (Unread(sql, "it holds a zero byte"),)
     try:
         tree = _tree(sql)
     except (postgast.PgQueryError, DecodeError, UnicodeError) as error:

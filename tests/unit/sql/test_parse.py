@@ -1,0 +1,512 @@
+"""What each form of SQL is read as."""
+
+from __future__ import annotations
+
+import time
+from typing import get_args
+
+import pytest
+
+from evolve.sql import operations as op
+from evolve.sql.locks import LockMode
+from evolve.sql.names import QualifiedName as N
+from evolve.sql.parse import canonical, expression, parse, rename_in_expression, split
+
+T = N("t")
+
+
+def one(sql: str) -> op.Operation:
+    (operation,) = parse(sql)
+    return operation
+
+
+def column(type_: str) -> op.ColumnDefinition:
+    operation = one(f"CREATE TABLE t (c {type_})")
+    assert isinstance(operation, op.CreateTable)
+    return operation.columns[0]
+
+
+@pytest.mark.parametrize(
+    ("written", "spelled"),
+    [
+        ("int", "integer"),
+        ("int4", "integer"),
+        ("INTEGER", "integer"),
+        ("int8", "bigint"),
+        ("bigint", "bigint"),
+        ("int2", "smallint"),
+        ("float4", "real"),
+        ("float(20)", "real"),
+        ("float(30)", "double precision"),
+        ("float", "double precision"),
+        ("bool", "boolean"),
+        ("decimal", "numeric"),
+        ("numeric(10)", "numeric(10,0)"),
+        ("NUMERIC(10, 2)", "numeric(10,2)"),
+        ("varchar", "character varying"),
+        ("varchar(50)", "character varying(50)"),
+        ("character varying(50)", "character varying(50)"),
+        ("char", "character(1)"),
+        ("char(5)", "character(5)"),
+        ('"char"', '"char"'),
+        ("bpchar", "bpchar"),
+        ("bit", "bit(1)"),
+        ("bit(3)", "bit(3)"),
+        ("varbit(8)", "bit varying(8)"),
+        ("timestamp", "timestamp without time zone"),
+        ("timestamp(3)", "timestamp(3) without time zone"),
+        ("timestamptz", "timestamp with time zone"),
+        ("timestamp(3) with time zone", "timestamp(3) with time zone"),
+        ("time", "time without time zone"),
+        ("timetz(2)", "time(2) with time zone"),
+        ("interval", "interval"),
+        ("interval(2)", "interval(2)"),
+        ("interval day to second(3)", "interval day to second(3)"),
+        ("interval year to month", "interval year to month"),
+        ("text[]", "text[]"),
+        ("int[][]", "integer[]"),
+        ("int array[3]", "integer[]"),
+        ("varchar(5)[]", "character varying(5)[]"),
+        ("mood", "mood"),
+        ('"Mood"', '"Mood"'),
+        ("public.mood", "mood"),
+        ("app.mood", "app.mood"),
+        ("pg_catalog.int4", "integer"),
+        ("uuid", "uuid"),
+        ("geometry(Point,4326)", "geometry(point,4326)"),
+    ],
+)
+def test_types_are_spelled_as_the_server_spells_them(written: str, spelled: str) -> None:
+    assert column(written).type == spelled
+
+
+@pytest.mark.parametrize("word", ["serial", "serial4", "bigserial", "serial8", "smallserial", "serial2"])
+def test_serial_is_an_integer_type_and_says_so(word: str) -> None:
+    definition = column(word)
+    assert definition.serial
+    assert definition.type in ("integer", "bigint", "smallint")
+
+
+CASES: list[tuple[str, op.Operation]] = [
+    ("DROP TABLE IF EXISTS a.t CASCADE", op.DropTable(N("t", "a"), if_exists=True, cascade=True)),
+    ("ALTER TABLE t RENAME TO u", op.RenameTable(T, "u")),
+    ("ALTER TABLE t SET SCHEMA s", op.MoveToSchema("table", T, "s")),
+    ("ALTER TYPE a.mood SET SCHEMA s", op.MoveToSchema("type", N("mood", "a"), "s")),
+    ("ALTER TABLE t SET LOGGED", op.AlterTableOther(T, "set logged")),
+    ("ALTER TABLE t REPLICA IDENTITY FULL", op.AlterTableOther(T, "replica identity", "full")),
+    ("ALTER TABLE t DISABLE TRIGGER tr", op.AlterTableOther(T, "disable trigger", "tr")),
+    ("ALTER TABLE t ALTER a SET STATISTICS 9", op.AlterTableOther(T, "set statistics", "a")),
+    ("ALTER TABLE t INHERIT a.p", op.AlterTableOther(T, "inherit", "a.p")),
+    ("ALTER TABLE t SET (fillfactor = 70)", op.AlterTableOther(T, "set parameters", "fillfactor")),
+    ("ALTER TABLE t ALTER a SET GENERATED ALWAYS", op.AlterTableOther(T, "set generated always", "a")),
+    (
+        "ALTER TABLE t ADD COLUMN IF NOT EXISTS a TEXT",
+        op.AddColumn(T, op.ColumnDefinition("a", "text"), if_not_exists=True),
+    ),
+    ("ALTER TABLE t DROP COLUMN IF EXISTS a CASCADE", op.DropColumn(T, "a", if_exists=True, cascade=True)),
+    ("ALTER TABLE t RENAME a TO b", op.RenameColumn(T, "a", "b")),
+    ("ALTER TABLE t RENAME COLUMN a TO b", op.RenameColumn(T, "a", "b")),
+    ("ALTER TABLE t ALTER COLUMN a TYPE BIGINT", op.AlterColumnType(T, "a", "bigint")),
+    (
+        'ALTER TABLE t ALTER a TYPE text COLLATE "C"',
+        op.AlterColumnType(T, "a", "text", collation="C"),
+    ),
+    ("ALTER TABLE t ALTER COLUMN a SET NOT NULL", op.SetNotNull(T, "a")),
+    ("ALTER TABLE t ALTER COLUMN a DROP NOT NULL", op.DropNotNull(T, "a")),
+    ("ALTER TABLE t ALTER COLUMN a DROP DEFAULT", op.DropDefault(T, "a")),
+    (
+        "ALTER TABLE t ALTER COLUMN a SET DEFAULT 'x'",
+        op.SetDefault(T, "a", op.Expression("'x'", constant=True)),
+    ),
+    (
+        "ALTER TABLE t ALTER a ADD GENERATED BY DEFAULT AS IDENTITY",
+        op.AddIdentity(T, "a", "by default"),
+    ),
+    ("ALTER TABLE t ALTER a DROP IDENTITY IF EXISTS", op.DropIdentity(T, "a", if_exists=True)),
+    (
+        "ALTER TABLE t ALTER a SET EXPRESSION AS (b)",
+        op.SetExpression(T, "a", op.Expression("b", columns=("b",))),
+    ),
+    ("ALTER TABLE t ALTER a DROP EXPRESSION", op.DropExpression(T, "a")),
+    (
+        "ALTER TABLE t ADD FOREIGN KEY(a) REFERENCES s.p (id) ON DELETE CASCADE DEFERRABLE",
+        op.AddConstraint(
+            T, op.ForeignKey(("a",), N("p", "s"), ("id",), on_delete="CASCADE", deferrable=True)
+        ),
+    ),
+    (
+        "ALTER TABLE t ADD CONSTRAINT f FOREIGN KEY(a) REFERENCES p NOT VALID",
+        op.AddConstraint(T, op.ForeignKey(("a",), N("p"), name="f", not_valid=True)),
+    ),
+    (
+        "ALTER TABLE t ADD CONSTRAINT u UNIQUE NULLS NOT DISTINCT (a) INCLUDE (b)",
+        op.AddConstraint(T, op.Unique(("a",), "u", nulls_not_distinct=True, include=("b",))),
+    ),
+    (
+        "ALTER TABLE t ADD PRIMARY KEY USING INDEX i",
+        op.AddConstraint(T, op.PrimaryKey((), using_index="i")),
+    ),
+    (
+        "ALTER TABLE t ADD CONSTRAINT n NOT NULL a NOT VALID",
+        op.AddConstraint(T, op.NotNull("a", "n", not_valid=True)),
+    ),
+    (
+        "ALTER TABLE ONLY t ADD UNIQUE (a)",
+        op.AddConstraint(T, op.Unique(("a",)), only=True),
+    ),
+    (
+        "ALTER TABLE t ADD CONSTRAINT x EXCLUDE USING gist (a WITH &&) WHERE (b > 0)",
+        op.AddConstraint(
+            T,
+            op.Exclude("x", "gist", (op.IndexKey("a"),), op.Expression("b > 0", columns=("b",))),
+        ),
+    ),
+    ("ALTER TABLE t DROP CONSTRAINT IF EXISTS c", op.DropConstraint(T, "c", if_exists=True)),
+    ("ALTER TABLE t VALIDATE CONSTRAINT c", op.ValidateConstraint(T, "c")),
+    ("ALTER TABLE t RENAME CONSTRAINT c TO d", op.RenameConstraint(T, "c", "d")),
+    (
+        "ALTER TABLE t ATTACH PARTITION p FOR VALUES FROM (1, MINVALUE) TO ('a', MAXVALUE)",
+        op.AttachPartition(T, N("p"), "FOR VALUES FROM (1, MINVALUE) TO ('a', MAXVALUE)"),
+    ),
+    ("ALTER TABLE t ATTACH PARTITION p DEFAULT", op.AttachPartition(T, N("p"), "DEFAULT")),
+    (
+        "ALTER TABLE t DETACH PARTITION p CONCURRENTLY",
+        op.DetachPartition(T, N("p"), concurrently=True),
+    ),
+    ("ALTER TABLE t DETACH PARTITION p FINALIZE", op.DetachPartition(T, N("p"), finalize=True)),
+    (
+        "CREATE UNIQUE INDEX CONCURRENTLY IF NOT EXISTS i ON t USING btree (a DESC, lower(b) text_pattern_ops)"
+        " INCLUDE (c) WHERE d",
+        op.CreateIndex(
+            op.IndexDefinition(
+                "i",
+                T,
+                (
+                    op.IndexKey("a", descending=True),
+                    op.IndexKey(
+                        None, op.Expression("lower(b)", ("lower",), ("b",)), opclass="text_pattern_ops"
+                    ),
+                ),
+                unique=True,
+                include=("c",),
+                where=op.Expression("d", columns=("d",)),
+            ),
+            concurrently=True,
+            if_not_exists=True,
+        ),
+    ),
+    (
+        "CREATE INDEX ON ONLY t (a)",
+        op.CreateIndex(op.IndexDefinition(None, T, (op.IndexKey("a"),)), only=True),
+    ),
+    ("DROP INDEX CONCURRENTLY s.i", op.DropIndex(N("i", "s"), concurrently=True)),
+    ("ALTER INDEX i RENAME TO j", op.RenameIndex(N("i"), "j")),
+    ("ALTER INDEX i ATTACH PARTITION j", op.AttachIndex(N("i"), N("j"))),
+    ("REINDEX TABLE CONCURRENTLY t", op.Reindex("table", T, concurrently=True)),
+    ("CREATE TYPE mood AS ENUM ('a', 'b')", op.CreateEnum(N("mood"), ("a", "b"))),
+    (
+        "ALTER TYPE mood ADD VALUE IF NOT EXISTS 'c' BEFORE 'b'",
+        op.AddEnumValue(N("mood"), "c", before="b", if_not_exists=True),
+    ),
+    ("ALTER TYPE mood ADD VALUE 'c' AFTER 'b'", op.AddEnumValue(N("mood"), "c", after="b")),
+    ("ALTER TYPE mood RENAME VALUE 'a' TO 'z'", op.RenameEnumValue(N("mood"), "a", "z")),
+    ("ALTER TYPE mood RENAME TO feeling", op.RenameType(N("mood"), "feeling")),
+    ("ALTER DOMAIN d RENAME TO e", op.RenameType(N("d"), "e")),
+    ("DROP TYPE IF EXISTS mood", op.DropType(N("mood"), if_exists=True)),
+    ("DROP DOMAIN d CASCADE", op.DropType(N("d"), cascade=True)),
+    (
+        "CREATE DOMAIN d AS int NOT NULL CHECK (VALUE > 0)",
+        op.CreateDomain(
+            N("d"), "integer", True, None, (op.Check(op.Expression("value > 0", columns=("value",))),)
+        ),
+    ),
+    ("ALTER DOMAIN d SET NOT NULL", op.AlterDomain(N("d"), "set not null")),
+    ("ALTER DOMAIN d DROP CONSTRAINT c", op.AlterDomain(N("d"), "drop constraint", constraint="c")),
+    (
+        "ALTER DOMAIN d RENAME CONSTRAINT c TO e",
+        op.AlterDomain(N("d"), "rename constraint", constraint="c", to="e"),
+    ),
+    (
+        "CREATE SEQUENCE s AS int OWNED BY a.t.id",
+        op.CreateSequence(N("s"), type="integer", owned_by=(N("t", "a"), "id")),
+    ),
+    ("ALTER SEQUENCE s OWNED BY NONE", op.AlterSequence(N("s"), owned_by_none=True)),
+    ("ALTER SEQUENCE s RENAME TO r", op.RenameSequence(N("s"), "r")),
+    ("DROP SEQUENCE s", op.DropSequence(N("s"))),
+    ("DROP MATERIALIZED VIEW v", op.DropView(N("v"), materialized=True)),
+    ("ALTER VIEW v RENAME TO w", op.RenameView(N("v"), "w")),
+    ("REFRESH MATERIALIZED VIEW CONCURRENTLY v", op.RefreshMaterializedView(N("v"), concurrently=True)),
+    (
+        "CREATE OR REPLACE FUNCTION s.f() RETURNS trigger LANGUAGE plpgsql AS $$BEGIN RETURN NEW; END$$",
+        op.CreateFunction(N("f", "s"), "plpgsql", True, "BEGIN RETURN NEW; END"),
+    ),
+    ("DROP FUNCTION IF EXISTS f(int) CASCADE", op.DropFunction(N("f"), if_exists=True, cascade=True)),
+    (
+        "CREATE TRIGGER tr BEFORE INSERT ON t FOR EACH ROW EXECUTE FUNCTION f()",
+        op.CreateTrigger(T, "tr", N("f")),
+    ),
+    ("DROP TRIGGER tr ON s.t", op.DropTrigger(N("t", "s"), "tr")),
+    ("ALTER TRIGGER tr ON t RENAME TO ts", op.RenameTrigger(T, "tr", "ts")),
+    ("CREATE SCHEMA IF NOT EXISTS s", op.CreateSchema("s", if_not_exists=True)),
+    ("DROP SCHEMA s CASCADE", op.DropSchema("s", cascade=True)),
+    ("ALTER SCHEMA s RENAME TO r", op.RenameSchema("s", "r")),
+    ("INSERT INTO t (a) VALUES ('x'), (1)", op.Insert(T, literals=frozenset({"x"}))),
+    ("INSERT INTO t SELECT * FROM u", op.Insert(T, from_query=True)),
+    ("INSERT INTO t DEFAULT VALUES", op.Insert(T)),
+    ("UPDATE t SET a = 1, b = 'y' WHERE c", op.Update(T, ("a", "b"), True, frozenset({"y"}))),
+    ("DELETE FROM t", op.Delete(T)),
+    ("MERGE INTO t USING u ON t.a = u.a WHEN MATCHED THEN DELETE", op.Other("MERGE", T)),
+    ("TRUNCATE t, s.u CASCADE", op.Truncate((T, N("u", "s")), cascade=True)),
+    (
+        "SELECT setval('s', max(id)) FROM t FOR UPDATE",
+        op.Query((T,), ("setval", "max"), frozenset({"s"}), row_locks=True),
+    ),
+    ("SHOW server_version", op.Query()),
+    ("COPY t FROM STDIN", op.Copy(T)),
+    ("COPY (SELECT 1) TO STDOUT", op.Copy(None, into=False)),
+    ("LOCK TABLE t IN SHARE ROW EXCLUSIVE MODE", op.LockTable((T,), LockMode.SHARE_ROW_EXCLUSIVE)),
+    ("SET LOCAL lock_timeout = '3s'", op.SetParameter("lock_timeout", "3s", local=True)),
+    ("SET search_path TO a, b", op.SetParameter("search_path", "a, b")),
+    ("RESET search_path", op.SetParameter("search_path", None)),
+    ("COMMIT", op.TransactionControl("commit")),
+    ("ROLLBACK TO SAVEPOINT x", op.TransactionControl("rollback to")),
+    ("DO $$BEGIN NULL; END$$", op.DoBlock("BEGIN NULL; END")),
+    ("DO $$\n-- evolve: gate users_name 3\nBEGIN NULL; END$$", op.Other("EVOLVE GATE")),
+    ("COMMENT ON COLUMN s.t.a IS 'x'", op.Other("COMMENT", N("t", "s"))),
+    ("COMMENT ON TABLE t IS NULL", op.Other("COMMENT", T)),
+    ("COMMENT ON SCHEMA s IS 'x'", op.Other("COMMENT")),
+    ("GRANT SELECT ON t TO r", op.Other("GRANT", T)),
+    ("CREATE EXTENSION IF NOT EXISTS citext", op.Other("CREATE EXTENSION")),
+    ("VACUUM FULL t", op.Other("VACUUM FULL", T)),
+    ("ANALYZE", op.Other("ANALYZE")),
+    ("CLUSTER t USING i", op.Other("CLUSTER", T)),
+    ("CREATE POLICY p ON t USING (true)", op.Other("CREATE POLICY", T)),
+    ("DROP POLICY p ON s.t", op.Other("DROP POLICY", N("t", "s"))),
+    ("CREATE TYPE pair AS (a int, b int)", op.Other("CREATE TYPE", N("pair"))),
+    ("SELEC 1", op.Unread("SELEC 1", 'syntax error at or near "SELEC"')),
+]
+
+
+@pytest.mark.parametrize(("sql", "expected"), CASES, ids=[sql[:60] for sql, _ in CASES])
+def test_one_statement(sql: str, expected: op.Operation) -> None:
+    assert one(sql) == expected
+
+
+def test_every_operation_can_be_reached() -> None:
+    others = [
+        "CREATE TABLE t (a int)",
+        "CREATE VIEW v AS SELECT a FROM t",
+    ]
+    reached = {type(operation) for _, operation in CASES} | {type(one(sql)) for sql in others}
+    assert set(get_args(op.Operation)) - reached == set()
+
+
+def test_several_clauses_are_several_operations() -> None:
+    read = parse("ALTER TABLE t ADD a int, DROP b, ALTER c SET NOT NULL")
+    assert [type(operation) for operation in read] == [op.AddColumn, op.DropColumn, op.SetNotNull]
+
+
+def test_statements_round_a_broken_one_are_still_read() -> None:
+    read = parse("DROP TABLE a; DROP TABEL b; DROP TABLE c")
+    assert [type(operation) for operation in read] == [op.DropTable, op.Unread, op.DropTable]
+
+
+@pytest.mark.parametrize("sql", ["", "  ;; ", "-- nothing\n", "/* nothing */"])
+def test_nothing_is_nothing(sql: str) -> None:
+    assert parse(sql) == ()
+
+
+@pytest.mark.parametrize("sql", ["'", "$$", '"', "(((", "\x00", "a\udc80", "%(name)s", "CREATE TABLE"])
+def test_nonsense_is_unread_and_never_raises(sql: str) -> None:
+    assert [type(operation) for operation in parse(sql)] == [op.Unread]
+
+
+def test_deep_chains_are_read() -> None:
+    chain = " || ".join(["'a'"] * 500)
+    assert [type(operation) for operation in parse(f"UPDATE t SET a = {chain}")] == [op.Update]
+
+
+def test_names_are_cut_as_the_server_cuts_them() -> None:
+    operation = one(f"DROP TABLE {'x' * 80}")
+    assert operation == op.DropTable(N("x" * 63))
+
+
+def test_create_table_in_full() -> None:
+    operation = one(
+        """CREATE UNLOGGED TABLE IF NOT EXISTS s.t (
+            id SERIAL NOT NULL,
+            k int GENERATED ALWAYS AS IDENTITY,
+            g int GENERATED ALWAYS AS (id + 1) STORED,
+            e text COLLATE "C" DEFAULT 'x' CHECK (e <> ''),
+            r int REFERENCES p ON UPDATE SET NULL,
+            PRIMARY KEY (id),
+            CONSTRAINT u UNIQUE (e)
+        ) PARTITION BY LIST (lower(e), id)"""
+    )
+    assert isinstance(operation, op.CreateTable)
+    identity, generated, text, reference = operation.columns[1:]
+    assert operation.table == N("t", "s")
+    assert (operation.if_not_exists, operation.unlogged) == (True, True)
+    assert operation.columns[0] == op.ColumnDefinition("id", "integer", not_null=True, serial=True)
+    assert identity.identity == "always"
+    assert (generated.generated, generated.generation) == (
+        "stored",
+        op.Expression("id + 1", columns=("id",)),
+    )
+    assert text.collation == "C"
+    assert text.constraints == (op.Check(op.Expression("e <> ''", columns=("e",))),)
+    assert reference.constraints == (op.ForeignKey(("r",), N("p"), on_update="SET NULL"),)
+    assert operation.constraints == (op.PrimaryKey(("id",)), op.Unique(("e",), "u"))
+    assert operation.partition_by == op.PartitionBy("list", ("lower(e)", "id"))
+
+
+def test_create_partition_like_and_inherited_tables() -> None:
+    assert one("CREATE TABLE p PARTITION OF t FOR VALUES IN ('a', NULL)") == op.CreateTable(
+        N("p"), partition_of=T, bound="FOR VALUES IN ('a', NULL)"
+    )
+    assert one("CREATE TABLE p PARTITION OF t FOR VALUES WITH (MODULUS 4, REMAINDER 0)") == op.CreateTable(
+        N("p"), partition_of=T, bound="FOR VALUES WITH (modulus 4, remainder 0)"
+    )
+    assert one("CREATE TABLE l (LIKE t INCLUDING DEFAULTS INCLUDING INDEXES)") == op.CreateTable(
+        N("l"), like=(T,), like_options=frozenset({"defaults", "indexes"})
+    )
+    assert one("CREATE TEMP TABLE c () INHERITS (t)") == op.CreateTable(
+        N("c", "pg_temp"), inherits=(T,), temporary=True
+    )
+
+
+def test_tables_from_queries() -> None:
+    expected = op.CreateTable(N("c"), as_query=True, reads=(T,))
+    assert one("CREATE TABLE c AS SELECT * FROM t") == expected
+    assert one("SELECT * INTO c FROM t") == expected
+
+
+def test_changes_inside_with_are_seen() -> None:
+    read = parse("WITH gone AS (DELETE FROM a WHERE x RETURNING *) INSERT INTO b SELECT * FROM gone")
+    assert read == (op.Delete(N("a"), where=True), op.Insert(N("b"), from_query=True))
+
+
+def test_views_say_what_they_read() -> None:
+    operation = one(
+        "CREATE OR REPLACE VIEW v AS WITH w AS (SELECT id FROM s.t) "
+        "SELECT x.id, w.id AS other, count(*) FROM u x JOIN w USING (id) WHERE y"
+    )
+    assert isinstance(operation, op.CreateView)
+    assert operation.replace
+    assert set(operation.reads) == {N("t", "s"), N("u")}
+    assert operation.columns == ("id", "other", "count")
+    assert set(operation.mentions) == {(None, "id"), (None, "y"), (N("u"), "id")}
+
+
+@pytest.mark.parametrize(
+    ("sql", "columns"),
+    [
+        ("SELECT * FROM t", None),
+        ("SELECT a + 1 FROM t", None),
+        ("SELECT a, b::text FROM t UNION SELECT 1, 2", ("a", "b")),
+        ("VALUES (1, 2)", ("column1", "column2")),
+    ],
+)
+def test_output_columns_of_a_view(sql: str, columns: tuple[str, ...] | None) -> None:
+    operation = one(f"CREATE VIEW v AS {sql}")
+    assert isinstance(operation, op.CreateView)
+    assert operation.columns == columns
+
+
+@pytest.mark.parametrize(
+    ("sql", "constant"),
+    [
+        ("1", True),
+        ("'a'::mood", True),
+        ("'{}'::jsonb", True),
+        ("'a' || 'b'", True),
+        ("-1", True),
+        ("NULL", True),
+        ("ARRAY[]::text[]", True),
+        ("now()", False),
+        ("CURRENT_TIMESTAMP", False),
+        ("a", False),
+        ("(1 + 1)::text", False),
+        ("coalesce(1, 2)", False),
+    ],
+)
+def test_constants(sql: str, *, constant: bool) -> None:
+    assert expression(sql).constant is constant
+
+
+def test_expression_names_functions_and_columns() -> None:
+    read = expression("pg_catalog.lower(a) || app.f(t.b) || CURRENT_DATE")
+    assert read.functions == ("lower", "app.f", "current_date")
+    assert read.columns == ("a", "b")
+
+
+@pytest.mark.parametrize(
+    ("condition", "columns"),
+    [
+        ("c IS NOT NULL", ("c",)),
+        ("c IS NOT NULL AND d > 0 AND e IS NOT NULL", ("c", "e")),
+        ("c IS NOT NULL OR d IS NOT NULL", ()),
+        ("(c IS NOT NULL AND d > 0) OR (c IS NOT NULL AND d < 0)", ("c",)),
+        ("NOT (c IS NULL)", ("c",)),
+        ("NOT (c IS NULL OR d IS NULL)", ("c", "d")),
+        ("c IS DISTINCT FROM NULL", ("c",)),
+        ("c > 0", ()),
+        ("c = ANY (ARRAY[1, 2])", ()),
+        ("(c IS NULL) = false", ()),
+        ("lower(c) IS NOT NULL", ()),
+    ],
+)
+def test_columns_proven_not_null(condition: str, columns: tuple[str, ...]) -> None:
+    assert expression(condition).not_null_columns == columns
+
+
+def test_renames_inside_expressions() -> None:
+    text = expression("lower(name) <> 'name' AND t.name IS NOT NULL")
+    assert rename_in_expression(text, column=("name", "Full Name")).sql == (
+        'lower("Full Name") <> \'name\' AND t."Full Name" IS NOT NULL'
+    )
+    cast = expression("'a'::mood")
+    assert rename_in_expression(cast, type_name=(N("mood"), N("mood", "app"))).sql == "'a'::app.mood"
+    default = expression("nextval('t_id_seq'::regclass)")
+    renamed = rename_in_expression(default, relation=(N("t_id_seq"), N("s", "app")))
+    assert renamed.sql == "nextval('app.s'::regclass)"
+
+
+@pytest.mark.parametrize(
+    ("written", "printed"),
+    [
+        ("a IN (1, 2)", "(a = ANY (ARRAY[1, 2]))"),
+        ("a NOT IN ('x', 'y')", "(a <> ALL (ARRAY['x'::text, 'y'::text]))"),
+        ("b LIKE 'x%'", "(b ~~ 'x%'::text)"),
+        ("a BETWEEN 1 AND 2", "((a >= 1) AND (a <= 2))"),
+        ("a != 1", "(a <> 1)"),
+        ("'x'", "'x'::character varying"),
+        ("nextval('s')", "nextval('public.s'::regclass)"),
+        ("t.a > 0 AND b IS NOT NULL", "((a > 0) AND (b IS NOT NULL))"),
+        ("current_timestamp", "CURRENT_TIMESTAMP"),
+    ],
+)
+def test_canonical_makes_the_written_and_the_printed_equal(written: str, printed: str) -> None:
+    assert canonical(written) == canonical(printed)
+
+
+def test_split_keeps_quoted_semicolons() -> None:
+    assert split("SELECT ';'; DO $$ a; b $$;") == ("SELECT ';'", "DO $$ a; b $$")
+
+
+def test_two_thousand_statements_are_read_in_well_under_a_second() -> None:
+    statements = [
+        sql
+        for number in range(500)
+        for sql in (
+            f"CREATE TABLE t{number} (id SERIAL NOT NULL, name VARCHAR({number + 1}) NOT NULL, "
+            "at TIMESTAMP WITH TIME ZONE DEFAULT now() NOT NULL, PRIMARY KEY (id), UNIQUE (name))",
+            f"ALTER TABLE t{number} ADD COLUMN note TEXT DEFAULT 'x'",
+            f"CREATE INDEX ix_{number} ON t{number} (name, lower(note))",
+            f"ALTER TABLE t{number} ADD CONSTRAINT c{number} CHECK (length(name) > {number})",
+        )
+    ]
+    start = time.perf_counter()
+    for sql in statements:
+        parse(sql)
+    assert time.perf_counter() - start < 2.0
