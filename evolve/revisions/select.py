@@ -1,0 +1,196 @@
+"""Which revisions a question is about: a range, one revision, what is new since a git ref, or what is not applied."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import assert_never
+
+from evolve.errors import Misuse
+from evolve.revisions.history import BrokenFile, BrokenRevision, History, RevisionFile
+from evolve.revisions.project import Project
+
+_GIT_SECONDS = 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class Range:
+    """`LOWER:UPPER`, after the first up to and with the second, either end may be left out; or one revision alone."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Since:
+    """Files added or changed since the branch left `reference`; what is not committed yet counts."""
+
+    reference: str
+
+
+@dataclass(frozen=True, slots=True)
+class Unapplied:
+    """What a database still lacks; `applied` are the ids in its version table."""
+
+    applied: tuple[str, ...]
+
+
+Selection = Range | Since | Unapplied
+
+
+class GitMissing(Misuse):
+    def __init__(self) -> None:
+        super().__init__("--since needs git, and there is no `git` on the PATH", fix="install git, or name a range: base:heads")
+
+
+class NotARepository(Misuse):
+    def __init__(self, directory: Path) -> None:
+        super().__init__(
+            f'--since needs a git repository, and "{directory}" lies in none',
+            fix="name the revisions instead, as in ae1027a:heads",
+        )
+
+
+class NoSuchReference(Misuse):
+    def __init__(self, reference: str) -> None:
+        super().__init__(
+            f'git knows no commit "{reference}"',
+            fix=f"fetch it (`git fetch origin {reference}`), or name another: origin/main, HEAD~1, a tag",
+        )
+
+
+class NoCommonAncestor(Misuse):
+    def __init__(self, reference: str) -> None:
+        super().__init__(
+            f'"{reference}" and HEAD have no commit in common',
+            why="what is new is counted from where the branch left; a shallow clone does not reach so far",
+            fix="clone with the whole history: `git fetch --unshallow`, or fetch-depth: 0 in CI",
+        )
+
+
+class GitFailed(Misuse):
+    def __init__(self, command: str, reason: str) -> None:
+        super().__init__(f"`git {command}` failed: {reason}")
+
+
+class UnknownApplied(Misuse):
+    def __init__(self, revision: str) -> None:
+        super().__init__(
+            f'the database is at revision "{revision}", which no file here declares',
+            why="what is left to run cannot be known: the database may be ahead of this checkout",
+            fix="check out the release that the database was upgraded with, or newer",
+        )
+
+
+def select(project: Project, history: History, selection: Selection) -> tuple[RevisionFile, ...]:
+    """The revisions of `selection`, each after those it needs.
+
+    Raises:
+        BrokenRevision: one of them does not parse, or a file without a readable id may belong to them.
+        NoSuchRevision and the other causes of `History.resolve` and `History.between`: a name leads nowhere.
+        GitMissing, NotARepository, NoSuchReference, NoCommonAncestor, GitFailed: `Since` cannot be answered.
+        UnknownApplied: `Unapplied` names a revision that no file declares.
+    """
+    match selection:
+        case Range(text):
+            chosen = _range(history, text)
+        case Since(reference):
+            chosen = _since(project, history, reference)
+        case Unapplied(applied):
+            chosen = unapplied(history, applied)
+        case _:
+            assert_never(selection)
+    for file in chosen:
+        broken = file.broken or compile_error(file.path)
+        if broken is not None:
+            raise BrokenRevision(broken)
+    return chosen
+
+
+def unapplied(history: History, applied: Collection[str]) -> tuple[RevisionFile, ...]:
+    """What is left to run on a database whose version table holds `applied`."""
+    for revision in applied:
+        if revision not in history.revisions:
+            raise UnknownApplied(revision)
+    _refuse_strangers(history)
+    return history.unapplied(applied)
+
+
+def compile_error(path: Path) -> BrokenFile | None:
+    """Why Python cannot compile the whole file; its history needs only the head of it."""
+    try:
+        ast.parse(path.read_bytes(), filename=str(path))
+    except OSError as error:
+        return BrokenFile(path, 0, error.strerror or str(error))
+    except (SyntaxError, ValueError) as error:
+        line = error.lineno if isinstance(error, SyntaxError) and error.lineno else 0
+        return BrokenFile(path, line, f"{type(error).__name__}: {getattr(error, 'msg', None) or error}")
+    return None
+
+
+def _range(history: History, text: str) -> tuple[RevisionFile, ...]:
+    if text in history.revisions:  # an id may hold any character
+        return (history.revisions[text],)
+    lower, colon, upper = text.partition(":")
+    if not colon:
+        return history.order(history.resolve(lower))
+    if upper.rpartition("@")[2] in ("", "head", "heads"):
+        _refuse_strangers(history)
+    return history.between(lower or "base", upper or "heads")
+
+
+def _refuse_strangers(history: History) -> None:
+    """A file without a readable id may be a head: `heads` would pass over it in silence."""
+    known = {file.path for file in history.revisions.values()}
+    for broken in history.broken:
+        if broken.path not in known:
+            raise BrokenRevision(broken)
+
+
+def _since(project: Project, history: History, reference: str) -> tuple[RevisionFile, ...]:
+    changed: set[Path] = set()
+    for directory in project.version_directories:
+        changed |= _changed_files(directory, reference)
+    for broken in history.broken:
+        if broken.path.resolve() in changed:
+            raise BrokenRevision(broken)
+    return history.order([key for key, file in history.revisions.items() if file.path.resolve() in changed])
+
+
+def _changed_files(directory: Path, reference: str) -> set[Path]:
+    top = Path(_git(directory, ["rev-parse", "--show-toplevel"], NotARepository(directory)).removesuffix("\n"))
+    commit = _git(
+        directory,
+        ["rev-parse", "--verify", "--quiet", "--end-of-options", f"{reference}^{{commit}}"],
+        NoSuchReference(reference),
+    ).strip()
+    fork = _git(directory, ["merge-base", commit, "HEAD"], NoCommonAncestor(reference)).strip()
+    # Against the working tree, so that what is staged or only saved counts; a file that merely moved does not.
+    differing = _git(
+        directory, ["diff", "--name-only", "-z", "--no-ext-diff", "--find-renames=100%", "--diff-filter=ACMT", fork, "--", "."]
+    )
+    untracked = _git(directory, ["ls-files", "--others", "--exclude-standard", "--full-name", "-z", "--", "."])
+    return {(top / name).resolve() for name in (*differing.split("\0"), *untracked.split("\0")) if name}
+
+
+def _git(directory: Path, arguments: Sequence[str], on_failure: Misuse | None = None) -> str:
+    try:
+        done = subprocess.run(  # noqa: S603  # fixed arguments, no shell; a reference is never an option
+            ["git", "-C", str(directory), "--no-pager", *arguments],  # noqa: S607  # the user's own git
+            capture_output=True,
+            check=False,
+            stdin=subprocess.DEVNULL,
+            timeout=_GIT_SECONDS,
+        )
+    except FileNotFoundError as error:
+        raise GitMissing from error
+    except subprocess.TimeoutExpired as error:
+        raise GitFailed(arguments[0], f"no answer in {_GIT_SECONDS:.0f} s") from error
+    if done.returncode != 0:
+        said = done.stderr.decode(errors="replace").strip()
+        if on_failure is not None and "dubious ownership" not in said:
+            raise on_failure
+        raise GitFailed(arguments[0], said.splitlines()[0] if said else f"exit status {done.returncode}")
+    return done.stdout.decode(errors="surrogateescape")
