@@ -1,0 +1,131 @@
+"""What a lint run says: findings with their place, lock and safe form, and how much of the revisions was
+read.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from enum import IntEnum
+
+from evolve.sql.locks import LockMode
+from evolve.sql.names import QualifiedName
+from evolve.sql.steps import Place
+
+
+class Severity(IntEnum):
+    """How bad a finding is; `str()` is the word used on the command line, in configuration and in reports."""
+
+    INFO = 1
+    WARNING = 2
+    ERROR = 3
+
+    def __str__(self) -> str:
+        return self.name.lower()
+
+
+@dataclass(frozen=True, slots=True)
+class LockHeld:
+    """The strongest lock that a statement takes or keeps on something that live traffic uses."""
+
+    mode: LockMode
+    relation: QualifiedName
+
+    def __str__(self) -> str:
+        return f'{self.mode} on "{self.relation.plain}"'
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """What one rule found at one place.
+
+    Args:
+        rule: the rule's id, such as "EV101".
+        name: the rule's name, such as "set-not-null-scan".
+        message: one sentence with the user's names, no full stop.
+        sql: the statement as the server would get it; None where the finding is about the file.
+        rewrite: the table is written anew while the lock is held.
+        scan: every row is read while the lock is held.
+        fails: the statement raises an error on a table that holds rows.
+        breaks_old_code: the previous release fails on the new schema.
+        breaks_new_code: the next release fails on the old schema.
+        why: why that matters, in a sentence or two.
+        safe: the safe form as Alembic code in the user's names; each item is the body of one `upgrade()`;
+            they are applied in this order, in transactions of their own.
+        fix: the command that does it.
+    """
+
+    rule: str
+    name: str
+    severity: Severity
+    place: Place
+    revision: str
+    message: str
+    why: str
+    sql: str | None = None
+    lock: LockHeld | None = None
+    rewrite: bool = False
+    scan: bool = False
+    fails: bool = False
+    breaks_old_code: bool = False
+    breaks_new_code: bool = False
+    safe: tuple[str, ...] = ()
+    fix: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Suppressed:
+    """A finding that was allowed. `place` is the comment's, or None where the configuration allows the
+    rule.
+    """
+
+    finding: Finding
+    reason: str
+    place: Place | None
+
+
+@dataclass(frozen=True, slots=True)
+class Coverage:
+    """How much was seen.
+
+    Args:
+        revisions: how many were linted.
+        statements: how many statements they sent.
+        read: how many of those the linter understands; DO blocks and text that is no PostgreSQL are not.
+        data_dependent: revisions whose statements depend on rows or on the catalog they read.
+        incomplete: revisions that were not read to their end.
+    """
+
+    revisions: int = 0
+    statements: int = 0
+    read: int = 0
+    data_dependent: int = 0
+    incomplete: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """`findings` and `suppressed` are in the order of the revisions, then of the lines."""
+
+    findings: tuple[Finding, ...]
+    suppressed: tuple[Suppressed, ...]
+    coverage: Coverage
+
+    def blocks(self, fail_on: Severity) -> bool:
+        return any(finding.severity >= fail_on for finding in self.findings)
+
+    def count(self, severity: Severity) -> int:
+        return sum(finding.severity is severity for finding in self.findings)
+
+    @property
+    def breaks_old_code(self) -> bool:
+        return any(f.breaks_old_code for f in self._all)
+
+    @property
+    def breaks_new_code(self) -> bool:
+        return any(f.breaks_new_code for f in self._all)
+
+    @property
+    def _all(self) -> Iterable[Finding]:
+        # An allowed finding is known and accepted; it breaks code all the same.
+        return (*self.findings, *(suppressed.finding for suppressed in self.suppressed))

@@ -1,0 +1,113 @@
+"""What a rule is: a named check of one step, with what it claims about locks and about running code."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from functools import cache
+from inspect import getfile
+from pathlib import Path
+from typing import ClassVar
+
+from evolve.lint.history import History
+from evolve.lint.model import Finding, LockHeld, Severity
+from evolve.sql.locks import LockMode
+from evolve.sql.names import QualifiedName
+from evolve.sql.steps import Place, Recording, Remark, Step
+
+
+class Rule:
+    """One rule; instances hold no state. Its page is the `.md` file beside the module that defines the class.
+
+    What the class claims (`lock`, `rewrite`, `scan`, `fails`) is measured: the examples of the page run on a
+    server.
+
+    Attributes:
+        id: "EV" and three digits; the first digit is the family. Stable, never reused.
+        name: kebab-case; names the bad pattern and reads well after "allow".
+        why: one or two sentences, printed with every finding.
+        lock: the strongest lock on a table in use, taken or kept by the statement.
+        scan: every row is read while the lock is held; a rewrite is a scan as well.
+        fails: the statement raises an error where the table holds rows.
+        answered_by_gate: silent in a contract revision that evolve wrote and that opens with its gate.
+    """
+
+    id: ClassVar[str]
+    name: ClassVar[str]
+    severity: ClassVar[Severity]
+    why: ClassVar[str]
+    lock: ClassVar[LockMode | None] = None
+    rewrite: ClassVar[bool] = False
+    scan: ClassVar[bool] = False
+    fails: ClassVar[bool] = False
+    breaks_old_code: ClassVar[bool] = False
+    breaks_new_code: ClassVar[bool] = False
+    answered_by_gate: ClassVar[bool] = False
+
+    def check(self, step: Step, history: History) -> Iterator[Finding]:  # the hook's signature
+        """Look at one step; `history` stands just before it."""
+        yield from ()
+
+    def check_remark(self, remark: Remark, recording: Recording) -> Iterator[Finding]:
+        """Look at something that could not be seen while the revision was read."""
+        yield from ()
+
+    def finish(self, history: History) -> Iterator[Finding]:
+        """Look back over `history.steps`, the revisions that are applied together, after the last of them."""
+        yield from ()
+
+    def finding(
+        self,
+        step: Step,
+        message: str,
+        *,
+        table: QualifiedName | None = None,
+        lock: LockMode | None = None,
+        rewrite: bool | None = None,
+        scan: bool | None = None,
+        why: str | None = None,
+        safe: tuple[str, ...] = (),
+        fix: str | None = None,
+    ) -> Finding:
+        """A finding at `step`; `lock` (the rule's own unless given) is on `table`."""
+        mode = lock or self.lock
+        return Finding(
+            rule=self.id,
+            name=self.name,
+            severity=self.severity,
+            place=step.place,
+            revision=step.revision,
+            message=message,
+            why=why or self.why,
+            sql=step.sql,
+            lock=LockHeld(mode, table) if mode is not None and table is not None else None,
+            rewrite=self.rewrite if rewrite is None else rewrite,
+            scan=self.scan if scan is None else scan,
+            fails=self.fails,
+            breaks_old_code=self.breaks_old_code,
+            breaks_new_code=self.breaks_new_code,
+            safe=safe,
+            fix=fix,
+        )
+
+    def finding_at(self, place: Place, revision: str, message: str, *, fix: str | None = None) -> Finding:
+        """A finding about the file rather than about a statement."""
+        return Finding(
+            rule=self.id,
+            name=self.name,
+            severity=self.severity,
+            place=place,
+            revision=revision,
+            message=message,
+            why=self.why,
+            fix=fix,
+        )
+
+    @property
+    def page(self) -> str:
+        """Its documentation, in Markdown."""
+        return _page(type(self))
+
+
+@cache
+def _page(rule: type[Rule]) -> str:
+    return Path(getfile(rule)).with_suffix(".md").read_text(encoding="utf-8")

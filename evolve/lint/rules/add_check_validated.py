@@ -1,0 +1,50 @@
+"""EV105: a CHECK that reads every row at once, on a table in use."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from evolve.lint import alembic_code as code
+from evolve.lint.history import History
+from evolve.lint.model import Finding, Severity
+from evolve.lint.rule import Rule
+from evolve.sql import operations as op
+from evolve.sql.locks import LockMode
+from evolve.sql.names import QualifiedName, shorten
+from evolve.sql.steps import Step
+
+
+class AddCheckValidated(Rule):
+    id = "EV105"
+    name = "add-check-validated"
+    severity = Severity.ERROR
+    lock = LockMode.ACCESS_EXCLUSIVE
+    scan = True
+    breaks_old_code = True
+    why = (
+        "PostgreSQL reads every row under a lock that stops all reads and writes; NOT VALID is instant, and"
+        " VALIDATE reads the rows while traffic goes on. Either way code that still writes such rows fails"
+    )
+
+    def check(self, step: Step, history: History) -> Iterator[Finding]:
+        match step.operation:
+            case op.AddConstraint(table, op.Check(not_valid=False) as check) if history.in_use(table):
+                yield self._finding(step, table, check, ())
+            case op.AddColumn(table, column) if history.in_use(table):
+                for constraint in column.constraints:
+                    if isinstance(constraint, op.Check):
+                        yield self._finding(step, table, constraint, (code.add_column(table, column),))
+            case _:
+                return
+
+    def _finding(self, step: Step, table: QualifiedName, check: op.Check, before: tuple[str, ...]) -> Finding:
+        name = check.name or shorten(table.name, *check.expression.columns, "check")
+        return self.finding(
+            step,
+            f'the check "{name}" reads every row of "{table.plain}" under {self.lock}',
+            table=table,
+            safe=(
+                "\n".join((*before, code.add_check(table, name, check.expression.sql))),
+                code.validate(table, name),
+            ),
+        )

@@ -1,0 +1,47 @@
+"""EV201: a new NOT NULL column without a default."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from evolve.lint import alembic_code as code
+from evolve.lint.history import History
+from evolve.lint.model import Finding, Severity
+from evolve.lint.rule import Rule
+from evolve.sql import operations as op
+from evolve.sql.locks import LockMode
+from evolve.sql.names import quote
+from evolve.sql.steps import Step
+
+
+class AddColumnRequired(Rule):
+    id = "EV201"
+    name = "add-column-required"
+    severity = Severity.ERROR
+    lock = LockMode.ACCESS_EXCLUSIVE
+    fails = True
+    breaks_old_code = True
+    why = (
+        "it fails on a table that holds rows; on an empty one it succeeds, and every insert of code that "
+        "does not know the column fails. A default in the model (default=…) is not one in the database "
+        "(server_default=…)"
+    )
+
+    def check(self, step: Step, history: History) -> Iterator[Finding]:
+        match step.operation:
+            case op.AddColumn(table, column) if history.in_use(table) and _required(column):
+                yield self.finding(
+                    step,
+                    f'"{table.plain}.{column.name}" is NOT NULL and has no default in the database',
+                    table=table,
+                    safe=(code.add_column(table, column),),
+                    fix=f"evolve plan add-required-column {table}.{quote(column.name)}",
+                )
+            case _:
+                return
+
+
+def _required(column: op.ColumnDefinition) -> bool:
+    primary = any(isinstance(constraint, op.PrimaryKey) for constraint in column.constraints)
+    filled = column.default is not None or column.generated or column.identity or column.serial
+    return (column.not_null or primary) and not filled

@@ -1,0 +1,52 @@
+"""EV104: a foreign key that checks every row at once, on a table in use."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from evolve.lint import alembic_code as code
+from evolve.lint.history import History
+from evolve.lint.model import Finding, Severity
+from evolve.lint.rule import Rule
+from evolve.sql import operations as op
+from evolve.sql.locks import LockMode
+from evolve.sql.names import shorten
+from evolve.sql.steps import Step
+
+
+class AddFkValidated(Rule):
+    id = "EV104"
+    name = "add-fk-validated"
+    severity = Severity.ERROR
+    lock = LockMode.SHARE_ROW_EXCLUSIVE
+    scan = True
+    why = (
+        "both tables refuse writes while PostgreSQL looks up the target of every row; NOT VALID takes the "
+        "same locks for an instant, and VALIDATE then reads the rows while writes go on"
+    )
+
+    def check(self, step: Step, history: History) -> Iterator[Finding]:
+        match step.operation:
+            case op.AddConstraint(table, op.ForeignKey(not_valid=False) as key) if history.in_use(table):
+                name = key.name or shorten(table.name, *key.columns, "fkey")
+                yield self.finding(
+                    step,
+                    f'the foreign key from "{table.plain}" to "{key.target.plain}" reads every row '
+                    "while writes to both tables wait",
+                    table=table,
+                    safe=(
+                        code.add_foreign_key(table, name, key, _target_columns(key, history)),
+                        code.validate(table, name),
+                    ),
+                )
+            case _:
+                return
+
+
+def _target_columns(key: op.ForeignKey, history: History) -> tuple[str, ...]:
+    """The target's primary key where the statement names no columns."""
+    if key.target_columns:
+        return key.target_columns
+    target = history.schema.table(key.target)
+    primary = target.primary_key if target else None
+    return primary.columns if primary else key.columns

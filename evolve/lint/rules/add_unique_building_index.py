@@ -1,0 +1,77 @@
+"""EV106: a UNIQUE or PRIMARY KEY constraint that builds its index at once, on a table in use."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from evolve.lint import alembic_code as code
+from evolve.lint.history import History
+from evolve.lint.model import Finding, Severity
+from evolve.lint.rule import Rule
+from evolve.sql import operations as op
+from evolve.sql.locks import LockMode
+from evolve.sql.names import QualifiedName, quote, shorten
+from evolve.sql.steps import Step
+
+
+class AddUniqueBuildingIndex(Rule):
+    id = "EV106"
+    name = "add-unique-building-index"
+    severity = Severity.ERROR
+    lock = LockMode.ACCESS_EXCLUSIVE
+    scan = True
+    breaks_old_code = True
+    why = (
+        "the index is built under a lock that stops all reads and writes; built concurrently first, the "
+        "constraint takes it over in an instant. Code that writes duplicates fails from then on"
+    )
+
+    def check(self, step: Step, history: History) -> Iterator[Finding]:
+        match step.operation:
+            case op.AddConstraint(
+                table, (op.Unique(using_index=None) | op.PrimaryKey(using_index=None)) as constraint
+            ):
+                if history.in_use(table):
+                    yield self._finding(step, table, constraint, history)
+            case op.AddColumn(table, column) if history.in_use(table):
+                for inline in column.constraints:
+                    if isinstance(inline, op.Unique | op.PrimaryKey):
+                        yield self._finding(step, table, inline, history, column)
+            case _:
+                return
+
+    def _finding(
+        self,
+        step: Step,
+        table: QualifiedName,
+        constraint: op.Unique | op.PrimaryKey,
+        history: History,
+        added: op.ColumnDefinition | None = None,
+    ) -> Finding:
+        kind = "UNIQUE" if isinstance(constraint, op.Unique) else "PRIMARY KEY"
+        columns = constraint.columns or ((added.name,) if added else ())
+        ending = "key" if isinstance(constraint, op.Unique) else "pkey"
+        name = constraint.name or shorten(table.name, *(columns if ending == "key" else ()), ending)
+        found = history.schema.table(table)
+        partitioned = found is not None and found.partition_by is not None
+        index = op.IndexDefinition(
+            name,
+            table,
+            tuple(op.IndexKey(column) for column in columns),
+            unique=True,
+            include=constraint.include,
+            nulls_not_distinct=isinstance(constraint, op.Unique) and constraint.nulls_not_distinct,
+        )
+        build = code.create_index_concurrently(index, name)
+        use = code.execute(
+            f"ALTER TABLE {table} ADD CONSTRAINT {quote(name)} {kind} USING INDEX {quote(name)}"
+        )
+        # USING INDEX makes the columns NOT NULL, with a scan unless they are: that is EV101's own way.
+        ready = kind == "UNIQUE" or all(history.proves_not_null(table, column) for column in columns)
+        first = (code.add_column(table, added),) if added else ()
+        return self.finding(
+            step,
+            f'{kind} ({", ".join(columns)}) builds its index on "{table.plain}" under {self.lock}',
+            table=table,
+            safe=(*first, build, use) if ready and not partitioned else (),
+        )

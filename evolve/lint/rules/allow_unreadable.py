@@ -1,0 +1,22 @@
+"""EV925: a comment that begins with `# evolve:` and says nothing that evolve knows."""
+
+from __future__ import annotations
+
+from evolve.lint.model import Finding, Severity
+from evolve.lint.rule import Rule
+from evolve.sql.steps import Place
+
+
+class AllowUnreadable(Rule):
+    id = "EV925"
+    name = "allow-unreadable"
+    severity = Severity.ERROR
+    why = "it allows nothing, though its author meant something by it"
+
+    def about(self, place: Place, revision: str, text: str) -> Finding:
+        return self.finding_at(
+            place,
+            revision,
+            f'"# evolve: {text}" is not understood',
+            fix="# evolve: allow[rule-name] because …, with until 2026-12-31 before because where it ends",
+        )

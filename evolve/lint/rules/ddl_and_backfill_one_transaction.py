@@ -1,0 +1,49 @@
+"""EV110: rows are rewritten while the transaction keeps a strong lock that DDL took."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from evolve.lint.history import History
+from evolve.lint.model import Finding, Severity
+from evolve.lint.rule import Rule
+from evolve.sql import operations as op
+from evolve.sql.locks import LockMode
+from evolve.sql.names import QualifiedName
+from evolve.sql.steps import Step
+
+
+class DdlAndBackfillOneTransaction(Rule):
+    id = "EV110"
+    name = "ddl-and-backfill-one-transaction"
+    severity = Severity.ERROR
+    lock = LockMode.ACCESS_EXCLUSIVE
+    scan = True
+    why = (
+        "a lock is kept until the transaction ends: what ALTER TABLE needs for a millisecond is held for as"
+        " long as the rows take"
+    )
+
+    def check(self, step: Step, history: History) -> Iterator[Finding]:
+        table = _rows_of(step.operation)
+        kept = history.transaction.strongest()
+        if table is None or not history.in_use(table) or kept is None or not kept[1].blocks_writes:
+            return
+        relation, mode, taken = kept
+        yield self.finding(
+            step,
+            f'rows of "{table.plain}" are changed while "{relation.plain}" stays locked since line '
+            f"{taken.place.line} ({mode}, blocks {mode.blocks})",
+            table=relation,
+            lock=mode,
+            fix="move it to a revision of its own, or to a backfill: evolve backfill --help",
+        )
+
+
+def _rows_of(operation: op.Operation) -> QualifiedName | None:
+    """The table whose rows are changed in bulk; a plain INSERT … VALUES adds a few rows and ends at once."""
+    match operation:
+        case op.Update(table=table) | op.Delete(table=table) | op.Insert(table=table, from_query=True):
+            return table
+        case _:
+            return None

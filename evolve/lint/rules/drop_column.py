@@ -1,0 +1,36 @@
+"""EV204: `DROP COLUMN` on a table in use."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from evolve.lint.history import History
+from evolve.lint.model import Finding, Severity
+from evolve.lint.rule import Rule
+from evolve.sql import operations as op
+from evolve.sql.locks import LockMode
+from evolve.sql.steps import Step
+
+
+class DropColumn(Rule):
+    id = "EV204"
+    name = "drop-column"
+    severity = Severity.ERROR
+    lock = LockMode.ACCESS_EXCLUSIVE
+    breaks_old_code = True
+    answered_by_gate = True
+    why = (
+        "code that still maps the column fails at its next SELECT or INSERT, and the data are gone: first "
+        "deploy a release that does not map it, drop it one release later and say so in an allow comment"
+    )
+
+    def check(self, step: Step, history: History) -> Iterator[Finding]:
+        match step.operation:
+            case op.DropColumn(table, column) if history.column_in_use(table, column):
+                yield self.finding(
+                    step,
+                    f'"{table.plain}.{column}" is dropped with its data while code may still use it',
+                    table=table,
+                )
+            case _:
+                return

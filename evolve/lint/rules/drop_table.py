@@ -1,0 +1,38 @@
+"""EV401: `DROP TABLE` of a table in use."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from evolve.lint.history import History
+from evolve.lint.model import Finding, Severity
+from evolve.lint.rule import Rule
+from evolve.sql import operations as op
+from evolve.sql.locks import LockMode
+from evolve.sql.steps import Step
+
+
+class DropTable(Rule):
+    id = "EV401"
+    name = "drop-table"
+    severity = Severity.ERROR
+    lock = LockMode.ACCESS_EXCLUSIVE
+    breaks_old_code = True
+    answered_by_gate = True
+    why = (
+        "its rows are gone and code that still uses it fails; every table that it refers to is locked as "
+        "well. Drop it one release after the last code that used it, and say so in an allow comment"
+    )
+
+    def check(self, step: Step, history: History) -> Iterator[Finding]:
+        match step.operation:
+            case op.DropTable(table) if history.in_use(table):
+                found = history.schema.table(table)
+                targets = (
+                    sorted({key.target.plain for key in found.foreign_keys} - {table.plain}) if found else []
+                )
+                names = ", ".join(f'"{target}"' for target in targets)
+                also = f" and locks {names} as well" if targets else ""
+                yield self.finding(step, f'"{table.plain}" is dropped with its rows{also}', table=table)
+            case _:
+                return

@@ -1,0 +1,84 @@
+"""EV801: two indexes of which one does all that the other does."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from evolve.lint import alembic_code as code
+from evolve.lint.history import History
+from evolve.lint.model import Finding, Severity
+from evolve.lint.rule import Rule
+from evolve.sql import operations as op
+from evolve.sql.names import QualifiedName
+from evolve.sql.schema import Index
+from evolve.sql.steps import Step
+
+
+class IndexRedundant(Rule):
+    id = "EV801"
+    name = "index-redundant"
+    severity = Severity.WARNING
+    why = (
+        "every index is written on every insert and on most updates, and takes disk and cache; the spare "
+        "one answers no query that the other does not"
+    )
+
+    def finish(self, history: History) -> Iterator[Finding]:
+        # Looked at from the end: making the new index before dropping the old one is the right order.
+        told: set[QualifiedName] = set()
+        for name, step in history.new_indexes.items():
+            index = history.schema.indexes.get(name)
+            if index is None:
+                continue
+            for other in history.schema.indexes_of(index.definition.table):
+                pair = _spare_and_reason(index, other)
+                spare_name = _name(pair[0]) if pair else None
+                if pair is not None and spare_name is not None and spare_name not in told:
+                    told.add(spare_name)
+                    yield self._finding(step, *pair)
+
+    def _finding(self, step: Step, spare: Index, other: Index) -> Finding:
+        return self.finding(
+            step,
+            f'index "{_name(spare).name}" on "{spare.definition.table.plain}" ({_columns(spare)}) is spare: '
+            f'"{_name(other).name}" ({_columns(other)}) answers the same queries',
+            safe=(code.drop_index_concurrently(_name(spare)),),
+        )
+
+
+def _spare_and_reason(index: Index, other: Index) -> tuple[Index, Index] | None:
+    """The one of two indexes that could go, then the one that makes it so."""
+    if other is index:
+        return None
+    if index.constraint is None and _covers(other.definition, index.definition):
+        return index, other
+    if other.constraint is None and _covers(index.definition, other.definition):
+        return other, index
+    return None
+
+
+def _covers(wide: op.IndexDefinition, narrow: op.IndexDefinition) -> bool:
+    """True where every use of `narrow` is one of `wide`: the same keys, or more behind them.
+
+    A unique index also keeps duplicates out, which only a unique one over the same keys does as well. Only
+    B-trees are ordered, so only there does a left prefix help.
+    """
+    if narrow.method != wide.method or narrow.where != wide.where or not narrow.keys:
+        return False
+    if not set(narrow.include) <= {*wide.include, *wide.columns}:
+        return False
+    same = narrow.keys == wide.keys
+    if narrow.unique:
+        return same and wide.unique and narrow.nulls_not_distinct == wide.nulls_not_distinct
+    return same or (narrow.method == "btree" and wide.keys[: len(narrow.keys)] == narrow.keys)
+
+
+def _columns(index: Index) -> str:
+    return ", ".join(
+        key.column or (key.expression.sql if key.expression else "?") for key in index.definition.keys
+    )
+
+
+def _name(index: Index) -> QualifiedName:
+    # A replayed index always has its name.
+    return QualifiedName(index.definition.name or "", index.definition.table.schema)

@@ -1,0 +1,28 @@
+"""EV902: what `upgrade()` does depends on rows that it reads."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from evolve.lint.model import Finding, Severity
+from evolve.lint.rule import Rule
+from evolve.sql.steps import Mark, Recording, Remark
+
+
+class RevisionReadsRows(Rule):
+    id = "EV902"
+    name = "revision-reads-rows"
+    severity = Severity.INFO
+    why = (
+        "evolve answers every query with no rows; statements that would be sent for rows that exist were "
+        "not seen, and reading and writing rows belongs in a backfill"
+    )
+
+    def check_remark(self, remark: Remark, recording: Recording) -> Iterator[Finding]:
+        if remark.mark is Mark.READ_ROWS:
+            yield self.finding_at(
+                remark.place,
+                recording.revision,
+                f"what upgrade() does depends on rows it reads: {remark.detail}",
+                fix="move the work on rows to a backfill: evolve backfill --help",
+            )

@@ -1,0 +1,43 @@
+"""EV107: VALIDATE CONSTRAINT in the transaction that added the constraint NOT VALID."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from evolve.lint import alembic_code as code
+from evolve.lint.history import History
+from evolve.lint.model import Finding, Severity
+from evolve.lint.rule import Rule
+from evolve.sql import operations as op
+from evolve.sql.locks import LockMode
+from evolve.sql.steps import Step
+
+
+class ValidateSameTransaction(Rule):
+    id = "EV107"
+    name = "validate-same-transaction"
+    severity = Severity.ERROR
+    lock = LockMode.ACCESS_EXCLUSIVE
+    scan = True
+    why = (
+        "locks are kept until the transaction ends, so the rows are read under the strong lock that adding "
+        "the constraint took, and NOT VALID has gained nothing"
+    )
+
+    def check(self, step: Step, history: History) -> Iterator[Finding]:
+        match step.operation:
+            case op.ValidateConstraint(table, name) if history.in_use(table):
+                added = history.transaction.not_valid.get((table, name))
+            case _:
+                return
+        if added is None:
+            return
+        kept = history.transaction.locks.get(table)
+        yield self.finding(
+            step,
+            f'"{name}" is validated in the transaction that added it at line {added.place.line}, '
+            f'so "{table.plain}" stays locked while every row is read',
+            table=table,
+            lock=kept[0] if kept else None,
+            safe=(code.validate(table, name),),
+        )

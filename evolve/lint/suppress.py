@@ -1,0 +1,193 @@
+"""Comments that allow a finding, with their reason and their last day.
+
+    # evolve: allow[set-not-null-scan] because the table holds twelve rows
+    # evolve: allow[drop-column, drop-table] until 2026-12-31 because release 41 no longer maps them
+    # evolve: allow-file[create-index-blocking] because this database is filled at night only
+
+A comment speaks for the line it stands on; alone on its line, for the next one. A call over several lines is
+one line.
+"""
+
+from __future__ import annotations
+
+import io
+import re
+import tokenize
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import date
+from difflib import get_close_matches
+from pathlib import Path
+
+from evolve.lint.model import Finding, Suppressed
+from evolve.lint.rule import Rule
+from evolve.lint.rules.allow_expired import AllowExpired
+from evolve.lint.rules.allow_unknown_rule import AllowUnknownRule
+from evolve.lint.rules.allow_unreadable import AllowUnreadable
+from evolve.lint.rules.allow_unused import AllowUnused
+from evolve.lint.rules.allow_without_reason import AllowWithoutReason
+from evolve.sql.steps import Place
+
+_OURS = re.compile(r"#\s*evolve:\s*(?P<text>.*)\Z")
+_ALLOW = re.compile(
+    r"(?P<scope>allow|allow-file)\s*\[(?P<names>[^\]]*)\]"
+    r"(?:\s+until\s+(?P<until>\S+))?"
+    r"(?:\s+because\b\s*(?P<reason>.*))?\Z"
+)
+_PUNCTUATION = frozenset(
+    {tokenize.COMMENT, tokenize.NL, tokenize.NEWLINE, tokenize.INDENT, tokenize.DEDENT, tokenize.ENCODING}
+)
+
+
+@dataclass(slots=True)
+class Allowance:
+    """One name of one comment.
+
+    Args:
+        lines: those it speaks for; None is the whole file.
+        reason: empty where the comment gives none.
+        until: the last day on which it holds.
+        used: set once it has allowed a finding.
+    """
+
+    name: str
+    place: Place
+    lines: range | None
+    reason: str
+    until: date | None = None
+    used: bool = field(default=False, compare=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Unreadable:
+    """A comment that begins with `# evolve:` and says nothing we know."""
+
+    place: Place
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Silence:
+    """What suppression left over, in the order of the findings given, complaints about comments last."""
+
+    findings: tuple[Finding, ...]
+    suppressed: tuple[Suppressed, ...]
+
+
+def suppress(
+    findings: Sequence[Finding],
+    sources: Mapping[Path, tuple[str, str]],
+    rules: Collection[Rule],
+    today: date,
+    ignore: Collection[str] = (),
+) -> Silence:
+    """Take away what is allowed, and add a finding for each comment that is wrong or does nothing.
+
+    Args:
+        findings: in any order.
+        sources: revision id and text of every file that was linted.
+        rules: all rules there are; a comment may name them by name or by id.
+        today: an allowance holds up to and with its last day.
+        ignore: names or ids of rules that the configuration silences.
+    """
+    by_word = {word: rule for rule in rules for word in (rule.name, rule.id)}
+    ignored = {by_word[word].id for word in ignore if word in by_word}
+    allowances: list[Allowance] = []
+    complaints: list[Finding] = []
+    for file, (revision, source) in sources.items():
+        for item in read_allowances(file, source):
+            problem = _problem(item, revision, by_word, today)
+            if problem is not None:
+                complaints.append(problem)
+            elif isinstance(item, Allowance):
+                allowances.append(replace(item, name=by_word[item.name].id))
+    left: list[Finding] = []
+    suppressed: list[Suppressed] = []
+    for finding in findings:
+        allowance = _allowing(finding, allowances)
+        if allowance is not None:
+            suppressed.append(Suppressed(finding, allowance.reason, allowance.place))
+        elif finding.rule in ignored:
+            suppressed.append(Suppressed(finding, "ignored by the configuration", None))
+        else:
+            left.append(finding)
+    unused = [allowance for allowance in allowances if not allowance.used]
+    complaints += (
+        AllowUnused().about(a.place, sources[a.place.file][0], by_word[a.name].name) for a in unused
+    )
+    complaints.sort(key=lambda finding: (str(finding.place.file), finding.place.line))
+    return Silence((*left, *(c for c in complaints if c.rule not in ignored)), tuple(suppressed))
+
+
+def read_allowances(file: Path, source: str) -> Iterator[Allowance | Unreadable]:
+    """Every `# evolve:` comment of `source`, one item for each name in it; strings are not comments."""
+    for place, text, lines in _comments(file, source):
+        match = _ALLOW.match(text)
+        names = [name.strip() for name in match["names"].split(",") if name.strip()] if match else []
+        if match is None or not names:
+            yield Unreadable(place, text)
+            continue
+        try:
+            until = date.fromisoformat(match["until"]) if match["until"] else None
+        except ValueError:
+            yield Unreadable(place, text)
+            continue
+        reason = (match["reason"] or "").strip()
+        for name in names:
+            yield Allowance(name, place, lines if match["scope"] == "allow" else None, reason, until)
+
+
+def _problem(
+    item: Allowance | Unreadable, revision: str, by_word: Mapping[str, Rule], today: date
+) -> Finding | None:
+    match item:
+        case Unreadable(place=place, text=text):
+            return AllowUnreadable().about(place, revision, text)
+        case Allowance(name=name) if name not in by_word:
+            nearest = get_close_matches(name, by_word, n=1, cutoff=0.5)
+            return AllowUnknownRule().about(item.place, revision, name, nearest[0] if nearest else None)
+        case Allowance(reason=""):
+            return AllowWithoutReason().about(item.place, revision, item.name)
+        case Allowance(until=date() as until) if until < today:
+            return AllowExpired().about(item.place, revision, item.name, until)
+        case Allowance():
+            return None
+
+
+def _allowing(finding: Finding, allowances: Iterable[Allowance]) -> Allowance | None:
+    """The allowance that speaks for `finding`; a line's own before a file's."""
+    found: Allowance | None = None
+    for allowance in allowances:
+        if allowance.name != finding.rule or allowance.place.file != finding.place.file:
+            continue
+        if allowance.lines is None:
+            found = found or allowance
+        elif finding.place.line in allowance.lines:
+            found = allowance
+            break
+    if found is not None:
+        found.used = True
+    return found
+
+
+def _comments(file: Path, source: str) -> Iterator[tuple[Place, str, range]]:
+    """Each of our comments with the lines of the statement that it stands in, behind, or above."""
+    waiting: list[tuple[Place, str]] = []
+    start: int | None = None
+    try:
+        for token in tokenize.generate_tokens(io.StringIO(source).readline):
+            if token.type == tokenize.COMMENT:
+                found = _OURS.match(token.string)
+                if found:
+                    waiting.append((Place(file, token.start[0]), found["text"].strip()))
+            elif token.type == tokenize.NEWLINE:
+                first, start = start or token.start[0], None
+                # A comment inside the call, behind it, or on the lines just above it.
+                lines = range(first, token.start[0] + 1)
+                yield from ((place, text, lines) for place, text in waiting)
+                waiting = []
+            elif start is None and token.type not in _PUNCTUATION:
+                start = token.start[0]
+    except (tokenize.TokenError, SyntaxError):
+        pass  # the file does not load either, and that is a finding of its own
+    yield from ((place, text, range(place.line, place.line + 1)) for place, text in waiting)
