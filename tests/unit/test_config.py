@@ -1,0 +1,217 @@
+"""Settings are found, read and refused by name."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from evolve import config
+from evolve.config import (
+    BadValue,
+    BrokenToml,
+    Config,
+    MissingVariable,
+    NoConfigFile,
+    TwoConfigurations,
+    UnknownKey,
+)
+
+
+def write(folder: Path, text: str, name: str = "evolve.toml") -> Path:
+    file = folder / name
+    file.write_text(text)
+    return file
+
+
+def test_no_file_gives_the_defaults(tmp_path: Path) -> None:
+    assert config.load(tmp_path) == Config()
+
+
+def test_pyproject_is_found_from_below(tmp_path: Path) -> None:
+    write(tmp_path, '[tool.evolve.lint]\nfail_on = "info"\n', "pyproject.toml")
+    below = tmp_path / "src" / "app"
+    below.mkdir(parents=True)
+    assert config.load(below).lint.fail_on == "info"
+
+
+def test_pyproject_without_our_section_is_passed_by(tmp_path: Path) -> None:
+    write(tmp_path, "[backfill]\nbatch_ms = 7\n")
+    below = tmp_path / "service"
+    below.mkdir()
+    write(below, '[project]\nname = "service"\n', "pyproject.toml")
+    assert config.load(below).backfill.batch_ms == 7
+
+
+def test_nearest_file_wins_whole(tmp_path: Path) -> None:
+    write(tmp_path, "[backfill]\nbatch_ms = 7\n")
+    below = tmp_path / "service"
+    below.mkdir()
+    write(below, "[upgrade]\nmax_retries = 3\n")
+    assert config.load(below).backfill.batch_ms == config.Backfill().batch_ms
+
+
+def test_named_file_is_read_whatever_its_name(tmp_path: Path) -> None:
+    file = write(tmp_path, "[upgrade]\nlock_timeout = 1234\n", "production.toml")
+    assert config.load(Path("/"), file).upgrade.lock_timeout == 1234
+
+
+def test_every_setting_is_read(tmp_path: Path) -> None:
+    file = write(
+        tmp_path,
+        """
+        database_url = "postgresql://localhost/shop"
+        alembic_config = "db/alembic.ini"
+        [lint]
+        fail_on = "warning"
+        ignore = ["EV701", "drop-table"]
+        exclude = ["2019_*"]
+        postgres_version = 17
+        time_limit = 2
+        [upgrade]
+        lock_timeout = 1
+        concurrently_lock_timeout = 2
+        statement_timeout = 3
+        max_retries = 4
+        retry_budget = 5
+        runner_wait = 6.5
+        [backfill]
+        batch_ms = 7
+        batch_size = 8
+        max_batch_size = 9
+        [partition.orders]
+        method = "range"
+        key = "created_at"
+        """,
+    )
+    read = config.load(tmp_path)
+    assert (read.file, read.database_url, read.alembic_config) == (
+        file,
+        "postgresql://localhost/shop",
+        tmp_path / "db/alembic.ini",
+    )
+    assert read.lint == config.Lint("warning", ("EV701", "drop-table"), ("2019_*",), 17, 2.0)
+    assert read.upgrade == config.Upgrade(1, 2, 3, 4, 5.0, 6.5)
+    assert read.backfill == config.Backfill(7, 8, 9)
+    assert dict(read.partition["orders"].options) == {"key": "created_at"}
+    assert read.partition["orders"].method == "range"
+
+
+@pytest.mark.parametrize(
+    ("text", "key", "nearest"),
+    [
+        ('databse_url = "x"', "databse_url", "database_url"),
+        ("[lnit]", "lnit", "lint"),
+        ("[lint]\nfail-on = 'error'", "lint.fail-on", "lint.fail_on"),
+        ("[upgrade]\nlocktimeout = 5", "upgrade.locktimeout", "upgrade.lock_timeout"),
+    ],
+)
+def test_unknown_key_names_the_file_the_key_and_the_nearest(
+    tmp_path: Path, text: str, key: str, nearest: str
+) -> None:
+    file = write(tmp_path, text)
+    with pytest.raises(UnknownKey) as raised:
+        config.load(tmp_path)
+    assert raised.value.what == f'{file}: "{key}" is not a setting'
+    assert raised.value.fix == f'did you mean "{nearest}"?'
+
+
+def test_unknown_key_far_from_any_lists_the_valid_ones(tmp_path: Path) -> None:
+    write(tmp_path, "[backfill]\nzzz = 1")
+    with pytest.raises(UnknownKey, match="valid here: batch_ms, batch_size, max_batch_size"):
+        config.load(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        ("database_url = 5", '"database_url" is 5, but must be a text'),
+        ("lint = 5", '"lint" is 5, but must be a table'),
+        ("[lint]\nfail_on = 'fatal'", '"lint.fail_on" is "fatal", but must be one of error, warning, info'),
+        ("[lint]\nignore = 'EV101'", '"lint.ignore" is "EV101", but must be a list of texts'),
+        ("[lint]\nignore = [101]", '"lint.ignore" is [101], but must be a list of texts'),
+        (
+            "[lint]\npostgres_version = 9",
+            '"lint.postgres_version" is 9, but must be a whole number from 14 to 18',
+        ),
+        ("[lint]\ntime_limit = nan", '"lint.time_limit" is nan, but must be a number of seconds'),
+        (
+            "[upgrade]\nlock_timeout = 0",
+            '"upgrade.lock_timeout" is 0, but must be a whole number of at least 1',
+        ),
+        (
+            "[upgrade]\nmax_retries = true",
+            '"upgrade.max_retries" is true, but must be a whole number of at least 0',
+        ),
+        ("[upgrade]\nretry_budget = -1", '"upgrade.retry_budget" is -1, but must be a number of seconds'),
+        (
+            "[backfill]\nbatch_size = 99999",
+            '"backfill.batch_size" is 99999, but must be at most max_batch_size, 50000',
+        ),
+        (
+            "[partition.orders]\nkey = 'a'",
+            '"partition.orders.method" is missing, but must be the name of a partition',
+        ),
+        ("[partition]\norders = 'range'", '"partition.orders" is "range", but must be a table'),
+    ],
+)
+def test_wrong_value_names_the_file_the_key_and_what_is_expected(
+    tmp_path: Path, text: str, sentence: str
+) -> None:
+    file = write(tmp_path, text)
+    with pytest.raises(BadValue) as raised:
+        config.load(tmp_path)
+    assert raised.value.what.startswith(f"{file}: {sentence}")
+
+
+def test_section_that_is_no_table_is_an_error_in_pyproject(tmp_path: Path) -> None:
+    write(tmp_path, "[tool]\nevolve = true\n", "pyproject.toml")
+    with pytest.raises(BadValue, match=r'"tool\.evolve" is true, but must be a table'):
+        config.load(tmp_path)
+
+
+def test_broken_toml_names_the_line(tmp_path: Path) -> None:
+    file = write(tmp_path, "[lint]\nfail_on = \n")
+    with pytest.raises(BrokenToml) as raised:
+        config.load(tmp_path)
+    assert raised.value.what == f"{file}:2: Invalid value"
+
+
+def test_file_that_is_not_there_is_an_error(tmp_path: Path) -> None:
+    with pytest.raises(NoConfigFile, match="No such file"):
+        config.load(tmp_path, tmp_path / "none.toml")
+
+
+def test_file_that_is_not_utf8_is_an_error(tmp_path: Path) -> None:
+    file = tmp_path / "evolve.toml"
+    file.write_bytes(b"\xff\xfe")
+    with pytest.raises(NoConfigFile, match="not UTF-8"):
+        config.load(tmp_path)
+
+
+def test_two_files_in_one_folder_are_an_error(tmp_path: Path) -> None:
+    write(tmp_path, "[lint]\n")
+    write(tmp_path, "[tool.evolve]\n", "pyproject.toml")
+    with pytest.raises(TwoConfigurations):
+        config.load(tmp_path)
+
+
+def test_url_is_taken_from_the_variable_it_names(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write(tmp_path, 'database_url = "env:SHOP_URL"')
+    monkeypatch.setenv("SHOP_URL", "postgresql://db/shop")
+    assert config.load(tmp_path).resolved_database_url() == "postgresql://db/shop"
+
+
+def test_missing_variable_is_an_error_only_when_the_url_is_needed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write(tmp_path, 'database_url = "env:SHOP_URL"')
+    monkeypatch.delenv("SHOP_URL", raising=False)
+    read = config.load(tmp_path)
+    with pytest.raises(MissingVariable, match="SHOP_URL"):
+        read.resolved_database_url()
+
+
+def test_password_is_not_in_the_representation(tmp_path: Path) -> None:
+    write(tmp_path, 'database_url = "postgresql://me:secret@db/shop"')
+    assert "secret" not in repr(config.load(tmp_path))
