@@ -73,11 +73,16 @@ class Observer(Protocol):
 class OutOfPatience(Refused):
     """The lock was not to be had within the limits."""
 
-    def __init__(self, failure: RevisionFailed, attempts: int, waited: float, blockers: list[Blocker]) -> None:
+    def __init__(
+        self, failure: RevisionFailed, attempts: int, waited: float, blockers: list[Blocker], index_left: bool
+    ) -> None:
         names = "; ".join(str(blocker) for blocker in blockers)
+        left = ""
+        if index_left and failure.unfinished_index is not None:
+            left = f"; the invalid index {failure.unfinished_index[0]} is left: DROP INDEX CONCURRENTLY removes it"
         super().__init__(
             f"revision {failure.revision} did not get its lock in {attempts} attempts over {waited:.0f} s",
-            why=f"blocked by {names}" if names else "nobody was seen holding it",
+            why=(f"blocked by {names}" if names else "nobody was seen holding it") + left,
             fix="end those sessions (SELECT pg_terminate_backend(PID)) or wait for a quieter hour, then run it again; "
             "what was applied before stays applied",
         )
@@ -124,7 +129,7 @@ def migrate(
     with (
         runner_lock(
             url,
-            project.version_table_name,
+            f"{project.version_table_schema or ''}.{project.version_table}",
             wait=patience.wait,
             on_wait=observer.waiting_for_runner,
             sleep=environment.sleep,
@@ -133,11 +138,15 @@ def migrate(
     ):
         # Which revisions are missing is asked only now: a runner that waited finds nothing left to do.
         runner = Runner(
-            project, override_url, limits, expected=ServerIdentity(*server_identity(own)), on_backend=watch.add
+            project,
+            override_url,
+            limits,
+            expected=ServerIdentity(*server_identity(own)),
+            on_backend=watch.add,
         )
         heads = _heads(own, project)
         steps = runner.pending(target, heads) if direction == "upgrade" else runner.to_revert(target, heads)
-        attempts = _Attempts(runner, direction, own, watch, patience, observer, environment)
+        attempts = _Attempts(runner, direction, own, watch, limits, patience, observer, environment)
         done = []
         for number, step in enumerate(steps, 1):
             observer.begins(step, number, len(steps))
@@ -158,6 +167,7 @@ class _Attempts:
     direction: Direction
     own: Connection
     watch: BlockerWatch
+    limits: Limits
     patience: Patience
     observer: Observer
     environment: Environment
@@ -167,29 +177,40 @@ class _Attempts:
     def run(self, step: Pending) -> Done:
         started = self.environment.clock()
         self.blockers.clear()
+        failure: RevisionFailed | None = None
         attempt = 1
         while True:
-            try:
-                self.runner.run(step, self.direction)
-            except RevisionFailed as failure:
-                self._after(failure, attempt, started)
-                attempt += 1
-            else:
-                seconds = self.environment.clock() - started
-                return Done(step.revision, step.message, seconds, attempt - 1, tuple(self.blockers.values()))
+            # A build that was interrupted leaves an invalid index of the same name in the way of the next one.
+            if failure is None or self._cleared(failure):
+                try:
+                    self.runner.run(step, self.direction)
+                except RevisionFailed as error:
+                    failure = error
+                else:
+                    seconds = self.environment.clock() - started
+                    return Done(
+                        step.revision, step.message, seconds, attempt - 1, tuple(self.blockers.values())
+                    )
+            self._wait(failure, attempt, started)
+            attempt += 1
 
-    def _after(self, failure: RevisionFailed, attempt: int, started: float) -> None:
-        """Clean up behind a failed attempt and wait for the next, or raise."""
+    def _cleared(self, failure: RevisionFailed) -> bool:
+        index = failure.unfinished_index
+        timeout = self.limits.concurrently_lock_timeout
+        return index is None or drop_invalid_index(self.own, *index, lock_timeout=timeout)
+
+    def _wait(self, failure: RevisionFailed, attempt: int, started: float) -> None:
+        """Wait for the next attempt, or raise where there is to be none."""
         seen = self.watch.take()
         self.blockers.update({blocker.pid: blocker for blocker in seen})
-        if failure.unfinished_index is not None:
-            drop_invalid_index(self.own, *failure.unfinished_index)
         if not failure.transient:
+            self._cleared(failure)
             raise failure
         delay = self.patience.delay(attempt, self.environment.chance())
         if attempt > self.patience.retries or self.waited + delay > self.patience.budget:
+            left = not self._cleared(failure)
             spent = self.environment.clock() - started
-            raise OutOfPatience(failure, attempt, spent, list(self.blockers.values())) from failure
+            raise OutOfPatience(failure, attempt, spent, list(self.blockers.values()), left) from failure
         self.observer.retries(failure, seen, delay)
         self.waited += delay
         self.environment.sleep(delay)

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from psycopg import sql
+from psycopg import errors, sql
 
 from evolve.postgres.connect import Connection
 
 
-def drop_invalid_index(connection: Connection, index: str, table: str) -> bool:
-    """Drop `index` of `table` if it is there and invalid; True if it was.
+def drop_invalid_index(connection: Connection, index: str, table: str, *, lock_timeout: int) -> bool:
+    """Drop `index` of `table` if it is there and invalid; False if older transactions kept it from that.
 
     Args:
         connection: in autocommit mode.
         index, table: as written in the statement that failed.
+        lock_timeout: milliseconds to wait for transactions that use the table.
     """
     # ACCESS SHARE on catalogs only.
     row = connection.execute(
@@ -24,9 +25,13 @@ def drop_invalid_index(connection: Connection, index: str, table: str) -> bool:
         (table, index),
     ).fetchone()
     if row is None:
+        return True
+    connection.execute(sql.SQL("SET lock_timeout = {}").format(sql.Literal(lock_timeout)))
+    try:
+        # SHARE UPDATE EXCLUSIVE on the table: neither reads nor writes wait.
+        connection.execute(
+            sql.SQL("DROP INDEX CONCURRENTLY IF EXISTS {}").format(sql.Identifier(str(row[0]), str(row[1])))
+        )
+    except errors.LockNotAvailable:
         return False
-    # SHARE UPDATE EXCLUSIVE on the table: neither reads nor writes wait.
-    connection.execute(
-        sql.SQL("DROP INDEX CONCURRENTLY IF EXISTS {}").format(sql.Identifier(str(row[0]), str(row[1])))
-    )
     return True

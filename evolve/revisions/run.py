@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import chdir, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from traceback import walk_stack
@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Literal
 from alembic import command
 from alembic.config import Config
 from alembic.script import Script, ScriptDirectory
+from alembic.script.revision import RevisionError
 from alembic.util.exc import CommandError
 from sqlalchemy import event
 from sqlalchemy.engine import Connection, Engine, ExceptionContext, make_url
@@ -51,20 +52,28 @@ class RevisionFailed(Refused):
     """
 
     def __init__(
-        self, revision: str, place: str, statement: str, sqlstate: str, message: str, half_applied: tuple[str, ...]
+        self,
+        revision: str,
+        place: str,
+        statement: str,
+        sqlstate: str,
+        message: str,
+        half_applied: tuple[str, ...],
     ) -> None:
         first = " ".join(statement.split())
         shown = first if len(first) <= 160 else first[:157] + "…"
         if half_applied:
             fix = (
-                f'look at {place}; what is permanent already: {"; ".join(half_applied)}. Make the rest true by hand and '
+                f"look at {place}; what is permanent already: {'; '.join(half_applied)}. Make the rest true by hand and "
                 f"`alembic stamp {revision}`, or undo it and run `evolve upgrade` again"
             )
             why = "it left the transaction (autocommit block or COMMIT) before it failed, so part of it is applied"
         else:
             why = "its transaction was rolled back; the database is as it was before this revision"
             fix = f"mend {place}, then run `evolve upgrade` again"
-        super().__init__(f"revision {revision} failed at {place}: {message}\n  sql: {shown}", why=why, fix=fix)
+        super().__init__(
+            f"revision {revision} failed at {place}: {message}\n  sql: {shown}", why=why, fix=fix
+        )
         self.revision = revision
         self.statement = statement
         self.sqlstate = sqlstate
@@ -164,12 +173,13 @@ class Runner:
         expected: ServerIdentity,
         on_backend: Callable[[int], None],
     ) -> None:
+        self._root = project.root
         self._config = alembic_config(project, url)
         self._limits = limits
         self._expected = expected
         self._on_backend = on_backend
         self._attempt = _Attempt()
-        self._script = _load(self._config)
+        self._script = _load(self._config, self._root)
 
     def pending(self, target: str, heads: tuple[str, ...]) -> list[Pending]:
         """Revisions between the applied `heads` and `target`, in the order they will run.
@@ -178,8 +188,10 @@ class Runner:
             Misuse: `target` names no revision, or several heads where one is meant.
         """
         try:
-            found = list(self._script.iterate_revisions(target, heads, implicit_base=True, assert_relative_length=True))
-        except CommandError as error:
+            found = list(
+                self._script.iterate_revisions(target, heads, implicit_base=True, assert_relative_length=True)
+            )
+        except (CommandError, RevisionError) as error:
             raise _no_such_target(target, error, self._script) from error
         return [_pending(script, script.revision) for script in reversed(found) if isinstance(script, Script)]
 
@@ -197,7 +209,7 @@ class Runner:
                     heads, target, inclusive=False, select_for_downgrade=True, assert_relative_length=True
                 )
             )
-        except CommandError as error:
+        except (CommandError, RevisionError) as error:
             raise _no_such_target(target, error, self._script) from error
         steps = []
         for script in found:
@@ -217,7 +229,8 @@ class Runner:
         """
         self._attempt = _Attempt(file=step.file)
         act = command.upgrade if direction == "upgrade" else command.downgrade
-        with self._listening():
+        # env.py and relative script locations mean the directory that Alembic is run in.
+        with self._listening(), chdir(self._root):
             try:
                 act(self._config, step.target)
             except (Misuse, Refused):
@@ -231,8 +244,9 @@ class Runner:
         """Print the SQL of `span` (`from:to`), as `alembic upgrade --sql` does, on standard output."""
         act = command.upgrade if direction == "upgrade" else command.downgrade
         try:
-            act(self._config, span, sql=True)
-        except CommandError as error:
+            with chdir(self._root):
+                act(self._config, span, sql=True)
+        except (CommandError, RevisionError) as error:
             raise _no_such_target(span, error, self._script) from error
         except (Exception, SystemExit) as error:
             raise RevisionBroken(error) from error
@@ -276,9 +290,7 @@ class Runner:
             raise WrongDatabase(f'database "{theirs.database}"', f'database "{self._expected.database}"')
         self._on_backend(int(str(row[0])))
 
-    def _before(
-        self, connection: Connection, cursor: DBAPICursor, statement: str, *_: object
-    ) -> None:
+    def _before(self, connection: Connection, cursor: DBAPICursor, statement: str, *_: object) -> None:
         attempt = self._attempt
         attempt.statement = statement
         attempt.place = self._place()
@@ -298,10 +310,14 @@ class Runner:
             self._restore(connection)
 
     def _erred(self, context: ExceptionContext) -> None:
-        # The session may go on (an env.py that catches and retries), so the short limits come back. In a transaction the
-        # rollback brings them back.
+        # The session may go on (an env.py that catches and retries), so the short limits come back. In a
+        # transaction the rollback brings them back.
         connection = context.connection
-        if connection is not None and _CONCURRENTLY.search(context.statement or "") and _in_autocommit(connection):
+        if (
+            connection is not None
+            and _CONCURRENTLY.search(context.statement or "")
+            and _in_autocommit(connection)
+        ):
             self._restore(connection)
 
     def _restore(self, connection: Connection) -> None:
@@ -355,7 +371,7 @@ class NoSuchTarget(Misuse):
         super().__init__(
             f'cannot go to "{target}": {reason}',
             fix=(
-                f"name one of the heads {', '.join(heads)}, say `heads` for all, or join them: alembic merge heads"
+                f"name one of {', '.join(heads)}, say `heads` for all, or join them: alembic merge heads"
                 if len(heads) > 1
                 else "see `alembic history` for the revisions there are"
             ),
@@ -366,7 +382,7 @@ def _in_autocommit(connection: Connection) -> bool:
     return connection.get_execution_options().get("isolation_level") == "AUTOCOMMIT"
 
 
-def _no_such_target(target: str, error: CommandError, script: ScriptDirectory) -> NoSuchTarget:
+def _no_such_target(target: str, error: Exception, script: ScriptDirectory) -> NoSuchTarget:
     return NoSuchTarget(target, " ".join(str(error).split()), tuple(script.get_heads()))
 
 
@@ -376,9 +392,11 @@ def _pending(script: Script, target: str) -> Pending:
 
 def alembic_config(project: Project, url: str | None = None) -> Config:
     """Alembic's own configuration of `project`; `url` overrides `sqlalchemy.url`."""
+    in_toml = project.configuration.suffix == ".toml"
+    toml = project.configuration if in_toml else project.root / "pyproject.toml"
     config = Config(
-        file_=str(project.ini) if project.ini else None,
-        toml_file=str(project.toml) if project.toml else None,
+        file_=None if in_toml else str(project.configuration),
+        toml_file=str(toml) if toml.is_file() else None,
         ini_section=project.section,
     )
     if url:
@@ -395,17 +413,20 @@ def sqlalchemy_url(url: str, configured: str | None) -> str:
         own = make_url(configured) if configured else None
     except ArgumentError:
         own = None
-    driver = own.drivername if own is not None and own.drivername.startswith("postgresql+") else "postgresql+psycopg"
+    driver = (
+        own.drivername
+        if own is not None and own.drivername.startswith("postgresql+")
+        else "postgresql+psycopg"
+    )
     _, _, rest = url.partition("://")
     return f"{driver}://{rest}"
 
 
-def _load(config: Config) -> ScriptDirectory:
+def _load(config: Config, root: Path) -> ScriptDirectory:
     try:
-        script = ScriptDirectory.from_config(config)
-        script.get_heads()  # reads every revision file now, so that a broken one is told before anything runs
-    except CommandError as error:
-        raise RevisionBroken(error) from error
+        with chdir(root):
+            script = ScriptDirectory.from_config(config)
+            script.get_heads()  # reads every revision file, so that a broken one is told before anything runs
     except (Exception, SystemExit) as error:
         raise RevisionBroken(error) from error
     return script

@@ -1,0 +1,31 @@
+"""What Alembic's version table says: which revisions a database has. And which database it is."""
+
+from __future__ import annotations
+
+from psycopg import sql
+
+from evolve.postgres.connect import Connection
+
+
+def applied_heads(
+    connection: Connection, table: str = "alembic_version", schema: str | None = None
+) -> frozenset[str]:
+    """The revisions in Alembic's version table; none where there is no such table yet."""
+    name = sql.Identifier(schema, table) if schema else sql.Identifier(table)
+    # ACCESS SHARE on catalogs only.
+    row = connection.execute("SELECT to_regclass(%s)", (name.as_string(connection),)).fetchone()
+    if row is None or row[0] is None:
+        return frozenset()
+    # ACCESS SHARE on a table of a few rows.
+    rows = connection.execute(sql.SQL("SELECT version_num FROM {}").format(name)).fetchall()
+    return frozenset(str(version) for (version,) in rows)
+
+
+def server_identity(connection: Connection) -> tuple[str, str]:
+    """(database, moment its server started): equal for two connections just where they reach the same database."""
+    row = connection.execute(
+        "SELECT current_database(), extract(epoch FROM pg_postmaster_start_time())::text"
+    ).fetchone()
+    if row is None:
+        raise AssertionError("a SELECT of constants gives a row")
+    return str(row[0]), str(row[1])

@@ -1,0 +1,356 @@
+"""`migrate` on a real server: limits on every connection, retries, blockers, one runner at a time."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+import psycopg
+import pytest
+from support.alembic_project import ENV, AlembicProject, sqlalchemy_url
+
+from evolve.app.upgrade import Direction, Done, Environment, Outcome, OutOfPatience, Patience, migrate
+from evolve.errors import Misuse
+from evolve.postgres.blockers import Blocker
+from evolve.postgres.runner_lock import AnotherRunner
+from evolve.revisions.project import find_project
+from evolve.revisions.run import Limits, Pending, RevisionBroken, RevisionFailed, WrongDatabase
+
+MakeProject = Callable[..., AlembicProject]
+LIMITS = Limits(lock_timeout=100, concurrently_lock_timeout=5_000)
+QUICK = Patience(wait=5, retries=50, budget=20, first_delay=0.05, longest_delay=0.2)
+
+
+@dataclass
+class Witness:
+    """An observer that remembers."""
+
+    holders: list[str] = field(default_factory=list)
+    begun: list[str] = field(default_factory=list)
+    failures: list[tuple[RevisionFailed, list[Blocker]]] = field(default_factory=list)
+    retried: threading.Event = field(default_factory=threading.Event)
+    waiting: threading.Event = field(default_factory=threading.Event)
+
+    def waiting_for_runner(self, holder: str) -> None:
+        self.holders.append(holder)
+        self.waiting.set()
+
+    def begins(self, step: Pending, number: int, total: int) -> None:
+        self.begun.append(f"{number}/{total} {step.revision}")
+
+    def retries(self, failure: RevisionFailed, blockers: list[Blocker], delay: float) -> None:
+        self.failures.append((failure, blockers))
+        self.retried.set()
+
+    def ends(self, done: Done) -> None: ...
+
+
+def run(
+    project: AlembicProject,
+    url: str,
+    target: str = "head",
+    direction: Direction = "upgrade",
+    *,
+    patience: Patience = QUICK,
+    limits: Limits = LIMITS,
+    witness: Witness | None = None,
+) -> Outcome:
+    return migrate(
+        find_project(project.root),
+        url,
+        target,
+        direction,
+        limits=limits,
+        patience=patience,
+        observer=witness or Witness(),
+        environment=Environment(),
+    )
+
+
+@contextmanager
+def holding(
+    url: str, statement: str, name: str = "nightly-report"
+) -> Iterator[psycopg.Connection[tuple[object, ...]]]:
+    """A session that keeps the locks of `statement` until it commits."""
+    with psycopg.connect(url, application_name=name) as connection:
+        connection.execute(statement)
+        yield connection
+        connection.rollback()
+
+
+def scalar(url: str, query: str) -> object:
+    with psycopg.connect(url, autocommit=True) as connection:
+        row = connection.execute(query).fetchone()
+        return row[0] if row else None
+
+
+@pytest.fixture
+def project(make_project: MakeProject, database_url: str) -> AlembicProject:
+    project = make_project(database_url)
+    project.add(
+        "one", 'op.execute("CREATE TABLE users (id int PRIMARY KEY)")', 'op.execute("DROP TABLE users")'
+    )
+    return project
+
+
+def test_it_applies_what_is_missing_in_order(project: AlembicProject, database_url: str) -> None:
+    project.add(
+        "two", 'op.add_column("users", sa.Column("name", sa.Text))', 'op.drop_column("users", "name")'
+    )
+    witness = Witness()
+    outcome = run(project, database_url, witness=witness)
+    assert witness.begun == ["1/2 one", "2/2 two"]
+    assert outcome.heads == ("two",)
+    assert run(project, database_url).done == ()
+
+
+def test_it_goes_down_one_revision_at_a_time(project: AlembicProject, database_url: str) -> None:
+    project.add(
+        "two", 'op.add_column("users", sa.Column("name", sa.Text))', 'op.drop_column("users", "name")'
+    )
+    run(project, database_url)
+    down = run(project, database_url, "-1", "downgrade")
+    assert [done.revision for done in down.done] == ["two"]
+    assert down.heads == ("one",)
+    assert run(project, database_url, "base", "downgrade").heads == ()
+    assert scalar(database_url, "SELECT to_regclass('users')") is None
+
+
+def test_hand_written_sql_waits_no_longer_than_the_lock_timeout(
+    project: AlembicProject, database_url: str
+) -> None:
+    project.add(
+        "two", "op.execute(\"SELECT set_config('evolve.seen', current_setting('lock_timeout'), false)\")"
+    )
+    project.add(
+        "three", "op.execute(\"CREATE TABLE seen AS SELECT current_setting('lock_timeout') AS value\")"
+    )
+    run(project, database_url)
+    assert scalar(database_url, "SELECT value FROM seen") == "100ms"
+
+
+def test_it_retries_until_the_lock_is_free_and_names_who_held_it(
+    project: AlembicProject, database_url: str
+) -> None:
+    run(project, database_url)
+    project.add("two", 'op.add_column("users", sa.Column("name", sa.Text))')
+    witness = Witness()
+    with holding(database_url, "SELECT * FROM users") as reader:
+        runner = threading.Thread(target=run, args=(project, database_url), kwargs={"witness": witness})
+        runner.start()
+        assert witness.retried.wait(10)
+        while len(witness.failures) < 3:
+            assert runner.is_alive()
+        reader.rollback()
+        runner.join(10)
+    assert scalar(database_url, "SELECT version_num FROM alembic_version") == "two"
+    failure, blockers = witness.failures[0]
+    assert failure.sqlstate == "55P03"
+    assert [blocker.application for blocker in blockers] == ["nightly-report"]
+    assert "SELECT * FROM users" in str(blockers[0])
+
+
+def test_the_budget_ends_the_waiting(project: AlembicProject, database_url: str) -> None:
+    run(project, database_url)
+    project.add("two", 'op.add_column("users", sa.Column("name", sa.Text))')
+    with (
+        holding(database_url, "SELECT * FROM users"),
+        pytest.raises(OutOfPatience, match="did not get its lock") as caught,
+    ):
+        run(project, database_url, patience=Patience(wait=1, retries=99, budget=0.5, first_delay=0.1))
+    assert "nightly-report" in str(caught.value.why)
+    assert scalar(database_url, "SELECT version_num FROM alembic_version") == "one"
+
+
+def test_what_was_applied_before_a_failure_stays(project: AlembicProject, database_url: str) -> None:
+    project.add("two", 'op.add_column("users", sa.Column("name", sa.Text))')
+    project.add("three", 'op.execute("ALTER TABLE nobody ADD x int")')
+    with pytest.raises(RevisionFailed, match=r'three.py:\d+: relation "nobody" does not exist') as caught:
+        run(project, database_url)
+    assert caught.value.half_applied == ()
+    assert scalar(database_url, "SELECT version_num FROM alembic_version") == "two"
+
+
+def test_a_half_applied_revision_is_told_and_not_run_again(
+    project: AlembicProject, database_url: str
+) -> None:
+    project.add(
+        "two",
+        """
+        with op.get_context().autocommit_block():
+            op.execute("CREATE TABLE kept (id int)")
+        op.execute("ALTER TABLE nobody ADD x int")
+        """,
+    )
+    with pytest.raises(RevisionFailed) as caught:
+        run(project, database_url)
+    assert len(caught.value.half_applied) == 1
+    assert "CREATE TABLE kept" in caught.value.half_applied[0]
+    assert "alembic stamp two" in str(caught.value.fix)
+
+
+def test_an_interrupted_concurrent_index_is_dropped_and_built_again(
+    project: AlembicProject, database_url: str
+) -> None:
+    run(project, database_url)
+    project.add(
+        "two",
+        """
+        with op.get_context().autocommit_block():
+            op.create_index("users_id", "users", ["id"], postgresql_concurrently=True)
+        """,
+    )
+    witness = Witness()
+    with holding(database_url, "UPDATE users SET id = id") as writer:
+        limits = Limits(lock_timeout=100, concurrently_lock_timeout=300)
+        runner = threading.Thread(
+            target=run, args=(project, database_url), kwargs={"witness": witness, "limits": limits}
+        )
+        runner.start()
+        assert witness.retried.wait(10)
+        writer.rollback()
+        runner.join(20)
+    assert (
+        scalar(database_url, "SELECT indisvalid FROM pg_index WHERE indexrelid = 'users_id'::regclass")
+        is True
+    )
+
+
+def test_concurrent_builds_get_their_own_longer_timeout(project: AlembicProject, database_url: str) -> None:
+    run(project, database_url)
+    project.add(
+        "two",
+        """
+        with op.get_context().autocommit_block():
+            op.create_index("users_id", "users", ["id"], postgresql_concurrently=True)
+            op.execute("CREATE TABLE seen AS SELECT current_setting('lock_timeout') AS value")
+        """,
+    )
+    witness = Witness()
+    with holding(database_url, "UPDATE users SET id = id") as writer:
+        runner = threading.Thread(target=run, args=(project, database_url), kwargs={"witness": witness})
+        runner.start()
+        assert not witness.retried.wait(1.0)  # ten times lock_timeout
+        writer.rollback()
+        runner.join(20)
+    assert scalar(database_url, "SELECT value FROM seen") == "100ms"
+
+
+def test_a_second_runner_waits_and_finds_nothing_to_do(project: AlembicProject, database_url: str) -> None:
+    project.add("two", 'op.execute("SELECT pg_sleep(1)")')
+    first = threading.Thread(target=run, args=(project, database_url))
+    first.start()
+    while not scalar(database_url, "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory'"):
+        assert first.is_alive()
+    try:
+        outcome = in_another_process(project, database_url)
+    finally:
+        first.join(10)
+    assert str(outcome["holder"]).startswith("pid ")
+    assert outcome["done"] == 0
+
+
+CHILD = """
+import json, sys
+from pathlib import Path
+from evolve.app.upgrade import Patience, migrate
+from evolve.revisions.project import find_project
+from evolve.revisions.run import Limits
+
+class Listener:
+    holder = ""
+    def waiting_for_runner(self, holder): self.holder = holder
+    def begins(self, *_): pass
+    retries = ends = begins
+
+listener = Listener()
+outcome = migrate(find_project(Path(sys.argv[1])), sys.argv[2], "head", "upgrade",
+                  limits=Limits(100, 1000), patience=Patience(wait=10), observer=listener)
+print(json.dumps({"holder": listener.holder, "done": len(outcome.done)}))
+"""
+
+
+def in_another_process(project: AlembicProject, url: str) -> dict[str, object]:
+    """Alembic's globals are one per process, so a second runner is a second process."""
+    finished = subprocess.run(
+        [sys.executable, "-c", CHILD, str(project.root), url],
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=30,
+    )
+    found: dict[str, object] = json.loads(finished.stdout)
+    return found
+
+
+def test_a_runner_that_never_ends_is_named(project: AlembicProject, database_url: str) -> None:
+    with (
+        holding(
+            database_url, "SELECT pg_advisory_lock(1702260588, hashtext('.alembic_version'))", "stuck runner"
+        ),
+        pytest.raises(AnotherRunner, match="another runner still works"),
+    ):
+        run(project, database_url, patience=Patience(wait=0.3))
+
+
+def test_an_env_py_that_goes_to_another_database_is_refused(
+    make_project: MakeProject, make_database: Callable[..., str]
+) -> None:
+    theirs, ours = make_database(), make_database()
+    project = make_project(theirs)
+    project.add("one", 'op.execute("CREATE TABLE users (id int)")')
+    with pytest.raises(WrongDatabase):
+        run(project, ours)
+    assert scalar(theirs, "SELECT to_regclass('users')") is None
+
+
+def test_it_runs_a_project_whose_env_opens_its_own_transaction(
+    make_project: MakeProject, database_url: str
+) -> None:
+    env = ENV.replace("with engine.connect() as connection:", "with engine.begin() as connection:")
+    project = make_project(database_url, env=env)
+    project.add("one", 'op.execute("CREATE TABLE users (id int)")')
+    assert run(project, database_url).heads == ("one",)
+    assert scalar(database_url, "SELECT to_regclass('users')::text") == "users"
+
+
+def test_a_broken_revision_is_named_before_anything_runs(project: AlembicProject, database_url: str) -> None:
+    (project.versions / "bad.py").write_text("revision = 'bad'\ndown_revision = 'one'\ndef upgrade(:\n")
+    with pytest.raises(RevisionBroken, match="SyntaxError") as caught:
+        run(project, database_url)
+    assert "bad.py" in str(caught.value)
+    assert scalar(database_url, "SELECT to_regclass('users')") is None
+
+
+def test_two_heads_are_told_with_the_way_out(project: AlembicProject, database_url: str) -> None:
+    project.add("left", "pass", after="one")
+    project.add("right", "pass", after="one")
+    with pytest.raises(Misuse, match='cannot go to "head"') as caught:
+        run(project, database_url)
+    assert "alembic merge heads" in str(caught.value.fix)
+
+
+def test_the_url_override_reaches_env_py(
+    make_project: MakeProject, make_database: Callable[..., str]
+) -> None:
+    ours = make_database()
+    project = make_project(make_database())
+    project.add("one", 'op.execute("CREATE TABLE users (id int)")')
+    outcome = migrate(
+        find_project(project.root),
+        ours,
+        "head",
+        "upgrade",
+        limits=LIMITS,
+        patience=QUICK,
+        observer=Witness(),
+        override_url=ours,
+    )
+    assert outcome.heads == ("one",)
+    assert sqlalchemy_url(ours).startswith("postgresql+psycopg://")
+    assert scalar(ours, "SELECT to_regclass('users')::text") == "users"
