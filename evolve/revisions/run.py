@@ -64,7 +64,7 @@ class RevisionFailed(Refused):
         shown = first if len(first) <= 160 else first[:157] + "…"
         if half_applied:
             fix = (
-                f"look at {place}; what is permanent already: {'; '.join(half_applied)}. Make the rest true by hand and "
+                f"look at {place}; permanent already: {'; '.join(half_applied)}. Make the rest true by hand and "
                 f"`alembic stamp {revision}`, or undo it and run `evolve upgrade` again"
             )
             why = "it left the transaction (autocommit block or COMMIT) before it failed, so part of it is applied"
@@ -86,7 +86,7 @@ class RevisionFailed(Refused):
 
     @property
     def unfinished_index(self) -> tuple[str, str] | None:
-        """(index, table) as written, where it failed in CREATE INDEX CONCURRENTLY and may have left an invalid index."""
+        """(index, table) as written, where it failed in CREATE INDEX CONCURRENTLY, which may leave it invalid."""
         found = _INDEX_BUILD.match(self.statement)
         return (found[1], found[2]) if found else None
 
