@@ -1,64 +1,112 @@
-"""The `evolve` command. Each subcommand lives in the file of its name and is imported only when it is called."""
+"""The `evolve` command. Each subcommand lives in the file of its name and is imported only when it is called.
+
+exit status   meaning
+0             yes: done, nothing to complain about
+1             the answer is no: findings block, a gate is shut, a run failed
+2             the question was wrong: usage, configuration, project, plugin or connection
+70            a bug in evolve, with its traceback
+130, 141      interrupted from the keyboard; whoever read the output went away
+"""
 
 from __future__ import annotations
 
-import importlib
+import os
 import sys
+from pathlib import Path
 
 import click
 
 from evolve import __version__
+from evolve.cli.lazy import LazyGroup
+from evolve.cli.options import Location, location_options
 from evolve.errors import EvolveError
 
-# name → (module below evolve.cli, one line for `evolve --help`); kept as text so that help imports no subcommand.
-COMMANDS: dict[str, tuple[str, str]] = {}
+__all__ = ["COMMANDS", "LazyGroup", "evolve", "main"]
+
+# name → (module below evolve.cli, one line for `evolve --help`); as text, so that help imports no subcommand.
+COMMANDS: dict[str, tuple[str, str]] = {
+    "completion": ("completion", "Print the script that completes evolve's commands in your shell."),
+}
+
+_BUG = 70
+_INTERRUPTED = 130
+_PIPE_CLOSED = 141
 
 
-class LazyGroup(click.Group):
-    """A group that imports a subcommand when it is called, and lists them without importing any."""
-
-    def __init__(self, *args: object, lazy: dict[str, tuple[str, str]], package: str, **kwargs: object) -> None:
-        super().__init__(*args, **kwargs)  # type: ignore[arg-type]  # click's own signature, passed through
-        self._lazy = lazy
-        self._package = package
-
-    def list_commands(self, ctx: click.Context) -> list[str]:
-        return [*self._lazy, *super().list_commands(ctx)]
-
-    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        if cmd_name not in self._lazy:
-            return super().get_command(ctx, cmd_name)
-        module = importlib.import_module(f"{self._package}.{self._lazy[cmd_name][0]}")
-        command: click.Command = module.command
-        return command
-
-    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        rows = [(name, line) for name, (_, line) in self._lazy.items()]
-        if rows:
-            with formatter.section("Commands"):
-                formatter.write_dl(rows)
+class _PipeClosed(Exception):
+    """Whoever read our output went away."""
 
 
-@click.group(cls=LazyGroup, lazy=COMMANDS, package="evolve.cli", context_settings={"help_option_names": ["-h", "--help"]})
-@click.version_option(__version__, prog_name="evolve")
-def evolve() -> None:
+class _Root(LazyGroup):
+    def invoke(self, ctx: click.Context) -> object:
+        try:
+            return super().invoke(ctx)
+        except BrokenPipeError as error:
+            # Under another name: click would end in 1 for it, which is our "the answer is no".
+            raise _PipeClosed from error
+
+
+@click.group(
+    cls=_Root,
+    lazy=COMMANDS,
+    package="evolve.cli",
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+@location_options
+@click.version_option(__version__, prog_name="evolve", message="%(prog)s %(version)s")
+@click.pass_context
+def evolve(context: click.Context, directory: Path | None, config_file: Path | None) -> None:
     """Change the schema of a live PostgreSQL database without stopping the application.
 
     \b
     backward compatible: code of the previous release runs on the new schema
     forward compatible:  code of the next release runs on the old schema
     """
+    context.obj = Location(directory or Path(), config_file)
+    if os.environ.get("NO_COLOR"):
+        context.color = False
 
 
 def main() -> None:
-    """Run the command line; print an `EvolveError` as error, why, fix and leave with its exit status."""
+    """Run the command line, and leave with the exit status that its end means."""
     try:
-        evolve(standalone_mode=True)
+        status = _run()
+        sys.stdout.flush()
+    except (BrokenPipeError, _PipeClosed):
+        # Python would flush once more at its end, and complain.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        status = _PIPE_CLOSED
+    sys.exit(status)
+
+
+def _run() -> int:
+    try:
+        # In standalone mode click would end in 1 for an interrupt, which is our "the answer is no".
+        answer = evolve.main(prog_name="evolve", standalone_mode=False)
     except EvolveError as error:
         print_error(error)
-        sys.exit(error.exit_code)
+        return error.exit_code
+    except click.ClickException as error:
+        error.show()
+        return 2
+    except click.Abort as abort:
+        if isinstance(abort.__cause__, KeyboardInterrupt):
+            click.echo("interrupted", err=True)
+            return _INTERRUPTED
+        return 1  # a question was answered with no
+    except _PipeClosed:
+        raise
+    except Exception:  # noqa: BLE001  # whatever is left is a bug, and must not look like an answer
+        import traceback
+
+        traceback.print_exc()
+        click.echo(f"this is a bug in evolve {__version__}; please report it with the lines above", err=True)
+        return _BUG
+    return answer if isinstance(answer, int) else 0
 
 
 def print_error(error: EvolveError) -> None:
-    click.secho("error: ", fg="red", bold=True, nl=False, err=True)
-    click.echo(str(error), err=True)
+    """Print what, why and fix on stderr."""
+    color = False if os.environ.get("NO_COLOR") else None
+    click.secho("error: ", fg="red", bold=True, nl=False, err=True, color=color)
+    click.echo(str(error), err=True, color=color)
