@@ -11,7 +11,7 @@ Types of columns are written as PostgreSQL's `format_type` writes them ("integer
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 from evolve.sql.locks import LockMode
@@ -118,6 +118,8 @@ class IndexKey:
     expression: Expression | None = None
     descending: bool = False
     opclass: str | None = None
+    # What PostgreSQL calls the key when it makes up the index's name: "lower" for lower(email).
+    label: str | None = field(default=None, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,6 +158,7 @@ class CreateTable:
     like: tuple[QualifiedName, ...] = ()
     # "defaults", "constraints", "indexes", "identity", "generated", …
     like_options: frozenset[str] = frozenset()
+    like_after: tuple[int, ...] = ()  # per table of `like`: how many of `columns` stand before it
     as_query: bool = False  # CREATE TABLE … AS: columns are not known from the text
     temporary: bool = False
     unlogged: bool = False
@@ -524,6 +527,7 @@ class CreateTrigger:
     name: str
     function: QualifiedName
     replace: bool = False
+    row: bool = False  # FOR EACH ROW
 
 
 @dataclass(frozen=True, slots=True)

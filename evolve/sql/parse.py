@@ -560,10 +560,10 @@ def _read(node: Node) -> Iterator[Operation]:
 
 def _columns_and_constraints(
     elements: Iterable[Node],
-) -> tuple[tuple[ColumnDefinition, ...], tuple[Constraint, ...], tuple[tuple[QualifiedName, int], ...]]:
-    columns = []
+) -> tuple[tuple[ColumnDefinition, ...], tuple[Constraint, ...], tuple[tuple[Node, int], ...]]:
+    columns: list[ColumnDefinition] = []
     constraints: list[Constraint] = []
-    like = []
+    like: list[tuple[Node, int]] = []
     for element in elements:
         match _kind(element):
             case "column_def":
@@ -571,9 +571,7 @@ def _columns_and_constraints(
             case "constraint":
                 constraints.extend(_constraint(element.constraint))
             case "table_like_clause":
-                like.append(
-                    (_relation(element.table_like_clause.relation), element.table_like_clause.options)
-                )
+                like.append((element.table_like_clause, len(columns)))
     return tuple(columns), tuple(constraints), tuple(like)
 
 
@@ -581,7 +579,8 @@ _IDENTITY: dict[str, Literal["always", "by default"]] = {"a": "always", "d": "by
 
 
 def _column(definition: Node) -> ColumnDefinition:
-    type_, serial = _type(definition.type_name)
+    # A partition's own options for an inherited column come without a type.
+    type_, serial = _type(definition.type_name) if definition.HasField("type_name") else ("", False)
     not_null = False
     default = generation = None
     generated: Literal["stored", "virtual"] | None = None
@@ -770,8 +769,11 @@ def _create_table(statement: Node) -> Iterator[Operation]:
         partition_of=parents[0] if is_partition else None,
         bound=_bound(statement.partbound) if is_partition else None,
         inherits=() if is_partition else parents,
-        like=tuple(table for table, _ in like),
-        like_options=frozenset(word for _, bits in like for bit, word in _LIKE_OPTIONS if bits & bit),
+        like=tuple(_relation(clause.relation) for clause, _ in like),
+        like_options=frozenset(
+            word for clause, _ in like for bit, word in _LIKE_OPTIONS if clause.options & bit
+        ),
+        like_after=tuple(position for _, position in like),
         temporary=statement.relation.relpersistence == "t",
         unlogged=statement.relation.relpersistence == "u",
     )
@@ -810,7 +812,32 @@ def _index_key(element: Node) -> IndexKey:
         expression=_expression(element.expr) if element.HasField("expr") else None,
         descending=element.ordering == pb.SORTBY_DESC,
         opclass=opclass[-1] if opclass else None,
+        label=_label(element.expr) if element.HasField("expr") else element.name,
     )
+
+
+def _label(node: Node) -> str | None:
+    """The name FigureIndexColname() gives an expression; None where it has none and "expr" stands in."""
+    inner = _inner(node)
+    match _kind(node):
+        case "column_ref":
+            return _column_of(inner)
+        case "func_call":
+            return _strings(inner.funcname)[-1]
+        case "type_cast":
+            return _label(inner.arg) or _strings(inner.type_name.names)[-1]
+        case "collate_clause":
+            return _label(inner.arg)
+        case "coalesce_expr":
+            return "coalesce"
+        case "case_expr":
+            return _label(inner.defresult) if inner.HasField("defresult") else "case"
+        case "min_max_expr":
+            return "greatest" if inner.op == pb.IS_GREATEST else "least"
+        case "a_array_expr":
+            return "array"
+        case _:
+            return None
 
 
 def _create_index(statement: Node) -> Iterator[Operation]:
@@ -1030,10 +1057,8 @@ def _object_words(object_type: int) -> str:
 
 
 def _move(statement: Node) -> Iterator[Operation]:
-    if statement.HasField("relation"):
-        name = _relation(statement.relation)
-    else:
-        name = _name(_object_name(statement.object))
+    relation = statement.HasField("relation")
+    name = _relation(statement.relation) if relation else _name(_object_name(statement.object))
     yield MoveToSchema(_object_words(statement.object_type).lower(), name, statement.newschema)
 
 
@@ -1283,6 +1308,7 @@ def _create_trigger(statement: Node) -> Iterator[Operation]:
         statement.trigname,
         _name(_strings(statement.funcname)),
         bool(statement.replace),
+        bool(statement.row),
     )
 
 
@@ -1610,3 +1636,38 @@ _KINDS = {
     "alter_database_set_stmt": "ALTER DATABASE SET",
     "alter_role_set_stmt": "ALTER ROLE SET",
 }
+
+
+# -- definitions ------------------------------------------------------------------------------------------
+def rename_in_definition(sql: str, column: str, to: str, *, name: str | None = None) -> str:
+    """A CREATE INDEX or an ALTER TABLE … ADD CONSTRAINT as it reads for column `to` in the place of `column`.
+
+    Schema `public` is left out of an index's table.
+
+    Args:
+        sql: one statement about one table; a foreign key's target columns are left alone.
+        column: as it is named now.
+        to: as it is to be named.
+        name: of the new index or constraint; None keeps the name.
+    """
+    tree = _tree(sql)
+    for part in _walk(tree.stmts[0].stmt):
+        match type(part).__name__:
+            case "ColumnRef" if _column_of(part) == column:
+                part.fields[-1].string.sval = to
+            case "IndexElem" if part.name == column:
+                part.name = to
+            case "Constraint":
+                for field in (part.keys, part.including, part.fk_attrs, part.fk_del_set_cols):
+                    for node in field:
+                        if node.string.sval == column:
+                            node.string.sval = to
+                part.conname = name or part.conname
+            case "IndexStmt":
+                part.idxname = name or part.idxname
+                if part.relation.schemaname == "public":
+                    part.relation.schemaname = ""
+            case _:
+                pass
+    text: str = postgast.deparse(tree)
+    return text

@@ -1,7 +1,7 @@
 """What a database looks like: the one model that replayed revisions and a live catalog are both read into.
 
-Values are frozen and shared; a `Schema` is a set of dictionaries over them, so that `copy()` is cheap and two schemas
-compare with `==`.
+Values are frozen and shared; a `Schema` is a set of dictionaries over them, so that `copy()` is cheap. `replay`
+changes one as SQL would, `postgres.catalog` reads one from a server, `differences` compares two.
 """
 
 from __future__ import annotations
@@ -18,7 +18,6 @@ from evolve.sql.operations import (
     ForeignKey,
     IndexDefinition,
     NotNull,
-    Operation,
     PartitionBy,
     PrimaryKey,
 )
@@ -33,15 +32,29 @@ class Column:
     generated: Literal["stored", "virtual"] | None = None
     identity: Literal["always", "by default"] | None = None
     collation: str | None = None
+    generation: Expression | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Trigger:
+    """`row`: FOR EACH ROW; such a trigger of a partitioned table has a twin on each partition."""
+
+    name: str
+    function: QualifiedName
+    row: bool = True
 
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """
+    """A table, partitioned or not.
+
     Args:
-        columns: in attribute order.
-        constraints: each with its name, as given or as PostgreSQL would choose it; `not_valid` is False once validated.
-        implied: the history never created it; it is known only from statements that use it, so columns may be missing.
+        columns: in attribute order; a column's type is "" where an implied table's statements never tell it.
+        constraints: each with its name, as given or as PostgreSQL would choose it; `not_valid` is False once
+            validated. A valid NOT NULL is `Column.not_null` and stands here only if the user named it.
+        inherits: parents by INHERITS; a partition's parent is `partition_of`.
+        implied: columns may be missing: the table was made from a query, or the history never created it and
+            it is known only from statements that use it.
     """
 
     name: QualifiedName
@@ -50,14 +63,19 @@ class Table:
     partition_by: PartitionBy | None = None
     partition_of: QualifiedName | None = None
     bound: str | None = None
-    triggers: tuple[str, ...] = ()
+    trigger_list: tuple[Trigger, ...] = ()
     implied: bool = False
+    inherits: tuple[QualifiedName, ...] = ()
 
     def column(self, name: str) -> Column | None:
         return next((column for column in self.columns if column.name == name), None)
 
     def constraint(self, name: str) -> Constraint | None:
         return next((constraint for constraint in self.constraints if constraint.name == name), None)
+
+    @property
+    def triggers(self) -> tuple[str, ...]:
+        return tuple(trigger.name for trigger in self.trigger_list)
 
     @property
     def primary_key(self) -> PrimaryKey | None:
@@ -70,11 +88,24 @@ class Table:
 
 @dataclass(frozen=True, slots=True)
 class Index:
-    """`definition.name` is always set. `constraint`: name of the PRIMARY KEY, UNIQUE or EXCLUDE constraint it backs."""
+    """An index of a table or of a materialized view; its schema is that of its table.
+
+    Args:
+        definition: its `name` is always set.
+        valid: False while it is built concurrently or after that failed, and for an index of a partitioned
+            table that some partition still lacks.
+        constraint: name of the PRIMARY KEY, UNIQUE or EXCLUDE constraint it backs.
+        partition_of: the index of the partitioned table that this one is a part of.
+    """
 
     definition: IndexDefinition
     valid: bool = True
     constraint: str | None = None
+    partition_of: QualifiedName | None = None
+
+    @property
+    def name(self) -> QualifiedName:
+        return QualifiedName(self.definition.name or "", self.definition.table.schema)
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +120,7 @@ class Domain:
     base: str
     not_null: bool = False
     checks: tuple[Check, ...] = ()
+    default: Expression | None = None
 
     @property
     def constrained(self) -> bool:
@@ -98,9 +130,19 @@ class Domain:
 
 @dataclass(frozen=True, slots=True)
 class View:
+    """A view or materialized view.
+
+    Args:
+        reads: relations it depends on.
+        uses: (relation, column) pairs it depends on: these columns cannot change their type or be dropped alone.
+        columns: its own columns; None where its text does not tell them.
+    """
+
     name: QualifiedName
     materialized: bool = False
     reads: tuple[QualifiedName, ...] = ()
+    uses: frozenset[tuple[QualifiedName, str]] = frozenset()
+    columns: tuple[str, ...] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,7 +162,7 @@ class Schema:
     views: dict[QualifiedName, View] = field(default_factory=dict)
     sequences: dict[QualifiedName, Sequence] = field(default_factory=dict)
 
-    # -- questions ----------------------------------------------------------------------------------------------------
+    # -- questions ------------------------------------------------------------------------------------------
     def table(self, name: QualifiedName) -> Table | None:
         return self.tables.get(name)
 
@@ -134,6 +176,31 @@ class Schema:
     def partitions_of(self, table: QualifiedName) -> Iterator[Table]:
         return (child for child in self.tables.values() if child.partition_of == table)
 
+    def children_of(self, table: QualifiedName) -> Iterator[Table]:
+        """Its partitions and the tables that inherit from it, one level down."""
+        return (
+            child for child in self.tables.values() if child.partition_of == table or table in child.inherits
+        )
+
+    def family(self, table: QualifiedName) -> Iterator[Table]:
+        """The table itself, where it is known, and everything below it: what an ALTER of it reaches."""
+        found = self.tables.get(table)
+        if found is None:
+            return
+        yield found
+        for child in self.children_of(table):
+            yield from self.family(child.name)
+
+    def default_partition(self, table: QualifiedName) -> Table | None:
+        return next((child for child in self.partitions_of(table) if child.bound == "DEFAULT"), None)
+
+    def is_enum(self, type_: str) -> bool:
+        return any(str(name) == type_ for name in self.enums)
+
+    def domain(self, type_: str) -> Domain | None:
+        """The domain that a column's type names, if it is one."""
+        return next((domain for name, domain in self.domains.items() if str(name) == type_), None)
+
     def foreign_keys_to(self, table: QualifiedName) -> Iterator[tuple[Table, ForeignKey]]:
         return ((t, key) for t in self.tables.values() for key in t.foreign_keys if key.target == table)
 
@@ -141,8 +208,9 @@ class Schema:
         return (view for view in self.views.values() if relation in view.reads)
 
     def proves_not_null(self, table: QualifiedName, column: str) -> bool:
-        """True where PostgreSQL itself knows that no row has a null there, so that SET NOT NULL does not scan:
-        NOT NULL already, a primary key, or a validated CHECK that implies it (PostgreSQL 12 and later).
+        """True where PostgreSQL itself knows that no row has a null there, so that SET NOT NULL does not scan.
+
+        That is: NOT NULL already, a primary key, or a validated CHECK that implies it.
         """
         found = self.tables.get(table)
         if found is None:
@@ -171,11 +239,6 @@ def _proves(constraint: Constraint, column: str) -> bool:
         case NotNull(column=name, not_valid=False):
             return name == column
         case Check(expression=expression, not_valid=False):
-            return f"{column} IS NOT NULL" in expression.sql.replace('"', "")
+            return column in expression.not_null_columns
         case _:
             return False
-
-
-def apply(schema: Schema, operation: Operation) -> None:
-    """Change `schema` as `operation` would; what names an unknown table makes that table implied."""
-    raise AssertionError(schema, operation)

@@ -243,7 +243,7 @@ CASES: list[tuple[str, op.Operation]] = [
     ("DROP FUNCTION IF EXISTS f(int) CASCADE", op.DropFunction(N("f"), if_exists=True, cascade=True)),
     (
         "CREATE TRIGGER tr BEFORE INSERT ON t FOR EACH ROW EXECUTE FUNCTION f()",
-        op.CreateTrigger(T, "tr", N("f")),
+        op.CreateTrigger(T, "tr", N("f"), row=True),
     ),
     ("DROP TRIGGER tr ON s.t", op.DropTrigger(N("t", "s"), "tr")),
     ("ALTER TRIGGER tr ON t RENAME TO ts", op.RenameTrigger(T, "tr", "ts")),
@@ -368,7 +368,7 @@ def test_create_partition_like_and_inherited_tables() -> None:
         N("p"), partition_of=T, bound="FOR VALUES WITH (modulus 4, remainder 0)"
     )
     assert one("CREATE TABLE l (LIKE t INCLUDING DEFAULTS INCLUDING INDEXES)") == op.CreateTable(
-        N("l"), like=(T,), like_options=frozenset({"defaults", "indexes"})
+        N("l"), like=(T,), like_options=frozenset({"defaults", "indexes"}), like_after=(0,)
     )
     assert one("CREATE TEMP TABLE c () INHERITS (t)") == op.CreateTable(
         N("c", "pg_temp"), inherits=(T,), temporary=True
