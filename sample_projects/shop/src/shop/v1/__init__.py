@@ -1,0 +1,1 @@
+"""Release 1: a user has a `name`."""

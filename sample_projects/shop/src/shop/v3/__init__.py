@@ -1,0 +1,1 @@
+"""Release 3: a user also has a `locale`, and must have one."""
