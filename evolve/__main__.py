@@ -1,5 +1,8 @@
-"""`python -m evolve` is the command `evolve`."""
+"""`python -m evolve`."""
+
+from __future__ import annotations
 
 from evolve.cli import main
 
-main()
+if __name__ == "__main__":
+    main()

@@ -2,7 +2,24 @@
 
 from __future__ import annotations
 
-from support.alembic_project import make_project
+import pytest
+from support.golden import golden
 from support.servers import database_url, make_database, make_template, scratch_server
 
-__all__ = ["database_url", "make_database", "make_project", "make_template", "scratch_server"]
+__all__ = ["database_url", "golden", "make_database", "make_template", "scratch_server"]
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--update-golden", action="store_true", help="write the files in tests/golden/ instead of comparing"
+    )
+    parser.addoption("--long", action="store_true", help="run the tests marked long as well")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    if config.getoption("--long"):
+        return
+    skip = pytest.mark.skip(reason="takes minutes; run by make test-long")
+    for item in items:
+        if "long" in item.keywords:
+            item.add_marker(skip)
