@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from functools import cache
 from inspect import getfile
 from pathlib import Path
 from typing import ClassVar
@@ -105,9 +104,4 @@ class Rule:
     @property
     def page(self) -> str:
         """Its documentation, in Markdown."""
-        return _page(type(self))
-
-
-@cache
-def _page(rule: type[Rule]) -> str:
-    return Path(getfile(rule)).with_suffix(".md").read_text(encoding="utf-8")
+        return Path(getfile(type(self))).with_suffix(".md").read_text(encoding="utf-8")

@@ -1,0 +1,106 @@
+"""A lint report for machines; its shape is published in `docs/reference/lint-report.schema.json`."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import TypedDict
+
+from evolve.lint.model import Finding, Report, Severity, Suppressed
+
+SCHEMA = 1  # raised when a field goes away or changes its meaning, not when one is added
+
+
+class LockEntry(TypedDict):
+    mode: str
+    relation: str
+    blocks: str
+
+
+class FindingEntry(TypedDict):
+    rule: str
+    name: str
+    severity: str
+    file: str
+    line: int
+    revision: str
+    message: str
+    why: str
+    sql: str | None
+    lock: LockEntry | None
+    rewrite: bool
+    scan: bool
+    fails: bool
+    breaks_old_code: bool
+    breaks_new_code: bool
+    safe: list[str]
+    fix: str | None
+
+
+class SuppressedEntry(FindingEntry):
+    reason: str
+    allowed_by: str
+
+
+def render(report: Report, *, root: Path | None = None) -> str:
+    """The report as one JSON object; files below `root`, or the working directory, are relative to it."""
+    base = root or Path.cwd()
+    coverage = report.coverage
+    document = {
+        "schema": SCHEMA,
+        "summary": {
+            "errors": report.count(Severity.ERROR),
+            "warnings": report.count(Severity.WARNING),
+            "infos": report.count(Severity.INFO),
+            "suppressed": len(report.suppressed),
+            "breaks_old_code": report.breaks_old_code,
+            "breaks_new_code": report.breaks_new_code,
+        },
+        "coverage": {
+            "revisions": coverage.revisions,
+            "statements": coverage.statements,
+            "read": coverage.read,
+            "data_dependent": coverage.data_dependent,
+            "incomplete": coverage.incomplete,
+        },
+        "findings": [_finding(finding, base) for finding in report.findings],
+        "suppressed": [_suppressed(item, base) for item in report.suppressed],
+    }
+    return json.dumps(document, indent=2, ensure_ascii=False)
+
+
+def _finding(finding: Finding, base: Path) -> FindingEntry:
+    lock = finding.lock
+    return FindingEntry(
+        rule=finding.rule,
+        name=finding.name,
+        severity=str(finding.severity),
+        file=_file(finding.place.file, base),
+        line=finding.place.line,
+        revision=finding.revision,
+        message=finding.message,
+        why=finding.why,
+        sql=finding.sql,
+        lock=LockEntry(mode=str(lock.mode), relation=lock.relation.plain, blocks=lock.mode.blocks)
+        if lock
+        else None,
+        rewrite=finding.rewrite,
+        scan=finding.scan,
+        fails=finding.fails,
+        breaks_old_code=finding.breaks_old_code,
+        breaks_new_code=finding.breaks_new_code,
+        safe=list(finding.safe),
+        fix=finding.fix,
+    )
+
+
+def _suppressed(item: Suppressed, base: Path) -> SuppressedEntry:
+    place = item.place
+    allowed_by = f"{_file(place.file, base)}:{place.line}" if place else "configuration"
+    return SuppressedEntry(**_finding(item.finding, base), reason=item.reason, allowed_by=allowed_by)
+
+
+def _file(file: Path, base: Path) -> str:
+    relative = os.path.relpath(file, base) if file.is_relative_to(base) else str(file)
+    return Path(relative).as_posix()
