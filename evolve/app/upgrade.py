@@ -10,7 +10,7 @@ from typing import Literal, Protocol
 
 from evolve.errors import Refused
 from evolve.postgres.blockers import Blocker, BlockerWatch
-from evolve.postgres.connect import Connection
+from evolve.postgres.connect import Connection, connect
 from evolve.postgres.invalid_indexes import drop_invalid_index
 from evolve.postgres.runner_lock import runner_lock
 from evolve.postgres.stamps import applied_heads, server_identity
@@ -153,6 +153,15 @@ def migrate(
             done.append(attempts.run(step))
             observer.ends(done[-1])
         return Outcome(direction, tuple(done), _heads(own, project))
+
+
+def preview(project: Project, url: str, target: str, direction: Direction) -> list[Pending]:
+    """The revisions that `migrate` would run now, in order; reads the version table and nothing else."""
+    with connect(url, autocommit=True) as connection:
+        identity = ServerIdentity(*server_identity(connection))
+        heads = _heads(connection, project)
+    runner = Runner(project, None, Limits(0, 0), expected=identity, on_backend=lambda _pid: None)
+    return runner.pending(target, heads) if direction == "upgrade" else runner.to_revert(target, heads)
 
 
 def _heads(connection: Connection, project: Project) -> tuple[str, ...]:

@@ -25,6 +25,8 @@ __all__ = ["COMMANDS", "LazyGroup", "evolve", "main"]
 
 # name → (module below evolve.cli, one line for `evolve --help`); as text, so that help imports no subcommand.
 COMMANDS: dict[str, tuple[str, str]] = {
+    "upgrade": ("upgrade", "Apply revisions with short lock waits, retries, one runner at a time."),
+    "downgrade": ("downgrade", "Revert revisions, with the same care."),
     "completion": ("completion", "Print the script that completes evolve's commands in your shell."),
 }
 

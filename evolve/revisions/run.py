@@ -240,17 +240,6 @@ class Runner:
             except (Exception, SystemExit) as error:
                 raise RevisionBroken(error) from error
 
-    def sql(self, span: str, direction: Literal["upgrade", "downgrade"]) -> None:
-        """Print the SQL of `span` (`from:to`), as `alembic upgrade --sql` does, on standard output."""
-        act = command.upgrade if direction == "upgrade" else command.downgrade
-        try:
-            with chdir(self._root):
-                act(self._config, span, sql=True)
-        except (CommandError, RevisionError) as error:
-            raise _no_such_target(span, error, self._script) from error
-        except (Exception, SystemExit) as error:
-            raise RevisionBroken(error) from error
-
     # -- listening ----------------------------------------------------------------------------------------------------
     @contextmanager
     def _listening(self) -> Iterator[None]:
@@ -355,6 +344,25 @@ class Runner:
             message,
             tuple(self._attempt.permanent),
         )
+
+
+def print_sql(project: Project, span: str, direction: Literal["upgrade", "downgrade"]) -> None:
+    """Print the SQL of `span` (`to`, or `from:to`) on standard output, as `alembic upgrade --sql` does.
+
+    Raises:
+        NoSuchTarget: `span` names no revisions.
+        RevisionBroken: env.py or a revision raised; one that reads rows cannot be written as SQL.
+    """
+    config = alembic_config(project)
+    script = _load(config, project.root)
+    act = command.upgrade if direction == "upgrade" else command.downgrade
+    try:
+        with chdir(project.root):
+            act(config, span, sql=True)
+    except (CommandError, RevisionError) as error:
+        raise _no_such_target(span, error, script) from error
+    except (Exception, SystemExit) as error:
+        raise RevisionBroken(error) from error
 
 
 class SeveralApplied(Misuse):

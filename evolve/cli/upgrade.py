@@ -1,0 +1,177 @@
+"""`evolve upgrade` and `evolve downgrade`: run revisions with short lock waits, retries, and one runner at a time."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, TypeVar
+
+import click
+
+from evolve.cli.options import Location, database_url_option, format_option, project_options
+
+if TYPE_CHECKING:
+    from evolve.app.upgrade import Direction, Done, Outcome
+    from evolve.postgres.blockers import Blocker
+    from evolve.revisions.run import Pending, RevisionFailed
+
+N = TypeVar("N", int, float)
+
+_SCHEMA = 1
+
+
+class Narrator:
+    """Tells on stderr what a runner does, a line an event."""
+
+    def waiting_for_runner(self, holder: str) -> None:
+        click.echo(f"another runner is at work ({holder}); waiting for it to end", err=True)
+
+    def begins(self, step: Pending, number: int, total: int) -> None:
+        click.echo(f"{number}/{total} {step.revision} {step.message}", err=True)
+
+    def retries(self, failure: RevisionFailed, blockers: list[Blocker], delay: float) -> None:
+        click.echo(f"    no lock within its timeout; next try in {delay:.1f} s", err=True)
+        for blocker in blockers:
+            click.echo(f"    blocked by {blocker}", err=True)
+
+    def ends(self, done: Done) -> None:
+        tries = f" after {done.retries} retries" if done.retries else ""
+        click.echo(f"    done in {done.seconds:.2f} s{tries}", err=True)
+
+
+def _build(name: str, direction: Direction, summary: str, default: str | None) -> click.Command:
+    """One of the two commands; they differ in direction and default only."""
+
+    @click.command(name, help=summary)
+    @click.argument("target", default=default, required=default is None)
+    @click.option(
+        "--lock-timeout", type=click.IntRange(min=1), metavar="MS", help="Wait for a lock.  [default: 500]"
+    )
+    @click.option("--retries", type=click.IntRange(min=0), help="Attempts after the first.  [default: 20]")
+    @click.option(
+        "--budget",
+        type=click.FloatRange(min=0),
+        metavar="SECONDS",
+        help="All waits together.  [default: 300]",
+    )
+    @click.option(
+        "--wait", type=click.FloatRange(min=0), metavar="SECONDS", help="For another runner.  [default: 600]"
+    )
+    @click.option("--sql", "as_sql", is_flag=True, help="Only print the SQL, as `alembic --sql` does.")
+    @click.option("--dry-run", is_flag=True, help="Only list what would run.")
+    @format_option("text", "json")
+    @database_url_option
+    @project_options
+    def run(
+        location: Location,
+        /,
+        target: str,
+        database_url: str | None,
+        report_format: str,
+        dry_run: bool,
+        as_sql: bool,
+        wait: float | None,
+        budget: float | None,
+        retries: int | None,
+        lock_timeout: int | None,
+    ) -> None:
+        from evolve.app import target as targets
+        from evolve.app.upgrade import Patience, migrate, preview
+        from evolve.revisions.project import find_project
+        from evolve.revisions.run import Limits, print_sql
+
+        config = location.config()
+        project = find_project(location.directory, configuration=config.alembic_config)
+        if as_sql:
+            print_sql(project, target, direction)
+            return
+        override = database_url or config.resolved_database_url()
+        url = targets.database_url(override, None, project.database_url)
+        if dry_run:
+            _print_pending(preview(project, url, target, direction), direction, report_format)
+            return
+        settings = config.upgrade
+        outcome = migrate(
+            project,
+            url,
+            target,
+            direction,
+            limits=Limits(
+                _first(lock_timeout, settings.lock_timeout),
+                settings.concurrently_lock_timeout,
+                settings.statement_timeout,
+            ),
+            patience=Patience(
+                wait=_first(wait, settings.runner_wait),
+                retries=_first(retries, settings.max_retries),
+                budget=_first(budget, settings.retry_budget),
+            ),
+            observer=Narrator(),
+            override_url=override,
+        )
+        _print_outcome(outcome, report_format)
+
+    return run
+
+
+def _first(given: N | None, configured: N) -> N:
+    return configured if given is None else given
+
+
+def _print_pending(steps: list[Pending], direction: Direction, report_format: str) -> None:
+    if report_format == "json":
+        rows = [
+            {"revision": step.revision, "message": step.message, "file": str(step.file)} for step in steps
+        ]
+        click.echo(json.dumps({"schema": _SCHEMA, "direction": direction, "pending": rows}, indent=2))
+        return
+    for step in steps:
+        click.echo(f"{step.revision} {step.message}")
+    if not steps:
+        click.echo("nothing to do")
+
+
+def _print_outcome(outcome: Outcome, report_format: str) -> None:
+    heads = ", ".join(outcome.heads) or "base"
+    if report_format == "json":
+        rows = [
+            {
+                "revision": done.revision,
+                "message": done.message,
+                "seconds": round(done.seconds, 3),
+                "retries": done.retries,
+                "blockers": [str(blocker) for blocker in done.blockers],
+            }
+            for done in outcome.done
+        ]
+        answer = {
+            "schema": _SCHEMA,
+            "direction": outcome.direction,
+            "done": rows,
+            "heads": list(outcome.heads),
+        }
+        click.echo(json.dumps(answer, indent=2))
+    elif outcome.done:
+        word = "applied" if outcome.direction == "upgrade" else "reverted"
+        count = len(outcome.done)
+        click.echo(f"{word} {count} revision{'s' if count > 1 else ''}; the database is at {heads}")
+    else:
+        click.echo(f"nothing to do; the database is at {heads}")
+
+
+command = _build(
+    "upgrade",
+    "upgrade",
+    """Bring the database to TARGET: a revision, `head`, `heads`, or `+N`.
+
+    Each revision runs in a transaction of its own through the project's env.py. Every statement waits at most
+    --lock-timeout for a lock; what does not get it is rolled back and tried again, and who was in the way is named.
+    Defaults come from [tool.evolve.upgrade].
+    """,
+    default="head",
+)
+downgrade = _build(
+    "downgrade",
+    "downgrade",
+    "Take the database back to TARGET: a revision, `base`, or `-N`. Locks are waited for as in `evolve upgrade`.",
+    default=None,
+)

@@ -1,0 +1,124 @@
+"""`evolve upgrade` from the command line: answers, bad input, a crash in the middle, many runners at once."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable
+
+import psycopg
+import pytest
+from support.alembic_project import AlembicProject
+from support.command_line import evolve, start_evolve
+
+MakeProject = Callable[..., AlembicProject]
+
+
+@pytest.fixture
+def project(make_project: MakeProject, database_url: str) -> AlembicProject:
+    project = make_project(database_url)
+    project.add(
+        "one", 'op.execute("CREATE TABLE users (id int PRIMARY KEY)")', 'op.execute("DROP TABLE users")'
+    )
+    return project
+
+
+def version(url: str) -> object:
+    with psycopg.connect(url, autocommit=True) as connection:
+        exists = connection.execute("SELECT to_regclass('alembic_version')").fetchone()
+        if exists is None or exists[0] is None:
+            return None
+        row = connection.execute("SELECT version_num FROM alembic_version").fetchone()
+        return row[0] if row else None
+
+
+def test_it_says_what_it_did(project: AlembicProject) -> None:
+    first = evolve("upgrade", cwd=project.root)
+    assert (first.returncode, first.stdout) == (0, "applied 1 revision; the database is at one\n"), (
+        first.stderr
+    )
+    assert "1/1 one" in first.stderr
+    again = evolve("upgrade", cwd=project.root)
+    assert (again.returncode, again.stdout) == (0, "nothing to do; the database is at one\n")
+
+
+def test_json(project: AlembicProject) -> None:
+    answer = json.loads(evolve("upgrade", "--format", "json", cwd=project.root).stdout)
+    assert answer["schema"] == 1
+    assert [done["revision"] for done in answer["done"]] == ["one"]
+    back = json.loads(evolve("downgrade", "base", "--format", "json", cwd=project.root).stdout)
+    assert (back["direction"], back["heads"]) == ("downgrade", [])
+
+
+def test_dry_run_writes_nothing(project: AlembicProject, database_url: str) -> None:
+    shown = evolve("upgrade", "--dry-run", cwd=project.root)
+    assert (shown.returncode, shown.stdout) == (0, "one one\n")
+    assert version(database_url) is None
+
+
+def test_sql_needs_no_database(project: AlembicProject) -> None:
+    shown = evolve("upgrade", "--sql", cwd=project.root)
+    assert shown.returncode == 0
+    assert "CREATE TABLE users (id int PRIMARY KEY);" in shown.stdout
+
+
+def test_a_server_that_is_down(project: AlembicProject) -> None:
+    answer = evolve("upgrade", "--database-url", "postgresql://me@127.0.0.1:1/shop", cwd=project.root)
+    assert answer.returncode == 2
+    assert answer.stderr.startswith("error: cannot connect to postgresql://me@127.0.0.1:1/shop: ")
+    assert "fix:" in answer.stderr
+
+
+def test_a_wrong_password_is_not_printed(project: AlembicProject, database_url: str) -> None:
+    place = database_url.split("@", 1)[1]
+    answer = evolve("upgrade", "--database-url", f"postgresql://postgres:hunter2@{place}", cwd=project.root)
+    assert answer.returncode == 2
+    assert "password authentication failed" in answer.stderr
+    assert "hunter2" not in answer.stderr
+
+
+def test_no_project_here(tmp_path_factory: pytest.TempPathFactory) -> None:
+    answer = evolve("upgrade", cwd=tmp_path_factory.mktemp("empty"))
+    assert answer.returncode == 2
+    assert "there is no Alembic project here" in answer.stderr
+
+
+def test_no_such_revision(project: AlembicProject, database_url: str) -> None:
+    answer = evolve("upgrade", "nonsense", cwd=project.root)
+    assert answer.returncode == 2
+    assert 'cannot go to "nonsense"' in answer.stderr
+    assert version(database_url) is None
+
+
+SLEEPING = "SELECT pid FROM pg_stat_activity WHERE query LIKE '%pg_sleep(30)%' AND pid <> pg_backend_pid()"
+
+
+def test_a_killed_runner_leaves_the_revision_whole_or_undone(
+    project: AlembicProject, database_url: str
+) -> None:
+    file = project.add(
+        "two", 'op.add_column("users", sa.Column("name", sa.Text))\nop.execute("SELECT pg_sleep(30)")'
+    )
+    runner = start_evolve("upgrade", cwd=project.root)
+    with psycopg.connect(database_url, autocommit=True) as connection:
+        while not (backend := connection.execute(SLEEPING).fetchone()):
+            assert runner.poll() is None, runner.communicate()
+            time.sleep(0.05)
+        runner.kill()
+        runner.communicate()
+        connection.execute("SELECT pg_terminate_backend(%s)", backend)  # it would notice only after its sleep
+    assert version(database_url) == "one"
+    file.write_text(file.read_text().replace("30", "0"))
+    assert evolve("upgrade", cwd=project.root).returncode == 0
+    assert version(database_url) == "two"
+
+
+def test_eight_runners_at_once_apply_each_revision_once(project: AlembicProject, database_url: str) -> None:
+    project.add("two", 'op.execute("CREATE TABLE log (at timestamptz DEFAULT clock_timestamp())")')
+    project.add("three", 'op.execute("INSERT INTO log DEFAULT VALUES")\nop.execute("SELECT pg_sleep(0.5)")')
+    runners = [start_evolve("upgrade", "--format", "json", cwd=project.root) for _ in range(8)]
+    answers = [runner.communicate(timeout=120) for runner in runners]
+    assert [runner.returncode for runner in runners] == [0] * 8, answers
+    assert sum(len(json.loads(stdout)["done"]) for stdout, _ in answers) == 3
+    with psycopg.connect(database_url) as connection:
+        assert connection.execute("SELECT count(*) FROM log").fetchone() == (1,)
