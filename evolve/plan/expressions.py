@@ -1,0 +1,76 @@
+"""SQL expressions and types that an operator gives: read before anything is planned with them."""
+
+from __future__ import annotations
+
+from evolve.errors import Misuse
+from evolve.plan.target import Target
+from evolve.sql.operations import AddColumn, ColumnDefinition, Expression
+from evolve.sql.parse import ExpressionNotRead, expression, parse
+
+
+class BadExpression(Misuse):
+    def __init__(self, option: str, text: str, reason: str) -> None:
+        super().__init__(
+            f"{option} {text!r} is not an SQL expression: {reason}",
+            fix=f"write SQL, text in single quotes inside the shell's double ones: {option} \"'EUR'\" or {option} "
+            '"lower(email)"',
+        )
+
+
+class ExpressionGivesNull(Misuse):
+    def __init__(self, option: str) -> None:
+        super().__init__(f"{option} NULL fills nothing", fix="give a value")
+
+
+class BadType(Misuse):
+    def __init__(self, text: str, reason: str) -> None:
+        super().__init__(
+            f'"{text}" is not a column type: {reason}',
+            fix='write it as SQL does: "text", "numeric(10,2)", "app.mood"',
+        )
+
+
+def read_expression(option: str, text: str, target: Target, *, column: str) -> Expression:
+    """Read what `option` gave.
+
+    Raises:
+        BadExpression: it is not one expression, or names a column that the table lacks, or `column` itself.
+        ExpressionGivesNull: it is a bare NULL.
+    """
+    try:
+        read = expression(text)
+    except ExpressionNotRead as error:
+        raise BadExpression(option, text, str(error.__cause__ or "it does not parse")) from error
+    if read.sql.strip("()").upper() == "NULL":
+        raise ExpressionGivesNull(option)
+    if column in read.columns:
+        raise BadExpression(option, text, f'it reads "{column}", the column it is to fill')
+    known = {known.name for known in target.columns}
+    missing = [name for name in read.columns if name not in known]
+    if missing:
+        raise BadExpression(
+            option,
+            text,
+            f'table "{target.table.plain}" has no column "{missing[0]}" (text goes in single quotes)',
+        )
+    return read
+
+
+def read_type(text: str) -> ColumnDefinition:
+    """Read a column's type; the definition's name means nothing.
+
+    Raises:
+        BadType: it is not one type, or says more than a type.
+    """
+    operations = parse(f"ALTER TABLE t ADD COLUMN c {text}")
+    match operations:
+        case (AddColumn(column=ColumnDefinition(serial=False) as column),) if column == ColumnDefinition(
+            "c", column.type, collation=column.collation
+        ):
+            return column
+        case (AddColumn(column=ColumnDefinition(serial=True)),):
+            raise BadType(text, "serial brings its own numbers; add an identity column by hand")
+        case (AddColumn(),):
+            raise BadType(text, "it says more than a type")
+        case _:
+            raise BadType(text, "it does not parse")
