@@ -1,0 +1,1 @@
+"""What devices report, in one table that only ever grows."""
