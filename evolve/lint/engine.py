@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
+from evolve.lint.advance import advance, enter, open_revision, release
 from evolve.lint.history import OLDEST_SUPPORTED, History
 from evolve.lint.model import Coverage, Finding
 from evolve.lint.rule import Rule
@@ -70,7 +71,7 @@ def check(
         findings += _check_recording(recording, steps, clauses, rules, history)
         if not together:
             findings += _finish(rules, history)
-            history.release()
+            release(history)
     if together:
         findings += _finish(rules, history)
     return Result(tuple(findings), _coverage(recordings, statements, read))
@@ -86,13 +87,13 @@ def _check_recording(
     for remark in recording.remarks:
         for rule in rules:
             yield from rule.check_remark(remark, recording)
-    history.open(recording, steps)
+    open_revision(history, recording, steps)
     for step, siblings in zip(steps, clauses, strict=True):
-        history.enter(step, siblings)
+        enter(history, step, siblings)
         for rule in rules:
             if not (history.gated and rule.answered_by_gate):
                 yield from rule.check(step, history)
-        history.advance(step)
+        advance(history, step)
 
 
 def _finish(rules: Sequence[Rule], history: History) -> Iterator[Finding]:
