@@ -24,6 +24,7 @@ from evolve.errors import Refused
 from evolve.lint.history import History
 from evolve.lint.model import Finding, Severity
 from evolve.lint.rule import Rule
+from evolve.sql import operations
 from evolve.sql.bounds import (
     Bound,
     DefaultBound,
@@ -87,6 +88,7 @@ __all__ = [
     "first_overlap",
     "gaps",
     "less",
+    "operations",
     "overlap",
     "partition_name",
     "sorted_ranges",
