@@ -35,3 +35,29 @@ class Spec:
         """Sixteen hex digits that change with anything that changes what rows end up with."""
         text = json.dumps(asdict(self), sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+    def to_json(self) -> str:
+        return json.dumps(asdict(self), sort_keys=True)
+
+    @staticmethod
+    def from_json(text: str) -> Spec:
+        """Read back what `to_json` wrote."""
+        stored = _Stored(**json.loads(text))
+        return Spec(
+            name=stored.name,
+            table=QualifiedName(**stored.table),
+            assignments=tuple((column, expression) for column, expression in stored.assignments),
+            where=stored.where,
+            key=None if stored.key is None else tuple(stored.key),
+            mismatch=stored.mismatch,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class _Stored:
+    name: str
+    table: dict[str, str]
+    assignments: list[list[str]]
+    where: str | None
+    key: list[str] | None
+    mismatch: str | None

@@ -1,0 +1,39 @@
+"""Go on with a backfill that was paused, failed or interrupted."""
+
+from __future__ import annotations
+
+from contextlib import closing
+from dataclasses import replace
+
+from evolve.app.backfill_work import Outcome, Pace, Worker, actor, checked_target, told
+from evolve.backfill.ports import Stop, Want, Watch
+from evolve.backfill.record import may_resume
+from evolve.postgres import journal
+from evolve.postgres.session import Session
+
+
+def resume_backfill(
+    url: str, name: str, *, pace: Pace, stop: Stop, watch: Watch, verify: bool = True, plain_sql: bool = False
+) -> Outcome | None:
+    """Work on the run as it was written down, from its cursor on.
+
+    Returns:
+        None where a worker that was about to stop has been told to go on: it does the work.
+
+    Raises:
+        NoSuchRun, RunEnded, BeingUndone, AlreadyRunning: there is nothing to resume.
+        EvolveError: the causes of `backfill_work.checked_target` and `Worker.forward`.
+    """
+    pace.check()
+    with closing(Session(url, f"evolve backfill {name}", pace.timeouts)) as session:
+        with told(f'backfill "{name}" could not be resumed', session):
+            record = journal.named_run(session.current(), name)
+            may_resume(record)
+            # The key is the run's own: an index made since must not change the order of the walk.
+            spec = replace(record.spec, key=tuple(column.name for column in record.key))
+            target = checked_target(session, spec, watch, plain_sql=plain_sql)
+            if record.want is not Want.RUN and journal.ask(session.current(), record, Want.RUN, actor()):
+                record = journal.named_run(session.current(), name)
+                if record.held:
+                    return None
+        return Worker(url, session, record, target, pace, stop, watch, verify=verify).forward()

@@ -1,0 +1,67 @@
+"""Run a backfill: check it, write it down, walk it to its end."""
+
+from __future__ import annotations
+
+from contextlib import closing
+from pathlib import Path
+from typing import Protocol
+
+from evolve.app.backfill_work import Outcome, Pace, Worker, actor, checked_target, told
+from evolve.backfill.ports import Stop, Watch
+from evolve.backfill.spec import Spec
+from evolve.backfill.status import State
+from evolve.backfill.undo import JournalMode, keeps_journal
+from evolve.postgres import journal, undo_journal
+from evolve.postgres.session import Session
+
+
+class SpecSource(Protocol):
+    """Where the specification of a planned change comes from; None where there is no such change, or nothing to fill."""
+
+    def __call__(self, project_dir: Path, change_id: str, /) -> Spec | None: ...
+
+
+def run_backfill(
+    url: str,
+    spec: Spec,
+    *,
+    pace: Pace,
+    stop: Stop,
+    watch: Watch,
+    restart: bool = False,
+    undo_journal_mode: JournalMode = JournalMode.AUTO,
+    verify: bool = True,
+    plain_sql: bool = False,
+) -> Outcome:
+    """Start the run of `spec`, or go on with one that failed or was interrupted; a done one is left alone.
+
+    Everything that can be refused is refused before the journal or a row is written.
+
+    Args:
+        restart: make a new run where the old one has ended; also of another specification.
+        plain_sql: assign nothing but the specification's own columns.
+
+    Raises:
+        EvolveError: the causes of `backfill_work.checked_target`, `record.may_start` and `Worker.forward`.
+    """
+    pace.check()
+    with closing(Session(url, f"evolve backfill {spec.name}", pace.timeouts)) as session:
+        with told(f'backfill "{spec.name}" could not start', session):
+            target = checked_target(session, spec, watch, plain_sql=plain_sql)
+            journal.ensure_journal(session.current())
+            keeps = keeps_journal(spec, undo_journal_mode)
+            record = journal.open_run(
+                session.current(),
+                spec,
+                journal.NewRun(target.oid, target.key, target.rows_estimate, keeps),
+                actor=actor(),
+                restart=restart,
+                prepare=lambda connection, run_id: (
+                    undo_journal.create(connection, run_id, target) if keeps else None
+                ),
+            )
+        if record.state is State.DONE:
+            return Outcome(
+                record.name, State.DONE, record.changed, record.batches, 0.0, record.verify, already=True
+            )
+        return Worker(url, session, record, target, pace, stop, watch, verify=verify).forward()

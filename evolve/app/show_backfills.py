@@ -1,0 +1,80 @@
+"""How the runs in a database stand."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import closing
+from dataclasses import dataclass
+
+from evolve.app.backfill_work import told
+from evolve.backfill.keyset import fraction
+from evolve.backfill.record import Event, RunRecord
+from evolve.backfill.status import ENDED, State
+from evolve.postgres import journal
+from evolve.postgres.session import Session
+
+
+@dataclass(frozen=True, slots=True)
+class RunView:
+    """A run and its last events.
+
+    Args:
+        fraction: 0.0 to 1.0, 1.0 only at the end; None where nothing tells.
+        conflicts: rows that undo left alone.
+    """
+
+    record: RunRecord
+    events: tuple[Event, ...]
+    fraction: float | None
+    conflicts: int
+
+
+def show_backfills(url: str) -> list[RunView]:
+    """The newest run of each name, without their events."""
+    with (
+        closing(Session(url, "evolve backfill status")) as session,
+        told("the runs could not be read", session),
+    ):
+        return [RunView(run, (), _fraction(run), 0) for run in journal.latest_runs(session.current())]
+
+
+def show_backfill(url: str, name: str) -> RunView:
+    """
+    Raises:
+        NoSuchRun: naming those that exist.
+    """
+    return next(watch_backfill(url, name))
+
+
+def watch_backfill(url: str, name: str) -> Iterator[RunView]:
+    """The run as it is each time the next one is asked for, over one connection."""
+    with closing(Session(url, "evolve backfill status")) as session:
+        while True:
+            with told(f'backfill "{name}" could not be read', session):
+                connection = session.current()
+                record = journal.named_run(connection, name)
+                view = RunView(
+                    record,
+                    tuple(journal.events(connection, record.run_id)),
+                    _fraction(record),
+                    journal.count_rejects(connection, record.run_id),
+                )
+            yield view
+
+
+def rests(view: RunView) -> bool:
+    """Nothing will change until somebody does something."""
+    return (
+        view.record.state in ENDED
+        or not view.record.held
+        or view.record.state in (State.PAUSED, State.FAILED)
+    )
+
+
+def _fraction(record: RunRecord) -> float | None:
+    if record.at_end:
+        return 1.0
+    if record.rows_estimate and record.scanned <= record.rows_estimate:
+        return min(record.scanned / record.rows_estimate, 0.999)
+    by_key = fraction(record.key, record.low, record.cursor, record.upto)
+    return None if by_key is None else min(by_key, 0.999)

@@ -1,0 +1,51 @@
+"""Give the rows of a backfill their old values back."""
+
+from __future__ import annotations
+
+from contextlib import closing
+from dataclasses import replace
+
+from evolve.app.backfill_work import Outcome, Pace, Worker, actor, told
+from evolve.backfill.keyset import Key
+from evolve.backfill.ports import Stop, Want, Watch
+from evolve.backfill.record import AlreadyRunning, RunEnded
+from evolve.backfill.status import State
+from evolve.postgres import journal, undo_journal
+from evolve.postgres.backfill_target import read_target, refuse_standby
+from evolve.postgres.session import Session
+
+
+def undo_backfill(url: str, name: str, *, pace: Pace, stop: Stop, watch: Watch) -> Outcome:
+    """Restore newest first, where a row still holds what the run wrote; the others are listed and left alone.
+
+    Interrupted at any moment it goes on where it was when called again.
+
+    Raises:
+        NoSuchRun, RunEnded, AlreadyRunning, NothingToUndo: there is nothing to undo, or somebody still writes.
+        EvolveError: the causes of `Worker.backward`.
+    """
+    pace.check()
+    with closing(Session(url, f"evolve backfill undo {name}", pace.timeouts)) as session:
+        with told(f'backfill "{name}" could not be undone', session):
+            connection = session.current()
+            refuse_standby(connection)
+            record = journal.named_run(connection, name)
+            if record.state is State.UNDONE:
+                raise RunEnded(record, fix="nothing: its rows have their old values")
+            if record.held and record.holder is not None and record.state is not State.UNDOING:
+                raise AlreadyRunning(record, record.holder)
+            if not record.journal or not undo_journal.exists(connection, record.run_id):
+                raise undo_journal.NothingToUndo(name)
+            spec = replace(record.spec, key=tuple(column.name for column in record.key))
+            target = read_target(connection, spec)
+            if record.want is not Want.RUN and not record.held:
+                journal.ask(connection, record, Want.RUN, actor())
+        return Worker(url, session, record, target, pace, stop, watch).backward()
+
+
+def undo_conflicts(url: str, name: str, limit: int = 20) -> list[tuple[Key, str]]:
+    """Keys of rows that undo left alone, with the reason."""
+    with closing(Session(url, "evolve backfill control")) as session:
+        with told(f'backfill "{name}" could not be read', session):
+            record = journal.named_run(session.current(), name)
+            return journal.rejects(session.current(), record.run_id, limit)

@@ -1,0 +1,70 @@
+"""How many rows the next batch takes, so that a commit lasts about as long as wanted."""
+
+from __future__ import annotations
+
+import math
+from collections import deque
+
+SMALLEST = 50
+LARGEST = 50_000
+FIRST = 200
+TARGET = 0.020  # seconds per commit: small commits are what protects the application's latency
+
+DECAY = 0.75  # weight of the past in the decayed rate
+WINDOW = 20  # commits looked at for the 95th percentile, and commits without growth after a timeout
+
+
+class Controller:
+    """Steers the batch size by time.
+
+    It doubles while a commit takes less than a quarter of the target, follows the decayed rate within half and one and
+    a half times the last size, shrinks to 0.7 when the slowest of the last commits took more than twice the target, and
+    halves at once after a timeout, with no growth for the next 20 commits.
+
+    Args:
+        target: seconds one commit should take.
+        smallest, largest: rows; a timeout may still go below `smallest`, down to one row.
+    """
+
+    def __init__(
+        self, *, target: float = TARGET, smallest: int = SMALLEST, largest: int = LARGEST, first: int = FIRST
+    ) -> None:
+        self.target = target
+        self.smallest = min(smallest, largest)
+        self.largest = largest
+        self.size = min(max(first, self.smallest), largest)
+        self._rows = 0.0
+        self._seconds = 0.0
+        self._recent: deque[float] = deque(maxlen=WINDOW)
+        self._frozen = 0
+
+    def committed(self, rows: int, seconds: float) -> None:
+        """Take in a commit that walked `rows` keys in `seconds`."""
+        self._rows = self._rows * DECAY + rows
+        self._seconds = self._seconds * DECAY + seconds
+        self._recent.append(seconds)
+        if rows < self.size:
+            return  # the last, short batch of a range says nothing about the size
+        if seconds * 4 < self.target:
+            wanted = self.size * 2.0
+        else:
+            wanted = self._rows / max(self._seconds, 1e-9) * self.target
+            wanted = min(max(wanted, self.size / 2), self.size * 1.5)
+        if self._slow():
+            wanted = min(wanted, self.size * 0.7)
+            self._recent.clear()
+        if self._frozen:
+            self._frozen -= 1
+            wanted = min(wanted, self.size)
+        # Rounded up, so that a size which a timeout pushed down to one row can grow again.
+        self.size = min(max(math.ceil(wanted), min(self.smallest, self.size)), self.largest)
+
+    def failed(self) -> None:
+        """Take in a batch that timed out or met a lock: half the size at once, down to one row."""
+        self.size = max(1, self.size // 2)
+        self._frozen = WINDOW
+
+    def _slow(self) -> bool:
+        if len(self._recent) < WINDOW:
+            return False
+        return sorted(self._recent)[int(WINDOW * 0.95) - 1] > 2 * self.target

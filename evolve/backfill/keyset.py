@@ -1,0 +1,114 @@
+"""The key a table is walked by: which index can serve, and how far along it a cursor stands."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from evolve.errors import Misuse
+from evolve.sql.names import QualifiedName
+
+# The text form of each key column, in a spelling that reads back the same under every session setting.
+Key = tuple[str, ...]
+
+INTEGERS = frozenset({"smallint", "integer", "bigint"})
+TIMES = frozenset({"date", "timestamp without time zone", "timestamp with time zone"})
+
+
+@dataclass(frozen=True, slots=True)
+class KeyColumn:
+    """`type` as PostgreSQL writes it, fit for a cast."""
+
+    name: str
+    type: str
+
+
+@dataclass(frozen=True, slots=True)
+class UniqueIndex:
+    """A unique b-tree index over plain columns, valid, without a predicate, in one direction and the columns' own
+    collations.
+
+    Args:
+        not_null: every column is declared NOT NULL.
+    """
+
+    name: str
+    columns: tuple[KeyColumn, ...]
+    primary: bool
+    not_null: bool
+
+
+class NoKey(Misuse):
+    def __init__(self, table: QualifiedName) -> None:
+        super().__init__(
+            f'table "{table.plain}" has no primary key and no unique NOT NULL index',
+            why="a backfill resumes after the last key it committed, so rows need a unique order",
+            fix=f"add a primary key, or name the key: evolve backfill run {table.plain}.COLUMN --key a,b",
+        )
+
+
+class UnusableKey(Misuse):
+    def __init__(
+        self, table: QualifiedName, wanted: Sequence[str], reason: str, usable: Sequence[UniqueIndex]
+    ) -> None:
+        choices = " or ".join(f"--key {','.join(c.name for c in index.columns)}" for index in usable)
+        super().__init__(
+            f'table "{table.plain}" cannot be walked by ({", ".join(wanted)}): {reason}',
+            why="a backfill resumes after the last key it committed, so rows need a unique order without nulls",
+            fix=f"use {choices}"
+            if choices
+            else "create a unique index on NOT NULL columns first, CONCURRENTLY",
+        )
+
+
+def choose_key(
+    table: QualifiedName, indexes: Sequence[UniqueIndex], wanted: tuple[str, ...] | None
+) -> UniqueIndex:
+    """The index to walk: the one over exactly the `wanted` columns in that order, else the primary key, else the unique
+    NOT NULL index with the fewest columns.
+
+    Raises:
+        NoKey: none is usable.
+        UnusableKey: the wanted one is not.
+    """
+    usable = sorted((i for i in indexes if i.not_null), key=lambda i: (not i.primary, len(i.columns), i.name))
+    if wanted is None:
+        if not usable:
+            raise NoKey(table)
+        return usable[0]
+    for index in indexes:
+        if tuple(column.name for column in index.columns) == wanted:
+            if index.not_null:
+                return index
+            raise UnusableKey(table, wanted, "a column of it may be null", usable)
+    raise UnusableKey(table, wanted, "no unique index has exactly these columns in this order", usable)
+
+
+def fraction(
+    columns: Sequence[KeyColumn], low: Key | None, cursor: Key | None, upto: Key | None
+) -> float | None:
+    """How far `cursor` is from `low` to `upto` by the first key column, 0.0 to 1.0; None where that says nothing."""
+    if low is None or upto is None:
+        return None
+    if cursor is None:
+        return 0.0
+    first, place, last = (_number(columns[0].type, key[0]) for key in (low, cursor, upto))
+    if first is None or place is None or last is None or last <= first:
+        return None
+    return min(1.0, max(0.0, (place - first) / (last - first)))
+
+
+def _number(type_: str, text: str) -> float | None:
+    if type_ in INTEGERS:
+        return float(int(text))
+    if type_ == "uuid":
+        return float(int(text.replace("-", ""), 16))
+    if type_ in TIMES:
+        try:
+            moment = datetime.fromisoformat(text)
+        except ValueError:  # infinity, or a year Python does not know
+            return None
+        # Only distances are used, and all three moments of a run have the same kind.
+        return moment.timestamp() if moment.tzinfo else (moment - datetime(1970, 1, 1)).total_seconds()  # noqa: DTZ001
+    return None

@@ -1,0 +1,168 @@
+"""What the backfill engine needs from outside: transactions, leases, a clock, somewhere to report to."""
+
+from __future__ import annotations
+
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Protocol
+
+from evolve.backfill.keyset import Key
+from evolve.backfill.progress import Snapshot
+
+
+class Want(StrEnum):
+    """What an operator asked of a run; read back at every checkpoint."""
+
+    RUN = "run"
+    PAUSE = "pause"
+    CANCEL = "cancel"
+
+
+@dataclass(frozen=True, slots=True)
+class Lease:
+    """The right to work on one range of a run, and where that range stands.
+
+    Args:
+        epoch: grows with each claim; a checkpoint under an older one is refused, so a worker that froze cannot commit.
+        cursor: last key committed; None before the first batch.
+        upto: greatest key of the range, fixed when the run began; None where the table was empty.
+        scanned: keys walked so far, by every holder of this range.
+        changed: rows written so far, by every holder of this range.
+    """
+
+    run_id: int
+    range_no: int
+    owner: str
+    epoch: int
+    cursor: Key | None
+    upto: Key | None
+    finished: bool = False
+    batches: int = 0
+    scanned: int = 0
+    changed: int = 0
+
+
+class DatabaseFailure(Exception):
+    """The server or the way to it failed; the transaction it happened in left nothing behind, unless it was in COMMIT.
+
+    Args:
+        sqlstate: five characters, or None where the server never answered.
+        lost: the connection is gone; `reconnect` before anything else.
+    """
+
+    def __init__(self, message: str, *, sqlstate: str | None, lost: bool) -> None:
+        super().__init__(message)
+        self.message = message
+        self.sqlstate = sqlstate
+        self.lost = lost
+
+
+class Transaction(Protocol):
+    """The statements of one batch; each raises `DatabaseFailure`."""
+
+    def boundary(self, after: Key | None, upto: Key, rows: int) -> Key | None:
+        """The `rows`-th key behind `after`, not past `upto`; None where fewer are left."""
+        ...
+
+    def change(self, lease: Lease, upto: Key) -> int:
+        """Bring the rows with `lease.cursor < key <= upto` up to date; the number of rows written."""
+        ...
+
+    def checkpoint(self, old: Lease, new: Lease) -> Want | None:
+        """Move the range from `old` to `new` if `old` is still where it stands and its lease is still ours.
+
+        Returns None where it is not: then the transaction must not commit.
+        """
+        ...
+
+
+class Batches(Protocol):
+    def transaction(self) -> AbstractContextManager[Transaction]:
+        """Commits at the end of the block, rolls back where it raises.
+
+        Raises:
+            DatabaseFailure: also at the end of the block; where that is `lost`, whether it committed is known only
+                after reading the range back.
+        """
+        ...
+
+
+class Leases(Protocol):
+    """The worker's own hold on a range; each method is a transaction of its own and raises `DatabaseFailure`."""
+
+    def retake(self, lease: Lease) -> Lease | None:
+        """Reconnect where the connection is gone, read the range back, and fence whatever the old connection still
+        does. None where another worker holds the range by now.
+        """
+        ...
+
+    def renew(self, lease: Lease) -> Want | None:
+        """Hold the lease for another term while waiting. None where it was lost."""
+        ...
+
+    def note(self, lease: Lease, kind: str, detail: str) -> None:
+        """Write an event: what happened to the run and why."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """What one committed transaction did.
+
+    Args:
+        lease: the range after it.
+        scanned: keys walked.
+        changed: rows written.
+        want: what an operator asks for.
+    """
+
+    lease: Lease
+    scanned: int
+    changed: int
+    want: Want
+
+
+class Pass(Protocol):
+    """One way over a run: forwards, or undoing."""
+
+    def advance(self, lease: Lease, size: int) -> Step:
+        """Commit one transaction of about `size` rows.
+
+        Raises:
+            LeaseLost: another worker holds the range; nothing was committed.
+            DatabaseFailure: nothing was committed, unless it is `lost`.
+        """
+        ...
+
+    def reread(self, lease: Lease, journal: Lease) -> Lease:
+        """Where the pass stands after a reconnect: `lease` as it was held, `journal` as it was read back."""
+        ...
+
+
+class Stop(Protocol):
+    """Ctrl-C and SIGTERM: asked between batches, and able to cut a wait short."""
+
+    def requested(self) -> str | None:
+        """The name of the signal that came, if any."""
+        ...
+
+    def wait(self, seconds: float) -> None:
+        """Sleep; return early when a signal comes."""
+        ...
+
+
+class Watch(Protocol):
+    """Who looks on."""
+
+    def report(self, snapshot: Snapshot) -> None: ...
+
+    def say(self, message: str) -> None:
+        """One line about something that is not progress: a retry, a wait, a reconnect."""
+        ...
+
+
+class LagSensor(Protocol):
+    def lag_bytes(self) -> int | None:
+        """WAL bytes the slowest standby has yet to replay; 0 without standbys, None where it cannot be seen."""
+        ...

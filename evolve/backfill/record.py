@@ -1,0 +1,232 @@
+"""A run as the journal holds it, for `status`, for gates, and for the decision what `run` and `resume` may do."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from datetime import datetime
+
+from evolve.backfill.keyset import Key, KeyColumn
+from evolve.backfill.ports import Want
+from evolve.backfill.spec import Spec
+from evolve.backfill.status import ENDED, State, shown
+from evolve.backfill.verify import Verdict
+from evolve.errors import Misuse, Refused
+
+
+@dataclass(frozen=True, slots=True)
+class Holder:
+    """Who works on a run.
+
+    Args:
+        owner: user@host and process id.
+        until: server time at which the lease ends unless it is renewed.
+        live: the lease has not run out and its session is still there.
+    """
+
+    owner: str
+    until: datetime
+    live: bool
+
+    @property
+    def person(self) -> str:
+        who, _, rest = self.owner.partition("#")
+        return f"{who}, pid {rest.partition('#')[0]}" if rest else who
+
+
+@dataclass(frozen=True, slots=True)
+class RunRecord:
+    """
+    Args:
+        at_end: the cursor reached the last key of the run; nothing is left to write.
+        low, upto: first and last key when the run began; None for an empty table and before the fence.
+        scanned: keys walked; `changed`: rows written.
+        verify: what the last verification saw; None where none has run to its end since the run began.
+        error: what stopped a failed run.
+        ended_at: set for done, cancelled and undone.
+    """
+
+    run_id: int
+    name: str
+    spec: Spec
+    fingerprint: str
+    table_oid: int
+    key: tuple[KeyColumn, ...]
+    state: State
+    want: Want
+    at_end: bool
+    low: Key | None
+    upto: Key | None
+    cursor: Key | None
+    batches: int
+    scanned: int
+    changed: int
+    rows_estimate: int | None
+    journal: bool
+    fence: int
+    verify: Verdict | None
+    error: str | None
+    holder: Holder | None
+    started_by: str
+    started_at: datetime
+    ended_at: datetime | None
+
+    @property
+    def held(self) -> bool:
+        return self.holder is not None and self.holder.live
+
+    @property
+    def shown(self) -> str:
+        """The word an operator sees: `status.shown`."""
+        return shown(self.state, self.want, held=self.held)
+
+    @property
+    def verified_clean(self) -> bool:
+        """The cursor is at the end and the last verification found nothing left."""
+        return self.at_end and self.verify is not None and self.verify.clean
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    at: datetime
+    actor: str
+    kind: str
+    detail: str
+
+
+class NoSuchRun(Misuse):
+    def __init__(self, name: str, known: tuple[str, ...] = ()) -> None:
+        listed = ", ".join(f'"{other}"' for other in known[:10])
+        super().__init__(
+            f'there is no backfill "{name}" in this database',
+            why=f"its journal knows {listed}" if known else "its journal holds no run at all",
+            fix="list them: evolve backfill status",
+        )
+
+
+class SpecChanged(Refused):
+    def __init__(self, old: RunRecord, new: Spec) -> None:
+        ended = old.state in ENDED
+        super().__init__(
+            f'backfill "{new.name}" was started as something else: {"; ".join(differences(old.spec, new))}',
+            why="rows up to its cursor were written by the old specification and would stay as they are",
+            fix="give this one another --name, or "
+            + (
+                "add --restart"
+                if ended
+                else f"end the old run (evolve backfill cancel {new.name}) and add --restart"
+            ),
+        )
+
+
+class RunPaused(Refused):
+    def __init__(self, record: RunRecord) -> None:
+        super().__init__(
+            f'backfill "{record.name}" is paused',
+            why="somebody stopped it; starting it again has to be said in so many words",
+            fix=f"evolve backfill resume {record.name}",
+        )
+
+
+class RunEnded(Refused):
+    def __init__(self, record: RunRecord, fix: str | None = None) -> None:
+        when = f" at {record.ended_at:%Y-%m-%d %H:%M:%S %Z}" if record.ended_at else ""
+        super().__init__(
+            f'backfill "{record.name}" is {record.state.value}{when}',
+            why="its rows would be written a second time from the first key on",
+            fix=fix or "start it over: evolve backfill run … --restart",
+        )
+
+
+class NotEnded(Refused):
+    def __init__(self, record: RunRecord) -> None:
+        super().__init__(
+            f'backfill "{record.name}" is {record.shown}; only an ended run can be restarted',
+            fix=f"evolve backfill resume {record.name}, or first evolve backfill cancel {record.name}",
+        )
+
+
+class BeingUndone(Refused):
+    def __init__(self, record: RunRecord) -> None:
+        super().__init__(
+            f'backfill "{record.name}" is being undone',
+            why="rows would be written forwards and restored at the same time",
+            fix=f"finish it: evolve backfill undo {record.name}",
+        )
+
+
+class AlreadyRunning(Refused):
+    def __init__(self, record: RunRecord, holder: Holder) -> None:
+        super().__init__(
+            f'backfill "{record.name}" is already worked on by {holder.person}',
+            why="one worker at a time; its lease is renewed with every batch",
+            fix=f"watch it: evolve backfill status {record.name} --watch; or evolve backfill pause {record.name}",
+        )
+
+
+class TargetChanged(Refused):
+    def __init__(self, record: RunRecord, reason: str) -> None:
+        super().__init__(
+            f'table "{record.spec.table.plain}" is not the one backfill "{record.name}" began with: {reason}',
+            why="its cursor means nothing there",
+            fix=f"evolve backfill cancel {record.name}, then run it with --restart",
+        )
+
+
+def differences(old: Spec, new: Spec) -> list[str]:
+    """What a person would call different, field by field."""
+    before, after = asdict(old), asdict(new)
+    labels = {"assignments": "set"}
+    found: list[str] = []
+    for field in before:
+        if before[field] == after[field]:
+            continue
+        if field == "table":
+            found.append(f"table: {old.table.plain} → {new.table.plain}")
+        elif field == "assignments":
+            was = ", ".join(f"{column} = {expression}" for column, expression in old.assignments)
+            now = ", ".join(f"{column} = {expression}" for column, expression in new.assignments)
+            found.append(f"{labels[field]}: {was} → {now}")
+        else:
+            found.append(f"{field}: {before[field]} → {after[field]}")
+    return found
+
+
+def may_start(latest: RunRecord | None, spec: Spec, *, restart: bool) -> RunRecord | None:
+    """What `run` does with the latest run of that name: the run to go on with (a done one is returned as it is), or
+    None for a new one.
+
+    Raises:
+        SpecChanged, RunPaused, RunEnded, NotEnded, BeingUndone
+    """
+    if latest is None:
+        return None
+    if latest.fingerprint != spec.fingerprint and not (restart and latest.state in ENDED):
+        raise SpecChanged(latest, spec)
+    if restart:
+        if latest.state in ENDED:
+            return None
+        raise NotEnded(latest)
+    match latest.state:
+        case State.PAUSED:
+            raise RunPaused(latest)
+        case State.CANCELLED | State.UNDONE:
+            raise RunEnded(latest)
+        case State.UNDOING:
+            raise BeingUndone(latest)
+        case State.FENCING | State.RUNNING | State.VERIFYING | State.FAILED | State.DONE:
+            return latest
+
+
+def may_resume(record: RunRecord) -> None:
+    """Ended runs stay ended, and a run that is being undone goes on backwards only.
+
+    Raises:
+        RunEnded, BeingUndone
+    """
+    match record.state:
+        case State.CANCELLED | State.UNDONE | State.DONE:
+            raise RunEnded(record)
+        case State.UNDOING:
+            raise BeingUndone(record)
+        case State.FENCING | State.RUNNING | State.VERIFYING | State.PAUSED | State.FAILED:
+            return

@@ -1,0 +1,274 @@
+"""The loop of a backfill: ask, wait, one transaction, look at what happened; and the forward pass it drives."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import assert_never
+
+from evolve.backfill.controller import Controller
+from evolve.backfill.failures import Verdict, judge
+from evolve.backfill.keyset import Key
+from evolve.backfill.ports import Batches, DatabaseFailure, Lease, Leases, Pass, Step, Stop, Want, Watch
+from evolve.backfill.progress import Meter, Snapshot
+from evolve.backfill.throttle import Hold, Throttle
+from evolve.errors import Refused
+
+HEARTBEAT = 2.0  # seconds: a wait is cut into pieces of this, each renews the lease and reads what is wanted
+FIRST_BACKOFF = 0.05  # seconds
+LONGEST_BACKOFF = 5.0
+PATIENCE = 300.0  # seconds without a commit after which a worker gives up
+
+
+class LeaseLost(Refused):
+    def __init__(self, name: str) -> None:
+        super().__init__(
+            f'another worker took over backfill "{name}"',
+            why="this one was silent for longer than its lease; what it had not committed was rolled back",
+            fix=f"see who works on it: evolve backfill status {name}",
+        )
+
+
+class BatchFailed(Refused):
+    def __init__(self, name: str, failure: DatabaseFailure, lease: Lease) -> None:
+        place = "before the first key" if lease.cursor is None else f"after key ({', '.join(lease.cursor)})"
+        super().__init__(
+            f'backfill "{name}" failed {place}: {failure.message}',
+            why=f"SQLSTATE {failure.sqlstate}: trying again gives the same answer; what was committed stays",
+            fix=f"mend the cause, then: evolve backfill resume {name}",
+        )
+
+
+class GaveUp(Refused):
+    def __init__(self, name: str, seconds: float, failure: DatabaseFailure) -> None:
+        super().__init__(
+            f'backfill "{name}" could not commit a batch for {seconds:.0f} s: {failure.message}',
+            why=f"SQLSTATE {failure.sqlstate}" if failure.sqlstate else "the server could not be reached",
+            fix=f"look at the server, then: evolve backfill resume {name}",
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Finished:
+    """The pass reached its end."""
+
+    lease: Lease
+
+
+@dataclass(frozen=True, slots=True)
+class Interrupted:
+    """The pass stopped between two batches.
+
+    Args:
+        want: PAUSE or CANCEL.
+        signal: the signal that asked; None where an operator wrote it into the journal.
+    """
+
+    lease: Lease
+    want: Want
+    signal: str | None
+
+
+Ending = Finished | Interrupted
+
+
+class Forward:
+    """Walks a range upwards: boundary, change and checkpoint in one transaction each."""
+
+    def __init__(self, name: str, batches: Batches) -> None:
+        self._name = name
+        self._batches = batches
+
+    def advance(self, lease: Lease, size: int) -> Step:
+        if lease.upto is None or lease.finished:
+            return Step(replace(lease, finished=True), 0, 0, Want.RUN)
+        with self._batches.transaction() as transaction:
+            boundary = transaction.boundary(lease.cursor, lease.upto, size)
+            end: Key = lease.upto if boundary is None else boundary
+            changed = transaction.change(lease, end)
+            scanned = changed if boundary is None else size
+            after = replace(
+                lease,
+                cursor=end,
+                finished=boundary is None or boundary == lease.upto,
+                batches=lease.batches + 1,
+                scanned=lease.scanned + scanned,
+                changed=lease.changed + changed,
+            )
+            want = transaction.checkpoint(lease, after)
+            if want is None:
+                raise LeaseLost(self._name)
+        return Step(after, scanned, changed, want)
+
+    def reread(self, lease: Lease, journal: Lease) -> Lease:
+        return journal
+
+
+@dataclass(slots=True)
+class Runner:
+    """Drives one pass of one range to its end.
+
+    Between two batches it obeys a signal, what the journal wants, and the throttle, in this order; a wait renews the
+    lease. After a failure it decides by SQLSTATE: wait with jitter and halve, reconnect and read the range back, or
+    stop. No state is kept here that the journal does not have.
+
+    Args:
+        random: uniform in [0, 1), for jitter.
+        by_key: fraction of the key range behind a cursor, see `keyset.fraction`.
+        patience: seconds without a commit before giving up. Waits that the throttle asks for do not count.
+        state: the word shown while it goes.
+        lease: as last committed or retaken; there also after an error, for whoever writes that down.
+    """
+
+    name: str
+    work: Pass
+    leases: Leases
+    controller: Controller
+    throttle: Throttle
+    stop: Stop
+    watch: Watch
+    meter: Meter
+    clock: Callable[[], float]
+    random: Callable[[], float]
+    by_key: Callable[[Lease], float | None]
+    patience: float = PATIENCE
+    state: str = "running"
+    lease: Lease | None = None
+
+    def run(self, lease: Lease) -> Ending:
+        """Work until the range is finished, or a signal or the journal asks to stop.
+
+        Raises:
+            LeaseLost: another worker holds the range.
+            BatchFailed: an error that another try would meet again.
+            GaveUp: `patience` ran out.
+        """
+        struggle = Struggle(self)
+        self.lease = lease
+        self._report(lease, None)
+        while not lease.finished:
+            try:
+                asked = self._ask(lease, struggle)
+                if asked is not None:
+                    return asked
+                began = self.clock()
+                step = self.work.advance(lease, self.controller.size)
+                seconds = self.clock() - began
+            except DatabaseFailure as failure:
+                lease = self.lease = struggle.after(failure, lease)
+                continue
+            lease = self.lease = step.lease
+            struggle.committed()
+            self.controller.committed(step.scanned, seconds)
+            self.throttle.committed(step.changed, seconds)
+            self.meter.committed(step.scanned)
+            self._report(lease, None)
+            if step.want is not Want.RUN and not lease.finished:
+                return Interrupted(lease, step.want, None)
+        return Finished(lease)
+
+    def _ask(self, lease: Lease, struggle: Struggle) -> Interrupted | None:
+        """Wait as long as the throttle says; an ending where somebody wants to stop first."""
+        renewed = self.clock()
+        while True:
+            signal = self.stop.requested()
+            if signal is not None:
+                return Interrupted(lease, Want.PAUSE, signal)
+            hold = self.throttle.hold()
+            if hold is None:
+                return None
+            self._report(lease, hold)
+            self.stop.wait(min(hold.seconds, HEARTBEAT))
+            struggle.waited()
+            if self.clock() - renewed >= HEARTBEAT:
+                want = self.leases.renew(lease)
+                renewed = self.clock()
+                if want is None:
+                    raise LeaseLost(self.name)
+                if want is not Want.RUN:
+                    return Interrupted(lease, want, None)
+
+    def _report(self, lease: Lease, hold: Hold | None) -> None:
+        fraction = self.meter.fraction(lease.scanned, self.by_key(lease), finished=lease.finished)
+        self.watch.report(
+            Snapshot(
+                name=self.name,
+                state=self.state if hold is None else "throttled",
+                rows=lease.changed,
+                scanned=lease.scanned,
+                fraction=fraction,
+                rows_per_second=self.meter.rate(),
+                seconds_left=self.meter.seconds_left(lease.scanned, fraction),
+                size=self.controller.size,
+                hold=None if hold is None else hold.reason,
+            )
+        )
+
+
+class Struggle:
+    """Failures since the last commit: how long to wait, and when to give up."""
+
+    def __init__(self, runner: Runner) -> None:
+        self._runner = runner
+        self._since = runner.clock()
+        self._failures = 0
+
+    def committed(self) -> None:
+        self._since = self._runner.clock()
+        self._failures = 0
+
+    def waited(self) -> None:
+        """A wait that the throttle asked for is no failure to commit."""
+        if not self._failures:
+            self._since = self._runner.clock()
+
+    def after(self, failure: DatabaseFailure, lease: Lease) -> Lease:
+        """Wait, reconnect where needed, and return the range as the journal has it.
+
+        Raises:
+            BatchFailed, GaveUp, LeaseLost: see `Runner.run`.
+        """
+        runner = self._runner
+        verdict = judge(failure)
+        while True:
+            match verdict:
+                case Verdict.FATAL:
+                    raise BatchFailed(runner.name, failure, lease) from failure
+                case Verdict.CONTENDED | Verdict.TOO_SLOW:
+                    runner.controller.failed()
+                case Verdict.EXHAUSTED | Verdict.DISCONNECTED:
+                    pass
+                case _:
+                    assert_never(verdict)
+            if runner.clock() - self._since >= runner.patience:
+                raise GaveUp(runner.name, runner.clock() - self._since, failure) from failure
+            seconds = 0.0 if verdict is Verdict.TOO_SLOW else self._backoff()
+            runner.watch.say(
+                f"{failure.message}; next try in {seconds:.1f} s with {runner.controller.size} rows"
+            )
+            if self._failures == 0 or verdict is Verdict.DISCONNECTED:
+                reason = f"{failure.sqlstate or 'connection lost'}: {failure.message}"
+            else:
+                reason = None  # one event per struggle is enough to know what it was about
+            self._failures += 1
+            runner.stop.wait(seconds)
+            if runner.stop.requested() is not None and failure.lost:
+                raise GaveUp(runner.name, runner.clock() - self._since, failure) from failure
+            try:
+                held = (
+                    runner.leases.retake(lease) if failure.lost or verdict is Verdict.DISCONNECTED else lease
+                )
+                if held is None:
+                    raise LeaseLost(runner.name)
+                if reason is not None:
+                    runner.leases.note(held, "retry", reason)
+            except DatabaseFailure as next_failure:
+                failure = next_failure
+                verdict = judge(failure)
+                continue
+            return held
+
+    def _backoff(self) -> float:
+        """Doubles from 50 ms to 5 s; between half and all of it, so that two workers do not meet again."""
+        longest = min(FIRST_BACKOFF * 2.0**self._failures, LONGEST_BACKOFF)
+        return longest * (0.5 + self._runner.random() / 2)

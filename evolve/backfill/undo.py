@@ -1,0 +1,101 @@
+"""Whether a run keeps an undo journal, and the pass that restores from it, newest batch first."""
+
+from __future__ import annotations
+
+import re
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, replace
+from enum import StrEnum
+from typing import Protocol
+
+from evolve.backfill.ports import Lease, Step, Want
+from evolve.backfill.runner import LeaseLost
+from evolve.backfill.spec import Spec
+
+
+class JournalMode(StrEnum):
+    AUTO = "auto"
+    ON = "on"
+    OFF = "off"
+
+
+@dataclass(frozen=True, slots=True)
+class Restored:
+    """What one undo transaction did.
+
+    Args:
+        rows: got their old values back.
+        conflicts: had been changed or deleted since; left alone and listed.
+        finished: nothing is left in the journal.
+    """
+
+    rows: int
+    conflicts: int
+    finished: bool
+
+
+class UndoTransaction(Protocol):
+    def restore(self, lease: Lease, rows: int) -> Restored:
+        """Restore up to `rows` rows of the newest batch that is left, where they still hold what the batch wrote."""
+        ...
+
+    def checkpoint(self, lease: Lease) -> Want | None:
+        """Renew the lease and read what is wanted; None where it is not ours any more: do not commit."""
+        ...
+
+
+class UndoBatches(Protocol):
+    def transaction(self) -> AbstractContextManager[UndoTransaction]:
+        """As `ports.Batches.transaction`."""
+        ...
+
+
+class Backward:
+    """Empties the undo journal; what is left in it is the cursor, so the range keeps the one of the way forward.
+
+    The lease it is driven with counts the rows seen and restored by this pass, for progress only.
+    """
+
+    def __init__(self, name: str, batches: UndoBatches) -> None:
+        self._name = name
+        self._batches = batches
+
+    def advance(self, lease: Lease, size: int) -> Step:
+        with self._batches.transaction() as transaction:
+            restored = transaction.restore(lease, size)
+            want = transaction.checkpoint(lease)
+            if want is None:
+                raise LeaseLost(self._name)
+        seen = restored.rows + restored.conflicts
+        after = replace(
+            lease,
+            scanned=lease.scanned + seen,
+            changed=lease.changed + restored.rows,
+            finished=restored.finished,
+        )
+        return Step(after, seen, restored.rows, want)
+
+    def reread(self, lease: Lease, journal: Lease) -> Lease:
+        return replace(lease, epoch=journal.epoch)
+
+
+def keeps_journal(spec: Spec, mode: JournalMode) -> bool:
+    """`auto` is on unless `where` demands that every target column is null: then there is nothing to give back."""
+    match mode:
+        case JournalMode.ON:
+            return True
+        case JournalMode.OFF:
+            return False
+        case JournalMode.AUTO:
+            return not all(_null_before(spec.where, column) for column, _ in spec.assignments)
+
+
+def _null_before(where: str | None, column: str) -> bool:
+    """`where` is a plain AND of conditions and one of them is `column IS NULL`."""
+    if where is None or re.search(r"\bOR\b|\bNOT\s*\(|[()]", where, re.IGNORECASE):
+        return False
+    conditions = re.split(r"\bAND\b", where, flags=re.IGNORECASE)
+    name = rf'(?:{re.escape(column)}|"{re.escape(column)}")'
+    return any(
+        re.fullmatch(rf"\s*{name}\s+IS\s+NULL\s*", condition, re.IGNORECASE) for condition in conditions
+    )

@@ -1,0 +1,385 @@
+"""Facts about the table of a backfill, and everything that is refused before a row or the journal is written."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import psycopg
+from psycopg import sql
+from psycopg.rows import class_row
+
+from evolve.backfill.keyset import KeyColumn, UniqueIndex, choose_key
+from evolve.backfill.spec import Spec
+from evolve.errors import Misuse, Refused
+from evolve.postgres.composing import table_name, written
+from evolve.postgres.connect import Connection
+from evolve.postgres.failure import message
+from evolve.sql.names import QualifiedName
+
+CORRELATED = 0.9  # an index in nearly the order of the table keeps its leaf pages hot: nothing to gain there
+
+
+class NoSuchTable(Misuse):
+    def __init__(self, table: QualifiedName, near: Sequence[str]) -> None:
+        super().__init__(
+            f'there is no table "{table.plain}"',
+            why=f"tables with a like name: {', '.join(near)}" if near else None,
+            fix="write it as table.column or schema.table.column; check the database in --database-url",
+        )
+
+
+class NotATable(Misuse):
+    def __init__(self, table: QualifiedName, kind: str) -> None:
+        super().__init__(
+            f'"{table.plain}" is {kind}',
+            why="a backfill updates rows by key, in place",
+            fix="name the table that holds the rows",
+        )
+
+
+class NoSuchColumn(Misuse):
+    def __init__(self, table: QualifiedName, column: str, known: Sequence[str]) -> None:
+        super().__init__(
+            f'table "{table.plain}" has no column "{column}"', fix=f"name one of: {', '.join(known)}"
+        )
+
+
+class BadTarget(Misuse):
+    def __init__(self, table: QualifiedName, column: str, reason: str, fix: str) -> None:
+        super().__init__(f'column "{table.plain}.{column}" cannot be backfilled: {reason}', fix=fix)
+
+
+class BadExpression(Misuse):
+    def __init__(self, part: str, text: str, reason: str) -> None:
+        super().__init__(
+            f"{part} {text!r} does not work: {reason}",
+            why="it was tried on the server and rolled back; no row was written",
+            fix="mend the expression; it may read any column of the row",
+        )
+
+
+class MayNot(Refused):
+    def __init__(self, table: QualifiedName, role: str, missing: str) -> None:
+        super().__init__(
+            f'role "{role}" lacks {missing} on "{table.plain}"',
+            fix=f'GRANT {missing} ON {table} TO "{role}"',
+        )
+
+
+class RowSecurity(Refused):
+    def __init__(self, table: QualifiedName, role: str) -> None:
+        super().__init__(
+            f'row security hides rows of "{table.plain}" from role "{role}"',
+            why="rows it cannot see would be left out without a word",
+            fix="run as the owner of the table or a role with BYPASSRLS",
+        )
+
+
+class ReadOnlyServer(Refused):
+    def __init__(self) -> None:
+        super().__init__(
+            "this server is a read replica",
+            why="a backfill writes rows and its cursor",
+            fix="give the primary's address in --database-url",
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class TargetColumn:
+    name: str
+    type: str
+    is_array: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """
+    Args:
+        columns: those that are assigned, in the order of the specification.
+        index: name of the index that is walked.
+        touched: indexed columns to assign to themselves, which spares PostgreSQL 14+ a futile search for dead index
+            entries on every leaf page of an index in random order.
+        rows_estimate: by the statistics; None where there are none.
+        pages: of the table and its partitions.
+    """
+
+    table: QualifiedName
+    oid: int
+    columns: tuple[TargetColumn, ...]
+    index: str
+    key: tuple[KeyColumn, ...]
+    touched: tuple[str, ...]
+    rows_estimate: int | None
+    pages: int
+
+
+@dataclass(frozen=True, slots=True)
+class _Table:
+    oid: int
+    kind: str
+    partition: bool
+    rows: float
+    pages: int
+    secured: bool
+    readable: bool
+    role: str
+
+
+@dataclass(frozen=True, slots=True)
+class _Column:
+    name: str
+    type: str
+    generated: str
+    identity: str
+    writable: bool
+    is_array: bool
+
+
+@dataclass(frozen=True, slots=True)
+class _Index:
+    name: str
+    is_primary: bool
+    not_null: bool
+    names: list[str]
+    types: list[str]
+
+
+def refuse_standby(connection: Connection) -> None:
+    """A standby cannot take a single row.
+
+    Raises:
+        ReadOnlyServer
+    """
+    if connection.execute("SELECT pg_is_in_recovery()").fetchone() == (True,):
+        raise ReadOnlyServer
+
+
+def read_target(connection: Connection, spec: Spec, *, plain_sql: bool = False) -> Target:
+    """Read the catalog and refuse what cannot work.
+
+    Args:
+        plain_sql: assign nothing but the specification's own columns.
+
+    Raises:
+        NoSuchTable, NotATable, NoSuchColumn, BadTarget, NoKey, UnusableKey: the specification does not fit the table.
+        MayNot, RowSecurity: the role cannot do it.
+    """
+    table = _read_table(connection, spec.table)
+    columns = _read_columns(connection, table.oid)
+    assigned = tuple(_assigned(spec, columns, name) for name, _ in spec.assignments)
+    index = choose_key(spec.table, _read_indexes(connection, table.oid), spec.key)
+    key_names = {column.name for column in index.columns}
+    for column in assigned:
+        if column.name in key_names:
+            raise BadTarget(
+                spec.table,
+                column.name,
+                f"it is part of the key ({', '.join(c.name for c in index.columns)}) that is walked",
+                "walk another unique key with --key",
+            )
+    if table.secured:
+        raise RowSecurity(spec.table, table.role)
+    if not table.readable:
+        raise MayNot(spec.table, table.role, "SELECT")
+    for column in assigned:
+        if not columns[column.name].writable:
+            raise MayNot(spec.table, table.role, "UPDATE")
+    touched: tuple[str, ...] = ()
+    if not plain_sql and table.kind == "r" and not table.partition:
+        touched = _touched(connection, table.oid, [column.name for column in assigned])
+    return Target(
+        table=spec.table,
+        oid=table.oid,
+        columns=assigned,
+        index=index.name,
+        key=index.columns,
+        touched=touched,
+        rows_estimate=int(table.rows) if table.rows > 0 else None,
+        pages=table.pages,
+    )
+
+
+def try_expressions(connection: Connection, spec: Spec) -> None:
+    """Let the server read each expression on its own, without running it.
+
+    Raises:
+        BadExpression: naming the one that does not parse, does not fit its column or names an unknown one.
+    """
+    table = table_name(spec.table)
+    for column, expression in spec.assignments:
+        # EXPLAIN without ANALYZE runs nothing; RowExclusive for its own moment.
+        query = sql.SQL("EXPLAIN UPDATE {} SET {} = {} WHERE %(no)s::boolean").format(
+            table, sql.Identifier(column), written(expression)
+        )
+        _try(connection, query, f"the expression for {column}", expression)
+    for part, predicate in (("the --where predicate", spec.where), ("the mismatch predicate", spec.mismatch)):
+        if predicate is not None:
+            # As above; AccessShare.
+            query = sql.SQL("EXPLAIN SELECT FROM {} WHERE {} AND %(no)s::boolean").format(
+                table, written(predicate)
+            )
+            _try(connection, query, part, predicate)
+
+
+def _try(connection: Connection, query: sql.Composed, part: str, text: str) -> None:
+    try:
+        connection.execute(query, {"no": False})
+    except (psycopg.ProgrammingError, psycopg.DataError, psycopg.NotSupportedError) as error:
+        raise BadExpression(part, text, message(error)) from error
+
+
+_KINDS = {
+    "v": "a view",
+    "m": "a materialized view",
+    "f": "a foreign table",
+    "S": "a sequence",
+    "i": "an index",
+    "I": "an index",
+    "c": "a composite type",
+    "t": "a TOAST table",
+}
+
+
+def _read_table(connection: Connection, name: QualifiedName) -> _Table:
+    with connection.cursor(row_factory=class_row(_Table)) as cursor:
+        # AccessShare on catalogs only. Statistics of a partitioned table may be missing: its leaves are summed up.
+        table = cursor.execute(
+            """
+            SELECT c.oid::bigint AS oid, c.relkind::text AS kind, c.relispartition AS partition,
+                   (SELECT coalesce(sum(greatest(l.reltuples, 0)), 0)::float8 FROM pg_class l
+                     WHERE l.oid = c.oid AND c.relkind <> 'p'
+                        OR c.relkind = 'p' AND l.oid IN (SELECT relid FROM pg_partition_tree(c.oid) WHERE isleaf)) AS rows,
+                   (SELECT coalesce(sum(pg_relation_size(l.oid)) / current_setting('block_size')::int, 0)::bigint
+                      FROM pg_class l
+                     WHERE l.oid = c.oid AND c.relkind = 'r'
+                        OR c.relkind = 'p' AND l.oid IN (SELECT relid FROM pg_partition_tree(c.oid) WHERE isleaf)) AS pages,
+                   row_security_active(c.oid) AS secured, has_table_privilege(c.oid, 'SELECT') AS readable,
+                   current_user::text AS role
+              FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+             WHERE n.nspname = %s AND c.relname = %s
+            """,
+            (name.schema, name.name),
+        ).fetchone()
+    if table is None:
+        # AccessShare on catalogs only.
+        near = connection.execute(
+            "SELECT n.nspname || '.' || c.relname FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace"
+            " WHERE c.relkind IN ('r', 'p') AND n.nspname NOT LIKE 'pg\\_%%' AND n.nspname <> 'information_schema'"
+            " AND (c.relname = %(n)s OR c.relname ILIKE '%%' || %(n)s || '%%' OR %(n)s ILIKE '%%' || c.relname || '%%')"
+            " ORDER BY 1 LIMIT 5",
+            {"n": name.name},
+        ).fetchall()
+        raise NoSuchTable(name, [str(row[0]) for row in near])
+    if table.kind not in ("r", "p"):
+        raise NotATable(name, _KINDS.get(table.kind, f'a relation of kind "{table.kind}"'))
+    return table
+
+
+def _read_columns(connection: Connection, oid: int) -> dict[str, _Column]:
+    with connection.cursor(row_factory=class_row(_Column)) as cursor:
+        # AccessShare on catalogs only.
+        rows = cursor.execute(
+            """
+            SELECT a.attname::text AS name, format_type(a.atttypid, -1) AS type, a.attgenerated::text AS generated,
+                   a.attidentity::text AS identity, has_column_privilege(a.attrelid, a.attnum, 'UPDATE') AS writable,
+                   coalesce((SELECT b.typcategory = 'A' FROM pg_type b
+                              WHERE b.oid = CASE t.typtype WHEN 'd' THEN t.typbasetype ELSE t.oid END), false) AS is_array
+              FROM pg_attribute a JOIN pg_type t ON t.oid = a.atttypid
+             WHERE a.attrelid = %s::oid AND a.attnum > 0 AND NOT a.attisdropped ORDER BY a.attnum
+            """,
+            (oid,),
+        ).fetchall()
+    return {row.name: row for row in rows}
+
+
+def _assigned(spec: Spec, columns: dict[str, _Column], name: str) -> TargetColumn:
+    column = columns.get(name)
+    if column is None:
+        raise NoSuchColumn(spec.table, name, list(columns))
+    if column.generated:
+        raise BadTarget(
+            spec.table, name, "PostgreSQL generates it", "backfill the columns its expression reads instead"
+        )
+    if column.identity == "a":
+        raise BadTarget(
+            spec.table, name, "it is GENERATED ALWAYS AS IDENTITY", "alter it to BY DEFAULT first"
+        )
+    return TargetColumn(column.name, column.type, column.is_array)
+
+
+def _read_indexes(connection: Connection, oid: int) -> list[UniqueIndex]:
+    with connection.cursor(row_factory=class_row(_Index)) as cursor:
+        # AccessShare on catalogs only. Options 0 and 3 (ASC, or DESC NULLS FIRST) give the order ORDER BY asks for.
+        rows = cursor.execute(
+            """
+            SELECT i.relname::text AS name, x.indisprimary AS is_primary, bool_and(a.attnotnull) AS not_null,
+                   array_agg(a.attname::text ORDER BY n) AS names,
+                   array_agg(format_type(a.atttypid, -1) ORDER BY n) AS types
+              FROM pg_index x
+              JOIN pg_class i ON i.oid = x.indexrelid
+              JOIN pg_am m ON m.oid = i.relam AND m.amname = 'btree'
+             CROSS JOIN LATERAL generate_series(0, x.indnkeyatts - 1) AS n
+              JOIN pg_attribute a ON a.attrelid = x.indrelid AND a.attnum = x.indkey[n]
+              JOIN pg_opclass o ON o.oid = x.indclass[n]
+             WHERE x.indrelid = %s::oid AND x.indisunique AND x.indisvalid AND x.indpred IS NULL AND x.indexprs IS NULL
+             GROUP BY i.relname, x.indisprimary
+            HAVING bool_and(o.opcdefault) AND bool_and(x.indcollation[n] = a.attcollation)
+               AND (bool_and(x.indoption[n] = 0) OR bool_and(x.indoption[n] = 3))
+            """,
+            (oid,),
+        ).fetchall()
+    return [
+        UniqueIndex(
+            name=row.name,
+            columns=tuple(KeyColumn(name, type_) for name, type_ in zip(row.names, row.types, strict=True)),
+            primary=row.is_primary,
+            not_null=row.not_null,
+        )
+        for row in rows
+    ]
+
+
+def _touched(connection: Connection, oid: int, assigned: list[str]) -> tuple[str, ...]:
+    """One column of each plain b-tree index that an UPDATE would otherwise mark as unchanged.
+
+    Left out: generated and identity columns; columns with an `UPDATE OF` trigger, which would fire; columns of unique
+    indexes where a row-level BEFORE UPDATE trigger makes the row lock stronger; columns the role may not write; indexes
+    in nearly the table's own order.
+    """
+    # AccessShare on catalogs only.
+    rows = connection.execute(
+        """
+        WITH plain AS (
+            SELECT x.indexrelid, a.attname, a.attnum, n
+              FROM pg_index x
+              JOIN pg_class i ON i.oid = x.indexrelid
+              JOIN pg_am m ON m.oid = i.relam AND m.amname = 'btree'
+             CROSS JOIN LATERAL generate_series(0, x.indnkeyatts - 1) AS n
+              JOIN pg_attribute a ON a.attrelid = x.indrelid AND a.attnum = x.indkey[n]
+             WHERE x.indrelid = %(oid)s::oid AND NOT x.indisprimary AND x.indisready AND x.indpred IS NULL
+               AND x.indexprs IS NULL
+               AND NOT EXISTS (SELECT FROM pg_attribute s WHERE s.attrelid = x.indrelid
+                                AND s.attnum = ANY (x.indkey) AND s.attname = ANY (%(assigned)s)))
+        SELECT DISTINCT ON (p.indexrelid) p.attname::text
+          FROM plain p
+          JOIN pg_attribute a ON a.attrelid = %(oid)s::oid AND a.attnum = p.attnum
+          JOIN pg_class c ON c.oid = a.attrelid
+          JOIN pg_namespace ns ON ns.oid = c.relnamespace
+         WHERE a.attgenerated = '' AND a.attidentity = ''
+           AND has_column_privilege(a.attrelid, a.attnum, 'UPDATE')
+           AND NOT EXISTS (SELECT FROM pg_trigger t WHERE t.tgrelid = a.attrelid AND NOT t.tgisinternal
+                            AND a.attnum = ANY (t.tgattr))
+           AND NOT (EXISTS (SELECT FROM pg_index u WHERE u.indrelid = a.attrelid AND u.indisunique
+                             AND a.attnum = ANY (u.indkey))
+                    AND EXISTS (SELECT FROM pg_trigger t WHERE t.tgrelid = a.attrelid AND NOT t.tgisinternal
+                                 AND t.tgtype::int & 19 = 19))
+           AND NOT EXISTS (SELECT FROM pg_stats s, plain f
+                            WHERE f.indexrelid = p.indexrelid AND f.n = 0 AND s.schemaname = ns.nspname
+                              AND s.tablename = c.relname AND s.attname = f.attname
+                              AND abs(s.correlation) >= %(correlated)s)
+         ORDER BY p.indexrelid, p.n
+        """,
+        {"oid": oid, "assigned": assigned, "correlated": CORRELATED},
+    ).fetchall()
+    return tuple(sorted({str(row[0]) for row in rows}))

@@ -1,0 +1,26 @@
+"""The one door through which SQL that somebody wrote, or the catalog spelled, gets into a composed statement."""
+
+from __future__ import annotations
+
+from psycopg import sql
+
+from evolve.sql.names import QualifiedName
+
+
+def written(text: str) -> sql.SQL:
+    """SQL an operator wrote: an expression or a predicate, closed off so that a comment in it cannot swallow what
+    follows. Only for statements that are executed with parameters: % is doubled.
+
+    An operator may run any SQL anyway; that this is one expression is checked by the server, since a statement with
+    parameters cannot hold two.
+    """
+    return sql.SQL("(" + text.replace("%", "%%") + "\n)")  # pyright: ignore[reportArgumentType]
+
+
+def type_name(text: str) -> sql.SQL:
+    """A type as `format_type` spells it: already quoted where needed."""
+    return sql.SQL(text.replace("%", "%%"))  # pyright: ignore[reportArgumentType]
+
+
+def table_name(name: QualifiedName) -> sql.Identifier:
+    return sql.Identifier(name.schema, name.name)

@@ -1,0 +1,269 @@
+"""Before-images of a run: one row of arrays per batch, written with it and given back in reverse."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from psycopg import sql
+from psycopg.rows import class_row
+
+from evolve.backfill.ports import Lease, Want
+from evolve.backfill.undo import Restored
+from evolve.errors import Refused
+from evolve.postgres import journal
+from evolve.postgres.backfill_target import Target, TargetColumn
+from evolve.postgres.composing import table_name, type_name
+from evolve.postgres.connect import Connection
+from evolve.postgres.failure import translated
+from evolve.postgres.session import Session
+
+
+class NothingToUndo(Refused):
+    def __init__(self, name: str) -> None:
+        super().__init__(
+            f'backfill "{name}" kept no undo journal',
+            why="it only wrote columns that were null before, or --undo-journal was off",
+            fix="set the column to null, or drop it with the change that added it",
+        )
+
+
+def table_of(run_id: int) -> sql.Identifier:
+    return sql.Identifier("evolve", f"backfill_undo_{run_id}")
+
+
+def exists(connection: Connection, run_id: int) -> bool:
+    # AccessShare on catalogs only.
+    row = connection.execute(
+        "SELECT to_regclass(%s) IS NOT NULL", (f"evolve.backfill_undo_{run_id}",)
+    ).fetchone()
+    return row == (True,)
+
+
+def create(connection: Connection, run_id: int, target: Target) -> None:
+    """Make the run's own table, typed like its columns; dropping it forgets the run's before-images at once."""
+    columns = [
+        *(sql.SQL("{} {}[]").format(_name("key", n), type_name(c.type)) for n, c in enumerate(target.key)),
+        *(sql.SQL("{} {}[]").format(_name("old", n), _stored(c)) for n, c in enumerate(target.columns)),
+    ]
+    # A table of our own; nobody else knows it yet.
+    connection.execute(
+        sql.SQL(
+            "CREATE TABLE {} (range_no integer NOT NULL, batch_no bigint NOT NULL, {}, written bigint[] NOT NULL,"
+            " restored integer NOT NULL DEFAULT 0, rows integer NOT NULL, PRIMARY KEY (range_no, batch_no))"
+        ).format(table_of(run_id), sql.SQL(", ").join(columns))
+    )
+    # AccessShare on catalogs only; a server may be built without lz4.
+    if connection.execute(
+        "SELECT FROM pg_settings WHERE name = 'default_toast_compression' AND 'lz4' = ANY (enumvals)"
+    ).fetchone():
+        packed = [_name("key", n) for n in range(len(target.key))] + [
+            _name("old", n) for n in range(len(target.columns))
+        ]
+        for column in (*packed, sql.Identifier("written")):
+            connection.execute(
+                sql.SQL("ALTER TABLE {} ALTER COLUMN {} SET COMPRESSION lz4").format(table_of(run_id), column)
+            )
+
+
+def drop(connection: Connection, run_id: int) -> None:
+    """AccessExclusive on a table that only this run knows."""
+    connection.execute(sql.SQL("DROP TABLE IF EXISTS {}").format(table_of(run_id)))
+
+
+def size(connection: Connection, run_id: int) -> int:
+    """Rows that can still be restored."""
+    # AccessShare on the run's own table.
+    row = connection.execute(
+        sql.SQL("SELECT coalesce(sum(rows - restored), 0)::bigint FROM {}").format(table_of(run_id))
+    ).fetchone()
+    return int(str(row[0])) if row else 0
+
+
+def recording(run_id: int, target: Target, update: sql.Composed, where: sql.Composed) -> sql.Composed:
+    """`update` as one statement that also writes down what its rows held before, and a hash of what they hold now.
+
+    Exact in a REPEATABLE READ transaction only: both halves see one snapshot, and a row that changed since fails the
+    statement. In READ COMMITTED the UPDATE would follow a concurrent writer and the journal would not.
+    """
+    keys = [sql.Identifier(column.name) for column in target.key]
+    images = [
+        sql.SQL("{}::text AS {}" if column.is_array else "{} AS {}").format(
+            sql.Identifier(column.name), _name("old", place)
+        )
+        for place, column in enumerate(target.columns)
+    ]
+    arrays = [
+        *(sql.SQL("array_agg(before.{})").format(key) for key in keys),
+        *(
+            sql.SQL("array_agg(before.{})").format(_name("old", place))
+            for place in range(len(target.columns))
+        ),
+    ]
+    return sql.SQL(
+        "WITH before AS MATERIALIZED (SELECT {keys}, {images} FROM {table} WHERE {where}),"
+        " after AS ({update} RETURNING {own_keys}, {hash} AS written)"
+        " INSERT INTO {undo} (range_no, batch_no, {names}, written, rows)"
+        " SELECT %(range_no)s, %(batch_no)s, {arrays}, array_agg(after.written), count(*)"
+        " FROM before JOIN after USING ({keys}) HAVING count(*) > 0 RETURNING rows"
+    ).format(
+        keys=sql.SQL(", ").join(keys),
+        images=sql.SQL(", ").join(images),
+        table=table_name(target.table),
+        where=where,
+        update=update,
+        own_keys=sql.SQL(", ").join(sql.SQL("{}.{}").format(table_name(target.table), key) for key in keys),
+        hash=_hash(target),
+        undo=table_of(run_id),
+        names=sql.SQL(", ").join(
+            [_name("key", n) for n in range(len(keys))]
+            + [_name("old", n) for n in range(len(target.columns))]
+        ),
+        arrays=sql.SQL(", ").join(arrays),
+    )
+
+
+class SqlUndoBatches:
+    """`undo.UndoBatches` on a server."""
+
+    def __init__(self, session: Session, run_id: int, target: Target, *, lease_seconds: float) -> None:
+        self._session = session
+        self._run_id = run_id
+        self._restore = _restoring(run_id, target)
+        self._lease_seconds = lease_seconds
+
+    @contextmanager
+    def transaction(self) -> Iterator[SqlUndoTransaction]:
+        with self._session.transaction() as connection:
+            yield SqlUndoTransaction(connection, self._run_id, self._restore, self._lease_seconds)
+
+
+@dataclass(frozen=True, slots=True)
+class _Entry:
+    batch_no: int
+    restored: int
+    rows: int
+
+
+@dataclass(frozen=True, slots=True)
+class _Counts:
+    restored: int
+    conflicts: int
+
+
+class SqlUndoTransaction:
+    def __init__(
+        self, connection: Connection, run_id: int, restore: sql.Composed, lease_seconds: float
+    ) -> None:
+        self._connection = connection
+        self._run_id = run_id
+        self._restore = restore
+        self._lease_seconds = lease_seconds
+
+    def restore(self, lease: Lease, rows: int) -> Restored:
+        with translated(self._connection):
+            entry = self._newest(lease)
+            if entry is None:
+                return Restored(0, 0, finished=True)
+            upto = min(entry.restored + rows, entry.rows)
+            place = {"range_no": lease.range_no, "batch_no": entry.batch_no}
+            with self._connection.cursor(row_factory=class_row(_Counts)) as cursor:
+                # RowExclusive and row locks until COMMIT, for a few milliseconds.
+                counts = cursor.execute(
+                    self._restore, {**place, "from": entry.restored, "upto": upto, "run_id": self._run_id}
+                ).fetchone()
+            # Row locks in the run's own table: what is left there is the cursor.
+            if upto == entry.rows:
+                self._connection.execute(
+                    sql.SQL(
+                        "DELETE FROM {} WHERE range_no = %(range_no)s AND batch_no = %(batch_no)s"
+                    ).format(table_of(self._run_id)),
+                    place,
+                )
+            else:
+                self._connection.execute(
+                    sql.SQL(
+                        "UPDATE {} SET restored = %(upto)s WHERE range_no = %(range_no)s AND batch_no = %(batch_no)s"
+                    ).format(table_of(self._run_id)),
+                    {**place, "upto": upto},
+                )
+            finished = upto == entry.rows and self._newest(lease) is None
+        if counts is None:
+            return Restored(0, 0, finished)
+        return Restored(counts.restored, counts.conflicts, finished)
+
+    def checkpoint(self, lease: Lease) -> Want | None:
+        with translated(self._connection):
+            return journal.renewed(self._connection, lease, self._lease_seconds)
+
+    def _newest(self, lease: Lease) -> _Entry | None:
+        with self._connection.cursor(row_factory=class_row(_Entry)) as cursor:
+            return cursor.execute(
+                sql.SQL(
+                    "SELECT batch_no, restored, rows FROM {} WHERE range_no = %s ORDER BY batch_no DESC LIMIT 1"
+                ).format(table_of(self._run_id)),
+                (lease.range_no,),
+            ).fetchone()
+
+
+def _restoring(run_id: int, target: Target) -> sql.Composed:
+    """Give a slice of one batch its old values back where the row still holds what the batch wrote; list the others.
+
+    READ COMMITTED: a row that somebody holds is waited for, and its hash is compared again on what they left.
+    """
+    table = table_name(target.table)
+    keys = [_name("key", place) for place in range(len(target.key))]
+    own_keys = sql.SQL(", ").join(sql.SQL("{}.{}").format(table, sql.Identifier(c.name)) for c in target.key)
+    saved_keys = sql.SQL(", ").join(sql.SQL("saved.{}").format(key) for key in keys)
+    names = keys + [_name("old", place) for place in range(len(target.columns))] + [sql.Identifier("written")]
+    return sql.SQL(
+        "WITH saved AS MATERIALIZED (SELECT slice.* FROM {undo} AS entry,"
+        " unnest({arrays}) WITH ORDINALITY AS slice ({names}, place)"
+        " WHERE entry.range_no = %(range_no)s AND entry.batch_no = %(batch_no)s"
+        " AND slice.place > %(from)s AND slice.place <= %(upto)s),"
+        " back AS (UPDATE {table} SET {assignments} FROM saved"
+        " WHERE ({own_keys}) = ({saved_keys}) AND {hash} = saved.written RETURNING {saved_keys}),"
+        " conflict AS (INSERT INTO evolve.backfill_reject (run_id, key, reason)"
+        " SELECT %(run_id)s, ARRAY[{key_text}], CASE WHEN EXISTS (SELECT FROM {table} WHERE ({own_keys}) = ({saved_keys}))"
+        " THEN 'changed since' ELSE 'row is gone' END"
+        # NOT IN is hashed; NOT EXISTS would compare every row with every other, since the planner expects few.
+        " FROM saved WHERE ({saved_keys}) NOT IN (SELECT {bare_keys} FROM back)"
+        " ON CONFLICT (run_id, key) DO UPDATE SET reason = excluded.reason RETURNING 1)"
+        " SELECT (SELECT count(*) FROM back) AS restored, (SELECT count(*) FROM conflict) AS conflicts"
+    ).format(
+        undo=table_of(run_id),
+        arrays=sql.SQL(", ").join(sql.SQL("entry.{}").format(name) for name in names),
+        names=sql.SQL(", ").join(names),
+        table=table,
+        assignments=sql.SQL(", ").join(
+            sql.SQL("{} = saved.{}::{}").format(
+                sql.Identifier(c.name), _name("old", place), type_name(c.type)
+            )
+            for place, c in enumerate(target.columns)
+        ),
+        own_keys=own_keys,
+        saved_keys=saved_keys,
+        bare_keys=sql.SQL(", ").join(keys),
+        key_text=sql.SQL(", ").join(sql.SQL("to_jsonb(saved.{}) #>> '{{}}'").format(key) for key in keys),
+        hash=_hash(target),
+    )
+
+
+def _hash(target: Target) -> sql.Composed:
+    """Eight bytes of the binary form of the target columns, which no session setting can change."""
+    return sql.SQL("hashtextextended(encode(record_send(ROW({})), 'hex'), 0)").format(
+        sql.SQL(", ").join(
+            sql.SQL("{}.{}").format(table_name(target.table), sql.Identifier(column.name))
+            for column in target.columns
+        )
+    )
+
+
+def _name(prefix: str, place: int) -> sql.Identifier:
+    return sql.Identifier(f"{prefix}_{place}")
+
+
+def _stored(column: TargetColumn) -> sql.SQL:
+    # Arrays of different lengths cannot be put into one array; their text can.
+    return sql.SQL("text") if column.is_array else type_name(column.type)

@@ -1,0 +1,74 @@
+"""Read-only windows over a table, for verification (`verify.Windows`)."""
+
+from __future__ import annotations
+
+import psycopg
+from psycopg import sql
+
+from evolve.backfill.keyset import Key, KeyColumn
+from evolve.backfill.verify import Window
+from evolve.postgres.batches import after, key_text, key_values, up_to
+from evolve.postgres.composing import table_name, written
+from evolve.postgres.connect import Connection
+from evolve.postgres.failure import translated
+from evolve.sql.names import QualifiedName
+
+
+class SqlWindows:
+    """Each window is one short read-only transaction; a table may be checked on a standby as well."""
+
+    def __init__(
+        self, connection: Connection, table: QualifiedName, key: tuple[KeyColumn, ...], predicate: str
+    ) -> None:
+        self._connection = connection
+        self._table = table_name(table)
+        self._key = key
+        self._columns = sql.SQL(", ").join(sql.Identifier(column.name) for column in key)
+        self._predicate = written(predicate)
+
+    def begin(self) -> str:
+        with translated(self._connection):
+            row = self._connection.execute("SELECT to_jsonb(clock_timestamp()) #>> '{}'").fetchone()
+        return str(row[0]) if row else ""
+
+    def look(self, after: Key | None, rows: int, sample: int) -> Window:
+        with translated(self._connection):
+            self._connection.isolation_level = psycopg.IsolationLevel.REPEATABLE_READ
+            with self._connection.transaction():
+                return self._look(after, rows, sample)
+
+    def _look(self, cursor: Key | None, rows: int, sample: int) -> Window:
+        values: dict[str, object] = {**key_values("after", cursor), "rows": rows, "sample": sample}
+        behind = sql.SQL("true") if cursor is None else after(self._key)
+        # AccessShare; an index-only scan of the window's own keys.
+        edge = self._connection.execute(
+            sql.SQL(
+                "SELECT {} FROM (SELECT {} FROM {} WHERE {} ORDER BY {} OFFSET %(rows)s::bigint - 1 LIMIT 1) edge"
+            ).format(key_text(self._key), self._columns, self._table, behind, self._columns),
+            values,
+        ).fetchone()
+        end: Key | None = None
+        inside = behind
+        if edge is not None and isinstance(edge[0], list):
+            end = tuple(str(part) for part in edge[0])
+            inside = sql.SQL("{} AND {}").format(behind, up_to(self._key))
+            values |= key_values("upto", end)
+        # AccessShare; an index scan of the window. A predicate that is null is no miss, as in WHERE.
+        counted = self._connection.execute(
+            sql.SQL("SELECT count(*), count(*) FILTER (WHERE {}) FROM {} WHERE {}").format(
+                self._predicate, self._table, inside
+            ),
+            values,
+        ).fetchone()
+        seen, misses = (int(str(n)) for n in counted) if counted else (0, 0)
+        keys: tuple[Key, ...] = ()
+        if misses and sample:
+            # AccessShare; the same window again.
+            found = self._connection.execute(
+                sql.SQL("SELECT {} FROM {} WHERE {} AND {} ORDER BY {} LIMIT %(sample)s").format(
+                    key_text(self._key), self._table, inside, self._predicate, self._columns
+                ),
+                values,
+            ).fetchall()
+            keys = tuple(tuple(str(part) for part in row[0]) for row in found if isinstance(row[0], list))
+        return Window(end, seen, misses, keys)
