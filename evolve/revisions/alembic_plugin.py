@@ -1,7 +1,7 @@
 """What evolve adds to Alembic: `op.evolve_gate`, and an autogenerate that leaves changes in flight alone.
 
-Alembic (1.18 and later) loads this module through the entry point group `alembic.plugins` each time it is imported, so
-it imports nothing heavy.
+Alembic (1.18 and later) loads this module through the entry point group `alembic.plugins` each time it is
+imported, so it imports nothing heavy.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ class EvolveGate(MigrateOperation):
         valid_indexes: str | Sequence[str] = (),
         enabled_triggers: str | Sequence[str] = (),
     ) -> None:
-        """Raise, and so undo the revision, unless every condition holds; with `--sql` a DO block that does the same.
+        """Raise, and so undo the revision, unless every condition holds; with `--sql`, print a DO block.
 
         Args:
             no_rows: "table WHERE predicate": no such row exists.
