@@ -1,0 +1,132 @@
+"""Indexes: building them, on partitioned tables as well, and what makes one whole."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from evolve.sql import default_names
+from evolve.sql.names import QualifiedName
+from evolve.sql.operations import (
+    Constraint,
+    CreateIndex,
+    Exclude,
+    IndexDefinition,
+    PrimaryKey,
+    Reindex,
+    Unique,
+)
+from evolve.sql.replay.edit import add_constraint, change_column, know
+from evolve.sql.schema import Index, Schema
+
+Backed = PrimaryKey | Unique | Exclude
+
+
+def create(schema: Schema, operation: CreateIndex) -> None:
+    table = know(schema, operation.table)
+    definition = replace(operation.index, table=table)
+    if definition.name is not None and default_names.relation_taken(schema, table.schema, definition.name):
+        return
+    build(schema, definition, only=operation.only)
+
+
+def build(
+    schema: Schema, definition: IndexDefinition, *, constraint: Backed | None = None, only: bool = False
+) -> Index:
+    """Make the index and, on a partitioned table, one for each partition that has none that serves."""
+    table = definition.table
+    if definition.name is None:
+        definition = replace(definition, name=_made_up(schema, definition, constraint))
+    partitions = list(schema.partitions_of(table))
+    index = Index(
+        definition,
+        valid=not (only and partitions),
+        constraint=definition.name if constraint is not None else None,
+    )
+    schema.indexes[index.name] = index
+    if constraint is not None and table in schema.tables:
+        add_constraint(schema, table, _named(constraint, definition.name or ""))
+    if not only:
+        for partition in partitions:
+            give(schema, partition.name, index, constraint)
+    return index
+
+
+def _made_up(schema: Schema, definition: IndexDefinition, constraint: Backed | None) -> str:
+    match constraint:
+        case None:
+            label = "idx"
+        case PrimaryKey():
+            label = "pkey"
+        case Unique():
+            label = "key"
+        case Exclude():
+            label = "excl"
+    return default_names.index_name(schema, definition.table, definition.keys, definition.include, label)
+
+
+def _named(constraint: Backed, name: str) -> Constraint:
+    if isinstance(constraint, Exclude):
+        return replace(constraint, name=name)
+    return replace(constraint, name=name, using_index=None)
+
+
+def give(schema: Schema, partition: QualifiedName, parent: Index, constraint: Backed | None) -> None:
+    """Attach an index of `partition` to `parent`: one that is there and serves, or a new one."""
+    serving = next(
+        (i for i in schema.indexes_of(partition) if i.partition_of is None and _serves(i, parent)), None
+    )
+    if serving is not None:
+        schema.indexes[serving.name] = replace(serving, partition_of=parent.name)
+        return
+    definition = replace(parent.definition, name=None, table=partition)
+    if isinstance(constraint, PrimaryKey):
+        for column in constraint.columns:
+            change_column(schema, partition, column, lambda c: replace(c, not_null=True))
+    made = build(schema, definition, constraint=constraint)
+    schema.indexes[made.name] = replace(schema.indexes[made.name], partition_of=parent.name)
+
+
+def _serves(index: Index, parent: Index) -> bool:
+    if (index.constraint is None) != (parent.constraint is None) and parent.constraint is not None:
+        return False
+    one, other = index.definition, parent.definition
+    return replace(one, name=None, table=other.table) == replace(other, name=None) and index.valid
+
+
+def constraint_behind(schema: Schema, index: Index) -> Backed | None:
+    """The constraint of the index's table that it backs."""
+    table = schema.tables.get(index.definition.table)
+    found = table.constraint(index.constraint) if table and index.constraint else None
+    return found if isinstance(found, (PrimaryKey, Unique, Exclude)) else None
+
+
+def attach(schema: Schema, parent: QualifiedName, partition_index: QualifiedName) -> None:
+    above, below = schema.indexes.get(parent), schema.indexes.get(partition_index)
+    if above is None or below is None:
+        return
+    schema.indexes[partition_index] = replace(below, partition_of=parent)
+    settle(schema, parent)
+
+
+def settle(schema: Schema, parent: QualifiedName) -> None:
+    """An index of a partitioned table turns valid once each partition has a valid part of it."""
+    above = schema.indexes.get(parent)
+    if above is None or above.valid:
+        return
+    parts = {i.definition.table for i in schema.indexes.values() if i.partition_of == parent and i.valid}
+    if all(partition.name in parts for partition in schema.partitions_of(above.definition.table)):
+        schema.indexes[parent] = replace(above, valid=True)
+        if above.partition_of is not None:
+            settle(schema, above.partition_of)
+
+
+def rebuild(schema: Schema, operation: Reindex) -> None:
+    """REINDEX makes a broken index of a plain table valid."""
+    if operation.name is None:
+        return
+    for name, index in list(schema.indexes.items()):
+        named = operation.kind == "index" and name == operation.name
+        of_table = operation.kind == "table" and index.definition.table == operation.name
+        found = schema.tables.get(index.definition.table)
+        if (named or of_table) and not (found and found.partition_by):
+            schema.indexes[name] = replace(index, valid=True)
