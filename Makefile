@@ -48,5 +48,5 @@ $(INSTALLED): pyproject.toml
 	    exit 1; }
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	@echo "installing evolve and what its tests need into $(VENV) …"
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --root-user-action=ignore --editable '.[dev]'
+	@$(BIN)/python -m pip install -qq --disable-pip-version-check --root-user-action=ignore --editable '.[dev]'
 	@touch $(INSTALLED)

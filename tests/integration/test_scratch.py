@@ -10,7 +10,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import psycopg
@@ -23,8 +23,8 @@ OWNER = """
 import sys, time
 from evolve.postgres import scratch
 with scratch.server(sys.argv[1], keep=sys.argv[2:] == ["keep"]) as server:
-    print(server.url, server.stop_command, sep="\\t", flush=True)
     try:
+        print(server.url, server.stop_command, sep="\\t", flush=True)
         sys.stdin.readline()
     except KeyboardInterrupt:
         import psycopg
@@ -53,6 +53,24 @@ class Owner:
     def crash(self) -> None:
         self.process.kill()
         self.process.communicate(timeout=60)
+
+
+StartOwner = Callable[..., Owner]
+
+
+@pytest.fixture
+def start_owner() -> Iterator[StartOwner]:
+    """Call it with the arguments of `Owner`; none of them outlives the test."""
+    started: list[Owner] = []
+
+    def start(provider: str, *more: str) -> Owner:
+        started.append(Owner(provider, *more))
+        return started[-1]
+
+    yield start
+    for one in started:
+        if one.process.returncode is None:
+            one.crash()
 
 
 @pytest.fixture
@@ -109,12 +127,12 @@ def test_docker_starts_and_goes(own_folder: Path) -> None:
 
 
 @pytest.mark.docker
-def test_container_of_a_crashed_owner_is_removed(own_folder: Path) -> None:
+def test_container_of_a_crashed_owner_is_removed(own_folder: Path, start_owner: StartOwner) -> None:
     try:
         container.check_engine()
     except container.NoEngine as reason:
         pytest.skip(str(reason))
-    crashed = Owner("docker")
+    crashed = start_owner("docker")
     crashed.crash()
     assert answers(crashed.url)
     scratch.remove_abandoned()
@@ -203,8 +221,10 @@ def test_root_takes_programs_that_others_cannot_reach(own_folder: Path, tmp_path
 
 
 # -- owners that end, and owners that crash ------------------------------------------------------------------
-def test_crashed_owner_leaves_a_server_that_the_next_start_removes(own_folder: Path) -> None:
-    crashed = Owner("embedded")
+def test_crashed_owner_leaves_a_server_that_the_next_start_removes(
+    own_folder: Path, start_owner: StartOwner
+) -> None:
+    crashed = start_owner("embedded")
     crashed.crash()
     assert answers(crashed.url)
     with scratch.server("embedded"):
@@ -212,24 +232,26 @@ def test_crashed_owner_leaves_a_server_that_the_next_start_removes(own_folder: P
         assert len(list(owner.base_folder().glob("server-*"))) == 1
 
 
-def test_living_owners_are_left_alone(own_folder: Path) -> None:
-    first, second = Owner("embedded"), Owner("local")
+def test_living_owners_are_left_alone(own_folder: Path, start_owner: StartOwner) -> None:
+    first, second = start_owner("embedded"), start_owner("local")
     scratch.remove_abandoned()
     assert (answers(first.url), answers(second.url)) == (True, True)
     first.end()
     second.end()
 
 
-def test_only_the_crashed_one_of_two_is_removed(own_folder: Path) -> None:
-    living, crashed = Owner("embedded"), Owner("embedded")
+def test_only_the_crashed_one_of_two_is_removed(own_folder: Path, start_owner: StartOwner) -> None:
+    living, crashed = start_owner("embedded"), start_owner("embedded")
     crashed.crash()
     scratch.remove_abandoned()
     assert (answers(living.url), answers(crashed.url)) == (True, False)
     living.end()
 
 
-def test_kept_server_outlives_its_owner_until_it_is_stopped(own_folder: Path) -> None:
-    kept = Owner("embedded", "keep")
+def test_kept_server_outlives_its_owner_until_it_is_stopped(
+    own_folder: Path, start_owner: StartOwner
+) -> None:
+    kept = start_owner("embedded", "keep")
     kept.end()
     scratch.remove_abandoned()
     assert answers(kept.url)
@@ -240,8 +262,10 @@ def test_kept_server_outlives_its_owner_until_it_is_stopped(own_folder: Path) ->
     assert not list(owner.base_folder().glob("server-*"))
 
 
-def test_folder_of_a_kept_server_goes_once_the_server_is_gone(own_folder: Path) -> None:
-    kept = Owner("embedded", "keep")
+def test_folder_of_a_kept_server_goes_once_the_server_is_gone(
+    own_folder: Path, start_owner: StartOwner
+) -> None:
+    kept = start_owner("embedded", "keep")
     kept.end()
     pid = cluster.running_pid(next(owner.base_folder().glob("server-*")))
     assert pid is not None
@@ -252,8 +276,10 @@ def test_folder_of_a_kept_server_goes_once_the_server_is_gone(own_folder: Path) 
     assert not list(owner.base_folder().glob("server-*"))
 
 
-def test_interrupt_from_the_terminal_reaches_the_owner_only(own_folder: Path) -> None:
-    interrupted = Owner("embedded")
+def test_interrupt_from_the_terminal_reaches_the_owner_only(
+    own_folder: Path, start_owner: StartOwner
+) -> None:
+    interrupted = start_owner("embedded")
     os.killpg(interrupted.process.pid, signal.SIGINT)
     assert interrupted.process.stdout is not None
     ready, _, _ = select.select([interrupted.process.stdout], [], [], 30)
@@ -263,8 +289,10 @@ def test_interrupt_from_the_terminal_reaches_the_owner_only(own_folder: Path) ->
     assert not answers(interrupted.url)
 
 
-def test_databases_of_a_crashed_owner_go_and_those_of_a_living_one_stay(given_url: str) -> None:
-    living, crashed = Owner("url"), Owner("url")
+def test_databases_of_a_crashed_owner_go_and_those_of_a_living_one_stay(
+    given_url: str, start_owner: StartOwner
+) -> None:
+    living, crashed = start_owner("url"), start_owner("url")
     crashed.crash()
     end = time.monotonic() + 20
     while scratch.database_name(crashed.url) in databases(given_url):
