@@ -194,14 +194,12 @@ class Part:
         title: continues "Expand: …" in the revision's message.
         undo: takes the part back, in the order given; same rule.
         conditions: gates that the revision itself checks before its first statement.
-        cannot_undo: why there is no way back, where there is none; `undo` is empty then.
     """
 
     title: str
     statements: tuple[Statement, ...]
     undo: tuple[Statement, ...] = ()
     conditions: tuple[Gate, ...] = ()
-    cannot_undo: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,62 @@
+"""Gates, in words: for reports, manifests and the conditions of a revision."""
+
+from __future__ import annotations
+
+from typing import assert_never
+
+from evolve.plan.gate_sql import Conditions
+from evolve.plan.model import (
+    BackfillDone,
+    ColumnNotNull,
+    Gate,
+    NoOlderTransaction,
+    NoRows,
+    TriggerArmed,
+    Validated,
+    ValidIndex,
+    Word,
+)
+from evolve.sql.names import quote
+
+
+def describe_gate(gate: Gate) -> str:
+    """What must be true, in one line."""
+    match gate:
+        case TriggerArmed(table, trigger):
+            return f'trigger "{trigger}" on "{table.plain}" is there and enabled'
+        case NoOlderTransaction(_, trigger):
+            return f'no transaction older than trigger "{trigger}" is open'
+        case BackfillDone(name):
+            return f'backfill "{name}" has ended well'
+        case NoRows(table, predicate, meaning):
+            return f'no row of "{table.plain}" where {meaning}: {predicate}'
+        case Validated(table, constraint):
+            return f'constraint "{constraint}" on "{table.plain}" is validated'
+        case ColumnNotNull(table, column):
+            return f'"{table.plain}.{column}" is NOT NULL'
+        case ValidIndex(index):
+            return f'index "{index.plain}" is valid'
+        case Word(_, question):
+            return f"somebody has confirmed: {question}"
+        case _:
+            assert_never(gate)
+
+
+def conditions(gates: tuple[Gate, ...]) -> Conditions:
+    """Those of `gates` that one look at tables and catalog can decide, as a revision carries them."""
+    no_rows, validated, indexes, triggers = [], [], [], []
+    for gate in gates:
+        match gate:
+            case NoRows(table, predicate):
+                no_rows.append(f"{table} WHERE {predicate}")
+            case Validated(table, constraint):
+                validated.append(f"{table}.{quote(constraint)}")
+            case ValidIndex(index):
+                indexes.append(str(index))
+            case TriggerArmed(table, trigger):
+                triggers.append(f"{table}.{quote(trigger)}")
+            case NoOlderTransaction() | BackfillDone() | ColumnNotNull() | Word():
+                pass  # the journal, the session list and people are asked by `evolve advance` alone
+            case _:
+                assert_never(gate)
+    return Conditions(tuple(no_rows), tuple(validated), tuple(indexes), tuple(triggers))

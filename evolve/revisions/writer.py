@@ -1,0 +1,280 @@
+"""Write the revision of a phase: through the project's own template, as a careful person would, and all at once."""
+
+from __future__ import annotations
+
+import ast
+import contextlib
+import re
+import sys
+import tempfile
+import textwrap
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import groupby
+from pathlib import Path
+
+from alembic.script import ScriptDirectory
+from alembic.util import rev_id, template_to_file
+from alembic.util.exc import CommandError
+
+from evolve.errors import Misuse
+from evolve.plan.files import write_whole
+from evolve.plan.gate_sql import Conditions
+from evolve.plan.model import Part, PhaseName
+from evolve.plan.wording import conditions
+from evolve.revisions.alembic_plugin import escape_colons
+from evolve.revisions.project import Project
+from evolve.revisions.run import RevisionBroken, alembic_config
+from evolve.sql.statements import Statement
+
+_WIDTH = 88  # ruff's and black's own, so that their formatters leave our lines alone
+_INDENT = "    "
+_IDENTIFIERS = frozenset({"revision", "down_revision", "branch_labels", "depends_on"})
+
+
+class BrokenTemplate(Misuse):
+    def __init__(self, template: Path, reason: str) -> None:
+        super().__init__(
+            f'the template "{template}" gives no usable revision: {reason}',
+            fix="compare it with Alembic's own: alembic init /tmp/fresh, then /tmp/fresh/script.py.mako",
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class NewRevision:
+    """A revision to be written.
+
+    Args:
+        revision: its id, chosen before so that the manifest can name it first.
+        change: id of the change it belongs to.
+    """
+
+    revision: str
+    change: str
+    phase: PhaseName
+    part: Part
+
+    @property
+    def message(self) -> str:
+        """First line of the file; the template pastes it into a docstring, so nothing in it may end that."""
+        text = f"{self.phase.capitalize()}: {self.part.title}"
+        return " ".join(re.sub(r'["\\\x00-\x1f]', " ", text).split())
+
+
+def new_revision_id() -> str:
+    """An id as Alembic makes them."""
+    return str(rev_id())
+
+
+def write_revision(project: Project, new: NewRevision, head: str | None) -> Path:
+    """Write `new` on top of `head` and return its file.
+
+    The file appears whole or not at all. The project's own hooks for new revisions run after that.
+
+    Raises:
+        CannotWrite: the version directory cannot be written to.
+        BrokenTemplate: the project's `script.py.mako` does not render.
+        RevisionBroken: Alembic cannot read the history as it is.
+    """
+    # Alembic and its hooks report on stdout, which is for results.
+    with contextlib.redirect_stdout(sys.stderr):
+        try:
+            scripts = _Scripts.of(project, new)
+            written = scripts.generate_revision(
+                new.revision,
+                new.message,
+                head=head or "base",
+                imports="",
+                upgrades=_upgrades(new),
+                downgrades=_body(list(_statements(new.part.undo))),
+            )
+        except CommandError as error:
+            raise RevisionBroken(error) from error
+    if written is None:
+        raise BrokenTemplate(Path(scripts.dir, "script.py.mako"), "it declares no revision")
+    return Path(written.path)
+
+
+class _Scripts(ScriptDirectory):
+    """Alembic's script directory, whose new files are finished before they get their name."""
+
+    new: NewRevision
+
+    @classmethod
+    def of(cls, project: Project, new: NewRevision) -> _Scripts:
+        plain = ScriptDirectory.from_config(alembic_config(project))
+        scripts = cls(
+            plain.dir,
+            file_template=plain.file_template,
+            truncate_slug_length=plain.truncate_slug_length,
+            version_locations=plain.version_locations,
+            sourceless=plain.sourceless,
+            output_encoding=plain.output_encoding,
+            timezone=plain.timezone,
+            hooks=plain.hooks,
+            recursive_version_locations=plain.recursive_version_locations,
+            messaging_opts=plain.messaging_opts,
+        )
+        scripts.new = new
+        return scripts
+
+    def _generate_template(self, src: Path, dest: Path, **kw: object) -> None:
+        with tempfile.TemporaryDirectory() as directory:
+            draft = Path(directory, "revision.py")
+            try:
+                template_to_file(src, draft, "utf-8", append_with_newlines=False, **kw)
+            except (CommandError, OSError) as error:
+                raise BrokenTemplate(src, str(error)) from error
+            text = draft.read_text(encoding="utf-8")
+        write_whole(dest, _finished(text, self.new, src).encode(self.output_encoding))
+
+
+# -- the file -----------------------------------------------------------------------------------------------
+def _finished(text: str, new: NewRevision, template: Path) -> str:
+    """`text` with the module attribute `evolve` behind the other identifiers."""
+    try:
+        body = ast.parse(text).body
+    except SyntaxError as error:
+        raise BrokenTemplate(template, f"line {error.lineno}: {error.msg}") from error
+    functions = {node.name for node in body if isinstance(node, ast.FunctionDef)}
+    if not {"upgrade", "downgrade"} <= functions:
+        raise BrokenTemplate(template, "it has no upgrade() or no downgrade()")
+    if "op.execute(" not in text or not _binds_op(body):
+        raise BrokenTemplate(template, "it does not say `from alembic import op` and ${upgrades}")
+    identifiers = [node for node in body if _assigns(node) & _IDENTIFIERS]
+    if not identifiers:
+        raise BrokenTemplate(template, "it declares no revision")
+    lines = [line.rstrip() for line in text.splitlines()]
+    for node in identifiers:
+        for number in range(node.lineno - 1, node.end_lineno or node.lineno):
+            lines[number] = re.sub(r"'(\w*)'", r'"\1"', lines[number])  # repr() and formatters disagree
+    last = max(node.end_lineno or 0 for node in identifiers)
+    attribute = f'evolve = {{"change": {python_string(new.change)}, "phase": {python_string(new.phase)}}}'
+    lines[last:last] = ["", "# read by evolve: the change in flight that this revision belongs to", attribute]
+    first = body[0]
+    if isinstance(first, ast.Expr) and isinstance(first.value, ast.Constant) and len(body) > 1:
+        end = first.end_lineno or 0
+        if end < len(lines) and lines[end].strip():
+            lines.insert(end, "")  # formatters want it
+    return "\n".join(lines) + "\n"
+
+
+def _binds_op(body: Sequence[ast.stmt]) -> bool:
+    return any(
+        isinstance(node, ast.ImportFrom) and any((name.asname or name.name) == "op" for name in node.names)
+        for node in body
+    )
+
+
+def _assigns(node: ast.stmt) -> set[str]:
+    if isinstance(node, ast.Assign):
+        return {target.id for target in node.targets if isinstance(target, ast.Name)}
+    if isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name):
+        return {node.target.id}
+    return set()
+
+
+def _upgrades(new: NewRevision) -> str:
+    gate = _gate(new.change, conditions(new.part.conditions))
+    return _body([*gate, *_statements(new.part.statements)])
+
+
+def _body(blocks: list[str]) -> str:
+    text = "\n\n".join(blocks)
+    # The template has indented the first line already.
+    return textwrap.indent(text, _INDENT, lambda line: bool(line.strip())).removeprefix(_INDENT)
+
+
+# -- statements ---------------------------------------------------------------------------------------------
+def _gate(change: str, known: Conditions) -> Iterator[str]:
+    if not known:
+        return
+    lines = [
+        *_comment(
+            "ACCESS SHARE: it reads what must be true before this revision, and stops it otherwise.", 4
+        ),
+        "op.evolve_gate(",
+        f"{_INDENT}{python_string(change)},",
+    ]
+    for name, values in (
+        ("no_rows", known.no_rows),
+        ("validated", known.validated),
+        ("valid_indexes", known.valid_indexes),
+        ("enabled_triggers", known.enabled_triggers),
+    ):
+        if values:
+            lines.append(f"{_INDENT}{name}=[")
+            lines += [f"{_INDENT * 2}{python_string(value)}," for value in values]
+            lines.append(f"{_INDENT}],")
+    yield "\n".join([*lines, ")"])
+
+
+def _statements(statements: Sequence[Statement]) -> Iterator[str]:
+    for transactional, group in groupby(statements, key=lambda statement: statement.transactional):
+        if transactional:
+            for statement in group:
+                yield "\n".join(_statement(statement, 4))
+        else:
+            inner = ["\n".join(_statement(statement, 8)) for statement in group]
+            yield "with op.get_context().autocommit_block():\n" + textwrap.indent(
+                "\n\n".join(inner), _INDENT, lambda line: bool(line.strip())
+            )
+
+
+def _statement(statement: Statement, indent: int) -> list[str]:
+    lock = str(statement.lock) if statement.lock is not None else "No table lock"
+    return [*_comment(f"{lock}: {statement.why}.", indent), execute(statement.sql, indent)]
+
+
+def _comment(text: str, indent: int) -> list[str]:
+    return textwrap.wrap(
+        text,
+        _WIDTH - indent,
+        initial_indent="# ",
+        subsequent_indent="# ",
+        break_long_words=False,
+        break_on_hyphens=False,
+    )
+
+
+def execute(sql: str, indent: int) -> str:
+    """A call of `op.execute` for `sql`, laid out so that no formatter changes it; `indent` is where it will stand."""
+    sent = escape_colons(sql)
+    joined = " ".join(line.strip() for line in sent.splitlines())
+    if "$" not in sent and not _literal_spans_lines(sent):
+        line = f"op.execute({python_string(joined)})"
+        if '"' not in joined and "\\" not in joined and len(line) + indent <= _WIDTH:
+            return line
+    if _literal_spans_lines(sent) or not _printable(sent):
+        return f"op.execute({_escaped(sent)})"
+    quoted = sent.replace("\\", "\\\\").replace('"""', '\\"\\"\\"')
+    return f'op.execute("""\n{textwrap.indent(quoted, _INDENT)}\n""")'
+
+
+def _literal_spans_lines(sql: str) -> bool:
+    """True where indenting a line of `sql` would change a string or a name."""
+    literals = re.finditer(r"""'(?:[^']|'')*'|"(?:[^"]|"")*"|--[^\n]*""", sql)
+    return any("\n" in literal[0] for literal in literals)
+
+
+def _printable(text: str) -> bool:
+    return all(character.isprintable() or character == "\n" for character in text)
+
+
+def python_string(text: str) -> str:
+    """A Python literal for `text` in the quotes that formatters prefer."""
+    if not _printable(text) or "\n" in text:
+        return _escaped(text)
+    escaped = text.replace("\\", "\\\\")
+    if '"' in text and text.count('"') > text.count("'"):
+        return "'" + escaped.replace("'", "\\'") + "'"
+    return '"' + escaped.replace('"', '\\"') + '"'
+
+
+def _escaped(text: str) -> str:
+    """A literal on one line, with everything unprintable written as an escape."""
+    inner = "".join(
+        character if character.isprintable() else character.encode("unicode_escape").decode()
+        for character in text.replace("\\", "\\\\")
+    )
+    return '"' + inner.replace('"', '\\"') + '"'
