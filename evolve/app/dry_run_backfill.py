@@ -45,10 +45,12 @@ def dry_run_backfill(
     Raises:
         EvolveError: the causes of `backfill_work.checked_target`.
     """
-    with closing(Session(url, f"evolve backfill {spec.name}")) as session:
-        with told(f'backfill "{spec.name}" could not be tried', session):
-            target = checked_target(session, spec, watch, plain_sql=plain_sql)
-            trial = try_batch(session, spec, target, None, ROWS)
+    with (
+        closing(Session(url, f"evolve backfill {spec.name}")) as session,
+        told(f'backfill "{spec.name}" could not be tried', session),
+    ):
+        target = checked_target(session, spec, watch, plain_sql=plain_sql)
+        trial = try_batch(session, spec, target, None, ROWS)
     seconds = None
     if trial is not None and trial.rows and target.rows_estimate:
         seconds = target.rows_estimate / trial.rows * trial.milliseconds / 1000

@@ -33,14 +33,20 @@ def cancel_backfill(url: str, name: str) -> RunRecord:
 
 
 def _ask(url: str, name: str, want: Want) -> RunRecord:
-    with closing(Session(url, "evolve backfill control")) as session:
-        with told(f'backfill "{name}" could not be reached', session):
-            record = journal.named_run(session.current(), name)
-            if record.state in ENDED:
-                raise RunEnded(record, fix=f"see what it did: evolve backfill status {name}")
-            if record.state is State.UNDOING and not record.held:
-                return record  # it stands still already, and keeps its state
-            if record.state is State.FAILED and want is Want.PAUSE:
-                return record
-            journal.ask(session.current(), record, want, actor())
-            return journal.named_run(session.current(), name)
+    with (
+        closing(Session(url, "evolve backfill control")) as session,
+        told(f'backfill "{name}" could not be reached', session),
+    ):
+        record = journal.named_run(session.current(), name)
+        if record.state in ENDED:
+            raise RunEnded(
+                record,
+                why="no worker is there to stop",
+                fix=f"see what it did: evolve backfill status {name}",
+            )
+        if record.state is State.UNDOING and not record.held:
+            return record  # it stands still already, and keeps its state
+        if record.state is State.FAILED and want is Want.PAUSE:
+            return record
+        journal.ask(session.current(), record, want, actor())
+        return journal.named_run(session.current(), name)

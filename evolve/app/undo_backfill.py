@@ -31,7 +31,11 @@ def undo_backfill(url: str, name: str, *, pace: Pace, stop: Stop, watch: Watch) 
             refuse_standby(connection)
             record = journal.named_run(connection, name)
             if record.state is State.UNDONE:
-                raise RunEnded(record, fix="nothing: its rows have their old values")
+                raise RunEnded(
+                    record,
+                    why="its rows have their old values",
+                    fix=f"see what was left alone: evolve backfill status {name}",
+                )
             if record.held and record.holder is not None and record.state is not State.UNDOING:
                 raise AlreadyRunning(record, record.holder)
             if not record.journal or not undo_journal.exists(connection, record.run_id):
@@ -45,7 +49,9 @@ def undo_backfill(url: str, name: str, *, pace: Pace, stop: Stop, watch: Watch) 
 
 def undo_conflicts(url: str, name: str, limit: int = 20) -> list[tuple[Key, str]]:
     """Keys of rows that undo left alone, with the reason."""
-    with closing(Session(url, "evolve backfill control")) as session:
-        with told(f'backfill "{name}" could not be read', session):
-            record = journal.named_run(session.current(), name)
-            return journal.rejects(session.current(), record.run_id, limit)
+    with (
+        closing(Session(url, "evolve backfill control")) as session,
+        told(f'backfill "{name}" could not be read', session),
+    ):
+        record = journal.named_run(session.current(), name)
+        return journal.rejects(session.current(), record.run_id, limit)

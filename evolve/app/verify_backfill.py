@@ -22,37 +22,39 @@ def verify_backfill(url: str, name: str, *, watch: Watch) -> Verdict:
         NoSuchRun
         CannotVerify: no predicate can tell a row that was done from one that was not.
     """
-    with closing(Session(url, f"evolve backfill verify {name}")) as session:
-        with told(f'backfill "{name}" could not be verified', session):
-            connection = session.current()
-            refuse_standby(connection)
-            record = journal.named_run(connection, name)
-            predicate = misses_predicate(record.spec)
-            if predicate is None:
-                raise CannotVerify(record.spec)
-            meter = Meter(record.scanned or record.rows_estimate, time.monotonic)
-            seen = 0
+    with (
+        closing(Session(url, f"evolve backfill verify {name}")) as session,
+        told(f'backfill "{name}" could not be verified', session),
+    ):
+        connection = session.current()
+        refuse_standby(connection)
+        record = journal.named_run(connection, name)
+        predicate = misses_predicate(record.spec)
+        if predicate is None:
+            raise CannotVerify(record.spec)
+        meter = Meter(record.scanned or record.rows_estimate, time.monotonic)
+        seen = 0
 
-            def between(rows: int) -> None:
-                nonlocal seen
-                meter.committed(rows - seen)
-                seen = rows
-                part = meter.fraction(rows, None, finished=False)
-                watch.report(
-                    Snapshot(
-                        name=name,
-                        state="verifying",
-                        rows=record.changed,
-                        scanned=rows,
-                        fraction=part,
-                        rows_per_second=meter.rate(),
-                        seconds_left=meter.seconds_left(rows, part),
-                        size=looking.controller.size,
-                    )
+        def between(rows: int) -> None:
+            nonlocal seen
+            meter.committed(rows - seen)
+            seen = rows
+            part = meter.fraction(rows, None, finished=False)
+            watch.report(
+                Snapshot(
+                    name=name,
+                    state="verifying",
+                    rows=record.changed,
+                    scanned=rows,
+                    fraction=part,
+                    rows_per_second=meter.rate(),
+                    seconds_left=meter.seconds_left(rows, part),
+                    size=looking.controller.size,
                 )
+            )
 
-            windows = SqlWindows(connection, record.spec.table, record.key, predicate)
-            looking = Verification(windows, predicate, time.monotonic, between)
-            verdict = looking.run()
-            journal.store_verdict(connection, record.run_id, verdict, actor())
-            return verdict
+        windows = SqlWindows(connection, record.spec.table, record.key, predicate)
+        looking = Verification(windows, predicate, time.monotonic, between)
+        verdict = looking.run()
+        journal.store_verdict(connection, record.run_id, verdict, actor())
+        return verdict

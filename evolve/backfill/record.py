@@ -128,11 +128,11 @@ class RunPaused(Refused):
 
 
 class RunEnded(Refused):
-    def __init__(self, record: RunRecord, fix: str | None = None) -> None:
+    def __init__(self, record: RunRecord, *, why: str | None = None, fix: str | None = None) -> None:
         when = f" at {record.ended_at:%Y-%m-%d %H:%M:%S %Z}" if record.ended_at else ""
         super().__init__(
             f'backfill "{record.name}" is {record.state.value}{when}',
-            why="its rows would be written a second time from the first key on",
+            why=why or "its rows would be written a second time, from the first key on",
             fix=fix or "start it over: evolve backfill run … --restart",
         )
 

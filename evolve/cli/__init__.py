@@ -27,6 +27,7 @@ __all__ = ["COMMANDS", "LazyGroup", "evolve", "main"]
 COMMANDS: dict[str, tuple[str, str]] = {
     "upgrade": ("upgrade", "Apply revisions with short lock waits, retries, one runner at a time."),
     "downgrade": ("downgrade", "Revert revisions, with the same care."),
+    "backfill": ("backfill", "Fill a column of a live table in small, resumable transactions."),
     "completion": ("completion", "Print the script that completes evolve's commands in your shell."),
 }
 

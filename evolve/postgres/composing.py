@@ -14,7 +14,8 @@ def written(text: str) -> sql.SQL:
     An operator may run any SQL anyway; that this is one expression is checked by the server, since a statement with
     parameters cannot hold two.
     """
-    return sql.SQL("(" + text.replace("%", "%%") + "\n)")  # pyright: ignore[reportArgumentType]
+    closing = "\n)" if "--" in text else ")"
+    return sql.SQL("(" + text.replace("%", "%%") + closing)  # pyright: ignore[reportArgumentType]
 
 
 def type_name(text: str) -> sql.SQL:

@@ -1,0 +1,358 @@
+"""`evolve backfill …`: fill a column of a live table in small transactions, and steer that from any terminal."""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import json
+import time
+from typing import TYPE_CHECKING, cast
+
+import click
+
+from evolve.cli.backfill_options import (
+    pace_options,
+    plain_sql_option,
+    quiet_option,
+    resolved_url,
+    verify_option,
+)
+from evolve.cli.backfill_progress import SCHEMA, showing
+from evolve.cli.options import Location, database_url_option, format_option, project_options
+from evolve.cli.stopping import signals
+from evolve.errors import Misuse
+
+if TYPE_CHECKING:
+    from evolve.app.backfill_work import Outcome, Pace
+    from evolve.app.run_backfill import SpecSource
+    from evolve.backfill.record import RunRecord
+    from evolve.backfill.spec import Spec
+
+
+class NoSuchChange(Misuse):
+    def __init__(self, target: str) -> None:
+        super().__init__(
+            f'there is no planned change "{target}" with rows to fill',
+            why="without --set the target is the id of a change in flight",
+            fix="list the changes with evolve status, or write evolve backfill run TABLE.COLUMN --set 'EXPRESSION'",
+        )
+
+
+class NotWithChange(Misuse):
+    def __init__(self, option: str) -> None:
+        super().__init__(
+            f"{option} does not go with a planned change",
+            why="its specification is in its manifest",
+            fix=f"leave out {option}, or add --set for a backfill of your own",
+        )
+
+
+@click.group()
+def command() -> None:
+    """Fill a column of a live table in small transactions.
+
+    A run walks the table by key. Each batch commits together with its place, so a run can be stopped or killed at any
+    moment and goes on where it was: no row is left out, none is written twice.
+
+    Exit status: 0 done; 1 not done: paused, failed, rows missing, conflicts; 2 the question was wrong.
+    """
+
+
+@command.command()
+@click.argument("target")
+@click.option(
+    "--set", "expression", metavar="EXPRESSION", help="What the column gets, over the row's own columns."
+)
+@click.option(
+    "--where", metavar="PREDICATE", help="Rows that need it; verification counts what it still finds."
+)
+@click.option("--key", metavar="A,B", help="Columns to walk by.  [default: the primary key]")
+@click.option("--name", help="Of the run.  [default: TARGET]")
+@click.option("--restart", is_flag=True, help="Start over where the run of that name has ended.")
+@click.option("--dry-run", is_flag=True, help="Show statement and plan, try a batch, roll it back.")
+@click.option(
+    "--undo-journal",
+    type=click.Choice(["auto", "on", "off"]),
+    default="auto",
+    show_default=True,
+    help="Keep old values for undo; auto: unless --where demands that they are null.",
+)
+@verify_option
+@plain_sql_option
+@quiet_option
+@format_option("text", "json")
+@database_url_option
+@project_options
+@pace_options
+def run(
+    pace: Pace,
+    location: Location,
+    /,
+    target: str,
+    expression: str | None,
+    where: str | None,
+    key: str | None,
+    name: str | None,
+    restart: bool,
+    dry_run: bool,
+    undo_journal: str,
+    verify: bool,
+    plain_sql: bool,
+    quiet: bool,
+    report_format: str,
+    database_url: str | None,
+) -> int:
+    """Fill TARGET: TABLE.COLUMN with --set, or the id of a planned change.
+
+    \b
+    evolve backfill run users.full_name --set "first || ' ' || last" --where "full_name IS NULL"
+
+    A run of that name that failed or was killed is gone on with; a done one is left alone. Everything that can be
+    refused is refused before a row is written. Ctrl-C ends the batch at hand and leaves the run paused.
+    """
+    from evolve.app.dry_run_backfill import dry_run_backfill
+    from evolve.app.run_backfill import run_backfill
+    from evolve.backfill.undo import JournalMode
+    from evolve.cli import backfill_text
+
+    spec = _spec(location, target, expression, where, key, name)
+    url = resolved_url(location, database_url)
+    mode = JournalMode(undo_journal)
+    with showing(report_format, quiet=quiet) as watch, signals() as stop:
+        if dry_run:
+            dry = dry_run_backfill(url, spec, watch=watch, undo_journal_mode=mode, plain_sql=plain_sql)
+            click.echo(
+                json.dumps(backfill_text.dry_run_json(dry))
+                if report_format == "json"
+                else backfill_text.dry_run_text(dry)
+            )
+            return 0
+        outcome = run_backfill(
+            url,
+            spec,
+            pace=pace,
+            stop=stop,
+            watch=watch,
+            restart=restart,
+            undo_journal_mode=mode,
+            verify=verify,
+            plain_sql=plain_sql,
+        )
+    return _print_outcome(outcome, report_format)
+
+
+@command.command()
+@click.argument("name")
+@verify_option
+@plain_sql_option
+@quiet_option
+@format_option("text", "json")
+@database_url_option
+@project_options
+@pace_options
+def resume(
+    pace: Pace,
+    location: Location,
+    /,
+    name: str,
+    verify: bool,
+    plain_sql: bool,
+    quiet: bool,
+    report_format: str,
+    database_url: str | None,
+) -> int:
+    """Go on with a run that was paused, failed, or lost its worker."""
+    from evolve.app.resume_backfill import resume_backfill
+
+    url = resolved_url(location, database_url)
+    with showing(report_format, quiet=quiet) as watch, signals() as stop:
+        outcome = resume_backfill(
+            url, name, pace=pace, stop=stop, watch=watch, verify=verify, plain_sql=plain_sql
+        )
+    if outcome is None:
+        _print_asked(name, "goes on: its worker had not stopped yet", report_format)
+        return 0
+    return _print_outcome(outcome, report_format)
+
+
+@command.command()
+@click.argument("name")
+@format_option("text", "json")
+@database_url_option
+@project_options
+def pause(location: Location, /, name: str, report_format: str, database_url: str | None) -> None:
+    """Let the worker of a run stop at its next commit, wherever it is."""
+    from evolve.app.pause_backfill import pause_backfill
+
+    record = pause_backfill(resolved_url(location, database_url), name)
+    _print_asked(name, f"is {record.shown}{_at_next_commit(record)}", report_format)
+
+
+@command.command()
+@click.argument("name")
+@format_option("text", "json")
+@database_url_option
+@project_options
+def cancel(location: Location, /, name: str, report_format: str, database_url: str | None) -> None:
+    """End a run for good. Rows stay as they are; `undo` gives them their old values back."""
+    from evolve.app.pause_backfill import cancel_backfill
+
+    record = cancel_backfill(resolved_url(location, database_url), name)
+    _print_asked(name, f"is {record.shown}{_at_next_commit(record)}", report_format)
+
+
+@command.command()
+@click.argument("name", required=False)
+@click.option("--watch", "follow", is_flag=True, help="Once a second, until the run rests.")
+@format_option("text", "json")
+@database_url_option
+@project_options
+def status(
+    location: Location, /, name: str | None, follow: bool, report_format: str, database_url: str | None
+) -> None:
+    """Show how the run NAME stands, or all of them."""
+    from evolve.app.show_backfills import rests, show_backfill, show_backfills, watch_backfill
+    from evolve.cli import backfill_text
+
+    url = resolved_url(location, database_url)
+    if name is None:
+        if follow:
+            raise click.UsageError("--watch needs the name of a run")
+        views = show_backfills(url)
+        if report_format == "json":
+            runs = [backfill_text.view_json(view) for view in views]
+            click.echo(json.dumps({"schema": SCHEMA, "runs": runs}))
+        else:
+            click.echo(
+                "\n".join(backfill_text.view_line(view) for view in views) or "no backfill has run here"
+            )
+        return
+    view = show_backfill(url, name)
+    if follow:
+        for now in watch_backfill(url, name):
+            view = now
+            if rests(view):
+                break
+            click.echo(
+                json.dumps(backfill_text.view_json(view))
+                if report_format == "json"
+                else backfill_text.view_line(view)
+            )
+            time.sleep(1)
+    click.echo(
+        json.dumps(backfill_text.view_json(view))
+        if report_format == "json"
+        else backfill_text.view_text(view)
+    )
+
+
+@command.command()
+@click.argument("name")
+@quiet_option
+@format_option("text", "json")
+@database_url_option
+@project_options
+@pace_options
+def undo(
+    pace: Pace, location: Location, /, name: str, quiet: bool, report_format: str, database_url: str | None
+) -> int:
+    """Give the rows of a run their old values back, newest first.
+
+    A row that somebody changed since keeps what it has and is listed. Interrupted at any moment, undo goes on where it
+    was when called again.
+    """
+    from evolve.app.undo_backfill import undo_backfill, undo_conflicts
+
+    url = resolved_url(location, database_url)
+    with showing(report_format, quiet=quiet) as watch, signals() as stop:
+        outcome = undo_backfill(url, name, pace=pace, stop=stop, watch=watch)
+    return _print_outcome(outcome, report_format, undo_conflicts(url, name) if outcome.conflicts else [])
+
+
+@command.command()
+@click.argument("name")
+@quiet_option
+@format_option("text", "json")
+@database_url_option
+@project_options
+def verify(
+    location: Location, /, name: str, quiet: bool, report_format: str, database_url: str | None
+) -> int:
+    """Count the rows that still need work, over the whole table, and keep the result with the run."""
+    from evolve.app.verify_backfill import verify_backfill
+    from evolve.cli import backfill_text
+
+    url = resolved_url(location, database_url)
+    with showing(report_format, quiet=quiet) as watch:
+        verdict = verify_backfill(url, name, watch=watch)
+    if report_format == "json":
+        click.echo(
+            json.dumps(
+                {"schema": SCHEMA, "event": "end", "name": name, **backfill_text.verdict_json(verdict)}
+            )
+        )
+    else:
+        click.echo(backfill_text.verdict_text(verdict))
+    return 0 if verdict.clean else 1
+
+
+def _spec(
+    location: Location,
+    target: str,
+    expression: str | None,
+    where: str | None,
+    key: str | None,
+    name: str | None,
+) -> Spec:
+    from evolve.backfill.spec import Spec
+    from evolve.sql.names import parse_column
+
+    if expression is None:
+        for option, value in (("--where", where), ("--key", key), ("--name", name)):
+            if value is not None:
+                raise NotWithChange(option)
+        source = _planned()
+        spec = None if source is None else source(location.directory, target)
+        if spec is None:
+            raise NoSuchChange(target)
+        return spec
+    table, column = parse_column(target)
+    return Spec(
+        name=name or f"{table.plain}.{column}",
+        table=table,
+        assignments=((column, expression),),
+        where=where,
+        key=None if key is None else tuple(part.strip() for part in key.split(",")),
+    )
+
+
+def _planned() -> SpecSource | None:
+    """Where planned changes are read; None in an installation that has no planning."""
+    if importlib.util.find_spec("evolve.app.change_specs") is None:
+        return None
+    return cast("SpecSource", importlib.import_module("evolve.app.change_specs").spec_of_change)
+
+
+def _print_outcome(
+    outcome: Outcome, report_format: str, conflicts: list[tuple[tuple[str, ...], str]] | None = None
+) -> int:
+    from evolve.cli import backfill_text
+
+    if report_format == "json":
+        click.echo(json.dumps(backfill_text.outcome_json(outcome, conflicts or [])))
+    else:
+        click.echo(backfill_text.outcome_text(outcome, conflicts or []))
+    return 0 if outcome.good else 1
+
+
+def _print_asked(name: str, text: str, report_format: str) -> None:
+    if report_format == "json":
+        click.echo(json.dumps({"schema": SCHEMA, "event": "asked", "name": name, "message": text}))
+    else:
+        click.echo(f'backfill "{name}" {text}')
+
+
+def _at_next_commit(record: RunRecord) -> str:
+    if record.held and record.holder is not None:
+        return f": {record.holder.person} obeys at its next commit"
+    return ""

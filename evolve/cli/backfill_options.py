@@ -1,0 +1,138 @@
+"""Options of the backfill commands that more than one of them has."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Concatenate, ParamSpec, TypeVar
+
+import click
+
+from evolve.cli.options import Location
+
+if TYPE_CHECKING:
+    from evolve.app.backfill_work import Pace
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+_SECONDS = click.FloatRange(min=0)
+
+_PACE = (
+    click.option(
+        "--target-ms", type=float, default=20, show_default=True, help="Time one commit should take."
+    ),
+    click.option("--max-batch", type=int, default=50_000, show_default=True, help="Rows of a batch at most."),
+    click.option("--duty", type=float, default=1.0, show_default=True, help="Share of the time it works."),
+    click.option("--max-rows-per-second", type=float, metavar="N", help="Rows written per second at most."),
+    click.option(
+        "--max-replica-lag",
+        type=click.FloatRange(min=0),
+        default=64,
+        show_default=True,
+        metavar="MB",
+        help="Wait while a standby is further behind; 0 does not look.",
+    ),
+    click.option(
+        "--fence-timeout",
+        type=_SECONDS,
+        default=600,
+        show_default=True,
+        metavar="SECONDS",
+        help="Wait for transactions older than the run.",
+    ),
+    click.option(
+        "--give-up-after",
+        type=_SECONDS,
+        default=300,
+        show_default=True,
+        metavar="SECONDS",
+        help="Fail when no batch could commit for so long.",
+    ),
+    click.option(
+        "--lock-timeout",
+        type=click.IntRange(min=1),
+        default=1000,
+        show_default=True,
+        metavar="MS",
+        help="Wait for a row that somebody else holds.",
+    ),
+    click.option(
+        "--statement-timeout",
+        type=click.IntRange(min=1),
+        default=5000,
+        show_default=True,
+        metavar="MS",
+        help="For one statement; what takes longer is tried with half the rows.",
+    ),
+    click.option(
+        "--lease",
+        type=float,
+        default=15,
+        show_default=True,
+        metavar="SECONDS",
+        help="A worker silent for longer loses the run to the next one.",
+    ),
+)
+
+quiet_option = click.option("-q", "--quiet", is_flag=True, help="No progress and no messages.")
+verify_option = click.option(
+    "--verify/--no-verify", default=True, show_default=True, help="Look at every row afterwards."
+)
+plain_sql_option = click.option(
+    "--plain-sql", is_flag=True, help="Assign nothing but the column: no indexed column to itself as well."
+)
+
+
+def pace_options(command: Callable[Concatenate[Pace, P], R]) -> Callable[P, R]:
+    """Add the options that say how gently a run goes; the function gets them as one `Pace`, its first argument."""
+
+    @functools.wraps(command)
+    def paced(*args: P.args, **kwargs: P.kwargs) -> R:
+        from evolve.app.backfill_work import Pace
+        from evolve.postgres.session import Timeouts
+
+        def number(name: str) -> float:
+            return float(str(kwargs.pop(name)))
+
+        rate = kwargs.pop("max_rows_per_second")
+        lag = number("max_replica_lag")
+        lease = number("lease")
+        pace = Pace(
+            commit_seconds=number("target_ms") / 1000,
+            largest=int(number("max_batch")),
+            duty=number("duty"),
+            rows_per_second=None if rate is None else float(str(rate)),
+            replica_lag=int(lag * 1_000_000) if lag else None,
+            fence_seconds=number("fence_timeout"),
+            patience=number("give_up_after"),
+            lease_seconds=lease,
+            timeouts=Timeouts(
+                lock=int(number("lock_timeout")),
+                statement=int(number("statement_timeout")),
+                # A frozen client's locks must be gone when its lease is.
+                idle=int(min(5.0, lease / 2) * 1000),
+            ),
+        )
+        return command(pace, *args, **kwargs)
+
+    for option in reversed(_PACE):
+        paced = option(paced)
+    return paced
+
+
+def resolved_url(location: Location, database_url: str | None) -> str:
+    """The database to work on; an Alembic project is asked last, and need not be there."""
+    from evolve.app.target import database_url as choose
+
+    config = location.config()
+    given = database_url or config.resolved_database_url()
+    if given:
+        return given
+    from evolve.revisions.project import NoProject, find_project
+
+    try:
+        alembic = find_project(location.directory, configuration=config.alembic_config).database_url
+    except NoProject:
+        alembic = None
+    return choose(None, None, alembic)

@@ -1,0 +1,217 @@
+"""What the backfill commands print once they know: outcomes, states, verifications, as text and as JSON values."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from evolve.cli.backfill_progress import SCHEMA, duration, percent
+
+if TYPE_CHECKING:
+    from evolve.app.backfill_work import Outcome
+    from evolve.app.dry_run_backfill import DryRun
+    from evolve.app.show_backfills import RunView
+    from evolve.backfill.keyset import Key
+    from evolve.backfill.verify import Verdict
+
+
+def outcome_text(outcome: Outcome, conflicts: list[tuple[Key, str]]) -> str:
+    name, rows = outcome.name, f"{outcome.rows:,} rows"
+    if outcome.already:
+        lines = [f'backfill "{name}" is done already: {rows}; nothing was written']
+    elif outcome.state.value == "done":
+        lines = [
+            f'backfill "{name}" is done: {rows} in {outcome.batches:,} batches, {duration(outcome.seconds)}'
+        ]
+    elif outcome.state.value == "undone":
+        lines = [f'backfill "{name}" is undone: {rows} have their old values, {duration(outcome.seconds)}']
+    elif outcome.state.value == "undoing":
+        lines = [
+            f'undo of backfill "{name}" was stopped by {outcome.stopped_by}; {rows} restored this time',
+            f"  go on: evolve backfill undo {name}",
+        ]
+    elif outcome.state.value == "cancelled":
+        lines = [f'backfill "{name}" was cancelled by {outcome.stopped_by}; {rows} were written and stay']
+    else:
+        lines = [
+            f'backfill "{name}" was paused by {outcome.stopped_by}; {rows} are written',
+            f"  go on: evolve backfill resume {name}",
+        ]
+    if outcome.verdict is not None:
+        lines.append(verdict_text(outcome.verdict))
+    if outcome.conflicts:
+        lines.append(f"{outcome.conflicts:,} rows were left alone, their old values are lost:")
+        lines += [f"  ({', '.join(key)}) {reason}" for key, reason in conflicts]
+    return "\n".join(lines)
+
+
+def outcome_json(outcome: Outcome, conflicts: list[tuple[Key, str]]) -> dict[str, object]:
+    return {
+        "schema": SCHEMA,
+        "event": "end",
+        "name": outcome.name,
+        "state": outcome.state.value,
+        "rows": outcome.rows,
+        "batches": outcome.batches,
+        "seconds": round(outcome.seconds, 3),
+        "already": outcome.already,
+        "stopped_by": outcome.stopped_by,
+        "verify": None if outcome.verdict is None else verdict_json(outcome.verdict),
+        "conflicts": outcome.conflicts,
+        "conflict_sample": [{"key": list(key), "reason": reason} for key, reason in conflicts],
+    }
+
+
+def verdict_text(verdict: Verdict) -> str:
+    if verdict.clean:
+        return f"verified {verdict.rows:,} rows at {verdict.at}: none is missing"
+    lines = [
+        f"verified {verdict.rows:,} rows at {verdict.at}: {verdict.misses:,} still fit",
+        *(f"  {line}" for line in verdict.predicate.splitlines() if line.strip() != ")"),
+        "first keys:",
+        *(f"  ({', '.join(key)})" for key in verdict.sample),
+    ]
+    return "\n".join(lines)
+
+
+def verdict_json(verdict: Verdict) -> dict[str, object]:
+    return {
+        "rows": verdict.rows,
+        "misses": verdict.misses,
+        "clean": verdict.clean,
+        "sample": [list(key) for key in verdict.sample],
+        "at": verdict.at,
+        "predicate": verdict.predicate,
+    }
+
+
+def view_line(view: RunView) -> str:
+    record = view.record
+    share = percent(view.fraction) if view.fraction is not None else "?"
+    return f"{record.name}  {record.shown}  {share}  {record.changed:,} rows  since {record.started_at:%Y-%m-%d %H:%M}"
+
+
+def view_text(view: RunView) -> str:
+    record = view.record
+    sets = ", ".join(f"{column} = {expression}" for column, expression in record.spec.assignments)
+    estimate = f" of about {record.rows_estimate:,}" if record.rows_estimate and not record.at_end else ""
+    lines = [
+        f"{record.name}: {record.shown}",
+        f"  table     {record.spec.table.plain}, by ({', '.join(column.name for column in record.key)})",
+        f"  set       {sets}",
+    ]
+    if record.spec.where is not None:
+        lines.append(f"  where     {record.spec.where}")
+    share = f"{percent(view.fraction)}, " if view.fraction is not None else ""
+    lines.append(
+        f"  progress  {share}{record.scanned:,} keys{estimate} walked, {record.changed:,} rows written"
+    )
+    if record.cursor is not None:
+        lines.append(f"  cursor    ({', '.join(record.cursor)})")
+    if record.holder is not None and record.held:
+        lines.append(f"  worker    {record.holder.person}")
+    lines.append(f"  undo      {'kept' if record.journal else 'not kept'}")
+    if record.verify is not None:
+        lines.append(f"  verify    {verdict_text(record.verify)}".replace("\n", "\n            "))
+    if record.error is not None:
+        lines.append(f"  error     {record.error}")
+    if view.conflicts:
+        lines.append(f"  conflicts {view.conflicts:,} rows were left alone by undo")
+    lines.append(f"  started   {record.started_at:%Y-%m-%d %H:%M:%S %Z} by {record.started_by}")
+    if record.ended_at is not None:
+        lines.append(f"  ended     {record.ended_at:%Y-%m-%d %H:%M:%S %Z}")
+    if view.events:
+        lines.append("  events")
+        lines += [
+            f"    {event.at:%H:%M:%S} {event.kind} by {event.actor} {event.detail}".rstrip()
+            for event in view.events
+        ]
+    advice = _next(view)
+    if advice:
+        lines.append(f"  go on: {advice}")
+    return "\n".join(lines)
+
+
+def view_json(view: RunView) -> dict[str, object]:
+    record = view.record
+    return {
+        "schema": SCHEMA,
+        "name": record.name,
+        "state": record.shown,
+        "table": record.spec.table.plain,
+        "key": [column.name for column in record.key],
+        "set": dict(record.spec.assignments),
+        "where": record.spec.where,
+        "fraction": view.fraction,
+        "at_end": record.at_end,
+        "scanned": record.scanned,
+        "rows": record.changed,
+        "batches": record.batches,
+        "rows_estimate": record.rows_estimate,
+        "cursor": None if record.cursor is None else list(record.cursor),
+        "worker": record.holder.person if record.holder is not None and record.held else None,
+        "undo_journal": record.journal,
+        "verify": None if record.verify is None else verdict_json(record.verify),
+        "error": record.error,
+        "conflicts": view.conflicts,
+        "started_by": record.started_by,
+        "started_at": record.started_at.isoformat(),
+        "ended_at": None if record.ended_at is None else record.ended_at.isoformat(),
+        "events": [
+            {"at": event.at.isoformat(), "actor": event.actor, "kind": event.kind, "detail": event.detail}
+            for event in view.events
+        ],
+    }
+
+
+def dry_run_text(dry: DryRun) -> str:
+    target = dry.target
+    lines = [
+        f'backfill "{dry.spec.name}" would walk "{target.table.plain}" by'
+        f' ({", ".join(column.name for column in target.key)}), index "{target.index}"'
+    ]
+    if dry.trial is None:
+        lines.append("the table is empty: there is nothing to do")
+        return "\n".join(lines)
+    lines.append(dry.trial.statement)
+    lines += [f"  {line}" for line in dry.trial.plan]
+    lines.append(
+        f"tried and rolled back: {dry.trial.changed:,} of {dry.trial.rows:,} rows written"
+        f" in {dry.trial.milliseconds:.1f} ms"
+    )
+    if target.touched:
+        lines.append(
+            f"assigned to themselves as well: {', '.join(target.touched)};"
+            " it spares the server a search in their indexes (--plain-sql leaves it out)"
+        )
+    lines.append("an undo journal would be kept" if dry.journal else "no undo journal would be kept")
+    if dry.seconds is not None and target.rows_estimate:
+        lines.append(f"about {target.rows_estimate:,} rows: about {duration(dry.seconds)} at full speed")
+    return "\n".join(lines)
+
+
+def dry_run_json(dry: DryRun) -> dict[str, object]:
+    return {
+        "schema": SCHEMA,
+        "event": "dry-run",
+        "name": dry.spec.name,
+        "table": dry.target.table.plain,
+        "key": [column.name for column in dry.target.key],
+        "index": dry.target.index,
+        "statement": None if dry.trial is None else dry.trial.statement,
+        "plan": [] if dry.trial is None else list(dry.trial.plan),
+        "rows": 0 if dry.trial is None else dry.trial.rows,
+        "changed": 0 if dry.trial is None else dry.trial.changed,
+        "milliseconds": None if dry.trial is None else round(dry.trial.milliseconds, 3),
+        "undo_journal": dry.journal,
+        "rows_estimate": dry.target.rows_estimate,
+        "seconds": None if dry.seconds is None else round(dry.seconds, 3),
+    }
+
+
+def _next(view: RunView) -> str | None:
+    record = view.record
+    if record.shown in ("paused", "failed", "interrupted"):
+        return f"evolve backfill resume {record.name}"
+    if record.shown == "undo interrupted":
+        return f"evolve backfill undo {record.name}"
+    return None
