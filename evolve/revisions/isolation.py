@@ -1,0 +1,137 @@
+"""The process as it was before revisions were read: modules, paths, warnings, output and Alembic's proxies."""
+
+from __future__ import annotations
+
+import importlib
+import logging
+import os
+import sys
+import threading
+import warnings
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import TextIO
+
+import alembic.context
+import alembic.op
+from alembic.operations import BatchOperations, Operations
+from alembic.operations.base import AbstractOperations
+
+from evolve.revisions.guard import Guard
+from evolve.revisions.patches import Patches
+from evolve.revisions.project import Project
+from evolve.revisions.stubs import Importer, forget_modules
+
+
+@contextmanager
+def isolated(project: Project, importer: Importer, guard: Guard) -> Iterator[Patches]:
+    """Let revisions of `project` run as Alembic would run them, from its root; then put everything back.
+
+    The patches that are yielded are undone with the rest.
+    """
+    with ExitStack() as stack:
+        stack.enter_context(_alembic_registries())
+        stack.enter_context(_imports(project, importer, guard))
+        stack.enter_context(_surroundings(project.root))
+        stack.enter_context(_logging())
+        stack.enter_context(_silence())
+        patches = stack.enter_context(Patches())
+        stack.enter_context(guard)
+        yield patches
+
+
+@contextmanager
+def _imports(project: Project, importer: Importer, guard: Guard) -> Iterator[None]:
+    path, finders, modules = sys.path, sys.meta_path, dict(sys.modules)
+    saved_path, saved_finders, bytecode = list(path), list(finders), sys.dont_write_bytecode
+    sys.dont_write_bytecode = True
+    path[:0] = [str(source) for source in project.source_paths]
+    # Modules that revisions share lie beside them; they come last, so that none can hide a library.
+    path += [str(directory) for directory in (*project.version_directories, project.script_directory)]
+    finders.insert(0, importer.first)
+    finders.insert(0, guard.finder)
+    finders.append(importer.last)
+    importlib.invalidate_caches()
+    try:
+        yield
+    finally:
+        sys.path, sys.meta_path, sys.dont_write_bytecode = path, finders, bytecode
+        path[:], finders[:] = saved_path, saved_finders
+        forget_modules(modules, importer)
+
+
+@contextmanager
+def _surroundings(root: Path) -> Iterator[None]:
+    environment, arguments, here = dict(os.environ), list(sys.argv), Path.cwd()
+    os.chdir(root)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        os.chdir(here)
+        sys.argv[:] = arguments
+        if dict(os.environ) != environment:
+            os.environ.clear()
+            os.environ.update(environment)
+
+
+@contextmanager
+def _logging() -> Iterator[None]:
+    """An application that sets up logging when it is imported would take over the command's own."""
+    root = logging.getLogger()
+    handlers, level, disabled = list(root.handlers), root.level, logging.root.manager.disable
+    try:
+        yield
+    finally:
+        root.handlers[:] = handlers
+        root.setLevel(level)
+        logging.disable(disabled)
+
+
+@contextmanager
+def _alembic_registries() -> Iterator[None]:
+    """Operations that a project registers of its own, and the proxies `alembic.op` and `alembic.context`."""
+    classes = (AbstractOperations, Operations, BatchOperations)
+    attributes = {owner: set(vars(owner)) for owner in classes}
+    registry = Operations._to_impl._registry  # noqa: SLF001  # Alembic has no way to unregister
+    saved_registry = dict(registry)
+    modules = {module: dict(vars(module)) for module in (alembic.op, alembic.context)}
+    try:
+        yield
+    finally:
+        for owner, names in attributes.items():
+            for name in set(vars(owner)) - names:
+                type.__delattr__(owner, name)
+        registry.clear()
+        registry.update(saved_registry)
+        for module, saved in modules.items():
+            for name in set(vars(module)) - set(saved):
+                del vars(module)[name]
+            vars(module).update(saved)
+
+
+class _Sink:
+    """A stream that swallows what one thread writes; others write through."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+        self._thread = threading.get_ident()
+
+    def write(self, text: str) -> int:
+        return len(text) if threading.get_ident() == self._thread else self._stream.write(text)
+
+    def __getattr__(self, name: str) -> object:
+        return getattr(self._stream, name)
+
+
+@contextmanager
+def _silence() -> Iterator[None]:
+    """The command's output is a report; what revisions print is no part of it."""
+    streams = sys.stdout, sys.stderr
+    sys.stdout, sys.stderr = (_Sink(stream) for stream in streams)  # type: ignore[assignment]  # a stream to all who write
+    try:
+        yield
+    finally:
+        sys.stdout, sys.stderr = streams

@@ -1,0 +1,50 @@
+"""From a selection of revisions to their recordings, in one call."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from evolve.revisions.history import History, RevisionFile, read_history
+from evolve.revisions.project import Project
+from evolve.revisions.select import Selection, select
+from evolve.sql.steps import Recording
+
+if TYPE_CHECKING:
+    from evolve.revisions.reflection import Reflection
+
+
+def read(
+    project: Project,
+    selection: Selection,
+    *,
+    history: History | None = None,
+    time_limit: float = 10.0,
+    reflect: Reflection | None = None,
+) -> list[Recording]:
+    """Read the revisions of `selection`, each after those it needs.
+
+    Args:
+        history: the project's, where the caller has read it already.
+        time_limit: seconds for each revision.
+
+    Raises:
+        all that `read_history` and `select` raise; what a revision itself raises is a remark on its recording.
+    """
+    chosen = select(project, history or read_history(project), selection)
+    return record(project, chosen, time_limit=time_limit, reflect=reflect)
+
+
+def record(
+    project: Project,
+    revisions: Sequence[RevisionFile],
+    *,
+    time_limit: float = 10.0,
+    reflect: Reflection | None = None,
+) -> list[Recording]:
+    """Read `revisions` in the order given; nothing of Alembic or SQLAlchemy is imported where there are none."""
+    if not revisions:
+        return []
+    from evolve.revisions.capture import capture
+
+    return capture(project, revisions, time_limit=time_limit, reflect=reflect)

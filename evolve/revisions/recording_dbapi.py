@@ -1,0 +1,446 @@
+"""A database driver that sends nothing: it writes down every statement with the transaction it would run in.
+
+Statements, remarks and the count of transactions live in one `Recorder` for a whole range of revisions; each
+`RecordingConnection` is one session of a server that has no rows.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from enum import Enum
+from pathlib import Path
+from types import FrameType, TracebackType
+
+from evolve.revisions.answers import Answer, answer, reads_catalog
+from evolve.revisions.literals import CannotAdapt, render
+from evolve.revisions.sql_text import split, words
+from evolve.sql.steps import CapturedStatement, Mark, Place, Remark
+
+MOST_STATEMENTS = 100_000
+_NUMERIC_OID = 1700  # SQLAlchemy asks for the type of numbers only, and takes this one as it comes
+
+# -- what PEP 249 asks of a driver's module -----------------------------------------------------------------------------
+apilevel = "2.0"
+threadsafety = 1
+paramstyle = "pyformat"
+
+
+class Warning(Exception):  # noqa: A001  # PEP 249 names it
+    pass
+
+
+class Error(Exception):
+    pass
+
+
+class InterfaceError(Error):
+    pass
+
+
+class DatabaseError(Error):
+    pass
+
+
+class DataError(DatabaseError):
+    pass
+
+
+class OperationalError(DatabaseError):
+    pass
+
+
+class IntegrityError(DatabaseError):
+    pass
+
+
+class InternalError(DatabaseError):
+    pass
+
+
+class ProgrammingError(DatabaseError):
+    pass
+
+
+class NotSupportedError(DatabaseError):
+    pass
+
+
+class IsolationLevel(Enum):
+    READ_UNCOMMITTED = 1
+    READ_COMMITTED = 2
+    REPEATABLE_READ = 3
+    SERIALIZABLE = 4
+
+
+class TooManyStatements(BaseException):
+    """A loop that never ends; no `except Exception` of a revision may swallow it."""
+
+
+class Account(Enum):
+    """How a driver knows whether it has to send BEGIN first; it shows after a revision sends COMMIT as text."""
+
+    SERVER = "psycopg and pg8000 ask the server: the next statement begins a new transaction"
+    OWN = "psycopg2 and asyncpg keep their own account: the next statements run outside any transaction"
+
+
+class Recorder:
+    """Collects what the revision that is running now sends.
+
+    `file` is the revision file; while it is None nothing is written down, as when an engine is set up.
+    """
+
+    def __init__(self) -> None:
+        self.file: Path | None = None
+        self.statements: list[CapturedStatement] = []
+        self.remarks: dict[tuple[Mark, int, str], Remark] = {}
+        self.reached: set[int] = set()
+        self.line: int | None = None  # stands for the stack where Alembic runs a batch operation late
+        self.told: Callable[[CapturedStatement], None] | None = None
+        self._filename = ""
+        self._transactions = 0
+
+    def start(self, file: Path) -> None:
+        self.file = file
+        self._filename = str(file)
+        self.statements = []
+        self.remarks = {}
+        self.reached = set()
+        self.line = None
+
+    def stop(self) -> None:
+        self.file = None
+
+    def place(self) -> Place:
+        return Place(self.file or Path(), self.line_now())
+
+    def line_now(self) -> int:
+        """The innermost line of the revision file on the stack; 0 where it is not on it."""
+        if self.line is not None:
+            return self.line
+        frame: FrameType | None = sys._getframe(1)  # noqa: SLF001  # the documented way to one's own stack
+        while frame is not None:
+            if frame.f_code.co_filename == self._filename:
+                return frame.f_lineno
+            frame = frame.f_back
+        return 0
+
+    def reach(self) -> None:
+        """Note that the line that calls now was reached."""
+        if self.file is not None:
+            self.reached.add(self.line_now())
+
+    def remark(self, mark: Mark, detail: str, line: int | None = None) -> None:
+        """Note what cannot be seen; the same remark on the same line counts once."""
+        if self.file is not None:
+            at = self.line_now() if line is None else line
+            self.remarks.setdefault((mark, at, detail), Remark(mark, Place(self.file, at), detail))
+
+    def record(self, sql: str, transaction: int | None) -> None:
+        if self.file is not None:
+            if len(self.statements) >= MOST_STATEMENTS:
+                raise TooManyStatements
+            statement = CapturedStatement(sql, self.place(), transaction)
+            self.statements.append(statement)
+            if self.told is not None:
+                self.told(statement)
+
+    def next_transaction(self) -> int:
+        self._transactions += 1
+        return self._transactions
+
+
+class RecordingConnection:
+    """One session. Its transaction gets a number with the first statement that is written down in it.
+
+    Args:
+        resume: number of a transaction that an earlier session left open and this one carries on.
+    """
+
+    def __init__(self, recorder: Recorder, account: Account, resume: int | None = None) -> None:
+        self.recorder = recorder
+        self.closed = False
+        self.broken = False
+        self.isolation_level: IsolationLevel | None = None
+        self.read_only: bool | None = None
+        self.deferrable: bool | None = None
+        self.encoding = "UTF8"
+        self.notices: list[str] = []
+        self._account = account
+        self._autocommit = False
+        self._begun = False  # what the driver believes
+        self._open = False  # what the server knows
+        self._implied = False  # open only until the end of a text of several statements
+        self._number = resume
+        self._resumed = resume is not None
+
+    @property
+    def autocommit(self) -> bool:
+        return self._autocommit
+
+    @autocommit.setter
+    def autocommit(self, value: bool) -> None:
+        if value != self._autocommit and self._open:
+            message = "can't change 'autocommit' now: connection is in a transaction"
+            raise ProgrammingError(message)
+        self._autocommit = value
+
+    def set_session(self, *, autocommit: bool | None = None, **_: object) -> None:
+        """Of psycopg2, as far as transactions go."""
+        if autocommit is not None:
+            self.autocommit = autocommit
+
+    def set_isolation_level(self, level: object) -> None:
+        """Of psycopg2: 0 is autocommit, and any change rolls back what is open."""
+        self.rollback()
+        self._autocommit = level == 0
+
+    @property
+    def transaction(self) -> int | None:
+        """Number of the open transaction; None where none is open, or nothing was written down in it."""
+        return self._number if self._open else None
+
+    def send(self, sql: str) -> None:
+        """Write one text down as the server would run it: statement by statement where it ends a transaction itself."""
+        pieces = split(sql)
+        if not pieces:
+            return
+        self._begin_as_driver()
+        if len(pieces) == 1 or not any(_control(piece) for piece in pieces):
+            pieces = [pieces[0] if len(pieces) == 1 else sql.strip()]
+            implied = len(split(sql)) > 1
+        else:
+            implied = True
+        for piece in pieces:
+            self._run(piece, implied=implied)
+        if self._implied:
+            self._end()
+
+    def _run(self, sql: str, *, implied: bool) -> None:
+        """`implied`: several statements in one text share a transaction even where none was begun."""
+        control = _control(sql)
+        if control == "begin":
+            if not self._open:
+                self._begin()
+            self._implied = False
+        elif control is None and implied and not self._open:
+            self._begin()
+            self._implied = True
+        self._record(sql)
+        if control == "end":
+            self._end()
+
+    def _begin_as_driver(self) -> None:
+        if self._autocommit:
+            return
+        begun = self._open if self._account is Account.SERVER else self._begun
+        if not begun:
+            self._begun = True
+            self._begin()
+
+    def _begin(self) -> None:
+        self._open = True
+        self._implied = False
+        if self._resumed:
+            self._resumed = False
+        else:
+            self._number = None
+
+    def _end(self) -> None:
+        self._open = False
+        self._implied = False
+        self._number = None
+
+    def _record(self, sql: str) -> None:
+        if self.recorder.file is None:
+            return
+        if self._open and self._number is None:
+            self._number = self.recorder.next_transaction()
+        self.recorder.record(sql, self._number if self._open else None)
+
+    def commit(self) -> None:
+        if not self._autocommit or self._account is Account.SERVER:
+            self._begun = False
+            if self._open:
+                self._end()
+
+    def rollback(self) -> None:
+        self.commit()
+
+    def close(self) -> None:
+        self.rollback()
+        self.closed = True
+
+    def cursor(self, *_: object, **__: object) -> RecordingCursor:
+        return RecordingCursor(self)
+
+    def execute(self, sql: object, parameters: object = None) -> RecordingCursor:
+        """Of psycopg: a cursor and its first statement in one call."""
+        return RecordingCursor(self).execute(sql, parameters)
+
+    def add_notice_handler(self, _: object) -> None:
+        """Nothing is ever noticed."""
+
+    def get_dsn_parameters(self) -> dict[str, str]:
+        return {"dbname": "recorded"}
+
+    def __enter__(self) -> RecordingConnection:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self.commit()
+
+
+class RecordingCursor:
+    """Writes statements down and answers as a database without rows does; who fetches gets a remark."""
+
+    def __init__(self, connection: RecordingConnection) -> None:
+        self.connection = connection
+        self.arraysize = 1
+        self.rowcount = -1
+        self.lastrowid = None
+        self.closed = False
+        self.name: str | None = None
+        self._sql = ""
+        self._answer = Answer()
+        self._rows: list[tuple[object, ...]] = []
+
+    @property
+    def description(self) -> list[tuple[object, ...]] | None:
+        if self._answer.columns is None:
+            return None
+        return [(name, _NUMERIC_OID, None, None, None, None, None) for name in self._answer.columns]
+
+    def execute(self, sql: object, parameters: object = None, **options: object) -> RecordingCursor:
+        columns = options.get("columns")
+        text = self.mogrify(sql, parameters).decode()
+        self.connection.send(text)
+        pieces = split(text)
+        self._sql = text
+        self._answer = answer(pieces[-1], columns if isinstance(columns, tuple) else None) if pieces else Answer()
+        self._rows = list(self._answer.rows)
+        self.rowcount = len(self._rows)
+        return self
+
+    def executemany(self, sql: object, sequence: Iterable[object], **options: object) -> None:
+        for parameters in sequence:
+            self.execute(sql, parameters, **options)
+
+    def mogrify(self, sql: object, parameters: object = None) -> bytes:
+        """The text that would be sent; of psycopg2, whose `execute_values` builds on it."""
+        text = _text(sql)
+        try:
+            return render(text, parameters).encode()
+        except CannotAdapt as error:
+            raise ProgrammingError(str(error)) from error
+        except (KeyError, IndexError) as error:
+            message = f"the query asks for a parameter that is not given: {error}"
+            raise ProgrammingError(message) from error
+        except ValueError as error:
+            raise DataError(str(error)) from error
+
+    def fetchone(self) -> tuple[object, ...] | None:
+        self._note()
+        return self._rows.pop(0) if self._rows else None
+
+    def fetchmany(self, size: int | None = None) -> list[tuple[object, ...]]:
+        self._note()
+        count = size or self.arraysize
+        found, self._rows = self._rows[:count], self._rows[count:]
+        return found
+
+    def fetchall(self) -> list[tuple[object, ...]]:
+        self._note()
+        found, self._rows = self._rows, []
+        return found
+
+    def _note(self) -> None:
+        first = " ".join(self._sql.split())
+        shown = first if len(first) <= 100 else f"{first[:99]}…"
+        catalog = not self._answer.made_up and reads_catalog(self._sql)
+        self.connection.recorder.remark(Mark.READ_CATALOG if catalog else Mark.READ_ROWS, shown)
+
+    def copy(self, sql: object, *_: object, **__: object) -> RecordingCopy:
+        """Of psycopg: COPY as a context manager that takes rows."""
+        self.connection.send(_text(sql))
+        return RecordingCopy()
+
+    def copy_expert(self, sql: object, *_: object, **__: object) -> None:
+        self.connection.send(_text(sql))
+
+    def copy_from(
+        self, file: object, table: str, sep: str = "\t", null: str = "\\N", size: int = 0, columns: Sequence[str] | None = None
+    ) -> None:
+        del file, sep, null, size
+        listed = f" ({', '.join(_quoted(column) for column in columns)})" if columns else ""
+        self.connection.send(f"COPY {_quoted(table)}{listed} FROM STDIN")
+
+    def setinputsizes(self, *_: object) -> None:
+        """Types of parameters make no difference to what is written down."""
+
+    def close(self) -> None:
+        self.closed = True
+
+    def __iter__(self) -> Iterator[tuple[object, ...]]:
+        return iter(self.fetchall())
+
+    def __enter__(self) -> RecordingCursor:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self.close()
+
+
+class RecordingCopy:
+    """Takes rows and forgets them; gives none."""
+
+    def write(self, data: object) -> None:
+        del data
+
+    def write_row(self, row: object) -> None:
+        del row
+
+    def set_types(self, types: object) -> None:
+        del types
+
+    def rows(self) -> Iterator[tuple[object, ...]]:
+        return iter(())
+
+    def __iter__(self) -> Iterator[bytes]:
+        return iter(())
+
+    def __enter__(self) -> RecordingCopy:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        return None
+
+
+def _control(sql: str) -> str | None:
+    """ "begin" or "end" where the statement begins or ends a transaction."""
+    match words(sql, 3):
+        case ["BEGIN", *_] | ["START", "TRANSACTION", *_]:
+            return "begin"
+        case ["ROLLBACK", "TO", *_] | ["ROLLBACK", "WORK" | "TRANSACTION", "TO"]:
+            return None
+        case ["COMMIT" | "ROLLBACK", "PREPARED", *_]:
+            return None
+        case ["COMMIT" | "END" | "ROLLBACK" | "ABORT", *_] | ["PREPARE", "TRANSACTION", *_]:
+            return "end"
+        case _:
+            return None
+
+
+def _text(sql: object) -> str:
+    if isinstance(sql, bytes):
+        return sql.decode()
+    if isinstance(sql, str):
+        return sql
+    as_string = getattr(sql, "as_string", None)  # psycopg's and psycopg2's composed SQL
+    if callable(as_string):
+        return str(as_string(None))
+    return str(sql)
+
+
+def _quoted(name: str) -> str:
+    return ".".join('"' + part.replace('"', '""') + '"' for part in name.split("."))

@@ -1,0 +1,277 @@
+"""Idioms of SQLAlchemy 1.x that 2.x refuses, accepted while revisions are read: old revisions still hold them.
+
+They only widen what is accepted; what 2.x accepts goes through unchanged.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Mapping, Sequence
+
+import sqlalchemy
+import sqlalchemy.orm
+import sqlalchemy.sql
+from sqlalchemy import Connection, Engine, MetaData, Table, TableClause, inspect, text
+from sqlalchemy.engine import CursorResult
+from sqlalchemy.orm import Session
+from sqlalchemy.sql import expression
+from sqlalchemy.sql.selectable import Select
+
+from evolve.revisions.patches import Patches
+from evolve.revisions.recording_dbapi import Recorder
+from evolve.revisions.recording_dialect import is_recording
+from evolve.sql.steps import Mark
+
+Callee = Callable[..., object]
+
+
+def accept_old_idioms(patches: Patches, recorder: Recorder) -> None:
+    """Install every shim; `patches` takes them out again."""
+    _connections(patches)
+    _engines(patches)
+    _sessions(patches)
+    _constructs(patches)
+    _metadata(patches)
+    _row_counts(patches, recorder)
+
+
+def _connections(patches: Patches) -> None:
+    execute: Callee = Connection.execute
+    scalar: Callee = Connection.scalar
+    begin: Callee = Connection.begin
+
+    def shim(original: Callee) -> Callee:
+        def run(self: Connection, statement: object, *args: object, **kwargs: object) -> object:
+            options = {"execution_options": kwargs.pop("execution_options")} if "execution_options" in kwargs else {}
+            if "parameters" in kwargs:
+                args = (kwargs.pop("parameters"), *args)
+            parameters = _parameters(args, kwargs)
+            if isinstance(statement, str):  # 1.x handed a string to the driver as it was
+                result = self.exec_driver_sql(statement, parameters)  # type: ignore[arg-type]  # the revision's own
+                return result if original is execute else result.scalar()
+            if parameters is None:
+                return original(self, statement, **options)
+            return original(self, statement, parameters, **options)
+
+        return run
+
+    def joined_begin(self: Connection) -> object:
+        # In 1.x a second begin() joined the transaction that was open, and its commit() waited for the outer one.
+        if is_recording(self) and self.in_transaction():
+            return _JoinedTransaction(self)
+        return begin(self)
+
+    patches.set(Connection, "execute", shim(execute))
+    patches.set(Connection, "scalar", shim(scalar))
+    patches.set(Connection, "begin", joined_begin)
+    patches.set(Connection, "connect", lambda self, **_: _Branch(self))
+    patches.set(Connection, "contextual_connect", lambda self, **_: _Branch(self))
+    patches.set(Connection, "run_callable", lambda self, called, *args, **kwargs: called(self, *args, **kwargs))
+
+
+class _JoinedTransaction:
+    """A transaction inside another: it begins and ends nothing."""
+
+    def __init__(self, connection: Connection) -> None:
+        self.connection = connection
+        self.is_active = True
+
+    def commit(self) -> None:
+        self.is_active = False
+
+    rollback = close = commit
+
+    def __enter__(self) -> _JoinedTransaction:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.is_active = False
+
+
+class _Branch:
+    """What `connection.connect()` gave in 1.x: the same connection, which closing it leaves open."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+
+    def __getattr__(self, name: str) -> object:
+        return getattr(self._connection, name)
+
+    def close(self) -> None:
+        """The connection belongs to Alembic."""
+
+    def __enter__(self) -> Connection:
+        return self._connection
+
+    def __exit__(self, *_: object) -> None:
+        return None
+
+
+def _engines(patches: Patches) -> None:
+    def execute(self: Engine, statement: object, *args: object, **kwargs: object) -> object:
+        # In 1.x each statement of an engine had a connection and a transaction of its own.
+        with self.begin() as connection:
+            run: Callee = connection.execute
+            return run(statement, *args, **kwargs)
+
+    patches.set(Engine, "execute", execute)
+    patches.set(Engine, "has_table", lambda self, name, schema=None: inspect(self).has_table(name, schema))
+    patches.set(Engine, "table_names", lambda self, schema=None: inspect(self).get_table_names(schema))
+    patches.set(Engine, "contextual_connect", lambda self, **_: self.connect())
+
+
+def _sessions(patches: Patches) -> None:
+    initialize: Callee = Session.__init__
+
+    def shim(original: Callee) -> Callee:
+        def run(self: Session, statement: object, *args: object, **kwargs: object) -> object:
+            return original(self, text(statement) if isinstance(statement, str) else statement, *args, **kwargs)
+
+        return run
+
+    def init(self: Session, *args: object, **kwargs: object) -> None:
+        for gone in ("autocommit", "weak_identity_map", "enable_baked_queries", "_enable_transaction_accounting"):
+            kwargs.pop(gone, None)
+        initialize(self, *args, **kwargs)
+
+    patches.set(Session, "__init__", init)
+    patches.set(Session, "execute", shim(Session.execute))
+    patches.set(Session, "scalar", shim(Session.scalar))
+
+
+def _constructs(patches: Patches) -> None:
+    modern_select: Callee = sqlalchemy.select
+    modern_case: Callee = sqlalchemy.case
+    modern_text: Callee = sqlalchemy.text
+    with_only_columns: Callee = Select.with_only_columns
+
+    def select(*args: object, **kwargs: object) -> object:
+        clauses = {name: kwargs.pop(name) for name in ("whereclause", "from_obj", "limit", "offset") if name in kwargs}
+        distinct = kwargs.pop("distinct", False)
+        listed = list(kwargs.pop("columns", args[0])) if _is_list(kwargs.get("columns", args[0] if args else None)) else None
+        if listed is None:
+            built = modern_select(*args, **kwargs)
+        else:
+            built = modern_select(*listed, **kwargs)
+            if len(args) > 1 and args[1] is not None:
+                clauses["whereclause"] = args[1]
+        for name, method in (("whereclause", "where"), ("from_obj", "select_from"), ("limit", "limit"), ("offset", "offset")):
+            value = clauses.get(name)
+            if value is not None:
+                values = value if _is_list(value) else [value]
+                built = getattr(built, method)(*values)  # type: ignore[misc]
+        return getattr(built, "distinct")() if distinct else built  # noqa: B009  # `built` is an object to the checker
+
+    def case(*whens: object, **kwargs: object) -> object:
+        if "whens" in kwargs:
+            whens = (kwargs.pop("whens"), *whens)
+        if len(whens) == 1 and _is_list(whens[0]):
+            return modern_case(*whens[0], **kwargs)
+        return modern_case(*whens, **kwargs)
+
+    def old_text(sql: object, *_: object, bindparams: Sequence[object] = (), **__: object) -> object:
+        built = modern_text(sql)
+        return getattr(built, "bindparams")(*bindparams) if bindparams else built  # noqa: B009  # as above
+
+    def columns(self: object, *args: object, **kwargs: object) -> object:
+        return with_only_columns(self, *(args[0] if len(args) == 1 and _is_list(args[0]) else args), **kwargs)
+
+    for module in (sqlalchemy, sqlalchemy.sql, expression):
+        patches.set(module, "select", select)
+        patches.set(module, "case", case)
+        patches.set(module, "text", old_text)
+    patches.set(Select, "with_only_columns", columns)
+    _table_methods(patches)
+
+
+def _table_methods(patches: Patches) -> None:
+    def conditional(original: Callee) -> Callee:
+        def build(self: object, whereclause: object = None, values: object = None, **_: object) -> object:
+            built = original(self)
+            if whereclause is not None:
+                built = getattr(built, "where")(whereclause)  # noqa: B009  # an object to the checker
+            return getattr(built, "values")(values) if values is not None else built  # noqa: B009  # as above
+
+        return build
+
+    insert: Callee = TableClause.insert
+
+    def build_insert(self: object, values: object = None, inline: bool = False, **_: object) -> object:
+        built = insert(self)
+        built = getattr(built, "values")(values) if values is not None else built  # noqa: B009  # as above
+        return getattr(built, "inline")() if inline else built  # noqa: B009  # as above
+
+    patches.set(TableClause, "update", conditional(TableClause.update))
+    patches.set(TableClause, "delete", conditional(TableClause.delete))
+    patches.set(TableClause, "select", conditional(TableClause.select))
+    patches.set(TableClause, "insert", build_insert)
+
+
+def _metadata(patches: Patches) -> None:
+    """`MetaData(bind=…)` and `Table(…, autoload=True)`."""
+    initialize: Callee = MetaData.__init__
+    initialize_table: Callee = Table.__init__
+    new_table: Callee = Table.__new__
+
+    def init(self: MetaData, *args: object, **kwargs: object) -> None:
+        bind = kwargs.pop("bind", None)
+        if args and isinstance(args[0], Engine | Connection):
+            bind, args = args[0], args[1:]
+        kwargs.pop("reflect", None)
+        initialize(self, *args, **kwargs)
+        self.__dict__["bind"] = bind
+
+    def bound(original: Callee) -> Callee:
+        def run(self: MetaData, bind: object = None, *args: object, **kwargs: object) -> object:
+            return original(self, bind if bind is not None else self.__dict__.get("bind"), *args, **kwargs)
+
+        return run
+
+    def loaded(kwargs: dict[str, object], args: Sequence[object]) -> dict[str, object]:
+        autoload = kwargs.pop("autoload", False)
+        kwargs.pop("mustexist", None)
+        holder = next((item for item in args if isinstance(item, MetaData)), None)
+        if autoload and kwargs.get("autoload_with") is None and holder is not None:
+            kwargs["autoload_with"] = holder.__dict__.get("bind")
+        return kwargs
+
+    def make(cls: type[Table], *args: object, **kwargs: object) -> object:
+        return new_table(cls, *args, **loaded(kwargs, args))
+
+    def init_table(self: Table, *args: object, **kwargs: object) -> None:
+        initialize_table(self, *args, **loaded(kwargs, args))
+
+    patches.set(MetaData, "__init__", init)
+    for name in ("create_all", "drop_all", "reflect"):
+        patches.set(MetaData, name, bound(getattr(MetaData, name)))
+    patches.set(Table, "__new__", make)
+    patches.set(Table, "__init__", init_table)
+
+
+def _row_counts(patches: Patches, recorder: Recorder) -> None:
+    """A revision that looks at `rowcount` decides by rows, and there are none."""
+    described = vars(CursorResult)["rowcount"]
+    read: Callee = described.fget
+
+    def rowcount(self: object) -> object:
+        if recorder.file is not None and sys._getframe(1).f_code.co_filename == str(recorder.file):  # noqa: SLF001
+            recorder.remark(Mark.READ_ROWS, "rowcount")
+        return read(self)
+
+    patches.set(CursorResult, "rowcount", property(rowcount))
+
+
+def _parameters(args: tuple[object, ...], kwargs: Mapping[str, object]) -> object:
+    """Parameters as 2.x takes them: one mapping, one sequence, or a list of them."""
+    if kwargs:
+        return dict(kwargs)
+    if not args:
+        return None
+    if len(args) == 1:
+        only = args[0]
+        return only if only is None or isinstance(only, Mapping | list | tuple) else (only,)
+    return list(args) if all(isinstance(arg, Mapping | list | tuple) for arg in args) else tuple(args)
+
+
+def _is_list(value: object) -> bool:
+    return isinstance(value, list | tuple)

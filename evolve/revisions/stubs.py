@@ -1,0 +1,285 @@
+"""Stand-ins for modules that cannot be imported here: inert, false, and remembering where a revision touched them.
+
+A stub is false on purpose: a guard such as `if already_done(): return` must not hide what follows it. Column types of
+well-known packages are told apart, so that a missing package does not cost the type of a column.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import sys
+from collections.abc import Iterator, Sequence
+from importlib.abc import Loader, MetaPathFinder
+from importlib.machinery import ModuleSpec, PathFinder
+from pathlib import Path
+from types import FrameType, ModuleType
+from typing import Protocol
+
+from sqlalchemy.types import UserDefinedType
+
+from evolve.revisions.known_types import known_type
+from evolve.revisions.libraries import known_object
+
+_NEVER_STUBBED = frozenset({"alembic", "sqlalchemy", "evolve", "greenlet"}) | sys.stdlib_module_names
+_INSTALLED = ("site-packages", "dist-packages")
+
+
+class Touched(Protocol):
+    """Told the dotted name of a stub whenever a revision uses it."""
+
+    def __call__(self, name: str) -> None: ...
+
+
+class Stub(UserDefinedType[object]):
+    """Any object of a module that is not there. It passes for a column type, too, and says it is text."""
+
+    cache_ok = True
+    touched: Touched | None = None
+
+    def __init__(self, *_: object, **__: object) -> None:
+        self.__dict__.setdefault("_stub_name", "stub")
+
+    @classmethod
+    def named(cls, name: str) -> Stub:
+        made = cls()
+        made.__dict__["_stub_name"] = name
+        return made
+
+    def _touch(self) -> None:
+        if Stub.touched is not None:
+            Stub.touched(self._stub_name)
+
+    def _other(self, suffix: str = "") -> Stub:
+        self._touch()
+        return Stub.named(f"{self._stub_name}{suffix}")
+
+    def get_col_spec(self, **_: object) -> str:
+        self._touch()
+        return "TEXT"
+
+    def __getattr__(self, name: str) -> object:
+        if name == "__tablename__":
+            self._touch()
+            return "stub_" + "".join(letter if letter.isalnum() else "_" for letter in self._stub_name)
+        if name.startswith("_"):
+            raise AttributeError(name)
+        # Looking deeper is no use yet: `sqlmodel.sql.sqltypes.AutoString()` may end at something known.
+        return Stub.named(f"{self._stub_name}.{name}")
+
+    def __call__(self, *args: object, **kwargs: object) -> object:
+        known = known_type(self._stub_name, args, kwargs) or known_object(self._stub_name, args, kwargs)
+        if known is not None:
+            return known
+        only = args[0] if len(args) == 1 and not kwargs else None
+        if callable(only) and hasattr(only, "__qualname__"):
+            return only  # as a decorator it changes nothing
+        return self._other("()")
+
+    def __mro_entries__(self, bases: tuple[object, ...]) -> tuple[type, ...]:
+        del bases
+        return (StubBase,)
+
+    def __iter__(self) -> Iterator[object]:
+        self._touch()
+        return iter(())
+
+    def __len__(self) -> int:
+        return 0
+
+    def __bool__(self) -> bool:
+        self._touch()
+        return False
+
+    def __getitem__(self, key: object) -> Stub:
+        return self._other("[]")
+
+    def __contains__(self, key: object) -> bool:
+        self._touch()
+        return False
+
+    def __str__(self) -> str:
+        self._touch()
+        return "stub"
+
+    def __repr__(self) -> str:
+        return f"<stub {self._stub_name}>"
+
+    def __eq__(self, other: object) -> bool:
+        return self is other
+
+    def __hash__(self) -> int:
+        return id(self)
+
+    def __enter__(self) -> Stub:
+        return self._other()
+
+    def __exit__(self, *_: object) -> None:
+        return None
+
+    def _compare(self, other: object) -> bool:
+        del other
+        self._touch()
+        return False
+
+    __lt__ = __gt__ = __le__ = __ge__ = _compare
+
+    def __int__(self) -> int:
+        self._touch()
+        return 1
+
+    __index__ = __int__
+
+    def __float__(self) -> float:
+        self._touch()
+        return 1.0
+
+    def _combine(self, other: object) -> Stub:
+        del other
+        return self._other()
+
+    __add__ = __radd__ = __sub__ = __rsub__ = __mul__ = __rmul__ = __truediv__ = __or__ = __ror__ = __and__ = _combine
+
+
+class StubBase:
+    """What a class inherits from when its base class is not there."""
+
+    def __init__(self, *_: object, **__: object) -> None:
+        pass
+
+    def __init_subclass__(cls, **_: object) -> None:
+        super().__init_subclass__()
+
+
+class StubModule(ModuleType):
+    def __getattr__(self, name: str) -> object:
+        if name.startswith("__"):
+            raise AttributeError(name)
+        return Stub.named(f"{self.__name__}.{name}")
+
+
+class _StubLoader(Loader):
+    def create_module(self, spec: ModuleSpec) -> ModuleType:
+        module = StubModule(spec.name)
+        module.__path__ = []
+        return module
+
+    def exec_module(self, module: ModuleType) -> None:
+        """A stub has no code."""
+
+
+class _TolerantLoader(Loader):
+    """Loads a module of the project; what is missing after it failed halfway, or was never there, is a stub."""
+
+    def __init__(self, inner: Loader) -> None:
+        self._inner = inner
+
+    def create_module(self, spec: ModuleSpec) -> ModuleType | None:
+        return self._inner.create_module(spec)
+
+    def exec_module(self, module: ModuleType) -> None:
+        reason = ""
+        try:
+            self._inner.exec_module(module)
+        except (Exception, SystemExit) as error:  # noqa: BLE001  # whatever an application does when it is imported
+            reason = f" ({module.__name__} could not be loaded: {type(error).__name__}: {error})"
+        name = module.__name__
+
+        def missing(attribute: str) -> object:
+            if attribute.startswith("__"):
+                raise AttributeError(attribute)
+            return Stub.named(f"{name}.{attribute}{reason}")
+
+        module.__dict__.setdefault("__getattr__", missing)
+
+
+class Importer:
+    """Finders that let revisions import the application where it is there, and anything else as stubs.
+
+    Args:
+        own: directories whose code may see stubs; a library that tries whether an optional package is there may not.
+        sources: where the application is importable from; modules found there load tolerantly.
+    """
+
+    def __init__(self, own: Sequence[Path], sources: Sequence[Path]) -> None:
+        self._own = tuple(f"{path}/" for path in dict.fromkeys((*own, *sources)))
+        self._sources = [str(path) for path in sources]
+        self.first: MetaPathFinder = _ProjectFinder(self)
+        self.last: MetaPathFinder = _StubFinder(self)
+
+    def is_own(self, filename: str) -> bool:
+        return filename.startswith(self._own) and not any(part in filename for part in _INSTALLED)
+
+    def project_spec(self, name: str, path: Sequence[str] | None) -> ModuleSpec | None:
+        if name.partition(".")[0] in _NEVER_STUBBED:
+            return None
+        spec = PathFinder.find_spec(name, self._sources if path is None else list(path))
+        if spec is None:
+            spec = self._installed_spec(name, path)
+        if spec is None or spec.loader is None or spec.origin is None or not self.is_own(spec.origin):
+            return None
+        spec.loader = _TolerantLoader(spec.loader)
+        return spec
+
+    def _installed_spec(self, name: str, path: Sequence[str] | None) -> ModuleSpec | None:
+        """What Python itself would find: an application may be installed in development mode."""
+        for finder in sys.meta_path:
+            if finder not in (self.first, self.last):
+                spec = finder.find_spec(name, path, None)
+                if spec is not None:
+                    return spec
+        return None
+
+    def stub_spec(self, name: str) -> ModuleSpec | None:
+        if name.partition(".")[0] in _NEVER_STUBBED or not self._asked_by_own_code():
+            return None
+        return ModuleSpec(name, _StubLoader(), is_package=True)
+
+    def _asked_by_own_code(self) -> bool:
+        frame: FrameType | None = sys._getframe(2)  # noqa: SLF001  # the documented way to one's own stack
+        while frame is not None:
+            filename = frame.f_code.co_filename
+            if not filename.startswith("<frozen importlib") and filename not in (__file__, importlib.__file__):
+                return self.is_own(filename)
+            frame = frame.f_back
+        return False
+
+
+class _ProjectFinder(MetaPathFinder):
+    def __init__(self, importer: Importer) -> None:
+        self._importer = importer
+
+    def find_spec(self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None) -> ModuleSpec | None:
+        del target
+        return self._importer.project_spec(fullname, path)
+
+
+class _StubFinder(MetaPathFinder):
+    def __init__(self, importer: Importer) -> None:
+        self._importer = importer
+
+    def find_spec(self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None) -> ModuleSpec | None:
+        del path, target
+        return self._importer.stub_spec(fullname)
+
+
+def forget_modules(before: dict[str, ModuleType], importer: Importer) -> None:
+    """Put `sys.modules` back: stubs and the project's own modules go, installed libraries stay.
+
+    A library is loaded for good: an extension module cannot be loaded twice, and SQLAlchemy's classes must stay single.
+    """
+    for name, module in list(sys.modules.items()):
+        if name in before:
+            continue
+        origin = getattr(getattr(module, "__spec__", None), "origin", None)
+        locations = getattr(module, "__path__", None)
+        own = isinstance(origin, str) and importer.is_own(origin)
+        own = own or any(importer.is_own(f"{location}/") for location in locations or ())
+        if isinstance(module, StubModule) or own:
+            del sys.modules[name]
+            parent, _, child = name.rpartition(".")
+            holder = sys.modules.get(parent)
+            if holder is not None and holder.__dict__.get(child) is module:
+                delattr(holder, child)
+    for name, module in before.items():
+        if sys.modules.get(name) is not module:
+            sys.modules[name] = module

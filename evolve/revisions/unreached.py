@@ -1,0 +1,96 @@
+"""Operations in the source of a revision that reading it never came to: behind a condition, a loop, an error."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass
+
+# They change nothing themselves.
+_HARMLESS = frozenset({"f", "get_bind", "get_context", "inline_literal", "migration_context", "batch_alter_table"})
+
+Function = ast.FunctionDef | ast.AsyncFunctionDef
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """One call of an operation, e.g. "op.add_column"; lines count from 1, the last is included."""
+
+    name: str
+    line: int
+    last_line: int
+
+
+def unreached(source: bytes, direction: str, reached: Collection[int]) -> list[Call]:
+    """Calls of operations in `upgrade()`, and in functions it calls, on whose lines nothing was ever run.
+
+    Functions that `upgrade()` does not call by name are left out, and so is what `downgrade()` alone calls.
+    """
+    tree = ast.parse(source)
+    aliases = _aliases(tree)
+    missed = [
+        call
+        for call in _operations(tree, direction, aliases)
+        if not any(call.line <= line <= call.last_line for line in reached)
+    ]
+    return sorted(missed, key=lambda call: (call.line, call.name))
+
+
+def _aliases(tree: ast.Module) -> tuple[frozenset[str], frozenset[str]]:
+    """Names that stand for the module `op`, and names that are operations themselves."""
+    modules = {"op"}
+    functions: set[str] = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.ImportFrom) and node.module == "alembic":
+            modules.update(alias.asname or alias.name for alias in node.names if alias.name == "op")
+        elif isinstance(node, ast.ImportFrom) and node.module == "alembic.op":
+            functions.update(alias.asname or alias.name for alias in node.names)
+        elif isinstance(node, ast.Import):
+            modules.update(alias.asname for alias in node.names if alias.name == "alembic.op" and alias.asname)
+    return frozenset(modules), frozenset(functions)
+
+
+def _operations(tree: ast.Module, direction: str, aliases: tuple[frozenset[str], frozenset[str]]) -> Iterator[Call]:
+    functions = {node.name: node for node in tree.body if isinstance(node, Function)}
+    todo = [direction]
+    seen: set[str] = set()
+    while todo:
+        name = todo.pop()
+        function = functions.get(name)
+        if function is None or name in seen:
+            continue
+        seen.add(name)
+        batches = _batches(function, aliases[0])
+        for node in ast.walk(function):
+            if isinstance(node, ast.Name) and node.id in functions:
+                todo.append(node.id)
+            if isinstance(node, ast.Call):
+                called = _called(node, aliases, batches)
+                if called is not None:
+                    yield Call(called, node.lineno, node.end_lineno or node.lineno)
+
+
+def _batches(function: Function, modules: frozenset[str]) -> frozenset[str]:
+    """Names bound by `with op.batch_alter_table(…) as name`."""
+    names: set[str] = set()
+    for node in ast.walk(function):
+        if isinstance(node, ast.With):
+            for item in node.items:
+                match item:
+                    case ast.withitem(
+                        context_expr=ast.Call(func=ast.Attribute(value=ast.Name(id=module), attr="batch_alter_table")),
+                        optional_vars=ast.Name(id=name),
+                    ) if module in modules:
+                        names.add(name)
+    return frozenset(names)
+
+
+def _called(call: ast.Call, aliases: tuple[frozenset[str], frozenset[str]], batches: frozenset[str]) -> str | None:
+    modules, functions = aliases
+    match call.func:
+        case ast.Attribute(value=ast.Name(id=owner), attr=name) if owner in modules | batches and name not in _HARMLESS:
+            return f"{owner}.{name}"
+        case ast.Name(id=name) if name in functions and name not in _HARMLESS:
+            return name
+        case _:
+            return None
