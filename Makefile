@@ -1,9 +1,11 @@
-# Everything that is done with a checkout. `make help` lists it; ARGS="…" is handed on to pytest or to the demo.
+# Everything that is done with a checkout. `make help` lists it. TESTS="tests/unit" chooses among the tests; ARGS="…" is
+# handed on to pytest or to the demo.
 
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/installed
+TESTS ?= tests
 ARGS ?=
 
 .DEFAULT_GOAL := help
@@ -16,10 +18,10 @@ demo: $(INSTALLED) ## change a live schema on a throw-away PostgreSQL, with read
 	@$(BIN)/python -m evolve demo $(ARGS)
 
 test: $(INSTALLED) ## run every test but the ones that take minutes
-	@$(BIN)/python -m pytest -n 2 tests $(ARGS)
+	@$(BIN)/python -m pytest -n 2 $(TESTS) $(ARGS)
 
 test-long: $(INSTALLED) ## run every test
-	@$(BIN)/python -m pytest -n 2 --long tests $(ARGS)
+	@$(BIN)/python -m pytest -n 2 --long $(TESTS) $(ARGS)
 
 check: $(INSTALLED) ## check formatting, style, layers and types
 	$(BIN)/ruff format --check .
@@ -33,7 +35,7 @@ format: $(INSTALLED) ## format the code and mend what ruff can mend
 	$(BIN)/ruff check --fix .
 
 bench: $(INSTALLED) ## measure; the results go to .bench/
-	@$(BIN)/python -m pytest tests/benchmarks $(ARGS)
+	@$(BIN)/python -m pytest -s tests/benchmarks $(ARGS)
 
 # The virtual environment. It is installed again when pyproject.toml has changed.
 $(INSTALLED): pyproject.toml

@@ -3,11 +3,20 @@
 from __future__ import annotations
 
 import pytest
-from support.golden import golden
 from support.alembic_project import make_project
+from support.benchmarks import compare
+from support.golden import golden
 from support.servers import database_url, make_database, make_template, scratch_server
 
-__all__ = ["database_url", "golden", "make_database", "make_project", "make_template", "scratch_server"]
+__all__ = [
+    "compare",
+    "database_url",
+    "golden",
+    "make_database",
+    "make_project",
+    "make_template",
+    "scratch_server",
+]
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
