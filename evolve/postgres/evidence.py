@@ -1,0 +1,395 @@
+"""Look at gates in the live database, and keep what was seen and said in schema `evolve`.
+
+Connections must be in autocommit mode: each function that writes is one transaction.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from importlib.resources import files
+from typing import assert_never
+
+import psycopg
+from psycopg import sql
+from psycopg.rows import class_row, scalar_row
+
+from evolve.backfill.status import State
+from evolve.errors import Misuse
+from evolve.plan.gates import Observation
+from evolve.plan.model import (
+    BackfillDone,
+    ColumnNotNull,
+    Gate,
+    NoOlderTransaction,
+    NoRows,
+    TriggerArmed,
+    Validated,
+    ValidIndex,
+    Word,
+)
+from evolve.plan.wording import describe_gate
+from evolve.postgres.composing import table_name, written
+from evolve.postgres.composing import type_name as type_sql
+from evolve.postgres.connect import Connection
+from evolve.postgres.fence import older_transactions
+from evolve.postgres.journal import latest_run
+from evolve.sql.names import QualifiedName
+
+VERSION = 1
+_COUNT_UP_TO = 1000  # rows that shut a gate; the exact number of more does not matter
+
+
+class EvidenceDenied(Misuse):
+    def __init__(self, role: str, reason: str) -> None:
+        super().__init__(
+            f'role "{role}" may not keep evidence in schema "evolve": {reason}',
+            why="what was seen before each phase is kept in the database it was seen in",
+            fix=f"have an administrator run once: CREATE SCHEMA IF NOT EXISTS evolve; "
+            f'GRANT ALL ON SCHEMA evolve TO "{role}"',
+        )
+
+
+class EvidenceTooNew(Misuse):
+    def __init__(self, version: int) -> None:
+        super().__init__(
+            f"the evidence in this database has version {version}, this evolve knows version {VERSION}",
+            why="a newer evolve has worked here; an older one could misread what it wrote",
+            fix="install that evolve here as well",
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """Something that happened to a change; `name` is what a word confirmed."""
+
+    phase: str
+    kind: str
+    name: str
+    actor: str
+    at: datetime
+
+
+# -- storage ------------------------------------------------------------------------------------------------
+def installed_version(connection: Connection) -> int | None:
+    """None where nothing was ever kept."""
+    # ACCESS SHARE on catalogs only.
+    row = connection.execute(
+        "SELECT obj_description(to_regclass('evolve.change_event')::oid, 'pg_class')"
+        " WHERE to_regclass('evolve.change_event') IS NOT NULL"
+    ).fetchone()
+    if row is None:
+        return None
+    last = str(row[0]).rpartition(" ")[2]
+    return int(last) if last.isdigit() else 0
+
+
+def ensure_evidence(connection: Connection) -> None:
+    """Create schema and tables where they are missing.
+
+    Raises:
+        EvidenceDenied: the role may not; EvidenceTooNew: a newer evolve made them.
+    """
+    version = installed_version(connection)
+    if version is not None and version > VERSION:
+        raise EvidenceTooNew(version)
+    if version == VERSION:
+        return
+    ddl = files("evolve.postgres.schema").joinpath("change.sql").read_bytes()
+    try:
+        with connection.transaction():
+            # No table lock; two first uses at once would both create the schema and one would fail.
+            connection.execute("SELECT pg_advisory_xact_lock(hashtext('evolve'), hashtext('evidence'))")
+            connection.execute(ddl)
+    except psycopg.errors.InsufficientPrivilege as error:
+        raise EvidenceDenied(
+            connection.info.user, error.diag.message_primary or "permission denied"
+        ) from error
+
+
+def keep(connection: Connection, change: str, phase: str, seen: Sequence[Observation], actor: str) -> None:
+    """Keep that `phase` has begun, and what was seen at its gates; once, however often it is called."""
+    ensure_evidence(connection)
+    with connection.transaction():
+        # ROW EXCLUSIVE on our own tables.
+        connection.execute("SELECT pg_advisory_xact_lock(hashtext('evolve.change'), hashtext(%s))", (change,))
+        begun = connection.execute(
+            "INSERT INTO evolve.change_event (change, phase, kind, actor) SELECT %(change)s, %(phase)s, 'begun', "
+            "%(actor)s WHERE NOT EXISTS (SELECT FROM evolve.change_event WHERE change = %(change)s "
+            "AND phase = %(phase)s AND kind = 'begun') RETURNING event_id",
+            {"change": change, "phase": phase, "actor": actor},
+        ).fetchone()
+        if begun is None:
+            return
+        for observation in seen:
+            connection.execute(
+                "INSERT INTO evolve.evidence (change, phase, gate, observed, actor) VALUES (%s, %s, %s, %s, %s)",
+                (change, phase, describe_gate(observation.gate), observation.observed, actor),
+            )
+
+
+def say(connection: Connection, change: str, phase: str, word: str, actor: str) -> None:
+    """Keep that `actor` confirmed `word`; the first time counts."""
+    ensure_evidence(connection)
+    if _said(connection, change, word) is not None:
+        return
+    # ROW EXCLUSIVE on our own table.
+    connection.execute(
+        "INSERT INTO evolve.change_event (change, phase, kind, name, actor) VALUES (%s, %s, 'word', %s, %s)",
+        (change, phase, word, actor),
+    )
+
+
+def events(connection: Connection, change: str) -> list[Event]:
+    """What happened to `change` in this database, oldest first."""
+    if installed_version(connection) is None:
+        return []
+    with connection.cursor(row_factory=class_row(Event)) as cursor:
+        # ACCESS SHARE on our own table.
+        return cursor.execute(
+            "SELECT phase, kind, name, actor, at FROM evolve.change_event WHERE change = %s ORDER BY event_id",
+            (change,),
+        ).fetchall()
+
+
+def _said(connection: Connection, change: str, word: str) -> Event | None:
+    return next((e for e in events(connection, change) if e.kind == "word" and e.name == word), None)
+
+
+# -- gates --------------------------------------------------------------------------------------------------
+def observe(connection: Connection, change: str, gate: Gate) -> Observation:
+    """Look at one gate now. Reads only; the counts scan their table under ACCESS SHARE."""
+    match gate:
+        case TriggerArmed(table, trigger):
+            return _trigger(connection, gate, table, trigger)
+        case NoOlderTransaction(table, trigger):
+            return _older(connection, gate, table, trigger)
+        case BackfillDone(name):
+            return _backfill(connection, gate, name)
+        case NoRows(table, predicate):
+            return _no_rows(connection, change, gate, table, predicate)
+        case Validated(table, constraint):
+            return _validated(connection, gate, table, constraint)
+        case ColumnNotNull(table, column):
+            return _not_null(connection, gate, table, column)
+        case ValidIndex(index):
+            return _index(connection, gate, index)
+        case Word(name):
+            said = _said(connection, change, name)
+            if said is not None:
+                return Observation(gate, True, f"{said.actor} said so at {said.at:%Y-%m-%d %H:%M}")
+            return Observation(
+                gate, False, "nobody has said so", f"once it is true: evolve advance {change} {gate.option}"
+            )
+        case _:
+            assert_never(gate)
+
+
+def _trigger(connection: Connection, gate: Gate, table: QualifiedName, trigger: str) -> Observation:
+    # ACCESS SHARE on catalogs only.
+    row = connection.execute(
+        "SELECT tgenabled::text FROM pg_trigger WHERE tgrelid = to_regclass(%s) AND tgname = %s",
+        (table.full, trigger),
+    ).fetchone()
+    if row is None:
+        return Observation(gate, False, "it is not there", "apply its revision: evolve upgrade")
+    if row[0] in ("A", "O"):
+        return Observation(gate, True, "always enabled" if row[0] == "A" else "enabled")
+    enable = f'ALTER TABLE {table} ENABLE ALWAYS TRIGGER "{trigger}"'
+    return Observation(
+        gate,
+        False,
+        "it does not fire",
+        f"rows written meanwhile are out of step; run {enable}, then the backfill again with --restart",
+    )
+
+
+def _older(connection: Connection, gate: Gate, table: QualifiedName, trigger: str) -> Observation:
+    # ACCESS SHARE on catalogs only. xmin is the 32-bit id of the transaction that made the trigger; the snapshot
+    # tells the epoch.
+    row = connection.execute(
+        """
+        SELECT (s.top - mod(s.top - t.xmin::text::bigint, 4294967296))::text
+          FROM pg_trigger t, (SELECT pg_snapshot_xmax(pg_current_snapshot())::text::bigint AS top) s
+         WHERE t.tgrelid = to_regclass(%s) AND t.tgname = %s
+        """,
+        (table.full, trigger),
+    ).fetchone()
+    if row is None:
+        return Observation(gate, False, "the trigger is not there", "apply its revision: evolve upgrade")
+    older = older_transactions(connection, int(str(row[0])))
+    if not older:
+        return Observation(gate, True, "none")
+    names = "; ".join(str(transaction) for transaction in older[:3])
+    return Observation(gate, False, names, "let them end, or end them: SELECT pg_terminate_backend(PID)")
+
+
+def _backfill(connection: Connection, gate: Gate, name: str) -> Observation:
+    run = latest_run(connection, name)
+    if run is None:
+        # Where no row needs work, as in an empty table, nobody has to run it; the count beside this gate tells.
+        return Observation(gate, True, "never run, and only needed where rows are left")
+    if run.state is not State.DONE:
+        return Observation(gate, False, f"it is {run.state.value}", f"see: evolve backfill status {name}")
+    if run.verify is not None and not run.verify.clean:
+        return Observation(
+            gate,
+            False,
+            f"its verification found {run.verify.misses} wrong rows",
+            f"run: evolve backfill run {name} --restart",
+        )
+    return Observation(gate, True, f"done, {run.changed} rows written")
+
+
+def _no_rows(
+    connection: Connection, change: str, gate: Gate, table: QualifiedName, predicate: str
+) -> Observation:
+    query = sql.SQL("SELECT count(*) FROM (SELECT FROM {} WHERE {} LIMIT {}) AS found").format(
+        table_name(table), written(predicate), sql.Literal(_COUNT_UP_TO)
+    )
+    with connection.cursor(row_factory=scalar_row) as cursor:
+        # ACCESS SHARE, for as long as reading the table takes.
+        count = cursor.execute(query, ()).fetchone()
+    if not count:
+        return Observation(gate, True, "0 rows")
+    shown = f"{count} rows" if count < _COUNT_UP_TO else f"{_COUNT_UP_TO} rows or more"
+    run = latest_run(connection, change)
+    again = " --restart" if run is not None and run.state is State.DONE else ""
+    return Observation(gate, False, shown, f"run: evolve backfill run {change}{again}")
+
+
+def _validated(connection: Connection, gate: Gate, table: QualifiedName, constraint: str) -> Observation:
+    # ACCESS SHARE on catalogs only.
+    row = connection.execute(
+        "SELECT convalidated FROM pg_constraint WHERE conrelid = to_regclass(%s) AND conname = %s",
+        (table.full, constraint),
+    ).fetchone()
+    if row is None:
+        return Observation(gate, False, "it is not there", "apply its revision: evolve upgrade")
+    if row[0]:
+        return Observation(gate, True, "validated")
+    return Observation(
+        gate, False, "not validated", f'run: ALTER TABLE {table} VALIDATE CONSTRAINT "{constraint}"'
+    )
+
+
+def _not_null(connection: Connection, gate: Gate, table: QualifiedName, column: str) -> Observation:
+    # ACCESS SHARE on catalogs only.
+    row = connection.execute(
+        "SELECT attnotnull FROM pg_attribute WHERE attrelid = to_regclass(%s) AND attname = %s",
+        (table.full, column),
+    ).fetchone()
+    if row is None:
+        return Observation(gate, False, "there is no such column", "apply its revision: evolve upgrade")
+    if row[0]:
+        return Observation(gate, True, "NOT NULL")
+    return Observation(gate, False, "it may be null", "apply its revision: evolve upgrade")
+
+
+def _index(connection: Connection, gate: Gate, index: QualifiedName) -> Observation:
+    # ACCESS SHARE on catalogs only.
+    row = connection.execute(
+        "SELECT indisvalid FROM pg_index WHERE indexrelid = to_regclass(%s)", (index.full,)
+    ).fetchone()
+    if row is None:
+        return Observation(gate, False, "it is not there", "apply its revision: evolve upgrade")
+    if row[0]:
+        return Observation(gate, True, "valid")
+    return Observation(gate, False, "invalid", f"run: REINDEX INDEX CONCURRENTLY {index}")
+
+
+# -- before a plan ------------------------------------------------------------------------------------------
+class ExpressionRefused(Misuse):
+    def __init__(self, option: str, text: str, reason: str) -> None:
+        super().__init__(
+            f"{option} {text!r} is refused by the server: {reason}",
+            why="the sync trigger would raise the same error for the application's own writes",
+            fix="mend the expression",
+        )
+
+
+class NotTotal(Misuse):
+    def __init__(self, option: str, text: str, table: QualifiedName) -> None:
+        super().__init__(
+            f'{option} {text!r} gives null for a row of "{table.plain}"',
+            why="that row could never become NOT NULL, and old code that writes such a row would fail",
+            fix=f'cover the rest, e.g. {option} "coalesce({text}, …)"',
+        )
+
+
+def try_expression(
+    connection: Connection,
+    table: QualifiedName,
+    option: str,
+    text: str,
+    type_name: str,
+    *,
+    rows: str | None,
+    seconds: float = 30.0,
+) -> bool:
+    """Compute `text` over the rows of `table` where `rows` holds, and cast it to `type_name`; reads only.
+
+    Returns:
+        False where that took longer than `seconds`, so that not every row was tried.
+
+    Raises:
+        ExpressionRefused: it does not fit the table or the type, or fails for a row; NotTotal: it gives a null.
+    """
+    query = sql.SQL("SELECT 1 FROM {} WHERE {} AND CAST({} AS {}) IS NULL LIMIT 1").format(
+        table_name(table),
+        written(rows) if rows is not None else sql.SQL("true"),
+        written(text),
+        type_sql(type_name),
+    )
+    try:
+        with connection.transaction():
+            # No lock.
+            connection.execute("SET TRANSACTION READ ONLY")
+            connection.execute(
+                sql.SQL("SET LOCAL statement_timeout = {}").format(sql.Literal(int(seconds * 1000)))
+            )
+            # ACCESS SHARE, for as long as reading the table takes, at most `seconds`.
+            found = connection.execute(query, ()).fetchone()
+    except psycopg.errors.QueryCanceled:
+        return False
+    except psycopg.Error as error:
+        raise ExpressionRefused(option, text, error.diag.message_primary or str(error)) from error
+    if found is not None:
+        raise NotTotal(option, text, table)
+    return True
+
+
+def any_row(connection: Connection, table: QualifiedName, predicate: str) -> bool:
+    """True where a row of `table` satisfies `predicate`; ACCESS SHARE for as long as finding it takes."""
+    query = sql.SQL("SELECT 1 FROM {} WHERE {} LIMIT 1").format(table_name(table), written(predicate))
+    return connection.execute(query, ()).fetchone() is not None
+
+
+def rewrites_on_add(connection: Connection, type_name: str) -> bool:
+    """True where ADD COLUMN of this type would rewrite the table: a domain that has constraints.
+
+    Raises:
+        UnknownType: there is no such type.
+    """
+    try:
+        # ACCESS SHARE on catalogs only.
+        row = connection.execute("SELECT to_regtype(%s)::oid", (type_name,)).fetchone()
+    except psycopg.Error as error:
+        raise UnknownType(type_name) from error
+    if row is None or row[0] is None:
+        raise UnknownType(type_name)
+    found = connection.execute(
+        "SELECT typnotnull OR EXISTS (SELECT FROM pg_constraint WHERE contypid = t.oid) FROM pg_type t "
+        "WHERE oid = %s AND typtype = 'd'",
+        (row[0],),
+    ).fetchone()
+    return bool(found and found[0])
+
+
+class UnknownType(Misuse):
+    def __init__(self, type_name: str) -> None:
+        super().__init__(
+            f'there is no type "{type_name}" in the database',
+            fix="check the spelling; a type in another schema is written schema.type",
+        )
