@@ -143,12 +143,10 @@ def _watch(serving: list[Future[None]], report: Report, stop: threading.Event, s
     try:
         while True:
             report.write()
-            if seconds is not None and time.monotonic() - report.started >= seconds:
+            rest = 1.0 if seconds is None else report.started + seconds - time.monotonic()
+            if rest <= 0:
                 stop.set()
-            rest = (
-                1.0 if seconds is None else min(1.0, max(0.01, report.started + seconds - time.monotonic()))
-            )
-            done, going = wait(serving, timeout=rest)
+            done, going = wait(serving, timeout=min(1.0, rest) if rest > 0 else 1.0)
             for client in done:
                 client.result()
             if not going:
