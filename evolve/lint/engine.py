@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 
 from evolve.lint.advance import advance, enter, open_revision, release
@@ -13,7 +13,7 @@ from evolve.sql import operations as op
 from evolve.sql.parse import parse
 from evolve.sql.replay import apply
 from evolve.sql.schema import Schema
-from evolve.sql.steps import Mark, Recording, Step
+from evolve.sql.steps import Mark, Recording, Remark, Step
 
 _INCOMPLETE = frozenset({Mark.RAISED, Mark.TIMED_OUT, Mark.NOT_LOADED})
 _DEPENDS = frozenset({Mark.READ_ROWS, Mark.READ_CATALOG})
@@ -27,39 +27,38 @@ class Result:
     coverage: Coverage
 
 
-def replay(recordings: Iterable[Recording]) -> Schema:
-    """The schema that `recordings`, applied to an empty database, leave behind."""
-    schema = Schema()
-    for recording in recordings:
-        for statement in recording.statements:
-            for operation in parse(statement.sql):
-                apply(schema, operation)
-    return schema
-
-
 def check(
-    schema: Schema,
     recordings: Sequence[Recording],
     rules: Sequence[Rule],
     *,
+    judged: Collection[str] | None = None,
+    schema: Schema | None = None,
     postgres_version: int = OLDEST_SUPPORTED,
     together: bool = True,
 ) -> Result:
-    """Judge `recordings`. A rule that raises is a bug and is not caught.
+    """Replay `recordings` and judge those that are asked about. A rule that raises is a bug and is not caught.
 
     Args:
-        schema: before the first of them; it is changed to the one after the last.
-        recordings: in the order in which they will be applied.
+        recordings: in the order in which they are applied.
         rules: those that are asked.
+        judged: ids of the revisions that are asked about; all of them unless given. The others are in use.
+        schema: before the first of them; it is changed to the one after the last. Empty unless given.
         postgres_version: the oldest major version that the revisions must run on.
-        together: they are not applied yet and reach the database in one rollout, so that a table made in one
-            is new in the next; else each is judged as if all before it were in use.
+        together: the judged ones are not applied yet and reach the database in one rollout, so that a table made
+            in one is new in the next; else each is judged as if all before it were in use.
     """
-    history = History(schema, postgres_version)
+    history = History(schema if schema is not None else Schema(), postgres_version)
     findings: list[Finding] = []
+    seen: list[Recording] = []
     statements = read = 0
     for recording in recordings:
         parsed = [(statement, parse(statement.sql)) for statement in recording.statements]
+        if judged is not None and recording.revision not in judged:
+            for _, operations in parsed:
+                for operation in operations:
+                    apply(history.schema, operation)
+            continue
+        seen.append(recording)
         statements += len(parsed)
         read += sum(_is_read(operations) for _, operations in parsed)
         clauses = [operations for _, operations in parsed for _ in operations]
@@ -74,7 +73,7 @@ def check(
             release(history)
     if together:
         findings += _finish(rules, history)
-    return Result(tuple(findings), _coverage(recordings, statements, read))
+    return Result(tuple(findings), _coverage(seen, statements, read))
 
 
 def _check_recording(
@@ -84,7 +83,7 @@ def _check_recording(
     rules: Sequence[Rule],
     history: History,
 ) -> Iterator[Finding]:
-    for remark in recording.remarks:
+    for remark in _told_once(recording.remarks):
         for rule in rules:
             yield from rule.check_remark(remark, recording)
     open_revision(history, recording, steps)
@@ -94,6 +93,16 @@ def _check_recording(
             if not (history.gated and rule.answered_by_gate):
                 yield from rule.check(step, history)
         advance(history, step)
+
+
+def _told_once(remarks: Sequence[Remark]) -> Iterator[Remark]:
+    """Without operations that were not reached because the reading ended, or that are told of as unknown already."""
+    ended = min((remark.place.line for remark in remarks if remark.mark in _INCOMPLETE), default=None)
+    unknown = {remark.place.line for remark in remarks if remark.mark is Mark.UNKNOWN_OPERATION}
+    for remark in remarks:
+        behind = ended is not None and remark.place.line >= ended
+        if remark.mark is not Mark.UNREACHED or not (behind or remark.place.line in unknown):
+            yield remark
 
 
 def _finish(rules: Sequence[Rule], history: History) -> Iterator[Finding]:

@@ -16,9 +16,9 @@ import tokenize
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date
-from difflib import get_close_matches
 from pathlib import Path
 
+from evolve.lint import lookup
 from evolve.lint.model import Finding, Suppressed
 from evolve.lint.rule import Rule
 from evolve.lint.rules.allow_expired import AllowExpired
@@ -90,7 +90,7 @@ def suppress(
         today: an allowance holds up to and with its last day.
         ignore: names or ids of rules that the configuration silences.
     """
-    by_word = {word: rule for rule in rules for word in (rule.name, rule.id)}
+    by_word = lookup.by_word(rules)
     ignored = {by_word[word].id for word in ignore if word in by_word}
     allowances: list[Allowance] = []
     complaints: list[Finding] = []
@@ -144,8 +144,7 @@ def _problem(
         case Unreadable(place=place, text=text):
             return AllowUnreadable().about(place, revision, text)
         case Allowance(name=name) if name not in by_word:
-            nearest = get_close_matches(name, by_word, n=1, cutoff=0.5)
-            return AllowUnknownRule().about(item.place, revision, name, nearest[0] if nearest else None)
+            return AllowUnknownRule().about(item.place, revision, name, lookup.nearest(name, by_word))
         case Allowance(reason=""):
             return AllowWithoutReason().about(item.place, revision, item.name)
         case Allowance(until=date() as until) if until < today:
@@ -174,6 +173,8 @@ def _comments(file: Path, source: str) -> Iterator[tuple[Place, str, range]]:
     """Each of our comments with the lines of the statement that it stands in, behind, or above."""
     waiting: list[tuple[Place, str]] = []
     start: int | None = None
+    if "evolve:" not in source:
+        return  # to read tokens takes longer than everything else
     try:
         for token in tokenize.generate_tokens(io.StringIO(source).readline):
             if token.type == tokenize.COMMENT:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ast
 import subprocess
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import assert_never
@@ -42,7 +42,10 @@ Selection = Range | Since | Unapplied
 
 class GitMissing(Misuse):
     def __init__(self) -> None:
-        super().__init__("--since needs git, and there is no `git` on the PATH", fix="install git, or name a range: base:heads")
+        super().__init__(
+            "--since needs git, and there is no `git` on the PATH",
+            fix="install git, or name a range: base:heads",
+        )
 
 
 class NotARepository(Misuse):
@@ -84,8 +87,22 @@ class UnknownApplied(Misuse):
         )
 
 
-def select(project: Project, history: History, selection: Selection) -> tuple[RevisionFile, ...]:
+def refuse(file: BrokenFile) -> None:
+    raise BrokenRevision(file)
+
+
+def select(
+    project: Project,
+    history: History,
+    selection: Selection,
+    *,
+    on_broken: Callable[[BrokenFile], None] = refuse,
+) -> tuple[RevisionFile, ...]:
     """The revisions of `selection`, each after those it needs.
+
+    Args:
+        on_broken: told of each file among them, or perhaps among them, that cannot be read; where it returns, those
+            whose id can be read are selected all the same.
 
     Raises:
         BrokenRevision: one of them does not parse, or a file without a readable id may belong to them.
@@ -95,26 +112,28 @@ def select(project: Project, history: History, selection: Selection) -> tuple[Re
     """
     match selection:
         case Range(text):
-            chosen = _range(history, text)
+            chosen = _range(history, text, on_broken)
         case Since(reference):
-            chosen = _since(project, history, reference)
+            chosen = _since(project, history, reference, on_broken)
         case Unapplied(applied):
-            chosen = unapplied(history, applied)
+            chosen = unapplied(history, applied, on_broken=on_broken)
         case _:
             assert_never(selection)
     for file in chosen:
         broken = file.broken or compile_error(file.path)
         if broken is not None:
-            raise BrokenRevision(broken)
+            on_broken(broken)
     return chosen
 
 
-def unapplied(history: History, applied: Collection[str]) -> tuple[RevisionFile, ...]:
+def unapplied(
+    history: History, applied: Collection[str], *, on_broken: Callable[[BrokenFile], None] = refuse
+) -> tuple[RevisionFile, ...]:
     """What is left to run on a database whose version table holds `applied`."""
     for revision in applied:
         if revision not in history.revisions:
             raise UnknownApplied(revision)
-    _refuse_strangers(history)
+    _report_strangers(history, on_broken)
     return history.unapplied(applied)
 
 
@@ -130,37 +149,41 @@ def compile_error(path: Path) -> BrokenFile | None:
     return None
 
 
-def _range(history: History, text: str) -> tuple[RevisionFile, ...]:
+def _range(history: History, text: str, on_broken: Callable[[BrokenFile], None]) -> tuple[RevisionFile, ...]:
     if text in history.revisions:  # an id may hold any character
         return (history.revisions[text],)
     lower, colon, upper = text.partition(":")
     if not colon:
         return history.order(history.resolve(lower))
     if upper.rpartition("@")[2] in ("", "head", "heads"):
-        _refuse_strangers(history)
+        _report_strangers(history, on_broken)
     return history.between(lower or "base", upper or "heads")
 
 
-def _refuse_strangers(history: History) -> None:
+def _report_strangers(history: History, on_broken: Callable[[BrokenFile], None]) -> None:
     """A file without a readable id may be a head: `heads` would pass over it in silence."""
     known = {file.path for file in history.revisions.values()}
     for broken in history.broken:
         if broken.path not in known:
-            raise BrokenRevision(broken)
+            on_broken(broken)
 
 
-def _since(project: Project, history: History, reference: str) -> tuple[RevisionFile, ...]:
+def _since(
+    project: Project, history: History, reference: str, on_broken: Callable[[BrokenFile], None]
+) -> tuple[RevisionFile, ...]:
     changed: set[Path] = set()
     for directory in project.version_directories:
         changed |= _changed_files(directory, reference)
     for broken in history.broken:
         if broken.path.resolve() in changed:
-            raise BrokenRevision(broken)
+            on_broken(broken)
     return history.order([key for key, file in history.revisions.items() if file.path.resolve() in changed])
 
 
 def _changed_files(directory: Path, reference: str) -> set[Path]:
-    top = Path(_git(directory, ["rev-parse", "--show-toplevel"], NotARepository(directory)).removesuffix("\n"))
+    top = Path(
+        _git(directory, ["rev-parse", "--show-toplevel"], NotARepository(directory)).removesuffix("\n")
+    )
     commit = _git(
         directory,
         ["rev-parse", "--verify", "--quiet", "--end-of-options", f"{reference}^{{commit}}"],
@@ -169,15 +192,28 @@ def _changed_files(directory: Path, reference: str) -> set[Path]:
     fork = _git(directory, ["merge-base", commit, "HEAD"], NoCommonAncestor(reference)).strip()
     # Against the working tree, so that what is staged or only saved counts; a file that merely moved does not.
     differing = _git(
-        directory, ["diff", "--name-only", "-z", "--no-ext-diff", "--find-renames=100%", "--diff-filter=ACMT", fork, "--", "."]
+        directory,
+        [
+            "diff",
+            "--name-only",
+            "-z",
+            "--no-ext-diff",
+            "--find-renames=100%",
+            "--diff-filter=ACMT",
+            fork,
+            "--",
+            ".",
+        ],
     )
-    untracked = _git(directory, ["ls-files", "--others", "--exclude-standard", "--full-name", "-z", "--", "."])
+    untracked = _git(
+        directory, ["ls-files", "--others", "--exclude-standard", "--full-name", "-z", "--", "."]
+    )
     return {(top / name).resolve() for name in (*differing.split("\0"), *untracked.split("\0")) if name}
 
 
 def _git(directory: Path, arguments: Sequence[str], on_failure: Misuse | None = None) -> str:
     try:
-        done = subprocess.run(  # noqa: S603  # fixed arguments, no shell; a reference is never an option
+        done = subprocess.run(  # fixed arguments, no shell; a reference is never an option
             ["git", "-C", str(directory), "--no-pager", *arguments],  # noqa: S607  # the user's own git
             capture_output=True,
             check=False,

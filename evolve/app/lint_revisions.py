@@ -1,0 +1,195 @@
+"""Reads revisions, judges those that are asked about, and takes away what comments and settings allow."""
+
+from __future__ import annotations
+
+import tokenize
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, date, datetime
+from fnmatch import fnmatch
+from pathlib import Path
+
+from evolve.errors import Misuse
+from evolve.lint import lookup
+from evolve.lint.engine import check
+from evolve.lint.model import Report
+from evolve.lint.rule import Rule
+from evolve.lint.suppress import suppress
+from evolve.revisions.default_branch import default_branch
+from evolve.revisions.history import BrokenFile, read_history
+from evolve.revisions.project import Project
+from evolve.revisions.read import record
+from evolve.revisions.select import Range, Selection, Since, Unapplied, select
+from evolve.sql.steps import Mark, Place, Recording, Remark
+
+EVERYTHING = "base:heads"
+
+
+class SeveralSelections(Misuse):
+    def __init__(self, given: Sequence[str]) -> None:
+        super().__init__(
+            f"{' and '.join(given)} both say which revisions to check",
+            fix="give one of them and leave out the other",
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """What is asked about.
+
+    Args:
+        selection: which revisions.
+        words: the same for a person: "revisions new since origin/main".
+        together: they reach the database in one rollout; an old history does not.
+    """
+
+    selection: Selection
+    words: str
+    together: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """How to judge.
+
+    Args:
+        exclude: globs over files relative to the script directory, or ids: replayed, but not judged.
+        ignore: ids or names of rules.
+        postgres_version: the oldest major version that the revisions must run on.
+        time_limit: seconds that reading one revision may take.
+    """
+
+    exclude: tuple[str, ...] = ()
+    ignore: tuple[str, ...] = ()
+    postgres_version: int = 15
+    time_limit: float = 10.0
+
+
+def today() -> date:
+    return datetime.now(UTC).date()
+
+
+def ask(
+    project: Project,
+    *,
+    revisions: str | None = None,
+    since: str | None = None,
+    unapplied_on: str | None = None,
+) -> Question:
+    """Turn what was typed into a question; without anything, what is new since the default branch.
+
+    Args:
+        project: whose repository is looked at.
+        revisions: a range, or one revision.
+        since: a git reference.
+        unapplied_on: URL of the database whose version table says what is applied; "" is the one of libpq's variables.
+
+    Raises:
+        SeveralSelections: more than one is given.
+        CannotConnect, BadUrl: `unapplied_on` cannot be asked.
+    """
+    given = [
+        name
+        for name, value in (("REVISIONS", revisions), ("--since", since), ("--unapplied", unapplied_on))
+        if value is not None
+    ]
+    if len(given) > 1:
+        raise SeveralSelections(given)
+    if revisions is not None:
+        whole = revisions.partition(":")[0].rpartition("@")[2] in ("", "base") and ":" in revisions
+        return Question(Range(revisions), f"revisions {revisions}", together=not whole)
+    if unapplied_on is not None:
+        return Question(
+            Unapplied(_applied(project, unapplied_on)), "revisions that the database lacks", together=True
+        )
+    reference = since or default_branch(project)
+    if reference is None:
+        return Question(Range(EVERYTHING), "all revisions", together=False)
+    return Question(Since(reference), f"revisions new since {reference}", together=True)
+
+
+def lint(
+    project: Project,
+    question: Question,
+    options: Options,
+    rules: Sequence[Rule],
+    clock: Callable[[], date] = today,
+) -> Report:
+    """Judge the revisions of `question` against all before them.
+
+    Raises:
+        UnknownRule: `options.ignore` names none.
+        Misuse: the causes of `History.resolve`, `History.between` and `select`: a name leads nowhere.
+    """
+    for word in options.ignore:
+        lookup.find(word, rules, "lint.ignore")
+    recordings, asked = _read(project, question.selection, options.time_limit)
+    judged = {
+        recording.revision
+        for recording in recordings
+        if recording.revision in asked
+        and not _excluded(project, recording.file, recording.revision, options.exclude)
+    }
+    result = check(
+        recordings,
+        rules,
+        judged=judged,
+        postgres_version=options.postgres_version,
+        together=question.together,
+    )
+    sources = _sources(recording for recording in recordings if recording.revision in judged)
+    left = suppress(result.findings, sources, rules, clock(), options.ignore)
+    return Report(left.findings, left.suppressed, result.coverage)
+
+
+def _read(project: Project, selection: Selection, time_limit: float) -> tuple[list[Recording], set[str]]:
+    """Recordings of the selected revisions and of all they build on, in order; and the ids of those selected.
+
+    A file whose id cannot be read stands at the end, under its own name.
+    """
+    broken: dict[Path, BrokenFile] = {}
+    history = read_history(project)
+    selected = select(project, history, selection, on_broken=lambda file: broken.setdefault(file.path, file))
+    asked = {file.revision for file in selected}
+    if not asked and not broken:
+        return [], asked
+    needed = history.order(history.ancestors(asked))
+    recordings = record(project, needed, time_limit=time_limit)
+    known = {file.path for file in needed}
+    for file in broken.values():
+        if file.path not in known:
+            recordings.append(_unreadable(file))
+            asked.add(file.path.name)
+    return recordings, asked
+
+
+def _unreadable(file: BrokenFile) -> Recording:
+    remark = Remark(Mark.NOT_LOADED, Place(file.path, file.line), file.reason)
+    return Recording(file.path.name, (), file.path, (), (remark,))
+
+
+def _applied(project: Project, url: str) -> tuple[str, ...]:
+    # A driver takes a while to import, and only this question needs one.
+    from evolve.postgres.connect import connect
+    from evolve.postgres.stamps import applied_heads
+
+    with connect(url, application_name="evolve lint") as connection:
+        return tuple(sorted(applied_heads(connection, project.version_table, project.version_table_schema)))
+
+
+def _excluded(project: Project, file: Path, revision: str, patterns: Collection[str]) -> bool:
+    inside = file.is_relative_to(project.script_directory)
+    path = file.relative_to(project.script_directory).as_posix() if inside else file.as_posix()
+    return any(pattern == revision or fnmatch(path, pattern) for pattern in patterns)
+
+
+def _sources(recordings: Iterable[Recording]) -> Mapping[Path, tuple[str, str]]:
+    """Revision id and text of each file; one that is no text holds no comments."""
+    sources: dict[Path, tuple[str, str]] = {}
+    for recording in recordings:
+        try:
+            with tokenize.open(recording.file) as stream:
+                sources[recording.file] = (recording.revision, stream.read())
+        except (OSError, SyntaxError, UnicodeDecodeError):
+            continue
+    return sources

@@ -1,0 +1,53 @@
+"""`evolve explain`: the page of a rule, or the list of all rules."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import shutil
+from typing import TYPE_CHECKING
+
+import click
+
+from evolve.cli.options import format_option
+
+if TYPE_CHECKING:
+    from evolve.app.explain_rule import Explanation
+
+_SCHEMA = 1
+
+
+@click.command("explain")
+@click.argument("rule", required=False)
+@format_option("text", "json")
+def command(rule: str | None, report_format: str) -> None:
+    """Print the page of RULE, an id such as EV101 or a name; without RULE, list all rules."""
+    from evolve.app.explain_rule import all_rules, describe, explain
+
+    rules = all_rules()
+    found = [explain(rule, rules)] if rule else [describe(each) for each in rules]
+    if report_format == "json":
+        entries = [dataclasses.asdict(each) for each in found]
+        click.echo(json.dumps({"schema": _SCHEMA, "rules": entries}, indent=2, ensure_ascii=False))
+    elif rule:
+        _print_page(found[0])
+    else:
+        _print_list(found)
+
+
+def _print_page(explanation: Explanation) -> None:
+    if not click.get_text_stream("stdout").isatty():
+        click.echo(explanation.page.rstrip())
+        return
+    from rich.console import Console
+    from rich.markdown import Markdown
+
+    Console().print(Markdown(explanation.page))
+
+
+def _print_list(explanations: list[Explanation]) -> None:
+    names = max(len(each.name) for each in explanations)
+    room = max(shutil.get_terminal_size((110, 24)).columns - names - 21, 20)
+    for each in explanations:
+        lead = each.lead if len(each.lead) <= room else each.lead[: room - 1].rstrip() + "…"
+        click.echo(f"{each.rule}  {each.name:<{names}}  {each.severity:<7}  {lead}")

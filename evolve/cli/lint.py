@@ -1,0 +1,90 @@
+"""`evolve lint`: check revisions for what running code or live traffic cannot survive."""
+
+from __future__ import annotations
+
+import shutil
+
+import click
+
+from evolve.cli.options import Location, database_url_option, format_option, project_options
+
+
+@click.command("lint")
+@click.argument("revisions", required=False)
+@click.option("--since", metavar="GITREF", help="What is new or changed since the branch left GITREF.")
+@click.option("--unapplied", is_flag=True, help="What the database still lacks.")
+@click.option(
+    "--fail-on",
+    type=click.Choice(["error", "warning", "info"]),
+    help="Least severe finding that makes the exit status 1.  [default: error]",
+)
+@click.option(
+    "--pg-version",
+    type=click.IntRange(14, 18),
+    help="Oldest major version the revisions must run on.  [default: 15]",
+)
+@click.option("-v", "--verbose", is_flag=True, help="List what is allowed too, with its reasons.")
+@format_option("text", "json")
+@database_url_option
+@project_options
+def command(
+    location: Location,
+    revisions: str | None,
+    since: str | None,
+    unapplied: bool,
+    fail_on: str | None,
+    pg_version: int | None,
+    verbose: bool,
+    report_format: str,
+    database_url: str | None,
+) -> None:
+    """Check REVISIONS for changes that running code or live traffic cannot survive.
+
+    REVISIONS is a range, such as base:heads or ae1027a:, or one revision. Without it, --since and --unapplied, the
+    revisions that are new since the default branch (origin/HEAD, main or master) are checked, uncommitted ones too;
+    outside a git repository, all.
+
+    Tables made by one of the checked revisions are not in use yet, so that changing them is safe; in a range from
+    base each revision is judged as if all before it were in use.
+
+    \b
+    exit status  0  nothing found, or nothing as severe as --fail-on
+                 1  findings
+                 2  the question was wrong: no project, no such revision, no connection
+
+    Explanations: evolve explain RULE. To allow a finding, in the line or above it:
+    # evolve: allow[rule-name] because REASON
+    """
+    from evolve.app.explain_rule import all_rules
+    from evolve.app.lint_revisions import Options, ask, lint
+    from evolve.lint.model import Severity
+    from evolve.revisions.project import find_project
+
+    config = location.config()
+    project = find_project(location.directory, configuration=config.alembic_config)
+    url = None
+    if unapplied:
+        from evolve.app import target
+
+        override = database_url or config.resolved_database_url()
+        url = target.database_url(override, None, project.database_url)
+    options = Options(
+        exclude=config.lint.exclude,
+        ignore=config.lint.ignore,
+        postgres_version=pg_version or config.lint.postgres_version,
+        time_limit=config.lint.time_limit,
+    )
+    question = ask(project, revisions=revisions, since=since, unapplied_on=url)
+    report = lint(project, question, options, all_rules())
+    if report_format == "json":
+        from evolve.report import json
+
+        click.echo(json.render(report))
+    else:
+        from evolve.report import text
+
+        click.echo(f"checking {question.words}", err=True)
+        width = min(shutil.get_terminal_size((110, 24)).columns, 110)
+        click.echo(text.render(report, width=width, verbose=verbose))
+    if report.blocks(Severity[(fail_on or config.lint.fail_on).upper()]):
+        raise SystemExit(1)

@@ -1,0 +1,238 @@
+"""Pages of lint rules as tests: every example of a page is a history of revisions with the findings it must have.
+
+    class TestPages(RulePages):
+        rules = (NoSerialKeys(),)
+
+pytest collects the subclass; its name must begin with "Test". A page is the `.md` file beside the rule's module:
+
+    # ACME101 no-serial-keys          id and name, then the lead
+    ## Unsafe                         at least one; ## Unsafe: a title, for more of them
+    ## Safe                           at least one
+    ## When to allow it
+
+Fenced Python blocks under one heading are successive revisions of one history, each with its `upgrade()`; `op` and `sa`
+are imported. `# finding: ACME101 EV105` marks a line and names all that must be found there; nothing else may be found.
+A block under `## Setup` runs first. What every history starts from is `SETUP`, applied and in use.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, ClassVar
+
+from evolve.app.lint_revisions import Options, ask, lint
+from evolve.lint.model import Finding, Report
+from evolve.lint.rule import Rule
+from evolve.revisions.project import Project, find_project
+
+if TYPE_CHECKING:
+    import pytest
+
+SETUP = """
+def upgrade():
+    op.execute("CREATE TYPE order_status AS ENUM ('new', 'paid')")
+    op.execute(
+        "CREATE TABLE users (id bigint PRIMARY KEY, name varchar(50), email varchar(50) NOT NULL, "
+        "created_at timestamptz NOT NULL DEFAULT now())"
+    )
+    op.execute(
+        "CREATE TABLE orders (id bigint PRIMARY KEY, user_id bigint NOT NULL, email text, total numeric(10,2) NOT NULL, "
+        "quantity integer, note varchar(50), status order_status NOT NULL DEFAULT 'new')"
+    )
+    op.execute("CREATE INDEX orders_user_id_status ON orders (user_id, status)")
+    op.execute(
+        "CREATE TABLE events (id bigint, year integer NOT NULL, kind text) PARTITION BY LIST (year)"
+    )
+    op.execute("CREATE TABLE events_2026 PARTITION OF events FOR VALUES IN (2026)")
+    op.execute("INSERT INTO users SELECT n, 'user ' || n, n || '@example.org' FROM generate_series(1, 500) n")
+    op.execute("INSERT INTO orders SELECT n, n, n || '@example.org', n, 1, 'note' FROM generate_series(1, 500) n")
+    op.execute("INSERT INTO events SELECT n, 2026, 'click' FROM generate_series(1, 500) n")
+"""
+
+_ENVIRONMENT = """
+from alembic import context
+
+context.configure(transaction_per_migration=True)
+"""
+_HEADER = """
+from alembic import op
+import sqlalchemy as sa
+
+revision = {revision!r}
+down_revision = {down_revision!r}
+""".lstrip()
+_FENCE = re.compile(r"^```python\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+_MARK = re.compile(r"[ \t]*# finding: (?P<rules>[A-Z]+\d+(?:[ ,]+[A-Z]+\d+)*)[ \t]*$")
+_HEADINGS = ("Setup", "Unsafe", "Safe", "When to allow it")
+
+
+@dataclass(frozen=True, slots=True)
+class Marked:
+    """A finding that a page promises: the rule's id, the number of the block from 0, and the line in it from 1."""
+
+    rule: str
+    block: int
+    line: int
+
+
+@dataclass(frozen=True, slots=True)
+class Example:
+    """One heading of a page.
+
+    Args:
+        setup: blocks that run before and are in use, `SETUP` the first of them.
+        blocks: successive revisions, their marks taken away.
+    """
+
+    rule: Rule
+    heading: str
+    setup: tuple[str, ...]
+    blocks: tuple[str, ...]
+    marked: frozenset[Marked]
+
+    @property
+    def safe(self) -> bool:
+        return self.heading.startswith("Safe")
+
+    def __str__(self) -> str:
+        return f"{self.rule.name}: {self.heading}"
+
+
+def examples(rule: Rule) -> tuple[Example, ...]:
+    """Those under the Safe and Unsafe headings of the rule's page, in its order."""
+    sections = list(_sections(rule.page))
+    setup = tuple(block for heading, text in sections if heading == "Setup" for block in _FENCE.findall(text))
+    return tuple(
+        _example(rule, heading, (SETUP, *setup), _FENCE.findall(text))
+        for heading, text in sections
+        if heading.startswith(("Safe", "Unsafe"))
+    )
+
+
+def write_project(directory: Path, example: Example) -> Project:
+    """Write the example as an Alembic project; revisions are called setup0, …, block0, block1, …"""
+    versions = directory / "migrations" / "versions"
+    versions.mkdir(parents=True)
+    (directory / "alembic.ini").write_text("[alembic]\nscript_location = migrations\n", encoding="utf-8")
+    (directory / "migrations" / "env.py").write_text(_ENVIRONMENT, encoding="utf-8")
+    previous: str | None = None
+    named = [*((f"setup{n}", text) for n, text in enumerate(example.setup))]
+    named += [(f"block{n}", text) for n, text in enumerate(example.blocks)]
+    for revision, text in named:
+        header = _HEADER.format(revision=revision, down_revision=previous)
+        (versions / f"{revision}.py").write_text(header + text, encoding="utf-8")
+        previous = revision
+    return find_project(directory)
+
+
+def lint_example(directory: Path, example: Example, rules: Sequence[Rule]) -> Report:
+    """Read and judge the example's revisions as `evolve lint` would, those of its setup being in use."""
+    project = write_project(directory, example)
+    question = ask(project, revisions=f"setup{len(example.setup) - 1}:heads")
+    return lint(project, question, Options(time_limit=1.0), rules)
+
+
+def found(report: Report) -> frozenset[Marked]:
+    """What the report found, in the terms of the page."""
+    offset = _HEADER.count("\n")
+    return frozenset(
+        Marked(finding.rule, int(finding.place.file.stem.removeprefix("block")), finding.place.line - offset)
+        for finding in report.findings
+    )
+
+
+class RulePages:
+    """Attributes:
+    rules: those whose pages are tested.
+    others: further rules that look at the examples, and whose findings must be marked as well.
+    """
+
+    rules: ClassVar[Sequence[Rule]]
+    others: ClassVar[Sequence[Rule]] = ()
+
+    def pytest_generate_tests(self, metafunc: pytest.Metafunc) -> None:
+        """One test for each page, or for each of its examples."""
+        if "rule" in metafunc.fixturenames:
+            metafunc.parametrize("rule", self.rules, ids=lambda rule: rule.name)
+        if "example" in metafunc.fixturenames:
+            all_examples = [example for rule in self.rules for example in examples(rule)]
+            metafunc.parametrize("example", all_examples, ids=str)
+
+    def test_page_is_complete(self, rule: Rule) -> None:
+        """The title names the rule, the lead says something, and the headings are those of every page."""
+        title, _, rest = rule.page.partition("\n")
+        _claim(title == f"# {rule.id} {rule.name}", f"the title is {title!r}")
+        _claim(bool(rest.split("##")[0].strip()), "there is a lead")
+        headings = [heading for heading, _ in _sections(rule.page)]
+        for heading in headings:
+            known = any(heading == name or heading.startswith(f"{name}:") for name in _HEADINGS)
+            _claim(known, f"{heading!r} is one of {_HEADINGS}")
+        for name in _HEADINGS[1:]:
+            _claim(any(heading.startswith(name) for heading in headings), f"there is a heading {name!r}")
+        own = [mark for example in examples(rule) for mark in example.marked if mark.rule == rule.id]
+        _claim(bool(own), "an unsafe example is marked with the rule's own id")
+
+    def test_findings_are_those_marked(self, example: Example, tmp_path: Path) -> None:
+        """Everything that is found is marked, and everything marked is found."""
+        report = lint_example(tmp_path, example, (*self.rules, *self.others))
+        _claim(found(report) == example.marked, _difference(report, example))
+
+    def test_safe_forms_are_clean(self, example: Example, tmp_path: Path) -> None:
+        """What a finding offers instead, in the user's names, has no finding of its own."""
+        rules = (*self.rules, *self.others)
+        report = lint_example(tmp_path / "unsafe", example, rules)
+        for number, finding in enumerate(f for f in report.findings if f.safe):
+            offered = safe_form(example, finding)
+            left = lint_example(tmp_path / f"safe{number}", offered, rules)
+            _claim(not left.findings, f"{finding.safe} is clean: {left.findings}")
+
+
+def safe_form(example: Example, finding: Finding) -> Example:
+    """The example that `finding` offers instead of the block it was found in."""
+    block = int(finding.place.file.stem.removeprefix("block"))
+    bodies = [
+        "\n".join(("def upgrade():", *(f"    {line}" for line in body.splitlines()), ""))
+        for body in finding.safe
+    ]
+    return Example(
+        example.rule,
+        f"Safe form: {example.heading}",
+        (*example.setup, *example.blocks[:block]),
+        tuple(bodies),
+        frozenset(),
+    )
+
+
+def _sections(page: str) -> Iterator[tuple[str, str]]:
+    """Each second-level heading with what stands under it."""
+    parts = re.split(r"^## (.+)$", page, flags=re.MULTILINE)
+    yield from zip((heading.strip() for heading in parts[1::2]), parts[2::2], strict=True)
+
+
+def _example(rule: Rule, heading: str, setup: tuple[str, ...], blocks: Sequence[str]) -> Example:
+    marked: set[Marked] = set()
+    plain: list[str] = []
+    for number, block in enumerate(blocks):
+        lines = []
+        for line_number, line in enumerate(block.splitlines(), 1):
+            mark = _MARK.search(line)
+            if mark is not None:
+                ids = re.split(r"[ ,]+", mark["rules"])
+                marked.update(Marked(rule_id, number, line_number) for rule_id in ids)
+            lines.append(_MARK.sub("", line))
+        plain.append("\n".join(lines) + "\n")
+    return Example(rule, heading, setup, tuple(plain), frozenset(marked))
+
+
+def _difference(report: Report, example: Example) -> str:
+    missing = example.marked - found(report)
+    surplus = found(report) - example.marked
+    return f"marked and not found: {sorted(map(str, missing))}; found and not marked: {sorted(map(str, surplus))}"
+
+
+def _claim(holds: bool, what: str) -> None:
+    if not holds:
+        raise AssertionError(what)
