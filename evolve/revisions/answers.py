@@ -18,11 +18,29 @@ _CATALOG = re.compile(
     r"|\bversion\s*\(\s*\)",
     re.IGNORECASE,
 )
-_AGGREGATE = re.compile(r"^(?:count|max|min|sum|avg|bool_and|bool_or|every|string_agg|array_agg|json\w*_agg)\s*\(", re.I)
-_SUPPLIED = re.compile(r"^(?:coalesce\s*\(\s*)?(?:count|max|min|sum|avg)\s*\(.*,\s*(-?\d+)\s*\)$", re.I | re.DOTALL)
+_AGGREGATE = re.compile(
+    r"^(?:count|max|min|sum|avg|bool_and|bool_or|every|string_agg|array_agg|json\w*_agg)\s*\(", re.I
+)
+_SUPPLIED = re.compile(
+    r"^(?:coalesce\s*\(\s*)?(?:count|max|min|sum|avg)\s*\(.*,\s*(-?\d+)\s*\)$", re.I | re.DOTALL
+)
 _ALIAS = re.compile(r"(?:\bas\s+)?(?P<quote>\"?)(?P<name>\w+)(?P=quote)\s*$", re.I)
 _AFTER_SELECT_LIST = frozenset(
-    {"FROM", "INTO", "WHERE", "GROUP", "HAVING", "ORDER", "LIMIT", "OFFSET", "FETCH", "FOR", "UNION", "EXCEPT", "INTERSECT"}
+    {
+        "FROM",
+        "INTO",
+        "WHERE",
+        "GROUP",
+        "HAVING",
+        "ORDER",
+        "LIMIT",
+        "OFFSET",
+        "FETCH",
+        "FOR",
+        "UNION",
+        "EXCEPT",
+        "INTERSECT",
+    }
 )
 
 
@@ -70,14 +88,22 @@ def answer(sql: str, columns: tuple[str, ...] | None = None) -> Answer:
     names = columns or _names(items)
     if "INTO" in clauses:
         return Answer()
-    if leading in ("SELECT", "WITH") and items and len(items) == len(names) and _gives_one_row(items, clauses):
+    if (
+        leading in ("SELECT", "WITH")
+        and items
+        and len(items) == len(names)
+        and _gives_one_row(items, clauses)
+    ):
         return Answer(names, (tuple(_single(item) for item in items),))
     return Answer(names)
 
 
 def _gives_one_row(items: list[str], clauses: list[str]) -> bool:
     """An aggregate without GROUP BY, or a SELECT without FROM, gives one row whatever the tables hold."""
-    if any(word in clauses for word in ("GROUP", "HAVING", "WHERE", "LIMIT", "UNION")) and "FROM" not in clauses:
+    if (
+        any(word in clauses for word in ("GROUP", "HAVING", "WHERE", "LIMIT", "UNION"))
+        and "FROM" not in clauses
+    ):
         return False
     if "FROM" not in clauses:
         return True
@@ -107,7 +133,9 @@ def _single(item: str) -> object:
 
 
 def _setting(name: str) -> str:
-    return {"server_version": f"{SERVER_VERSION}.0", "server_version_num": f"{SERVER_VERSION}0000"}.get(name, "")
+    return {"server_version": f"{SERVER_VERSION}.0", "server_version_num": f"{SERVER_VERSION}0000"}.get(
+        name, ""
+    )
 
 
 def _names(items: list[str]) -> tuple[str, ...]:

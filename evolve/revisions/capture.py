@@ -30,7 +30,13 @@ from evolve.revisions.guard import Guard
 from evolve.revisions.history import RevisionFile
 from evolve.revisions.isolation import isolated
 from evolve.revisions.project import Project
-from evolve.revisions.recording_dbapi import MOST_STATEMENTS, Account, Recorder, RecordingConnection, TooManyStatements
+from evolve.revisions.recording_dbapi import (
+    MOST_STATEMENTS,
+    Account,
+    Recorder,
+    RecordingConnection,
+    TooManyStatements,
+)
 from evolve.revisions.recording_dialect import recording_engine
 from evolve.revisions.recording_operations import RecordingOperations
 from evolve.revisions.reflection import Reflection
@@ -84,7 +90,9 @@ def account_of(database_url: str | None) -> Account:
 
 
 class _Reader:
-    def __init__(self, project: Project, direction: Direction, time_limit: float, reflect: Reflection | None) -> None:
+    def __init__(
+        self, project: Project, direction: Direction, time_limit: float, reflect: Reflection | None
+    ) -> None:
         self._project = project
         self._direction = direction
         self._time_limit = time_limit
@@ -98,7 +106,8 @@ class _Reader:
     def read(self, revisions: Sequence[RevisionFile]) -> list[Recording]:
         project = self._project
         importer = Importer(
-            own=(project.root, project.script_directory, *project.version_directories), sources=project.source_paths
+            own=(project.root, project.script_directory, *project.version_directories),
+            sources=project.source_paths,
         )
         guard = Guard(lambda: recording_engine(self._recorder, self._account, self._reflect))
         with isolated(project, importer, guard) as patches:
@@ -209,7 +218,7 @@ class _Reader:
         if self._outer:
             context.autocommit_block = self._refused_autocommit  # type: ignore[method-assign]
         operations = RecordingOperations(context, self._recorder)
-        proxy = vars(alembic.op)
+        proxy = alembic.op.__dict__
         proxy["_proxy"] = operations
         proxy["migration_context"] = context
         proxy["impl"] = context.impl
@@ -230,7 +239,8 @@ class _Reader:
         """Where `env.py` has a transaction open, Alembic's autocommit block fails; what is in it shows all the same."""
         line = self._project.environment.outer_transaction
         self._recorder.remark(
-            Mark.RAISED, f"autocommit_block() fails inside the transaction that env.py opens on its line {line}"
+            Mark.RAISED,
+            f"autocommit_block() fails inside the transaction that env.py opens on its line {line}",
         )
         yield
 
@@ -286,7 +296,7 @@ def _config(project: Project) -> Config:
 
 
 def _driver_connection(connection: Connection) -> RecordingConnection:
-    driver = connection.connection.dbapi_connection
+    driver: object = connection.connection.dbapi_connection
     if not isinstance(driver, RecordingConnection):
         raise TypeError(driver)
     return driver

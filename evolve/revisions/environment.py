@@ -122,7 +122,9 @@ def _constants(tree: ast.Module) -> dict[str, ast.expr]:
     return {name: found[0] for name, found in values.items() if len(found) == 1}
 
 
-def _value(node: ast.expr, constants: Mapping[str, ast.expr], options: Mapping[str, str], depth: int = 0) -> object:
+def _value(
+    node: ast.expr, constants: Mapping[str, ast.expr], options: Mapping[str, str], depth: int = 0
+) -> object:
     match node:
         case ast.Constant(value=value):
             return value
@@ -179,7 +181,9 @@ def _statement_before_configure(function: ast.FunctionDef | ast.AsyncFunctionDef
 
 def _calls(body: list[ast.stmt], names: frozenset[str] | set[str]) -> bool:
     return any(
-        isinstance(node, ast.Call) and _called(node) in names for statement in body for node in ast.walk(statement)
+        isinstance(node, ast.Call) and _called(node) in names
+        for statement in body
+        for node in ast.walk(statement)
     )
 
 

@@ -71,7 +71,9 @@ def _writes(arguments: tuple[object, ...]) -> bool:
 
 
 def _shown(arguments: tuple[object, ...]) -> str:
-    return ", ".join(repr(argument) for argument in arguments if isinstance(argument, str | tuple | list | bytes))[:200]
+    return ", ".join(
+        repr(argument) for argument in arguments if isinstance(argument, str | tuple | list | bytes)
+    )[:200]
 
 
 class Guard:
@@ -88,7 +90,7 @@ class Guard:
         self.finder: MetaPathFinder = _DriverFinder(self)
 
     def __enter__(self) -> Guard:
-        global _hook_installed  # noqa: PLW0603  # an audit hook can be added once and never taken out
+        global _hook_installed  # an audit hook can be added once and never taken out
         if not _hook_installed:
             sys.addaudithook(_audit)
             _hook_installed = True
@@ -149,7 +151,9 @@ class _DriverFinder(MetaPathFinder):
     def __init__(self, guard: Guard) -> None:
         self._guard = guard
 
-    def find_spec(self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None) -> ModuleSpec | None:
+    def find_spec(
+        self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None
+    ) -> ModuleSpec | None:
         del target
         if fullname not in _DRIVERS:
             return None

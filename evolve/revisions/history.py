@@ -88,7 +88,9 @@ class MissingRevision(Misuse):
         fix = f"bring the file of that revision back, or correct {needed_by.path}"
         if nearest:
             fix += f"; the nearest id is {nearest[0]}"
-        super().__init__(f'revision "{needed_by.revision}" builds on "{missing}", which no file declares', fix=fix)
+        super().__init__(
+            f'revision "{needed_by.revision}" builds on "{missing}", which no file declares', fix=fix
+        )
 
 
 class Cycle(Misuse):
@@ -103,13 +105,16 @@ class Cycle(Misuse):
 class NoSuchRevision(Misuse):
     def __init__(self, identifier: str, nearest: Sequence[str] = ()) -> None:
         near = f"did you mean {' or '.join(nearest)}? " if nearest else ""
-        super().__init__(f'there is no revision "{identifier}"', fix=f"{near}`alembic history` lists them all")
+        super().__init__(
+            f'there is no revision "{identifier}"', fix=f"{near}`alembic history` lists them all"
+        )
 
 
 class AmbiguousRevision(Misuse):
     def __init__(self, identifier: str, matches: Sequence[str]) -> None:
         super().__init__(
-            f'"{identifier}" stands for several revisions: {", ".join(matches[:5])}', fix="write more of the id"
+            f'"{identifier}" stands for several revisions: {", ".join(matches[:5])}',
+            fix="write more of the id",
         )
 
 
@@ -129,7 +134,8 @@ class WalkedTooFar(Misuse):
 class NoStartingPoint(Misuse):
     def __init__(self, identifier: str) -> None:
         super().__init__(
-            f'"{identifier}" counts from a revision that is not given', fix=f"write it down: base{identifier}, REV{identifier}"
+            f'"{identifier}" counts from a revision that is not given',
+            fix=f"name it: REV{identifier}",
         )
 
 
@@ -188,11 +194,13 @@ class History:
         heads = self.heads if label is None else self._on_branch(self.heads, label)
         if len(heads) > 1:
             raise MultipleHeads(f"{label}@head" if label else "head", heads)
-        return heads[0] if heads else None
+        return next(iter(heads), None)
 
     def ancestors(self, revisions: Iterable[str], *, dependencies: bool = True) -> frozenset[str]:
         """Those revisions and all they build on; `dependencies` follows `depends_on` too."""
-        needs = self.needs if dependencies else {key: file.down_revisions for key, file in self.revisions.items()}
+        needs = (
+            self.needs if dependencies else {key: file.down_revisions for key, file in self.revisions.items()}
+        )
         return _closure(revisions, needs)
 
     def descendants(self, revisions: Iterable[str]) -> frozenset[str]:
@@ -207,9 +215,10 @@ class History:
         found = self.resolve(identifier)
         if not found:
             raise NoSuchRevision(identifier, self._nearest(identifier))
-        if len(found) > 1:
+        first, *others = found
+        if others:
             raise MultipleHeads(identifier, found)
-        return self.revisions[found[0]]
+        return self.revisions[first]
 
     def resolve(self, identifier: str, *, current: Collection[str] | None = None) -> tuple[str, ...]:
         """Ids that `identifier` stands for: none for `base`, several for `heads`.
@@ -271,7 +280,7 @@ class History:
     def _downwards(self, todo: frozenset[str]) -> list[str]:
         """From the heads to the bases: along one branch until another branch needs to come first."""
         left = set(todo)
-        children_left = {key: 0 for key in todo}
+        children_left = dict.fromkeys(todo, 0)
         for key in todo:
             for parent in self.needs[key]:
                 if parent in children_left:
@@ -302,7 +311,9 @@ class History:
                 reach.extend(set(self.ancestors([key])) for key in onwards[1:])
         return output
 
-    def _walk(self, identifier: str, relative: re.Match[str], current: Collection[str] | None) -> tuple[str, ...]:
+    def _walk(
+        self, identifier: str, relative: re.Match[str], current: Collection[str] | None
+    ) -> tuple[str, ...]:
         label, start, steps = relative["label"], relative["start"], int(relative["steps"])
         if start is not None:
             origin = self.resolve(f"{label}@{start}" if label and steps < 0 else start)
@@ -329,9 +340,10 @@ class History:
                     continue
             if not choices:
                 raise WalkedTooFar(identifier, abs(steps))
-            if len(choices) > 1:
+            first, *others = choices
+            if others:
                 raise AmbiguousWalk(identifier, at or "base", choices)
-            at = choices[0]
+            at = first
         return (at,) if at is not None else ()
 
     def _on_branch(self, revisions: Iterable[str], label: str) -> tuple[str, ...]:
@@ -353,9 +365,10 @@ class History:
             matches = self._on_branch(matches, branch)
         if not matches:
             raise NoSuchRevision(f"{branch}@{name}" if branch else name, self._nearest(name))
-        if len(matches) > 1:
+        first, *others = matches
+        if others:
             raise AmbiguousRevision(name, matches)
-        return matches[0]
+        return first
 
     def _nearest(self, identifier: str) -> list[str]:
         return _nearest(identifier, [*self.revisions, *self.labels])
@@ -400,7 +413,9 @@ def build_history(files: Iterable[RevisionFile], broken: tuple[BrokenFile, ...] 
         wanted = [*file.down_revisions, *(labels.get(name, name) for name in file.depends_on)]
         for name in wanted:
             if name not in revisions:
-                unreadable = next((bad for bad in broken if all(bad is not f.broken for f in revisions.values())), None)
+                unreadable = next(
+                    (bad for bad in broken if all(bad is not f.broken for f in revisions.values())), None
+                )
                 if unreadable is not None:
                     raise BrokenRevision(unreadable)
                 raise MissingRevision(name, file, _nearest(name, list(revisions)))
@@ -601,7 +616,9 @@ def _without_inherited(
             for name in needs[ancestor]
             if name not in downs[ancestor]
         }
-        result[key] = tuple(name for name in needs[key] if name in file.down_revisions or name not in inherited)
+        result[key] = tuple(
+            name for name in needs[key] if name in file.down_revisions or name not in inherited
+        )
     return result
 
 

@@ -130,7 +130,7 @@ class _Sink:
 def _silence() -> Iterator[None]:
     """The command's output is a report; what revisions print is no part of it."""
     streams = sys.stdout, sys.stderr
-    sys.stdout, sys.stderr = (_Sink(stream) for stream in streams)  # type: ignore[assignment]  # a stream to all who write
+    sys.stdout, sys.stderr = (_Sink(stream) for stream in streams)
     try:
         yield
     finally:

@@ -45,7 +45,9 @@ class Entity:
                 return [f"CREATE VIEW {self._name} AS {self.definition}"]
             case "MATERIALIZED VIEW":
                 data = "WITH DATA" if self.with_data else "WITH NO DATA"
-                return [f"CREATE MATERIALIZED VIEW {self._name} AS {self.definition.rstrip().rstrip(';')} {data}"]
+                return [
+                    f"CREATE MATERIALIZED VIEW {self._name} AS {self.definition.rstrip().rstrip(';')} {data}"
+                ]
             case "TRIGGER":
                 constraint = "CONSTRAINT " if self.is_constraint else ""
                 return [f"CREATE {constraint}TRIGGER {self.signature} {self.definition}"]
@@ -86,7 +88,9 @@ class EnumColumn:
     existing_server_default: str | None = None
 
 
-def known_object(name: str, args: tuple[object, ...], kwargs: Mapping[str, object]) -> Entity | EnumColumn | None:
+def known_object(
+    name: str, args: tuple[object, ...], kwargs: Mapping[str, object]
+) -> Entity | EnumColumn | None:
     """The value that calling `name` of one of the two packages makes; None for anything else."""
     package, _, rest = name.partition(".")
     called = rest.rpartition(".")[2]
@@ -131,7 +135,9 @@ def _enum_column(args: tuple[object, ...], kwargs: Mapping[str, object]) -> Enum
     )
 
 
-def entity_statements(action: Literal["create", "drop", "replace"], entity: object, *, cascade: bool = False) -> list[str] | None:
+def entity_statements(
+    action: Literal["create", "drop", "replace"], entity: object, *, cascade: bool = False
+) -> list[str] | None:
     """SQL of `op.create_entity` and its kin; None where `entity` is not one that is known here."""
     if not isinstance(entity, Entity):
         return None

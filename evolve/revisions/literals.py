@@ -101,7 +101,9 @@ def literal(value: object) -> str:
         case RangeValue():
             return quoted(_range(value))
         case MultirangeValue():
-            return quoted("{" + ",".join(_range(item) for item in value if isinstance(item, RangeValue)) + "}")
+            return quoted(
+                "{" + ",".join(_range(item) for item in value if isinstance(item, RangeValue)) + "}"
+            )
         case Mapping():
             return quoted(json.dumps(dict(value)))
         case tuple():

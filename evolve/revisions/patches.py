@@ -2,9 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from types import TracebackType
 
 _ABSENT = object()
+
+Callee = Callable[..., object]
+
+
+def method(owner: object, name: str) -> Callee:
+    """A function of a library, to be called with whatever a revision gives it: types are the revision's concern."""
+    found: Callee = getattr(owner, name)
+    return found
 
 
 class Patches:
@@ -19,7 +28,9 @@ class Patches:
     def __enter__(self) -> Patches:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         while self._undo:
             owner, name, value = self._undo.pop()
             if value is _ABSENT:

@@ -34,13 +34,17 @@ class NoProject(Misuse):
 
 class NoConfiguration(Misuse):
     def __init__(self, file: Path) -> None:
-        super().__init__(f'there is no file "{file}"', fix="name the alembic.ini or pyproject.toml of the project")
+        super().__init__(
+            f'there is no file "{file}"', fix="name the alembic.ini or pyproject.toml of the project"
+        )
 
 
 class BrokenConfiguration(Misuse):
     def __init__(self, file: Path, reason: str, line: int | None = None) -> None:
         place = f"{file}:{line}" if line else f"{file}"
-        super().__init__(f'"{place}" cannot be read: {reason}', fix=f"mend {place}; `alembic heads` must work too")
+        super().__init__(
+            f'"{place}" cannot be read: {reason}', fix=f"mend {place}; `alembic heads` must work too"
+        )
 
 
 class NoScriptLocation(Misuse):
@@ -53,7 +57,11 @@ class NoScriptLocation(Misuse):
 
 class NoScriptDirectory(Misuse):
     def __init__(self, location: str, tried: tuple[Path, ...], file: Path) -> None:
-        places = "no directory " + " nor ".join(f'"{path}"' for path in tried) if tried else "no such package or directory"
+        places = (
+            "no directory " + " nor ".join(f'"{path}"' for path in tried)
+            if tried
+            else "no such package or directory"
+        )
         super().__init__(
             f'script_location "{location}" leads nowhere: there is {places}',
             fix=f"correct script_location in {file}, or start the directory with `alembic init {location}`",
@@ -78,7 +86,7 @@ class Project:
     configuration: Path
     script_directory: Path
     version_directories: tuple[Path, ...]
-    environment: Environment = Environment()
+    environment: Environment = field(default_factory=Environment)
     recursive: bool = False
     source_paths: tuple[Path, ...] = ()
     file_template: str = DEFAULT_FILE_TEMPLATE
@@ -200,7 +208,9 @@ class _Options:
             raise BrokenConfiguration(ini, str(error)) from error
         except configparser.ParsingError as error:
             line, text = error.errors[0] if error.errors else (None, "")
-            raise BrokenConfiguration(ini, f"this is no option: {text}" if text else "it has no section", line) from error
+            raise BrokenConfiguration(
+                ini, f"this is no option: {text}" if text else "it has no section", line
+            ) from error
         except configparser.Error as error:
             line = getattr(error, "lineno", None)
             raise BrokenConfiguration(ini, " ".join(str(error).split()), line) from error
@@ -221,7 +231,9 @@ class _Options:
         try:
             return value % self._tokens
         except (KeyError, ValueError, TypeError) as error:
-            raise BrokenConfiguration(self.file, f'option "{name}": {value!r} holds an unknown % token') from error
+            raise BrokenConfiguration(
+                self.file, f'option "{name}": {value!r} holds an unknown % token'
+            ) from error
 
     def flag(self, name: str) -> bool:
         if self._parser.has_option(self._section, name):

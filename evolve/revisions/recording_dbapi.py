@@ -20,7 +20,7 @@ from evolve.sql.steps import CapturedStatement, Mark, Place, Remark
 MOST_STATEMENTS = 100_000
 _NUMERIC_OID = 1700  # SQLAlchemy asks for the type of numbers only, and takes this one as it comes
 
-# -- what PEP 249 asks of a driver's module -----------------------------------------------------------------------------
+# -- what PEP 249 asks of a driver's module ---------------------------------------------------------------
 apilevel = "2.0"
 threadsafety = 1
 paramstyle = "pyformat"
@@ -131,10 +131,11 @@ class Recorder:
             self.reached.add(self.line_now())
 
     def remark(self, mark: Mark, detail: str, line: int | None = None) -> None:
-        """Note what cannot be seen; the same remark on the same line counts once."""
+        """Note what cannot be seen; the same remark on the same line counts once, a stub once in all."""
         if self.file is not None:
             at = self.line_now() if line is None else line
-            self.remarks.setdefault((mark, at, detail), Remark(mark, Place(self.file, at), detail))
+            key = (mark, 0 if mark is Mark.TOUCHED_STUB else at, detail)
+            self.remarks.setdefault(key, Remark(mark, Place(self.file, at), detail))
 
     def record(self, sql: str, transaction: int | None) -> None:
         if self.file is not None:
@@ -287,7 +288,9 @@ class RecordingConnection:
     def __enter__(self) -> RecordingConnection:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         self.commit()
 
 
@@ -317,7 +320,9 @@ class RecordingCursor:
         self.connection.send(text)
         pieces = split(text)
         self._sql = text
-        self._answer = answer(pieces[-1], columns if isinstance(columns, tuple) else None) if pieces else Answer()
+        self._answer = (
+            answer(pieces[-1], columns if isinstance(columns, tuple) else None) if pieces else Answer()
+        )
         self._rows = list(self._answer.rows)
         self.rowcount = len(self._rows)
         return self
@@ -369,7 +374,13 @@ class RecordingCursor:
         self.connection.send(_text(sql))
 
     def copy_from(
-        self, file: object, table: str, sep: str = "\t", null: str = "\\N", size: int = 0, columns: Sequence[str] | None = None
+        self,
+        file: object,
+        table: str,
+        sep: str = "\t",
+        null: str = "\\N",
+        size: int = 0,
+        columns: Sequence[str] | None = None,
     ) -> None:
         del file, sep, null, size
         listed = f" ({', '.join(_quoted(column) for column in columns)})" if columns else ""
@@ -387,7 +398,9 @@ class RecordingCursor:
     def __enter__(self) -> RecordingCursor:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         self.close()
 
 
@@ -412,12 +425,14 @@ class RecordingCopy:
     def __enter__(self) -> RecordingCopy:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         return None
 
 
 def _control(sql: str) -> str | None:
-    """ "begin" or "end" where the statement begins or ends a transaction."""
+    """Answer "begin" or "end" where the statement begins or ends a transaction."""
     match words(sql, 3):
         case ["BEGIN", *_] | ["START", "TRANSACTION", *_]:
             return "begin"

@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Awaitable, Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from functools import partial
-from typing import Literal
+from typing import Literal, TypeVar
 
 from alembic.operations import BatchOperations, Operations
 from alembic.runtime.migration import MigrationContext
 from sqlalchemy import Connection
 
 from evolve.revisions.libraries import entity_statements, enum_statements
+from evolve.revisions.patches import method
 from evolve.revisions.recording_dbapi import Recorder
 from evolve.revisions.stubs import Stub
 from evolve.sql.steps import Mark
+
+_Result = TypeVar("_Result")
 
 
 class RecordingOperations(Operations):
@@ -45,26 +48,33 @@ class RecordingOperations(Operations):
         return _unknown(f"op.{name}", self._recorder)
 
     @contextmanager
-    def batch_alter_table(self, *args: object, **kwargs: object) -> Iterator[BatchOperations]:  # type: ignore[override]
-        original: Callable[..., object] = super().batch_alter_table
-        with original(*args, **kwargs) as batch:  # type: ignore[attr-defined]
-            batch.impl.batch = _PlacedBatch(self._recorder)
-            batch.__class__ = RecordingBatchOperations
+    def batch_alter_table(self, *args: object, **kwargs: object) -> Iterator[BatchOperations]:
+        block = method(super(), "batch_alter_table")(*args, **kwargs)
+        if not isinstance(block, AbstractContextManager):
+            raise TypeError(block)
+        with block as batch:
+            vars(batch.impl)["batch"] = _PlacedBatch(self._recorder)
             vars(batch)["_recorder"] = self._recorder
+            batch.__class__ = RecordingBatchOperations
             yield batch
 
-    def run_async(self, async_function: Callable[..., Awaitable[object]], *args: object, **kwargs: object) -> object:  # type: ignore[override]
+    def run_async(
+        self, async_function: Callable[..., Awaitable[_Result]], *args: object, **kwargs: object
+    ) -> _Result:
         """Run the function at once: nothing it awaits on this connection ever waits."""
         steps = async_function(_AsyncConnection(self.get_bind()), *args, **kwargs).__await__()
         try:
             next(steps)
         except StopIteration as done:
-            return done.value
+            result: _Result = done.value
+            return result
         message = "it awaits something other than its connection"
         raise RuntimeError(message)
 
     # -- of extensions that may be missing ----------------------------------------------------------------------------
-    def send_entity(self, action: Literal["create", "drop", "replace"], entity: object, cascade: bool = False) -> None:
+    def send_entity(
+        self, action: Literal["create", "drop", "replace"], entity: object, cascade: bool = False
+    ) -> None:
         statements = entity_statements(action, entity, cascade=cascade)
         if statements is None:
             self._recorder.remark(Mark.UNKNOWN_OPERATION, f"op.{action}_entity({entity!r})")
@@ -162,7 +172,9 @@ def _sync_enum_values(
     if statements is None:
         recorder.remark(Mark.UNKNOWN_OPERATION, f"op.sync_enum_values({enum_schema!r}, {enum_name!r}, …)")
         return
-    if isinstance(affected_columns, list | tuple) and any(isinstance(column, tuple) for column in affected_columns):
+    if isinstance(affected_columns, list | tuple) and any(
+        isinstance(column, tuple) for column in affected_columns
+    ):
         recorder.remark(Mark.READ_CATALOG, "op.sync_enum_values asks for the defaults of its columns")
     for statement in statements:
         operations.send(statement)

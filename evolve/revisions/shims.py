@@ -6,7 +6,7 @@ They only widen what is accepted; what 2.x accepts goes through unchanged.
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 import sqlalchemy
 import sqlalchemy.orm
@@ -17,12 +17,10 @@ from sqlalchemy.orm import Session
 from sqlalchemy.sql import expression
 from sqlalchemy.sql.selectable import Select
 
-from evolve.revisions.patches import Patches
+from evolve.revisions.patches import Callee, Patches, method
 from evolve.revisions.recording_dbapi import Recorder
 from evolve.revisions.recording_dialect import is_recording
 from evolve.sql.steps import Mark
-
-Callee = Callable[..., object]
 
 
 def accept_old_idioms(patches: Patches, recorder: Recorder) -> None:
@@ -36,13 +34,17 @@ def accept_old_idioms(patches: Patches, recorder: Recorder) -> None:
 
 
 def _connections(patches: Patches) -> None:
-    execute: Callee = Connection.execute
-    scalar: Callee = Connection.scalar
-    begin: Callee = Connection.begin
+    execute = method(Connection, "execute")
+    scalar = method(Connection, "scalar")
+    begin = method(Connection, "begin")
 
     def shim(original: Callee) -> Callee:
         def run(self: Connection, statement: object, *args: object, **kwargs: object) -> object:
-            options = {"execution_options": kwargs.pop("execution_options")} if "execution_options" in kwargs else {}
+            options = (
+                {"execution_options": kwargs.pop("execution_options")}
+                if "execution_options" in kwargs
+                else {}
+            )
             if "parameters" in kwargs:
                 args = (kwargs.pop("parameters"), *args)
             parameters = _parameters(args, kwargs)
@@ -66,7 +68,9 @@ def _connections(patches: Patches) -> None:
     patches.set(Connection, "begin", joined_begin)
     patches.set(Connection, "connect", lambda self, **_: _Branch(self))
     patches.set(Connection, "contextual_connect", lambda self, **_: _Branch(self))
-    patches.set(Connection, "run_callable", lambda self, called, *args, **kwargs: called(self, *args, **kwargs))
+    patches.set(
+        Connection, "run_callable", lambda self, called, *args, **kwargs: called(self, *args, **kwargs)
+    )
 
 
 class _JoinedTransaction:
@@ -111,8 +115,7 @@ def _engines(patches: Patches) -> None:
     def execute(self: Engine, statement: object, *args: object, **kwargs: object) -> object:
         # In 1.x each statement of an engine had a connection and a transaction of its own.
         with self.begin() as connection:
-            run: Callee = connection.execute
-            return run(statement, *args, **kwargs)
+            return method(connection, "execute")(statement, *args, **kwargs)
 
     patches.set(Engine, "execute", execute)
     patches.set(Engine, "has_table", lambda self, name, schema=None: inspect(self).has_table(name, schema))
@@ -121,60 +124,67 @@ def _engines(patches: Patches) -> None:
 
 
 def _sessions(patches: Patches) -> None:
-    initialize: Callee = Session.__init__
+    initialize = method(Session, "__init__")
 
     def shim(original: Callee) -> Callee:
         def run(self: Session, statement: object, *args: object, **kwargs: object) -> object:
-            return original(self, text(statement) if isinstance(statement, str) else statement, *args, **kwargs)
+            return original(
+                self, text(statement) if isinstance(statement, str) else statement, *args, **kwargs
+            )
 
         return run
 
     def init(self: Session, *args: object, **kwargs: object) -> None:
-        for gone in ("autocommit", "weak_identity_map", "enable_baked_queries", "_enable_transaction_accounting"):
+        for gone in (
+            "autocommit",
+            "weak_identity_map",
+            "enable_baked_queries",
+            "_enable_transaction_accounting",
+        ):
             kwargs.pop(gone, None)
         initialize(self, *args, **kwargs)
 
     patches.set(Session, "__init__", init)
-    patches.set(Session, "execute", shim(Session.execute))
-    patches.set(Session, "scalar", shim(Session.scalar))
+    patches.set(Session, "execute", shim(method(Session, "execute")))
+    patches.set(Session, "scalar", shim(method(Session, "scalar")))
 
 
 def _constructs(patches: Patches) -> None:
-    modern_select: Callee = sqlalchemy.select
-    modern_case: Callee = sqlalchemy.case
-    modern_text: Callee = sqlalchemy.text
-    with_only_columns: Callee = Select.with_only_columns
+    modern_select = method(sqlalchemy, "select")
+    modern_case = method(sqlalchemy, "case")
+    modern_text = method(sqlalchemy, "text")
+    with_only_columns = method(Select, "with_only_columns")
 
     def select(*args: object, **kwargs: object) -> object:
-        clauses = {name: kwargs.pop(name) for name in ("whereclause", "from_obj", "limit", "offset") if name in kwargs}
+        names = ("whereclause", "from_obj", "limit", "offset", "order_by", "group_by")
+        clauses = {name: kwargs.pop(name) for name in names if name in kwargs}
         distinct = kwargs.pop("distinct", False)
-        listed = list(kwargs.pop("columns", args[0])) if _is_list(kwargs.get("columns", args[0] if args else None)) else None
-        if listed is None:
-            built = modern_select(*args, **kwargs)
-        else:
-            built = modern_select(*listed, **kwargs)
-            if len(args) > 1 and args[1] is not None:
+        first = kwargs.pop("columns", args[0] if args else None)
+        if isinstance(first, list | tuple):
+            built = modern_select(*first, **kwargs)
+            if len(args) > 1:
                 clauses["whereclause"] = args[1]
-        for name, method in (("whereclause", "where"), ("from_obj", "select_from"), ("limit", "limit"), ("offset", "offset")):
-            value = clauses.get(name)
+        else:
+            built = modern_select(*args, **kwargs)
+        for name, value in clauses.items():
             if value is not None:
-                values = value if _is_list(value) else [value]
-                built = getattr(built, method)(*values)  # type: ignore[misc]
-        return getattr(built, "distinct")() if distinct else built  # noqa: B009  # `built` is an object to the checker
+                method: Callee = getattr(
+                    built, {"whereclause": "where", "from_obj": "select_from"}.get(name, name)
+                )
+                built = method(*value) if isinstance(value, list | tuple) else method(value)
+        return _after(built, "distinct") if distinct else built
 
     def case(*whens: object, **kwargs: object) -> object:
-        if "whens" in kwargs:
-            whens = (kwargs.pop("whens"), *whens)
-        if len(whens) == 1 and _is_list(whens[0]):
-            return modern_case(*whens[0], **kwargs)
-        return modern_case(*whens, **kwargs)
+        first = kwargs.pop("whens", whens[0] if len(whens) == 1 else None)
+        return modern_case(*(first if isinstance(first, list | tuple) and _pairs(first) else whens), **kwargs)
 
     def old_text(sql: object, *_: object, bindparams: Sequence[object] = (), **__: object) -> object:
         built = modern_text(sql)
-        return getattr(built, "bindparams")(*bindparams) if bindparams else built  # noqa: B009  # as above
+        return _after(built, "bindparams", *bindparams) if bindparams else built
 
     def columns(self: object, *args: object, **kwargs: object) -> object:
-        return with_only_columns(self, *(args[0] if len(args) == 1 and _is_list(args[0]) else args), **kwargs)
+        first = args[0] if len(args) == 1 else None
+        return with_only_columns(self, *(first if isinstance(first, list | tuple) else args), **kwargs)
 
     for module in (sqlalchemy, sqlalchemy.sql, expression):
         patches.set(module, "select", select)
@@ -189,29 +199,29 @@ def _table_methods(patches: Patches) -> None:
         def build(self: object, whereclause: object = None, values: object = None, **_: object) -> object:
             built = original(self)
             if whereclause is not None:
-                built = getattr(built, "where")(whereclause)  # noqa: B009  # an object to the checker
-            return getattr(built, "values")(values) if values is not None else built  # noqa: B009  # as above
+                built = _after(built, "where", whereclause)
+            return _after(built, "values", values) if values is not None else built
 
         return build
 
-    insert: Callee = TableClause.insert
+    insert = method(TableClause, "insert")
 
     def build_insert(self: object, values: object = None, inline: bool = False, **_: object) -> object:
         built = insert(self)
-        built = getattr(built, "values")(values) if values is not None else built  # noqa: B009  # as above
-        return getattr(built, "inline")() if inline else built  # noqa: B009  # as above
+        built = _after(built, "values", values) if values is not None else built
+        return _after(built, "inline") if inline else built
 
-    patches.set(TableClause, "update", conditional(TableClause.update))
-    patches.set(TableClause, "delete", conditional(TableClause.delete))
-    patches.set(TableClause, "select", conditional(TableClause.select))
+    patches.set(TableClause, "update", conditional(method(TableClause, "update")))
+    patches.set(TableClause, "delete", conditional(method(TableClause, "delete")))
+    patches.set(TableClause, "select", conditional(method(TableClause, "select")))
     patches.set(TableClause, "insert", build_insert)
 
 
 def _metadata(patches: Patches) -> None:
     """`MetaData(bind=…)` and `Table(…, autoload=True)`."""
-    initialize: Callee = MetaData.__init__
-    initialize_table: Callee = Table.__init__
-    new_table: Callee = Table.__new__
+    initialize = method(MetaData, "__init__")
+    initialize_table = method(Table, "__init__")
+    new_table = method(Table, "__new__")
 
     def init(self: MetaData, *args: object, **kwargs: object) -> None:
         bind = kwargs.pop("bind", None)
@@ -243,7 +253,7 @@ def _metadata(patches: Patches) -> None:
 
     patches.set(MetaData, "__init__", init)
     for name in ("create_all", "drop_all", "reflect"):
-        patches.set(MetaData, name, bound(getattr(MetaData, name)))
+        patches.set(MetaData, name, bound(method(MetaData, name)))
     patches.set(Table, "__new__", make)
     patches.set(Table, "__init__", init_table)
 
@@ -273,5 +283,11 @@ def _parameters(args: tuple[object, ...], kwargs: Mapping[str, object]) -> objec
     return list(args) if all(isinstance(arg, Mapping | list | tuple) for arg in args) else tuple(args)
 
 
-def _is_list(value: object) -> bool:
-    return isinstance(value, list | tuple)
+def _after(built: object, name: str, *args: object) -> object:
+    """The construct that a generative method makes of `built`."""
+    return method(built, name)(*args)
+
+
+def _pairs(whens: Sequence[object]) -> bool:
+    """A list of whens as 1.x took it, not one when of 2.x."""
+    return all(isinstance(when, tuple) for when in whens)

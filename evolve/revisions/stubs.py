@@ -35,6 +35,7 @@ class Stub(UserDefinedType[object]):
 
     cache_ok = True
     touched: Touched | None = None
+    _stub_name: str
 
     def __init__(self, *_: object, **__: object) -> None:
         self.__dict__.setdefault("_stub_name", "stub")
@@ -47,7 +48,7 @@ class Stub(UserDefinedType[object]):
 
     def _touch(self) -> None:
         if Stub.touched is not None:
-            Stub.touched(self._stub_name)
+            Stub.touched(self._stub_name.replace("()", "").replace("[]", ""))
 
     def _other(self, suffix: str = "") -> Stub:
         self._touch()
@@ -137,7 +138,9 @@ class Stub(UserDefinedType[object]):
         del other
         return self._other()
 
-    __add__ = __radd__ = __sub__ = __rsub__ = __mul__ = __rmul__ = __truediv__ = __or__ = __ror__ = __and__ = _combine
+    __add__ = __radd__ = __sub__ = __rsub__ = __mul__ = __rmul__ = __truediv__ = __or__ = __ror__ = (
+        __and__
+    ) = _combine
 
 
 class StubBase:
@@ -238,7 +241,10 @@ class Importer:
         frame: FrameType | None = sys._getframe(2)  # noqa: SLF001  # the documented way to one's own stack
         while frame is not None:
             filename = frame.f_code.co_filename
-            if not filename.startswith("<frozen importlib") and filename not in (__file__, importlib.__file__):
+            if not filename.startswith("<frozen importlib") and filename not in (
+                __file__,
+                importlib.__file__,
+            ):
                 return self.is_own(filename)
             frame = frame.f_back
         return False
@@ -248,7 +254,9 @@ class _ProjectFinder(MetaPathFinder):
     def __init__(self, importer: Importer) -> None:
         self._importer = importer
 
-    def find_spec(self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None) -> ModuleSpec | None:
+    def find_spec(
+        self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None
+    ) -> ModuleSpec | None:
         del target
         return self._importer.project_spec(fullname, path)
 
@@ -257,7 +265,9 @@ class _StubFinder(MetaPathFinder):
     def __init__(self, importer: Importer) -> None:
         self._importer = importer
 
-    def find_spec(self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None) -> ModuleSpec | None:
+    def find_spec(
+        self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None
+    ) -> ModuleSpec | None:
         del path, target
         return self._importer.stub_spec(fullname)
 

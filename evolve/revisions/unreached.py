@@ -7,7 +7,9 @@ from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 
 # They change nothing themselves.
-_HARMLESS = frozenset({"f", "get_bind", "get_context", "inline_literal", "migration_context", "batch_alter_table"})
+_HARMLESS = frozenset(
+    {"f", "get_bind", "get_context", "inline_literal", "migration_context", "batch_alter_table"}
+)
 
 Function = ast.FunctionDef | ast.AsyncFunctionDef
 
@@ -46,11 +48,15 @@ def _aliases(tree: ast.Module) -> tuple[frozenset[str], frozenset[str]]:
         elif isinstance(node, ast.ImportFrom) and node.module == "alembic.op":
             functions.update(alias.asname or alias.name for alias in node.names)
         elif isinstance(node, ast.Import):
-            modules.update(alias.asname for alias in node.names if alias.name == "alembic.op" and alias.asname)
+            modules.update(
+                alias.asname for alias in node.names if alias.name == "alembic.op" and alias.asname
+            )
     return frozenset(modules), frozenset(functions)
 
 
-def _operations(tree: ast.Module, direction: str, aliases: tuple[frozenset[str], frozenset[str]]) -> Iterator[Call]:
+def _operations(
+    tree: ast.Module, direction: str, aliases: tuple[frozenset[str], frozenset[str]]
+) -> Iterator[Call]:
     functions = {node.name: node for node in tree.body if isinstance(node, Function)}
     todo = [direction]
     seen: set[str] = set()
@@ -78,17 +84,23 @@ def _batches(function: Function, modules: frozenset[str]) -> frozenset[str]:
             for item in node.items:
                 match item:
                     case ast.withitem(
-                        context_expr=ast.Call(func=ast.Attribute(value=ast.Name(id=module), attr="batch_alter_table")),
+                        context_expr=ast.Call(
+                            func=ast.Attribute(value=ast.Name(id=module), attr="batch_alter_table")
+                        ),
                         optional_vars=ast.Name(id=name),
                     ) if module in modules:
                         names.add(name)
     return frozenset(names)
 
 
-def _called(call: ast.Call, aliases: tuple[frozenset[str], frozenset[str]], batches: frozenset[str]) -> str | None:
+def _called(
+    call: ast.Call, aliases: tuple[frozenset[str], frozenset[str]], batches: frozenset[str]
+) -> str | None:
     modules, functions = aliases
     match call.func:
-        case ast.Attribute(value=ast.Name(id=owner), attr=name) if owner in modules | batches and name not in _HARMLESS:
+        case ast.Attribute(value=ast.Name(id=owner), attr=name) if (
+            owner in modules | batches and name not in _HARMLESS
+        ):
             return f"{owner}.{name}"
         case ast.Name(id=name) if name in functions and name not in _HARMLESS:
             return name

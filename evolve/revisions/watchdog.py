@@ -71,7 +71,9 @@ class Watchdog:
         while not self._done.wait(wait):
             with self._lock:
                 if not self._done.is_set():
-                    ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(self._target), ctypes.py_object(TimedOut))
+                    ctypes.pythonapi.PyThreadState_SetAsyncExc(
+                        ctypes.c_ulong(self._target), ctypes.py_object(TimedOut)
+                    )
             wait = _AGAIN
 
 
