@@ -3,13 +3,30 @@
 from __future__ import annotations
 
 import re
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
+from inspect import getfile
+from pathlib import Path
 
 from evolve.lint import lookup
 from evolve.lint.rule import Rule
 from evolve.lint.rules import ALL
 from evolve.plugin_loader import load_plugins
+
+FAMILIES = {
+    "1": "blocks traffic",
+    "2": "breaks running code",
+    "3": "breaks new code on the old schema",
+    "4": "loses data",
+    "5": "partitions",
+    "6": "fails, or does not do what Alembic makes it look like",
+    "7": "guidelines",
+    "8": "costs without use",
+    "9": "could not be analysed, or is allowed in a way that does not work",
+}
+_HEADING = "| id | name | severity | lock | under the lock | breaks code | |"
+_RULER = "|---|---|---|---|---|---|---|"
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,7 +34,7 @@ class Explanation:
     """A rule in words.
 
     Args:
-        lead: first paragraph of the page, as one line.
+        title: the first sentence of the rule's module, or of its page.
         page: the whole page, in Markdown.
         lock: the lock it claims, in PostgreSQL's words; None where it claims none.
     """
@@ -25,7 +42,7 @@ class Explanation:
     rule: str
     name: str
     severity: str
-    lead: str
+    title: str
     page: str
     lock: str | None
     rewrite: bool
@@ -59,7 +76,7 @@ def describe(rule: Rule) -> Explanation:
         rule=rule.id,
         name=rule.name,
         severity=str(rule.severity),
-        lead=_lead(rule.page),
+        title=_title(rule),
         page=rule.page,
         lock=str(rule.lock) if rule.lock is not None else None,
         rewrite=rule.rewrite,
@@ -70,6 +87,35 @@ def describe(rule: Rule) -> Explanation:
     )
 
 
-def _lead(page: str) -> str:
-    _, _, rest = page.partition("\n")
-    return re.sub(r"\s+", " ", rest.strip().split("\n\n")[0])
+def reference(rules: Sequence[Rule]) -> str:
+    """The page `docs/reference/rules.md`."""
+    lines = [
+        "# Rules",
+        "",
+        "Written by `evolve explain --reference`. The lock is the strongest one taken, or kept, on a table in use; it is",
+        "measured: a test runs the examples of each page on a server.",
+    ]
+    for digit, family in FAMILIES.items():
+        members = [rule for rule in rules if rule.id.startswith(f"EV{digit}")]
+        if members:
+            lines += ["", f"## {digit}xx {family}", "", _HEADING, _RULER, *map(_row, members)]
+    return "\n".join(lines) + "\n"
+
+
+def _row(rule: Rule) -> str:
+    file = Path(getfile(type(rule))).with_suffix(".md").name
+    work = "rewrite" if rule.rewrite else "scan" if rule.scan else "fails" if rule.fails else ""
+    breaks = [
+        word for broken, word in ((rule.breaks_old_code, "old"), (rule.breaks_new_code, "new")) if broken
+    ]
+    lock = str(rule.lock) if rule.lock is not None else ""
+    link = f"[{rule.id}](../../lint/rules/{file})"
+    return (
+        f"| {link} | {rule.name} | {rule.severity} | {lock} | {work} | {', '.join(breaks)} | {_title(rule)} |"
+    )
+
+
+def _title(rule: Rule) -> str:
+    text = sys.modules[type(rule).__module__].__doc__ or rule.page.partition("\n")[2]
+    paragraph = re.sub(r"\s+", " ", text.strip().split("\n\n")[0])
+    return paragraph.removeprefix(f"{rule.id}: ").rstrip(".")

@@ -25,6 +25,8 @@ __all__ = ["COMMANDS", "LazyGroup", "evolve", "main"]
 
 # name → (module below evolve.cli, one line for `evolve --help`); as text, so that help imports no subcommand.
 COMMANDS: dict[str, tuple[str, str]] = {
+    "lint": ("lint", "Check revisions for what running code or live traffic cannot survive."),
+    "explain": ("explain", "Print the page of a lint rule, or list all rules."),
     "upgrade": ("upgrade", "Apply revisions with short lock waits, retries, one runner at a time."),
     "downgrade": ("downgrade", "Revert revisions, with the same care."),
     "backfill": ("backfill", "Fill a column of a live table in small, resumable transactions."),

@@ -19,13 +19,17 @@ _SCHEMA = 1
 
 @click.command("explain")
 @click.argument("rule", required=False)
+@click.option("--reference", is_flag=True, hidden=True, help="Write docs/reference/rules.md to stdout.")
 @format_option("text", "json")
-def command(rule: str | None, report_format: str) -> None:
+def command(rule: str | None, reference: bool, report_format: str) -> None:
     """Print the page of RULE, an id such as EV101 or a name; without RULE, list all rules."""
-    from evolve.app.explain_rule import all_rules, describe, explain
+    from evolve.app import explain_rule
 
-    rules = all_rules()
-    found = [explain(rule, rules)] if rule else [describe(each) for each in rules]
+    if reference:
+        click.echo(explain_rule.reference(explain_rule.ALL), nl=False)
+        return
+    rules = explain_rule.all_rules()
+    found = [explain_rule.explain(rule, rules)] if rule else [explain_rule.describe(each) for each in rules]
     if report_format == "json":
         entries = [dataclasses.asdict(each) for each in found]
         click.echo(json.dumps({"schema": _SCHEMA, "rules": entries}, indent=2, ensure_ascii=False))
@@ -49,5 +53,5 @@ def _print_list(explanations: list[Explanation]) -> None:
     names = max(len(each.name) for each in explanations)
     room = max(shutil.get_terminal_size((110, 24)).columns - names - 21, 20)
     for each in explanations:
-        lead = each.lead if len(each.lead) <= room else each.lead[: room - 1].rstrip() + "…"
-        click.echo(f"{each.rule}  {each.name:<{names}}  {each.severity:<7}  {lead}")
+        title = each.title if len(each.title) <= room else each.title[: room - 1].rstrip() + "…"
+        click.echo(f"{each.rule:<6} {each.name:<{names}}  {each.severity:<7}  {title}")
