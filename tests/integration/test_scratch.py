@@ -366,6 +366,13 @@ def test_folder_of_somebody_else_is_refused(own_folder: Path) -> None:
     (own_folder / f"evolve-scratch-{os.geteuid()}").unlink()
 
 
+def test_temporary_folder_that_is_none_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "file").touch()
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "file"))
+    with pytest.raises(owner.NoFolder, match="TMPDIR"), scratch.server("embedded"):
+        pass
+
+
 def test_server_that_cannot_start_says_why(own_folder: Path) -> None:
     settings = {"max_connections": "0"}
     with (

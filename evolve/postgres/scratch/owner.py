@@ -41,6 +41,14 @@ class UnsafeFolder(Misuse):
         )
 
 
+class NoFolder(Misuse):
+    def __init__(self, error: OSError) -> None:
+        super().__init__(
+            f"there is no temporary folder for a scratch server: {error.strerror or error}",
+            fix="point TMPDIR at a folder that you may write to",
+        )
+
+
 @dataclass(frozen=True, slots=True)
 class Record:
     """What is needed to remove a server whose owner is gone.
@@ -127,10 +135,14 @@ def base_folder() -> Path:
 
     Raises:
         UnsafeFolder: somebody else made it, or it is a link.
+        NoFolder: it cannot be made.
     """
-    base = Path(tempfile.gettempdir()) / f"evolve-scratch-{os.geteuid()}"
-    with contextlib.suppress(FileExistsError):
-        base.mkdir()
+    try:
+        base = Path(tempfile.gettempdir()) / f"evolve-scratch-{os.geteuid()}"
+        with contextlib.suppress(FileExistsError):
+            base.mkdir()
+    except OSError as error:
+        raise NoFolder(error) from error
     found = base.lstat()
     if not stat.S_ISDIR(found.st_mode):
         raise UnsafeFolder(base, "it is not a folder")
