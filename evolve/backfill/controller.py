@@ -59,10 +59,14 @@ class Controller:
         # Rounded up, so that a size which a timeout pushed down to one row can grow again.
         self.size = min(max(math.ceil(wanted), min(self.smallest, self.size)), self.largest)
 
-    def failed(self) -> None:
-        """Take in a batch that timed out or met a lock: half the size at once, down to one row."""
-        self.size = max(1, self.size // 2)
+    def too_slow(self) -> None:
+        """Take in a batch that timed out: half the size at once, down to one row, and no growth for a while."""
+        self.contended()
         self._frozen = WINDOW
+
+    def contended(self) -> None:
+        """Take in a batch that met somebody else's lock or write: half the size for the next try; it may grow again."""
+        self.size = max(1, self.size // 2)
 
     def _slow(self) -> bool:
         if len(self._recent) < WINDOW:

@@ -15,7 +15,7 @@ from evolve.backfill.throttle import Hold, Throttle
 from evolve.errors import Refused
 
 HEARTBEAT = 2.0  # seconds: a wait is cut into pieces of this, each renews the lease and reads what is wanted
-FIRST_BACKOFF = 0.05  # seconds
+FIRST_BACKOFF = 0.01  # seconds
 LONGEST_BACKOFF = 5.0
 PATIENCE = 300.0  # seconds without a commit after which a worker gives up
 
@@ -234,8 +234,10 @@ class Struggle:
             match verdict:
                 case Verdict.FATAL:
                     raise BatchFailed(runner.name, failure, lease) from failure
-                case Verdict.CONTENDED | Verdict.TOO_SLOW:
-                    runner.controller.failed()
+                case Verdict.CONTENDED:
+                    runner.controller.contended()
+                case Verdict.TOO_SLOW:
+                    runner.controller.too_slow()
                 case Verdict.EXHAUSTED | Verdict.DISCONNECTED:
                     pass
                 case _:
@@ -269,6 +271,6 @@ class Struggle:
             return held
 
     def _backoff(self) -> float:
-        """Doubles from 50 ms to 5 s; between half and all of it, so that two workers do not meet again."""
+        """Doubles from 10 ms to 5 s; between half and all of it, so that two workers do not meet again."""
         longest = min(FIRST_BACKOFF * 2.0**self._failures, LONGEST_BACKOFF)
         return longest * (0.5 + self._runner.random() / 2)

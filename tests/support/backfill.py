@@ -1,0 +1,146 @@
+"""Backfills driven through the command line, with whatever else goes on in the database meanwhile."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+import psycopg
+
+# Ten milliseconds at the end of each UPDATE and ten inside each COMMIT of a backfill, so that both are hit by what
+# happens at random moments. (pg_sleep rounds up to a millisecond, so it cannot be had per row.)
+SLOW = """
+    CREATE FUNCTION public.dawdle() RETURNS trigger LANGUAGE plpgsql AS $$
+        BEGIN
+            IF current_setting('application_name') LIKE 'evolve%' THEN PERFORM pg_sleep(0.01); END IF;
+            RETURN NULL;
+        END $$;
+    CREATE TRIGGER dawdle AFTER UPDATE ON public.numbers FOR EACH STATEMENT EXECUTE FUNCTION public.dawdle();
+    CREATE CONSTRAINT TRIGGER dawdle AFTER UPDATE ON evolve.backfill_range DEFERRABLE INITIALLY DEFERRED
+        FOR EACH ROW EXECUTE FUNCTION public.dawdle();
+"""
+
+
+@dataclass
+class Cli:
+    """`evolve backfill …` against one database."""
+
+    url: str
+    processes: list[subprocess.Popen[str]] = field(default_factory=list)
+
+    def start(self, *arguments: str) -> subprocess.Popen[str]:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "evolve", "backfill", *arguments],
+            env={**os.environ, "EVOLVE_DATABASE_URL": self.url},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        self.processes.append(process)
+        return process
+
+    def run(self, *arguments: str, expect: int = 0, timeout: float = 60) -> str:
+        """Its stdout; fails with everything it printed where the exit status is another one."""
+        process = self.start(*arguments)
+        out, err = process.communicate(timeout=timeout)
+        assert process.returncode == expect, f"exit {process.returncode}\n{out}\n{err}"
+        return out
+
+    def fail(self, *arguments: str, expect: int) -> str:
+        """Its stderr."""
+        process = self.start(*arguments)
+        out, err = process.communicate(timeout=60)
+        assert process.returncode == expect, f"exit {process.returncode}\n{out}\n{err}"
+        return err
+
+    def status(self, name: str) -> dict[str, object]:
+        found = json.loads(self.run("status", name, "--format", "json"))
+        assert isinstance(found, dict)
+        return found
+
+    def end(self) -> None:
+        for process in self.processes:
+            if process.poll() is None:
+                process.kill()
+            process.communicate()
+
+
+@contextmanager
+def command_line(url: str) -> Iterator[Cli]:
+    cli = Cli(url)
+    try:
+        yield cli
+    finally:
+        cli.end()
+
+
+def numbers(url: str, rows: int) -> None:
+    """A table `numbers` with gaps in its key, an index in random order, and n = 0 everywhere."""
+    with psycopg.connect(url, autocommit=True) as connection:
+        connection.execute(
+            "CREATE TABLE numbers (id bigint PRIMARY KEY, n integer NOT NULL, hits integer NOT NULL DEFAULT 0,"
+            " note text NOT NULL)"
+        )
+        connection.execute(
+            "INSERT INTO numbers SELECT g * 3, 0, 0, md5(g::text) FROM generate_series(1, %s) g", (rows,)
+        )
+        connection.execute("CREATE INDEX ON numbers (note)")
+        connection.execute("ANALYZE numbers")
+
+
+def by_value(url: str) -> dict[int, int]:
+    """n → how many rows have it."""
+    with psycopg.connect(url, autocommit=True) as connection:
+        return dict(connection.execute("SELECT n, count(*)::int FROM numbers GROUP BY 1").fetchall())
+
+
+@contextmanager
+def writers(url: str, count: int = 2) -> Iterator[list[BaseException]]:
+    """Sessions that update, delete and insert while the block runs, as an application of the new release does: what it
+    inserts is right from the start (n = 1). Yields the errors they met.
+    """
+    stop = threading.Event()
+    errors: list[BaseException] = []
+
+    def write(seed: int) -> None:
+        chance = random.Random(seed)
+        try:
+            with psycopg.connect(url, autocommit=True) as connection:
+                row = connection.execute("SELECT max(id) FROM numbers").fetchone()
+                assert row is not None
+                top, fresh = int(row[0]), int(row[0]) + seed * 10_000_000
+                while not stop.is_set():
+                    key = chance.randrange(1, top // 3) * 3
+                    what = chance.random()
+                    if what < 0.8:
+                        connection.execute("UPDATE numbers SET hits = hits + 1 WHERE id = %s", (key,))
+                    elif what < 0.85:
+                        connection.execute("DELETE FROM numbers WHERE id = %s", (key,))
+                    elif what < 0.9:
+                        with connection.transaction():
+                            connection.execute("UPDATE numbers SET hits = hits + 1 WHERE id = %s", (key,))
+                            time.sleep(0.02)
+                    else:
+                        fresh += 1
+                        connection.execute("INSERT INTO numbers VALUES (%s, 1, 0, 'new')", (fresh,))
+                    time.sleep(0.002)
+        except BaseException as error:  # noqa: BLE001  # told to the test, which fails with it
+            errors.append(error)
+
+    threads = [threading.Thread(target=write, args=(seed,)) for seed in range(1, count + 1)]
+    for thread in threads:
+        thread.start()
+    try:
+        yield errors
+    finally:
+        stop.set()
+        for thread in threads:
+            thread.join()
