@@ -42,9 +42,23 @@ def record(
     time_limit: float = 10.0,
     reflect: Reflection | None = None,
 ) -> list[Recording]:
-    """Read `revisions` in the order given; nothing of Alembic or SQLAlchemy is imported where there are none."""
+    """Read `revisions` in the order given; nothing of Alembic or SQLAlchemy is imported where there are none.
+
+    Args:
+        reflect: answers questions about the schema. Without it a history read from its base answers them itself; what
+            is only a part of one cannot, and each is answered as by an empty database.
+    """
     if not revisions:
         return []
     from evolve.revisions.capture import capture
 
+    if reflect is None and _from_base(revisions):
+        from evolve.revisions.replayed_schema import ReplayedSchema
+
+        reflect = ReplayedSchema()
     return capture(project, revisions, time_limit=time_limit, reflect=reflect)
+
+
+def _from_base(revisions: Sequence[RevisionFile]) -> bool:
+    given = {file.revision for file in revisions}
+    return all(given.issuperset(file.down_revisions) for file in revisions)

@@ -53,8 +53,8 @@ class RecordingOperations(Operations):
         if not isinstance(block, AbstractContextManager):
             raise TypeError(block)
         with block as batch:
-            vars(batch.impl)["batch"] = _PlacedBatch(self._recorder)
-            vars(batch)["_recorder"] = self._recorder
+            batch.impl.__dict__["batch"] = _PlacedBatch(self._recorder)
+            batch.__dict__["_recorder"] = self._recorder
             batch.__class__ = RecordingBatchOperations
             yield batch
 
