@@ -245,9 +245,7 @@ class Worker:
             batches = undo_journal.SqlUndoBatches(
                 self.session, self.record.run_id, self.target, lease_seconds=self.pace.lease_seconds
             )
-            runner = self._runner(
-                Backward(self.record.name, batches), undo_journal.size(connection, self.record.run_id)
-            )
+            runner = self._runner(Backward(batches), undo_journal.size(connection, self.record.run_id))
             runner.state = "undoing"
             try:
                 ending = runner.run(replace(held.lease, finished=False, scanned=0, changed=0, batches=0))
@@ -307,7 +305,7 @@ class Worker:
             lease_seconds=self.pace.lease_seconds,
         )
         with self._throttle() as throttle:
-            runner = self._runner(Forward(self.record.name, batches), self.record.rows_estimate, throttle)
+            runner = self._runner(Forward(batches), self.record.rows_estimate, throttle)
             try:
                 ending = runner.run(held.lease)
             finally:

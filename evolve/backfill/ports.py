@@ -130,7 +130,7 @@ class Pass(Protocol):
         """Commit one transaction of about `size` rows.
 
         Raises:
-            LeaseLost: another worker holds the range; nothing was committed.
+            CheckpointRefused: the range is not where `lease` says; nothing was committed.
             DatabaseFailure: nothing was committed, unless it is `lost`.
         """
         ...

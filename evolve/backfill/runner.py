@@ -72,11 +72,14 @@ class Interrupted:
 Ending = Finished | Interrupted
 
 
+class CheckpointRefused(Exception):
+    """Raised inside a batch's transaction, which rolls back: the range is not where this worker believes it to be."""
+
+
 class Forward:
     """Walks a range upwards: boundary, change and checkpoint in one transaction each."""
 
-    def __init__(self, name: str, batches: Batches) -> None:
-        self._name = name
+    def __init__(self, batches: Batches) -> None:
         self._batches = batches
 
     def advance(self, lease: Lease, size: int) -> Step:
@@ -97,7 +100,7 @@ class Forward:
             )
             want = transaction.checkpoint(lease, after)
             if want is None:
-                raise LeaseLost(self._name)
+                raise CheckpointRefused
         return Step(after, scanned, changed, want)
 
     def reread(self, lease: Lease, journal: Lease) -> Lease:
@@ -156,6 +159,10 @@ class Runner:
                 seconds = self.clock() - began
             except DatabaseFailure as failure:
                 lease = self.lease = struggle.after(failure, lease)
+                continue
+            except CheckpointRefused as refusal:
+                # The range is not where we left it: somebody took it, or a COMMIT that seemed to fail did not.
+                lease = self.lease = struggle.reread(lease, refusal)
                 continue
             lease = self.lease = step.lease
             struggle.committed()
@@ -269,6 +276,21 @@ class Struggle:
                 verdict = judge(failure)
                 continue
             return held
+
+    def reread(self, lease: Lease, refusal: CheckpointRefused) -> Lease:
+        """Where the range stands, if it is still ours.
+
+        Raises:
+            LeaseLost, BatchFailed, GaveUp
+        """
+        runner = self._runner
+        try:
+            read = runner.leases.retake(lease)
+        except DatabaseFailure as failure:
+            return self.after(failure, lease)
+        if read is None:
+            raise LeaseLost(runner.name) from refusal
+        return runner.work.reread(lease, read)
 
     def _backoff(self) -> float:
         """Doubles from 10 ms to 5 s; between half and all of it, so that two workers do not meet again."""

@@ -9,7 +9,7 @@ from enum import StrEnum
 from typing import Protocol
 
 from evolve.backfill.ports import Lease, Step, Want
-from evolve.backfill.runner import LeaseLost
+from evolve.backfill.runner import CheckpointRefused
 from evolve.backfill.spec import Spec
 
 
@@ -56,8 +56,7 @@ class Backward:
     The lease it is driven with counts the rows seen and restored by this pass, for progress only.
     """
 
-    def __init__(self, name: str, batches: UndoBatches) -> None:
-        self._name = name
+    def __init__(self, batches: UndoBatches) -> None:
         self._batches = batches
 
     def advance(self, lease: Lease, size: int) -> Step:
@@ -65,7 +64,7 @@ class Backward:
             restored = transaction.restore(lease, size)
             want = transaction.checkpoint(lease)
             if want is None:
-                raise LeaseLost(self._name)
+                raise CheckpointRefused
         seen = restored.rows + restored.conflicts
         after = replace(
             lease,
