@@ -27,6 +27,9 @@ __all__ = ["COMMANDS", "LazyGroup", "evolve", "main"]
 COMMANDS: dict[str, tuple[str, str]] = {
     "lint": ("lint", "Check revisions for what running code or live traffic cannot survive."),
     "explain": ("explain", "Print the page of a lint rule, or list all rules."),
+    "plan": ("plan", "Show how a change is done in phases under live traffic; with --write, begin it."),
+    "advance": ("advance", "Take a change into its next phase when its gates are open."),
+    "status": ("status", "Show the changes in flight and what each waits for."),
     "upgrade": ("upgrade", "Apply revisions with short lock waits, retries, one runner at a time."),
     "downgrade": ("downgrade", "Revert revisions, with the same care."),
     "backfill": ("backfill", "Fill a column of a live table in small, resumable transactions."),

@@ -20,7 +20,7 @@ def open_revision(history: History, recording: Recording, steps: Sequence[Step])
     history.position = -1
     opening = next((s.operation for s in steps if not isinstance(s.operation, op.SetParameter)), None)
     guarded = isinstance(opening, op.Other) and opening.kind == GATE_KIND
-    history.gated = guarded and dict(recording.metadata).get("phase") == "contract"
+    history.gated = guarded and dict(recording.metadata).get("phase") in ("contract", "purge")
 
 
 def enter(history: History, step: Step, clauses: tuple[op.Operation, ...]) -> None:
@@ -64,7 +64,7 @@ def release(history: History) -> None:
 
 
 def _remember_locks(history: History, step: Step) -> None:
-    for relation, mode in effect(step.operation, history.schema, history.postgres_version).locks:
+    for relation, mode in effect(step.operation, history.schema, history.postgres_version).locks.items():
         kept = history.transaction.locks.get(relation)
         if history.in_use(relation) and (kept is None or kept[0] < mode):
             history.transaction.locks[relation] = (mode, step)

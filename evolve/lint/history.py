@@ -53,7 +53,7 @@ class History:
         clauses: all operations of the statement that the step belongs to, in their order.
         steps: every step of the revisions that are applied together, up to and without this one.
         revision: all steps of the revision; this one stands at `position`.
-        gated: the revision is the contract phase of a change and opens with the gate that evolve wrote.
+        gated: the revision is the contract or purge phase of a change and opens with the gate that evolve wrote.
     """
 
     schema: Schema

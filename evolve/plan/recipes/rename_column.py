@@ -173,15 +173,15 @@ class _Recipe:
         return cls(change, target, column, carried)
 
     def plan(self) -> Plan:
-        phases = [self.expand(), self.backfill()]
-        validated = self.validate()
-        if validated.parts:
-            phases.append(validated)
-            phases.append(self.switch(()))
-        else:
-            phases.append(self.switch(validated.gates))
-        phases += [self.contract(), self.purge()]
-        return Plan(self.id, self.change, tuple(phases), self.notes(), self.target.source)
+        phases = (
+            self.expand(),
+            self.backfill(),
+            self.validate(),
+            self.switch(),
+            self.contract(),
+            self.purge(),
+        )
+        return Plan(self.id, self.change, phases, self.notes(), self.target.source)
 
     # -- gates ----------------------------------------------------------------------------------------------
     @property
@@ -320,7 +320,7 @@ class _Recipe:
             go_back="downgrade the validate revisions: the new column's indexes and constraints go",
         )
 
-    def switch(self, gates: tuple[Gate, ...]) -> Phase:
+    def switch(self) -> Phase:
         proofs: list[Gate] = [Validated(self.table, c.name) for c in self.carried.to_validate]
         proofs += [ValidIndex(QualifiedName(i.name, self.table.schema)) for i in self.carried.indexes]
         if self.column.not_null:
@@ -328,7 +328,7 @@ class _Recipe:
         return Phase(
             "switch",
             f"all code reads and writes {self.change.to}",
-            gates=gates or (self.armed, *proofs, self.equal),
+            gates=(self.armed, *proofs, self.equal),
             instructions=(
                 f"Deploy code that reads and writes {self.change.to} and no longer maps {self.change.column}.",
                 "One class must not map both columns: it would write a null to one of them.",
@@ -399,6 +399,11 @@ class _Recipe:
 
     def purge(self) -> Phase:
         quarantine = quote(self.quarantine)
+        kept = NoRows(
+            self.table,
+            sync.differs(self.new, quarantine, exact=self.exact),
+            f"{self.change.to} differs from what is kept of {self.change.column}",
+        )
         foreign_keys = [c for c in self.target.constraints_on(self.change.column) if c.kind == "foreign key"]
         drops = [
             Statement(
@@ -421,8 +426,18 @@ class _Recipe:
         return Phase(
             "purge",
             "nothing of the old column is left",
-            (Part(f"what was {self.table.plain}.{self.change.column}", statements, tuple(self.unpurge())),),
-            gates=(Word(PURGE_APPROVED, f"nobody will want {self.table.plain}.{self.change.column} back"),),
+            (
+                Part(
+                    f"what was {self.table.plain}.{self.change.column}",
+                    statements,
+                    tuple(self.unpurge()),
+                    (kept,),
+                ),
+            ),
+            gates=(
+                Word(PURGE_APPROVED, f"nobody will want {self.table.plain}.{self.change.column} back"),
+                kept,
+            ),
             go_back="downgrade the purge revision: it fills the column again from the new one, in one transaction",
             undo_loses=None,
         )

@@ -1,0 +1,210 @@
+"""Take a change into its next phase, if the gates before it are open."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from contextlib import closing
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from evolve.app.backfill_work import actor as default_actor
+from evolve.app.plan_change import refuse_unclean, write_phase
+from evolve.app.project_changes import Changes, read_change
+from evolve.errors import Misuse
+from evolve.plan.gates import Observation
+from evolve.plan.manifest import BadManifest, Manifest, PhaseRecord, path_of
+from evolve.plan.model import Phase, PhaseName, Plan, Word
+from evolve.plan.recipes import make_plan
+from evolve.postgres import evidence
+from evolve.postgres.connect import Connection, connect
+from evolve.postgres.plan_target import read_target
+from evolve.postgres.stamps import applied_heads
+from evolve.revisions.project import Project
+from evolve.revisions.writer import new_revision_id
+
+
+class WordTooEarly(Misuse):
+    def __init__(self, change: str, word: str, asked_for: PhaseName | None) -> None:
+        super().__init__(
+            f'"--{word}" is not asked for now: change "{change}" '
+            + (f"goes into {asked_for} next" if asked_for else "is at its end"),
+            why="a confirmation given too early would open a gate that nobody looks at again",
+            fix=f"see what is asked for: evolve status {change}",
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """Where a change is in one database.
+
+    Args:
+        current: the last phase that has begun.
+        following: the phase to come; None at the end.
+        missing: revisions the manifest names and no file holds.
+        not_applied: revisions of begun phases that the database does not have.
+        seen: the gates of `following`, looked at now.
+    """
+
+    manifest: Manifest
+    current: PhaseRecord
+    following: Phase | None
+    missing: tuple[str, ...]
+    not_applied: tuple[str, ...]
+    seen: tuple[Observation, ...]
+
+    @property
+    def open(self) -> bool:
+        """The next phase may begin."""
+        return (
+            self.following is not None
+            and not self.missing
+            and not self.not_applied
+            and all(observation.open for observation in self.seen)
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Advanced:
+    """What `advance` did.
+
+    Args:
+        standing: as it was before.
+        begun: the phase that has begun now; None where a gate is shut or the change is at its end.
+        written: revision files made, oldest first.
+    """
+
+    standing: Standing
+    begun: Phase | None
+    written: tuple[Path, ...]
+
+
+def advance(
+    project: Project, url: str, identifier: str, words: Collection[str] = (), *, actor: str | None = None
+) -> Advanced:
+    """Look at the gates before the next phase of a change, and begin it where all are open.
+
+    What was cut short by a crash is ended first. Evidence is kept in the database, the manifest is written, then the
+    revisions; killed at any point, the next call goes on from there.
+
+    Args:
+        project: whose change it is.
+        url: the database to look at.
+        identifier: of the change.
+        words: names of what the operator confirms, such as "old-code-gone".
+        actor: who acts; the user of this process unless given.
+
+    Raises:
+        NoSuchChange, BadManifest, MultipleHeads, CannotWrite, CannotConnect, EvidenceDenied.
+        WordTooEarly: a word that the next phase does not ask for.
+        StrangeRevisions: the database is at a revision that the project does not have.
+    """
+    who = actor or default_actor()
+    changes, manifest = read_change(project, identifier)
+    with closing(connect(url, application_name="evolve advance", autocommit=True)) as connection:
+        if changes.missing(manifest):
+            return _finish(changes, manifest, _plan(connection, changes, manifest))
+        plan = None if manifest.following is None else _plan(connection, changes, manifest)
+        _hear(connection, manifest, plan, words, who)
+        standing = _stand(connection, changes, manifest, plan)
+        following = standing.following
+        if plan is None or following is None or not standing.open:
+            return Advanced(standing, None, ())
+        refuse_unclean(changes, replace(plan, phases=(following,)))
+        evidence.keep(connection, identifier, following.name, standing.seen, who)
+    begun = manifest.begin(following.name, [new_revision_id() for _ in following.parts])
+    written = write_phase(changes, begun, plan, following)
+    return Advanced(standing, following, written.revisions)
+
+
+def stand(connection: Connection, changes: Changes, manifest: Manifest) -> Standing:
+    """Where the change is; reads only.
+
+    Raises:
+        Misuse, Refused: of the recipe, where something came into its way since; StrangeRevisions.
+    """
+    plan = None if manifest.following is None else _plan(connection, changes, manifest)
+    return _stand(connection, changes, manifest, plan)
+
+
+def _plan(connection: Connection, changes: Changes, manifest: Manifest) -> Plan:
+    """The plan of a change under way, made anew from the facts of today."""
+    plan = make_plan(manifest.change, read_target(connection, manifest.change.table), in_flight=True)
+    planned = [phase.name for phase in plan.phases]
+    recorded = [phase.name for phase in manifest.phases]
+    if planned != recorded:
+        raise BadManifest(
+            path_of(changes.project.script_directory, manifest.id),
+            "phase",
+            f"names {', '.join(recorded)}",
+            f"a change of this kind has the phases {', '.join(planned)}",
+        )
+    return plan
+
+
+def _stand(connection: Connection, changes: Changes, manifest: Manifest, plan: Plan | None) -> Standing:
+    project = changes.project
+    heads = applied_heads(connection, project.version_table, project.version_table_schema)
+    applied = changes.applied(heads)
+    not_applied = tuple(revision for revision in manifest.revisions if revision not in applied)
+    following = _following(manifest, plan)
+    seen: tuple[Observation, ...] = ()
+    if following is not None and not not_applied:
+        seen = tuple(evidence.observe(connection, manifest.id, gate) for gate in following.gates)
+    return Standing(
+        manifest,
+        manifest.current,
+        following,
+        changes.missing(manifest),
+        not_applied,
+        seen,
+    )
+
+
+def _following(manifest: Manifest, plan: Plan | None) -> Phase | None:
+    return plan.phase(manifest.following.name) if plan is not None and manifest.following else None
+
+
+def _finish(changes: Changes, manifest: Manifest, plan: Plan) -> Advanced:
+    """Write the revisions that an earlier call named in the manifest and did not come to write."""
+    record = manifest.current
+    phase = next(phase for phase in plan.phases if phase.name == record.name)
+    if len(record.revisions) != len(phase.parts):
+        raise BadManifest(
+            path_of(changes.project.script_directory, manifest.id),
+            "phase",
+            f'names {len(record.revisions)} revisions for "{record.name}"',
+            f"this phase has {len(phase.parts)}",
+        )
+    standing = Standing(manifest, record, phase, changes.missing(manifest), (), ())
+    written = write_phase(changes, manifest, plan, phase)
+    return Advanced(standing, phase, written.revisions)
+
+
+def _hear(
+    connection: Connection, manifest: Manifest, plan: Plan | None, words: Collection[str], actor: str
+) -> None:
+    following = _following(manifest, plan)
+    asked = {gate.name for gate in following.gates if isinstance(gate, Word)} if following else set()
+    for word in words:
+        if word not in asked or following is None:
+            raise WordTooEarly(manifest.id, word, following.name if following else None)
+    for word in words:
+        if following is not None:
+            evidence.say(connection, manifest.id, following.name, word, actor)
+
+
+def next_command(standing: Standing) -> str:
+    """What to run now."""
+    identifier = standing.manifest.id
+    if standing.missing:
+        return f"evolve advance {identifier}"
+    if standing.not_applied:
+        return "evolve upgrade"
+    if standing.following is None:
+        return ""
+    shut = [observation for observation in standing.seen if not observation.open]
+    unspoken = [o.gate.option for o in shut if isinstance(o.gate, Word)]
+    facts = [o for o in shut if not isinstance(o.gate, Word)]
+    if facts:
+        return facts[0].fix
+    return " ".join(["evolve advance", identifier, *unspoken])

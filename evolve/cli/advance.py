@@ -1,0 +1,110 @@
+"""`evolve advance`: take a change into its next phase when the gates before it are open."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+import click
+
+from evolve.cli.options import Location, database_url_option, format_option, project_options
+
+if TYPE_CHECKING:
+    from evolve.app.advance_change import Advanced
+
+
+@click.command("advance")
+@click.argument("change")
+@click.option(
+    "--old-code-gone", is_flag=True, help="Confirm that no running code uses the old shape any more."
+)
+@click.option(
+    "--purge-approved", is_flag=True, help="Confirm that what is kept of the old shape may be dropped."
+)
+@format_option("text", "json")
+@database_url_option
+@project_options
+def command(
+    location: Location,
+    change: str,
+    old_code_gone: bool,
+    purge_approved: bool,
+    report_format: str,
+    database_url: str | None,
+) -> None:
+    """Take CHANGE into its next phase, if every gate before it is open in the database.
+
+    Each gate is looked at and printed. Where all are open, the next phase begins: its revisions are written on top of
+    the head, to be reviewed, committed and applied with `evolve upgrade`. What was seen is kept in the database, and so
+    is who confirmed what only people can know.
+
+    \b
+    exit status  0  the phase has begun, or the change is at its end
+                 1  a gate is shut; nothing was written
+                 2  the question was wrong
+    """
+    from evolve.app import target
+    from evolve.app.advance_change import advance
+    from evolve.plan.model import OLD_CODE_GONE, PURGE_APPROVED
+    from evolve.revisions.project import find_project
+
+    config = location.config()
+    project = find_project(location.directory, configuration=config.alembic_config)
+    url = target.database_url(database_url, config.resolved_database_url(), project.database_url)
+    flags = ((OLD_CODE_GONE, old_code_gone), (PURGE_APPROVED, purge_approved))
+    outcome = advance(project, url, change, [name for name, given in flags if given])
+    click.echo(_json(outcome) if report_format == "json" else _text(outcome))
+    if outcome.begun is None and outcome.standing.following is not None:
+        raise SystemExit(1)
+
+
+def _text(outcome: Advanced) -> str:
+    from evolve.app.advance_change import next_command
+    from evolve.report.changes import gates
+
+    standing = outcome.standing
+    identifier = standing.manifest.id
+    if standing.following is None:
+        if standing.not_applied:
+            return f"{identifier}: written to its end; apply revision {', '.join(standing.not_applied)}: evolve upgrade"
+        return f"{identifier}: at its end"
+    lines = [f"{identifier}: {standing.current.name} > {standing.following.name}"]
+    if standing.missing:
+        lines[0] = f"{identifier}: {standing.following.name} was cut short; its revisions are written now"
+    elif standing.not_applied:
+        lines.append(f"    shut this database lacks revision {', '.join(standing.not_applied)}")
+        lines.append("         run: evolve upgrade")
+    lines += gates(standing.seen, detailed=True)
+    if outcome.begun is None:
+        lines.append(f"next: {next_command(standing)}")
+        return "\n".join(lines)
+    lines.append(f"{outcome.begun.name} has begun: {outcome.begun.summary}")
+    lines += [f"wrote {file}" for file in outcome.written]
+    lines += [f"    {instruction}" for instruction in outcome.begun.instructions]
+    if outcome.written:
+        lines.append(f"next: review and commit, then: evolve upgrade; evolve advance {identifier}")
+    else:
+        lines.append(f"next: evolve advance {identifier}")
+    return "\n".join(lines)
+
+
+def _json(outcome: Advanced) -> str:
+    from evolve.app.advance_change import next_command
+    from evolve.report.changes import gate_data
+
+    standing = outcome.standing
+    return json.dumps(
+        {
+            "schema": 1,
+            "change": standing.manifest.id,
+            "from": standing.current.name,
+            "to": standing.following.name if standing.following else None,
+            "begun": outcome.begun.name if outcome.begun else None,
+            "missing": list(standing.missing),
+            "not_applied": list(standing.not_applied),
+            "gates": [gate_data(observation) for observation in standing.seen],
+            "written": [str(file) for file in outcome.written],
+            "next": next_command(standing) if outcome.begun is None else None,
+        },
+        indent=2,
+    )

@@ -1,0 +1,53 @@
+"""`evolve status`: the changes in flight, what each waits for, and the next command."""
+
+from __future__ import annotations
+
+import click
+
+from evolve.cli.options import Location, database_url_option, format_option, project_options
+
+
+@click.command("status")
+@click.argument("change", required=False)
+@click.option("--offline", is_flag=True, help="Look at the project's files alone.")
+@format_option("text", "json")
+@database_url_option
+@project_options
+def command(
+    location: Location, change: str | None, offline: bool, report_format: str, database_url: str | None
+) -> None:
+    """Show the changes in flight, or CHANGE with all its gates and its history."""
+    from evolve.app.change_status import change_status
+    from evolve.app.target import NoDatabase
+    from evolve.app.target import database_url as choose
+    from evolve.report.changes import Line, to_json, to_text
+    from evolve.revisions.project import find_project
+
+    config = location.config()
+    project = find_project(location.directory, configuration=config.alembic_config)
+    url = None
+    if not offline:
+        try:
+            url = choose(database_url, config.resolved_database_url(), project.database_url)
+        except NoDatabase:
+            click.echo("no database is named: this is what the files say", err=True)
+    lines = [
+        Line(
+            status.manifest,
+            status.manifest.following.name if status.manifest.following else None,
+            status.missing,
+            status.standing.not_applied if status.standing else None,
+            status.standing.seen if status.standing else (),
+            tuple(
+                (
+                    event.at,
+                    f"{event.phase} begun" if event.kind == "begun" else f"{event.name} confirmed",
+                    event.actor,
+                )
+                for event in status.history
+            ),
+            status.command,
+        )
+        for status in change_status(project, change, url)
+    ]
+    click.echo(to_json(lines) if report_format == "json" else to_text(lines, detailed=change is not None))

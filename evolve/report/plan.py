@@ -1,0 +1,163 @@
+"""A plan, for people, for pull requests and for programs."""
+
+from __future__ import annotations
+
+import json
+import textwrap
+from collections.abc import Iterator
+
+from evolve.plan.model import Part, Phase, Plan
+from evolve.plan.wording import describe_gate
+from evolve.sql.statements import Statement
+
+_WIDTH = 100
+
+
+def to_text(plan: Plan, *, explain: bool = False) -> str:
+    """Phases with their gates; `explain` adds each statement, its lock, why it is safe, and the way back."""
+    return "\n".join(_lines(plan, explain=explain))
+
+
+def to_json(plan: Plan) -> str:
+    return json.dumps(as_data(plan), indent=2)
+
+
+def as_data(plan: Plan) -> dict[str, object]:
+    """What `--format json` prints."""
+    return {
+        "schema": plan.schema,
+        "change": plan.id,
+        "kind": plan.change.kind,
+        "hash": plan.hash,
+        "facts": plan.facts,
+        "phases": [_phase_data(phase) for phase in plan.phases],
+        "notes": list(plan.notes),
+    }
+
+
+def to_markdown(plan: Plan, *, explain: bool = False) -> str:
+    """The plan as the comment of a pull request."""
+    lines = [f"### {plan.id}", "", f"Plan `{plan.hash}`, facts from the {plan.facts}.", ""]
+    lines += ["| phase | what is true after it | strongest lock | going back loses |", "|---|---|---|---|"]
+    for phase in plan.phases:
+        lines.append(
+            f"| {phase.name} | {_cell(phase.summary)} | {_strongest(phase)} | {_cell(phase.undo_loses or 'nothing')} |"
+        )
+    for phase in plan.phases:
+        lines += ["", f"#### {phase.name}", ""]
+        lines += [f"- gate: {describe_gate(gate)}" for gate in phase.gates]
+        lines += [f"- {instruction}" for instruction in phase.instructions]
+        if phase.go_back:
+            lines.append(f"- back: {phase.go_back}")
+        if explain:
+            for statement in phase.statements:
+                lines += [
+                    "",
+                    f"{_lock(statement)}: {statement.why}.",
+                    "",
+                    "```sql",
+                    f"{statement.sql};",
+                    "```",
+                ]
+    if plan.notes:
+        lines += ["", "#### notes", "", *(f"- {note}" for note in plan.notes)]
+    return "\n".join(lines)
+
+
+# -- text ---------------------------------------------------------------------------------------------------
+def _lines(plan: Plan, *, explain: bool) -> Iterator[str]:
+    yield f"change {plan.id}"
+    yield f"plan {plan.hash}, facts from the {plan.facts}"
+    for number, phase in enumerate(plan.phases, 1):
+        yield ""
+        yield f"{number} {phase.name}: {phase.summary}"
+        for gate in phase.gates:
+            yield from _wrapped(f"gate: {describe_gate(gate)}")
+        for part in phase.parts:
+            yield f"    revision: {phase.name.capitalize()}: {part.title} ({_strongest_of(part)})"
+            if explain:
+                yield from _explained(part)
+        for instruction in phase.instructions:
+            yield from _wrapped(f"you: {instruction}")
+        if explain:
+            yield from _wrapped(f"back: {phase.go_back}")
+            yield from _wrapped(f"going back loses: {phase.undo_loses or 'nothing'}")
+    for note in plan.notes:
+        yield ""
+        yield from textwrap.wrap(f"note: {note}", _WIDTH, subsequent_indent="      ", break_on_hyphens=False)
+
+
+def _explained(part: Part) -> Iterator[str]:
+    for statement in part.statements:
+        yield ""
+        yield from textwrap.wrap(
+            f"-- {_lock(statement)}: {statement.why}.",
+            _WIDTH - 6,
+            initial_indent=" " * 6,
+            subsequent_indent=" " * 6 + "-- ",
+            break_on_hyphens=False,
+        )
+        alone = "" if statement.transactional else "   -- in a transaction of its own"
+        yield textwrap.indent(f"{statement.sql};{alone}", " " * 6)
+    yield ""
+
+
+def _wrapped(text: str) -> list[str]:
+    return textwrap.wrap(
+        text,
+        _WIDTH,
+        initial_indent="    ",
+        subsequent_indent="      ",
+        break_long_words=False,
+        break_on_hyphens=False,
+    )
+
+
+def _lock(statement: Statement) -> str:
+    return str(statement.lock) if statement.lock is not None else "no table lock"
+
+
+def _strongest_of(part: Part) -> str:
+    locks = [statement.lock for statement in part.statements if statement.lock is not None]
+    return str(max(locks)) if locks else "no table lock"
+
+
+def _strongest(phase: Phase) -> str:
+    return max((_strongest_of(part) for part in phase.parts), default="none") if phase.parts else "none"
+
+
+def _cell(text: str) -> str:
+    return " ".join(text.replace("|", "\\|").split())
+
+
+# -- data ---------------------------------------------------------------------------------------------------
+def _phase_data(phase: Phase) -> dict[str, object]:
+    backfill = phase.backfill
+    return {
+        "name": phase.name,
+        "summary": phase.summary,
+        "gates": [describe_gate(gate) for gate in phase.gates],
+        "revisions": [
+            {
+                "title": part.title,
+                "statements": [_statement_data(statement) for statement in part.statements],
+                "undo": [_statement_data(statement) for statement in part.undo],
+            }
+            for part in phase.parts
+        ],
+        "backfill": None
+        if backfill is None
+        else {"name": backfill.name, "fingerprint": backfill.fingerprint},
+        "instructions": list(phase.instructions),
+        "go_back": phase.go_back,
+        "undo_loses": phase.undo_loses,
+    }
+
+
+def _statement_data(statement: Statement) -> dict[str, object]:
+    return {
+        "sql": statement.sql,
+        "lock": str(statement.lock) if statement.lock is not None else None,
+        "why": statement.why,
+        "transactional": statement.transactional,
+    }
