@@ -280,28 +280,24 @@ def _start_given(settings: Mapping[str, str]) -> tuple[_Leased, Server]:
 
 def _start_owned(wish: Wish, settings: Mapping[str, str]) -> tuple[_Owned, Server]:
     start = _starter(wish, settings)
-    claim = owner.claim(wish.provider)
-    try:
-        backend = start(claim)
-    except (cluster.DidNotStart, container.NoEngine) as error:
-        claim.release()
-        raise _Failed(str(error)) from error
-    except BaseException:
-        claim.release()
-        raise
-    try:
+    with contextlib.ExitStack() as undo:
+        claim = owner.claim(wish.provider)
+        undo.callback(claim.release)
+        try:
+            backend = start(claim)
+        except (cluster.DidNotStart, container.NoEngine) as error:
+            raise _Failed(str(error)) from error
+        undo.callback(backend.stop)
         admin = connect(backend.url, autocommit=True)
-    except BaseException:
-        backend.stop()
-        claim.release()
-        raise
-    found = Server(
-        backend.url,
-        wish.provider,
-        admin,
-        lambda: f"scratch_{secrets.token_hex(6)}",
-        stop=backend.stop_command,
-    )
+        undo.callback(admin.close)
+        found = Server(
+            backend.url,
+            wish.provider,
+            admin,
+            lambda: f"scratch_{secrets.token_hex(6)}",
+            stop=backend.stop_command,
+        )
+        undo.pop_all()
     return _Owned(claim, backend, admin), found
 
 

@@ -8,6 +8,7 @@ import importlib.util
 import os
 import secrets
 import socket
+import warnings
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -44,7 +45,7 @@ class Container:
 
     @property
     def stop_command(self) -> str:
-        return f"docker rm -f -v {self._container.get_container_id()[:12]}"
+        return f"docker rm -f -v {self._container.get_wrapped_container().short_id}"
 
 
 def image(major: int | None) -> str:
@@ -158,11 +159,13 @@ def _engine_is_here(container: PostgresContainer) -> bool:
 
 def _container_class() -> type[PostgresContainer]:
     """The class under its current name; before testcontainers 4.15 it lived one level up."""
-    name = "testcontainers.community.postgres"
-    try:
-        module = importlib.import_module(name)
-    except ModuleNotFoundError:
-        module = importlib.import_module("testcontainers.postgres")
+    with warnings.catch_warnings():
+        # Older ones use what they themselves have deprecated.
+        warnings.simplefilter("ignore", DeprecationWarning)
+        try:
+            module = importlib.import_module("testcontainers.community.postgres")
+        except ModuleNotFoundError:
+            module = importlib.import_module("testcontainers.postgres")
     found: type[PostgresContainer] = module.PostgresContainer
     return found
 
