@@ -206,11 +206,11 @@ class _Options:
                 self._parser.read_file(stream, source=str(ini))
         except (OSError, UnicodeDecodeError) as error:
             raise BrokenConfiguration(ini, str(error)) from error
+        except configparser.MissingSectionHeaderError as error:
+            raise BrokenConfiguration(ini, "a section such as [alembic] must come first", error.lineno) from error
         except configparser.ParsingError as error:
-            line, text = error.errors[0] if error.errors else (None, "")
-            raise BrokenConfiguration(
-                ini, f"this is no option: {text}" if text else "it has no section", line
-            ) from error
+            line, text = error.errors[0]
+            raise BrokenConfiguration(ini, f"this is no option: {text}", line) from error
         except configparser.Error as error:
             line = getattr(error, "lineno", None)
             raise BrokenConfiguration(ini, " ".join(str(error).split()), line) from error

@@ -1,0 +1,226 @@
+"""Where projects are found, and what is said of those that are not."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from evolve.revisions.project import (
+    BrokenConfiguration,
+    NoConfiguration,
+    NoProject,
+    NoScriptDirectory,
+    NoScriptLocation,
+    find_project,
+)
+
+
+def _write(root: Path, ini: str | None = None, toml: str | None = None, scripts: str = "migrations") -> Path:
+    (root / scripts / "versions").mkdir(parents=True)
+    (root / scripts / "env.py").write_text("")
+    if ini is not None:
+        (root / "alembic.ini").write_text(ini)
+    if toml is not None:
+        (root / "pyproject.toml").write_text(toml)
+    return root
+
+
+def test_alembic_ini_names_the_script_directory(tmp_path: Path) -> None:
+    project = find_project(_write(tmp_path, "[alembic]\nscript_location = migrations\n"))
+
+    assert project.script_directory == tmp_path / "migrations"
+    assert project.version_directories == (tmp_path / "migrations" / "versions",)
+
+
+def test_here_is_the_directory_of_the_configuration(tmp_path: Path) -> None:
+    _write(tmp_path / "conf", "[alembic]\nscript_location = %(here)s/migrations\n")
+
+    project = find_project(tmp_path, configuration=Path("conf/alembic.ini"))
+
+    assert project.script_directory == tmp_path / "conf" / "migrations"
+
+
+def test_a_percent_sign_in_the_path_is_no_interpolation(tmp_path: Path) -> None:
+    root = _write(tmp_path / "100%", "[alembic]\nscript_location = %(here)s/migrations\n")
+
+    assert find_project(root).script_directory == root / "migrations"
+
+
+def test_relative_paths_start_where_alembic_is_run(tmp_path: Path) -> None:
+    _write(tmp_path)
+    (tmp_path / "conf").mkdir()
+    (tmp_path / "conf" / "alembic.ini").write_text("[alembic]\nscript_location = migrations\n")
+
+    project = find_project(tmp_path, configuration=Path("conf/alembic.ini"))
+
+    assert project.script_directory == tmp_path / "migrations"
+
+
+def test_pyproject_may_hold_the_configuration(tmp_path: Path) -> None:
+    toml = '[tool.alembic]\nscript_location = "%(here)s/db"\nprepend_sys_path = ["src"]\n'
+    project = find_project(_write(tmp_path, toml=toml, scripts="db"))
+
+    assert project.script_directory == tmp_path / "db"
+    assert project.configuration == tmp_path / "pyproject.toml"
+    assert project.source_paths == (tmp_path / "src",)
+
+
+def test_an_option_of_the_ini_goes_before_that_of_pyproject(tmp_path: Path) -> None:
+    _write(tmp_path, "[alembic]\nsqlalchemy.url = postgresql://h/d\n", '[tool.alembic]\nscript_location = "migrations"\n')
+
+    project = find_project(tmp_path)
+
+    assert (project.script_directory.name, project.database_url) == ("migrations", "postgresql://h/d")
+
+
+@pytest.mark.parametrize(
+    ("separator", "joined"), [("os", "a:b"), (":", "a:b"), (";", "a;b"), ("space", "a b"), ("newline", "\n  a\n  b")]
+)
+@pytest.mark.parametrize("option", ["path_separator", "version_path_separator"])
+def test_several_version_locations(tmp_path: Path, separator: str, joined: str, option: str) -> None:
+    ini = f"[alembic]\nscript_location = migrations\n{option} = {separator}\nversion_locations = {joined}\n"
+    _write(tmp_path, ini)
+    (tmp_path / "a").mkdir()
+    (tmp_path / "b").mkdir()
+
+    assert find_project(tmp_path).version_directories == (tmp_path / "a", tmp_path / "b")
+
+
+def test_version_locations_without_a_separator_split_as_they_always_did(tmp_path: Path) -> None:
+    _write(tmp_path, "[alembic]\nscript_location = migrations\nversion_locations = a, b\n")
+    (tmp_path / "a").mkdir()
+    (tmp_path / "b").mkdir()
+
+    assert find_project(tmp_path).version_directories == (tmp_path / "a", tmp_path / "b")
+
+
+def test_a_package_is_found_and_not_imported(tmp_path: Path) -> None:
+    ini = "[alembic]\nscript_location = shopapp:db/migrations\nprepend_sys_path = src\n"
+    (tmp_path / "src" / "shopapp" / "db" / "migrations" / "versions").mkdir(parents=True)
+    (tmp_path / "src" / "shopapp" / "__init__.py").write_text("raise SystemExit('imported')")
+    (tmp_path / "alembic.ini").write_text(ini)
+
+    assert find_project(tmp_path).script_directory == tmp_path / "src" / "shopapp" / "db" / "migrations"
+
+
+def test_another_section_of_the_ini(tmp_path: Path) -> None:
+    _write(tmp_path, "[core]\nscript_location = migrations\n")
+
+    assert find_project(tmp_path, section="core").script_directory == tmp_path / "migrations"
+
+
+@pytest.mark.parametrize(
+    ("written", "read"),
+    [
+        ("postgresql+psycopg://u:p%%40ss@h/d", "postgresql+psycopg://u:p%40ss@h/d"),
+        ("%(scheme)s://h/d\nscheme = postgresql", "postgresql://h/d"),
+        ("driver://user:pass@localhost/dbname", None),
+        ("%(UNKNOWN)s", None),
+        ("${DATABASE_URL}", None),
+        ("postgresql://${USER}@h/d", None),
+        ("", None),
+    ],
+)
+def test_the_url_is_read_unless_it_is_a_placeholder(tmp_path: Path, written: str, read: str | None) -> None:
+    _write(tmp_path, f"[alembic]\nscript_location = migrations\nsqlalchemy.url = {written}\n")
+
+    assert find_project(tmp_path).database_url == read
+
+
+def test_the_password_is_not_shown(tmp_path: Path) -> None:
+    _write(tmp_path, "[alembic]\nscript_location = migrations\nsqlalchemy.url = postgresql://u:secret@h/d\n")
+
+    assert "secret" not in repr(find_project(tmp_path))
+
+
+def test_no_project_names_where_it_looked(tmp_path: Path) -> None:
+    with pytest.raises(NoProject) as caught:
+        find_project(tmp_path)
+
+    assert str(tmp_path / "alembic.ini") in caught.value.what
+    assert str(tmp_path / "pyproject.toml") in caught.value.what
+
+
+def test_no_project_points_to_one_below(tmp_path: Path) -> None:
+    _write(tmp_path / "backend", "[alembic]\nscript_location = migrations\n")
+
+    with pytest.raises(NoProject) as caught:
+        find_project(tmp_path)
+
+    assert caught.value.fix == f"name the directory: evolve -C {tmp_path / 'backend'}"
+
+
+def test_a_pyproject_without_alembic_is_no_project(tmp_path: Path) -> None:
+    _write(tmp_path, toml="[tool.ruff]\nline-length = 100\n")
+
+    with pytest.raises(NoProject):
+        find_project(tmp_path)
+
+
+def test_a_named_file_that_is_not_there(tmp_path: Path) -> None:
+    with pytest.raises(NoConfiguration, match=r"conf/alembic\.ini"):
+        find_project(tmp_path, configuration=Path("conf/alembic.ini"))
+
+
+def test_a_missing_script_directory_is_named(tmp_path: Path) -> None:
+    (tmp_path / "alembic.ini").write_text("[alembic]\nscript_location = nowhere\n")
+
+    with pytest.raises(NoScriptDirectory, match=str(tmp_path / "nowhere")):
+        find_project(tmp_path)
+
+
+def test_a_missing_package_is_named(tmp_path: Path) -> None:
+    (tmp_path / "alembic.ini").write_text("[alembic]\nscript_location = no_such_package_here:migrations\n")
+
+    with pytest.raises(NoScriptDirectory, match="no_such_package_here:migrations"):
+        find_project(tmp_path)
+
+
+def test_sections_that_have_a_script_location_are_offered(tmp_path: Path) -> None:
+    _write(tmp_path, "[core]\nscript_location = migrations\n[tenant]\nscript_location = migrations\n")
+
+    with pytest.raises(NoScriptLocation) as caught:
+        find_project(tmp_path)
+
+    assert caught.value.fix is not None
+    assert "core, tenant" in caught.value.fix
+
+
+@pytest.mark.parametrize(
+    ("text", "place"),
+    [
+        ("[alembic\nscript_location = x\n", ":1"),
+        ("[alembic]\nthis is no option\n", ":2"),
+        ("[alembic]\nscript_location = a\nscript_location = b\n", ":3"),
+        ("[alembic]\nscript_location = %(nobody)s\n", ""),
+    ],
+)
+def test_a_broken_ini_is_named_with_its_line(tmp_path: Path, text: str, place: str) -> None:
+    (tmp_path / "alembic.ini").write_text(text)
+
+    with pytest.raises(BrokenConfiguration) as caught:
+        find_project(tmp_path)
+
+    assert f'alembic.ini{place}"' in caught.value.what
+
+
+def test_an_ini_that_is_no_text(tmp_path: Path) -> None:
+    (tmp_path / "alembic.ini").write_bytes(b"\xff\xfe\x00")
+
+    with pytest.raises(BrokenConfiguration):
+        find_project(tmp_path)
+
+
+def test_a_broken_pyproject(tmp_path: Path) -> None:
+    (tmp_path / "pyproject.toml").write_text("[tool.alembic\n")
+
+    with pytest.raises(BrokenConfiguration, match=r"pyproject\.toml"):
+        find_project(tmp_path)
+
+
+def test_an_unknown_separator_names_the_known_ones(tmp_path: Path) -> None:
+    _write(tmp_path, "[alembic]\nscript_location = migrations\npath_separator = comma\nversion_locations = a,b\n")
+
+    with pytest.raises(BrokenConfiguration, match="space, newline, os"):
+        find_project(tmp_path)
