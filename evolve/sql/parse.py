@@ -213,6 +213,30 @@ def canonical(sql: str) -> str:
     return _sql(_canonical(node))
 
 
+def conjuncts(sql: str) -> tuple[str, ...]:
+    """The conditions that `sql` joins by AND, each canonically spelled."""
+    node = _canonical(_expression_node(sql))
+    return tuple(_sql(part) for part in _anded(node))
+
+
+def bound_values(bound: str) -> tuple[Literal["range", "list"], tuple[str, ...], tuple[str, ...]] | None:
+    """The values of `FOR VALUES …` as SQL: lower and upper of a range, or those of a list and nothing.
+
+    None for DEFAULT and for a hash bound.
+    """
+    try:
+        tree = _tree(f"ALTER TABLE t ATTACH PARTITION p {bound}")
+    except (postgast.PgQueryError, DecodeError, UnicodeError):
+        return None
+    spec = _definition(tree.stmts[0].stmt.alter_table_stmt.cmds[0].alter_table_cmd).partition_cmd.bound
+    if spec.strategy == "l":
+        return "list", tuple(_datum(node) for node in spec.listdatums), ()
+    if spec.strategy == "r" and not spec.is_default:
+        low = tuple(_datum(node) for node in spec.lowerdatums)
+        return "range", low, tuple(_datum(node) for node in spec.upperdatums)
+    return None
+
+
 # -- trees --------------------------------------------------------------------------------------------------
 def _tree(sql: str) -> Node:
     try:
@@ -515,6 +539,14 @@ def _rewrite(node: Node) -> None:
         del inner.fields[:-1]
 
 
+def _anded(node: Node) -> Iterator[Node]:
+    if _kind(node) == "bool_expr" and node.bool_expr.boolop == pb.AND_EXPR:
+        for part in node.bool_expr.args:
+            yield from _anded(part)
+    else:
+        yield node
+
+
 def _copied(node: Node) -> Node:
     copy = pb.Node()
     copy.CopyFrom(node)
@@ -718,13 +750,13 @@ def _bound(spec: Node) -> str:
 
 
 def _datums(nodes: Iterable[Node]) -> str:
-    written = []
-    for node in nodes:
-        if _kind(node) == "column_ref":  # MINVALUE and MAXVALUE, which the grammar leaves as names
-            written.append(".".join(_strings(node.column_ref.fields)).upper())
-        else:
-            written.append(_sql(node))
-    return ", ".join(written)
+    return ", ".join(_datum(node) for node in nodes)
+
+
+def _datum(node: Node) -> str:
+    if _kind(node) == "column_ref":  # MINVALUE and MAXVALUE, which the grammar leaves as names
+        return ".".join(_strings(node.column_ref.fields)).upper()
+    return _sql(node)
 
 
 _METHODS: dict[int, Literal["range", "list", "hash"]] = {
@@ -1502,20 +1534,13 @@ _COMMENTED = (
     pb.OBJECT_MATVIEW,
     pb.OBJECT_SEQUENCE,
 )
-_COMMENTED_PARTS = (
-    pb.OBJECT_COLUMN,
-    pb.OBJECT_TABCONSTRAINT,
-    pb.OBJECT_TRIGGER,
-    pb.OBJECT_RULE,
-    pb.OBJECT_POLICY,
-)
 
 
 def _comment(statement: Node) -> Iterator[Operation]:
     parts = _object_name(statement.object)
     if statement.objtype in _COMMENTED:
         yield Other("COMMENT", _name(parts))
-    elif statement.objtype in _COMMENTED_PARTS:
+    elif statement.objtype == pb.OBJECT_COLUMN:
         yield Other("COMMENT", _name(parts[:-1]))
     else:
         yield Other("COMMENT")

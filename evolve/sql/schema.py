@@ -66,6 +66,7 @@ class Table:
     trigger_list: tuple[Trigger, ...] = ()
     implied: bool = False
     inherits: tuple[QualifiedName, ...] = ()
+    unlogged: bool = False
 
     def column(self, name: str) -> Column | None:
         return next((column for column in self.columns if column.name == name), None)

@@ -73,7 +73,7 @@ def _named(constraint: Backed, name: str) -> Constraint:
 def give(schema: Schema, partition: QualifiedName, parent: Index, constraint: Backed | None) -> None:
     """Attach an index of `partition` to `parent`: one that is there and serves, or a new one."""
     serving = next(
-        (i for i in schema.indexes_of(partition) if i.partition_of is None and _serves(i, parent)), None
+        (i for i in schema.indexes_of(partition) if i.partition_of is None and serves(i, parent)), None
     )
     if serving is not None:
         schema.indexes[serving.name] = replace(serving, partition_of=parent.name)
@@ -86,7 +86,8 @@ def give(schema: Schema, partition: QualifiedName, parent: Index, constraint: Ba
     schema.indexes[made.name] = replace(schema.indexes[made.name], partition_of=parent.name)
 
 
-def _serves(index: Index, parent: Index) -> bool:
+def serves(index: Index, parent: Index) -> bool:
+    """True where `index`, of a partition, can be the part of `parent` there."""
     if (index.constraint is None) != (parent.constraint is None) and parent.constraint is not None:
         return False
     one, other = index.definition, parent.definition

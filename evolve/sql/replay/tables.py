@@ -28,7 +28,7 @@ def create(schema: Schema, operation: CreateTable) -> None:
     if existing is not None and (not existing.implied or operation.if_not_exists):
         return
     if operation.as_query:
-        put(schema, Table(name, implied=True))
+        put(schema, Table(name, implied=True, unlogged=operation.unlogged))
         return
     # The name is taken from the start: made-up names of sequences must not collide with it.
     put(schema, Table(name))
@@ -44,6 +44,7 @@ def create(schema: Schema, operation: CreateTable) -> None:
             partition_of=parent,
             bound=operation.bound,
             inherits=inherits,
+            unlogged=operation.unlogged,
         ),
     )
     for above in (*inherits, *((parent,) if parent is not None else ())):
@@ -137,9 +138,11 @@ def _copy_indexes(schema: Schema, table: QualifiedName, source: QualifiedName) -
 
 
 def alter_other(schema: Schema, operation: AlterTableOther) -> None:
-    """INHERIT, NO INHERIT and SET GENERATED change what the model holds; the other clauses do not."""
+    """Change what INHERIT, SET GENERATED and SET LOGGED change; the other clauses leave the model alone."""
     table = know(schema, operation.table)
     found = schema.tables.get(table)
+    if found is not None and operation.clause in ("set logged", "set unlogged"):
+        put(schema, replace(found, unlogged=operation.clause == "set unlogged"))
     if found is None or operation.detail is None:
         return
     match operation.clause:
