@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import json
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -139,6 +140,31 @@ def test_its_rule_finds_a_table_without_created_at(rule: Rule) -> None:
 )
 def test_its_rule_leaves_the_rest_alone(rule: Rule, sql: str) -> None:
     assert findings(rule, sql) == []
+
+
+def test_evolve_lint_asks_its_rule_as_well(installed: Path, tmp_path: Path) -> None:
+    project = tmp_path / "events"
+    shutil.copytree(ACME.parent / "events", project)
+    (project / "migrations" / "versions" / "0003_parcels.py").write_text(
+        """
+import sqlalchemy as sa
+from alembic import op
+
+revision = "0003"
+down_revision = "0002"
+
+
+def upgrade():
+    op.create_table("parcels", sa.Column("id", sa.BigInteger, primary_key=True))
+"""
+    )
+    done = python(installed, "-m", "evolve", "lint", "-C", str(project), "--fail-on", "warning", "0003")
+    assert (done.returncode, "0003_parcels.py:10: warning ACME101" in done.stdout) == (1, True)
+
+
+def test_evolve_explains_its_rule(installed: Path) -> None:
+    done = python(installed, "-m", "evolve", "explain", "ACME101")
+    assert (done.returncode, "retention works by age" in done.stdout) == (0, True)
 
 
 def test_its_rule_has_a_page(rule: Rule) -> None:

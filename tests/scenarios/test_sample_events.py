@@ -122,6 +122,13 @@ def test_the_commands_of_the_readme_run(database_url: str) -> None:
     assert done.returncode == 0, done.stdout + done.stderr
 
 
+def test_evolve_finds_nothing_in_the_history() -> None:
+    no_server = "postgresql://nobody@127.0.0.1:1/nothing"
+    assert run(no_server, "evolve", "lint", "base:heads", "--fail-on", "info").startswith(
+        "nothing found in 2 revisions"
+    )
+
+
 def test_the_settings_say_how_the_table_is_to_be_partitioned() -> None:
     table = config.load(EVENTS).partition["events"]
     assert (table.method, dict(table.options)) == (

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 import time
@@ -149,6 +150,30 @@ def test_the_bad_revision_follows_the_last_good_one(database_url: str, tmp_path:
     config.write_text(f"{text}version_locations = {locations}\n")
     migrate(database_url, "-c", str(config), "upgrade", "head")
     migrate(database_url, "-c", str(config), "downgrade", "0005")
+
+
+def lint(project: Path, *arguments: str) -> tuple[int, set[str]]:
+    """Exit status, and the ids of the rules that found something."""
+    done = subprocess.run(
+        [sys.executable, "-m", "evolve", "lint", "-C", str(project), "--fail-on", "info", *arguments],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    return done.returncode, set(re.findall(r"\b(?:error|warning|info) (EV\d{3}) ", done.stdout))
+
+
+def test_evolve_finds_nothing_in_the_history() -> None:
+    assert lint(SHOP, "base:heads") == (0, set())
+
+
+def test_evolve_refuses_the_bad_revision_for_each_of_its_statements(tmp_path: Path) -> None:
+    project = tmp_path / "shop"
+    shutil.copytree(SHOP, project)
+    for bad in (project / "bad_revisions").glob("*.py"):
+        shutil.copy(bad, project / "migrations" / "versions")
+    # rename-column, add-column-required, create-index-blocking, set-not-null-scan
+    assert lint(project, "0006") == (1, {"EV202", "EV201", "EV102", "EV101"})
 
 
 # -- seed
