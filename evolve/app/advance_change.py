@@ -206,5 +206,5 @@ def next_command(standing: Standing) -> str:
     unspoken = [o.gate.option for o in shut if isinstance(o.gate, Word)]
     facts = [o for o in shut if not isinstance(o.gate, Word)]
     if facts:
-        return facts[0].fix
+        return facts[0].fix.removeprefix("run: ").removeprefix("see: ")
     return " ".join(["evolve advance", identifier, *unspoken])

@@ -9,7 +9,7 @@ from evolve.plan.manifest import load, path_of
 from evolve.revisions.project import find_project
 
 
-def change_spec(project_dir: Path, change_id: str) -> Spec | None:
+def spec_of_change(project_dir: Path, change_id: str) -> Spec | None:
     """The specification that the plan of `change_id` made; None where no such change is in flight, or it has none.
 
     Raises:
