@@ -88,6 +88,8 @@ def _makes(
 ) -> tuple[QualifiedName | None, tuple[QualifiedName, str] | None]:
     """The relation and the column that were not there before: IF NOT EXISTS and OR REPLACE may meet one in use."""
     match operation:
+        case op.CreateTable(temporary=True):
+            return None, None
         case op.CreateTable(table=name) | op.CreateView(view=name):
             known = name in history.schema.tables or name in history.schema.views
             return None if known else name, None

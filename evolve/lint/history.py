@@ -71,6 +71,8 @@ class History:
     # -- questions that rules ask ----------------------------------------------------------------------------
     def in_use(self, table: QualifiedName) -> bool:
         """True unless a revision that is not applied yet made the table; one that nobody made is in use."""
+        if table.schema == "public" and QualifiedName(table.name, "pg_temp") in self.schema.tables:
+            return False  # a temporary table hides one of public, and no other session sees it
         return table not in self.new_tables
 
     def column_in_use(self, table: QualifiedName, column: str) -> bool:

@@ -50,8 +50,8 @@ class Finding:
         breaks_old_code: the previous release fails on the new schema.
         breaks_new_code: the next release fails on the old schema.
         why: why that matters, in a sentence or two.
-        safe: the safe form as Alembic code in the user's names; each item is the body of one `upgrade()`;
-            they are applied in this order, in transactions of their own.
+        safe: what to write instead of the statement, as Alembic code in the user's names; each item is the body
+            of one `upgrade()`; they are applied in this order, in transactions of their own.
         fix: the command that does it.
     """
 

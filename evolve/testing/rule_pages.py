@@ -17,10 +17,12 @@ A block under `## Setup` runs first. What every history starts from is `SETUP`, 
 
 from __future__ import annotations
 
+import ast
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from textwrap import indent
 from typing import TYPE_CHECKING, ClassVar
 
 from evolve.app.lint_revisions import Options, ask, lint
@@ -39,8 +41,8 @@ def upgrade():
         "created_at timestamptz NOT NULL DEFAULT now())"
     )
     op.execute(
-        "CREATE TABLE orders (id bigint PRIMARY KEY, user_id bigint NOT NULL, email text, total numeric(10,2) NOT NULL, "
-        "quantity integer, note varchar(50), status order_status NOT NULL DEFAULT 'new')"
+        "CREATE TABLE orders (id bigint PRIMARY KEY, user_id bigint NOT NULL, email text, "
+        "total numeric(10,2) NOT NULL, quantity integer, note varchar(50), status order_status NOT NULL DEFAULT 'new')"
     )
     op.execute("CREATE INDEX orders_user_id_status ON orders (user_id, status)")
     op.execute(
@@ -113,7 +115,7 @@ def examples(rule: Rule) -> tuple[Example, ...]:
 
 
 def write_project(directory: Path, example: Example) -> Project:
-    """Write the example as an Alembic project; revisions are called setup0, …, block0, block1, …"""
+    """Write the example as an Alembic project; its revisions are setup0 and on, then block0 and on."""
     versions = directory / "migrations" / "versions"
     versions.mkdir(parents=True)
     (directory / "alembic.ini").write_text("[alembic]\nscript_location = migrations\n", encoding="utf-8")
@@ -191,19 +193,28 @@ class RulePages:
 
 
 def safe_form(example: Example, finding: Finding) -> Example:
-    """The example that `finding` offers instead of the block it was found in."""
+    """The example with what `finding` offers instead of its statement; what stands before it stays."""
     block = int(finding.place.file.stem.removeprefix("block"))
-    bodies = [
-        "\n".join(("def upgrade():", *(f"    {line}" for line in body.splitlines()), ""))
-        for body in finding.safe
-    ]
+    line = finding.place.line - _HEADER.count("\n")
+    before = "".join(example.blocks[block].splitlines(keepends=True)[: line - 1])
+    kept = (before,) if _is_complete(before) else ()
+    bodies = tuple("def upgrade():\n" + indent(body, "    ") + "\n" for body in finding.safe)
     return Example(
         example.rule,
         f"Safe form: {example.heading}",
         (*example.setup, *example.blocks[:block]),
-        tuple(bodies),
+        (*kept, *bodies),
         frozenset(),
     )
+
+
+def _is_complete(code: str) -> bool:
+    """False for a function without a body, and for an open bracket or block."""
+    try:
+        ast.parse(code)
+    except SyntaxError:
+        return False
+    return "upgrade" in code
 
 
 def _sections(page: str) -> Iterator[tuple[str, str]]:

@@ -8,6 +8,7 @@ from evolve.lint.history import History
 from evolve.lint.model import Finding, Severity
 from evolve.lint.rule import Rule
 from evolve.sql import operations as op
+from evolve.sql.effects import effect
 from evolve.sql.locks import LockMode
 from evolve.sql.names import QualifiedName
 from evolve.sql.steps import Step
@@ -18,7 +19,6 @@ class DdlAndBackfillOneTransaction(Rule):
     name = "ddl-and-backfill-one-transaction"
     severity = Severity.ERROR
     lock = LockMode.ACCESS_EXCLUSIVE
-    scan = True
     why = (
         "a lock is kept until the transaction ends: what ALTER TABLE needs for a millisecond is held for as"
         " long as the rows take"
@@ -36,6 +36,8 @@ class DdlAndBackfillOneTransaction(Rule):
             f"{taken.place.line} ({mode}, blocks {mode.blocks})",
             table=relation,
             lock=mode,
+            # With a WHERE the server's plan decides how many rows are read.
+            scan=effect(step.operation, history.schema, history.postgres_version).scan,
             fix="move it to a revision of its own, or to a backfill: evolve backfill --help",
         )
 

@@ -48,6 +48,9 @@ def _literals(operation: op.Operation) -> frozenset[str]:
             return _quoted(default.sql)
         case op.AddColumn(column=op.ColumnDefinition(default=op.Expression(sql=sql))):
             return _quoted(sql)
+        case op.CreateTable(columns=columns):
+            defaults = [column.default.sql for column in columns if column.default is not None]
+            return frozenset[str]().union(*map(_quoted, defaults))
         case op.AddConstraint(constraint=op.Check(expression=expression)):
             return _quoted(expression.sql)
         case op.CreateIndex(index=op.IndexDefinition(where=op.Expression(sql=sql))):

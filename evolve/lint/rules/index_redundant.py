@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from evolve.lint import alembic_code as code
 from evolve.lint.history import History
 from evolve.lint.model import Finding, Severity
 from evolve.lint.rule import Rule
@@ -35,14 +34,20 @@ class IndexRedundant(Rule):
                 spare_name = _name(pair[0]) if pair else None
                 if pair is not None and spare_name is not None and spare_name not in told:
                     told.add(spare_name)
-                    yield self._finding(step, *pair)
+                    yield self._finding(step, history, *pair)
 
-    def _finding(self, step: Step, spare: Index, other: Index) -> Finding:
+    def _finding(self, step: Step, history: History, spare: Index, other: Index) -> Finding:
+        made_here = _name(spare) in history.new_indexes
+        fix = (
+            "leave it out"
+            if made_here
+            else f"DROP INDEX CONCURRENTLY {_name(spare)}, in a revision of its own"
+        )
         return self.finding(
             step,
             f'index "{_name(spare).name}" on "{spare.definition.table.plain}" ({_columns(spare)}) is spare: '
             f'"{_name(other).name}" ({_columns(other)}) answers the same queries',
-            safe=(code.drop_index_concurrently(_name(spare)),),
+            fix=fix,
         )
 
 

@@ -1,0 +1,88 @@
+"""Holds what findings claim of locks, rewrites, scans and failures against a server that runs the statements."""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Iterator, Sequence
+from itertools import groupby
+
+from evolve.lint.model import Finding
+from evolve.postgres.connect import Connection
+from evolve.postgres.measure import Measured, measure
+from evolve.sql.steps import CapturedStatement, Recording
+
+
+def wrong_claims(
+    connection: Connection, recordings: Sequence[Recording], findings: Sequence[Finding]
+) -> Iterator[str]:
+    """Run every statement as Alembic would, and say where what a finding claims is not what happens.
+
+    Stops behind the first statement that is claimed to fail and does. A statement that fails unannounced raises.
+
+    Args:
+        connection: in autocommit mode, on a database that holds nothing but what the recordings make.
+        recordings: in order, those that findings are not about among them.
+        findings: those whose claims are checked.
+    """
+    for recording in recordings:
+        for transaction, group in groupby(recording.statements, key=lambda statement: statement.transaction):
+            statements = list(group)
+            units = [statements] if transaction is not None else [[statement] for statement in statements]
+            for unit in units:
+                failing = yield from _check_unit(connection, recording, unit, findings)
+                if failing:
+                    return
+                run(connection, unit)
+
+
+def run(connection: Connection, statements: Sequence[CapturedStatement]) -> None:
+    """One transaction; a statement alone runs without one where it has none."""
+    if statements[0].transaction is None:
+        connection.execute(statements[0].sql.encode())
+        return
+    with connection.transaction():
+        for statement in statements:
+            connection.execute(statement.sql.encode())
+
+
+def _check_unit(
+    connection: Connection,
+    recording: Recording,
+    statements: Sequence[CapturedStatement],
+    findings: Sequence[Finding],
+) -> Generator[str, None, bool]:
+    """Yields what is wrong; returns True where a statement fails as claimed."""
+    for number, statement in enumerate(statements, 1):
+        for finding in findings:
+            if not _is_about(finding, recording, statement) or not (finding.lock or finding.fails):
+                continue
+            # With all that went before it in the transaction: a lock that is kept counts.
+            measured = measure(connection, ";\n".join(each.sql for each in statements[:number]))
+            yield from _compare(finding, measured)
+            if measured.error is not None:
+                return True
+    return False
+
+
+def _is_about(finding: Finding, recording: Recording, statement: CapturedStatement) -> bool:
+    same = finding.place == statement.place and finding.sql == statement.sql
+    return same and finding.revision == recording.revision
+
+
+def _compare(finding: Finding, measured: Measured) -> Iterator[str]:
+    name = f"{finding.rule} {finding.name}"
+    if finding.fails or measured.error is not None:
+        if not (finding.fails and measured.error is not None):
+            yield f"{name}: claims fails={finding.fails}; the server said: {measured.error or 'nothing'}"
+        return
+    if finding.lock is None:
+        return
+    relation = finding.lock.relation
+    taken = measured.locks.get(relation)
+    if taken is not finding.lock.mode:
+        yield f"{name}: claims {finding.lock.mode} on {relation}; taken: {taken}"
+    for what, claimed, done in (
+        ("rewrite", finding.rewrite, relation in measured.rewritten),
+        ("scan", finding.scan, relation in measured.scanned),
+    ):
+        if claimed != done:
+            yield f"{name}: claims {what}={claimed} of {relation}; seen: {done}"

@@ -1,0 +1,61 @@
+"""The page of every rule: its examples are found as marked, run on a server, and take the locks that are claimed."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import ClassVar
+
+import pytest
+from support.servers import MakeDatabase
+
+from evolve.lint.model import Finding
+from evolve.lint.rule import Rule
+from evolve.lint.rules import ALL
+from evolve.postgres.connect import connect
+from evolve.revisions.history import read_history
+from evolve.revisions.project import find_project
+from evolve.revisions.read import record
+from evolve.sql.steps import Recording
+from evolve.testing.rule_claims import wrong_claims
+from evolve.testing.rule_pages import Example, RulePages, examples, lint_example, safe_form
+
+# What these pages show does not reach a server as it stands: text that is no SQL, code that raises or never ends.
+UNREADABLE = ("unread-statement", "revision-raised", "revision-timed-out", "revision-not-loaded")
+EXAMPLES = [
+    example for rule in ALL for example in examples(rule) if example.safe or rule.name not in UNREADABLE
+]
+
+
+class TestPages(RulePages):
+    rules: ClassVar[Sequence[Rule]] = ALL
+
+
+def recorded(directory: Path) -> list[Recording]:
+    project = find_project(directory)
+    history = read_history(project)
+    return record(project, history.order(history.revisions.keys()), time_limit=1.0)
+
+
+def run_and_compare(url: str, directory: Path, findings: Sequence[Finding]) -> list[str]:
+    with connect(url, autocommit=True) as connection:
+        return list(wrong_claims(connection, recorded(directory), findings))
+
+
+@pytest.mark.server
+@pytest.mark.parametrize("example", EXAMPLES, ids=str)
+def test_claims_are_what_a_server_does(example: Example, tmp_path: Path, database_url: str) -> None:
+    report = lint_example(tmp_path, example, ALL)
+
+    assert run_and_compare(database_url, tmp_path, report.findings) == []
+
+
+@pytest.mark.server
+@pytest.mark.parametrize("example", [each for each in EXAMPLES if not each.safe], ids=str)
+def test_safe_forms_run(example: Example, tmp_path: Path, make_database: MakeDatabase) -> None:
+    report = lint_example(tmp_path / "unsafe", example, ALL)
+
+    for number, finding in enumerate(finding for finding in report.findings if finding.safe):
+        directory = tmp_path / f"safe{number}"
+        offered = lint_example(directory, safe_form(example, finding), ALL)
+        assert run_and_compare(make_database(), directory, offered.findings) == []
