@@ -381,6 +381,8 @@ _REACHING = frozenset(
         "enable replica trigger",
         "disable trigger",
         "alter constraint",
+        "alter constraint deferrable",
+        "alter constraint not deferrable",
     }
 )
 _REWRITING = frozenset({"set logged", "set unlogged", "set access method"})

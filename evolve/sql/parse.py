@@ -1024,6 +1024,10 @@ def _identity_clause(definition: Node) -> str:
 
 
 def _clause_words(command: Node) -> str:
+    if command.subtype == pb.AT_AlterConstraint:
+        change = _definition(command).atalter_constraint
+        if change.alter_deferrability:
+            return f"alter constraint {'' if change.deferrable else 'not '}deferrable"
     return _CLAUSES.get(command.subtype) or pb.AlterTableType.Name(command.subtype).removeprefix("AT_")
 
 

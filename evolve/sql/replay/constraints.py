@@ -215,3 +215,19 @@ def _validated(constraint: Constraint) -> Constraint:
             return replace(constraint, not_valid=False)
         case PrimaryKey() | Unique() | Exclude():
             return constraint
+
+
+def set_deferrable(schema: Schema, table: QualifiedName, name: str, *, deferrable: bool) -> None:
+    """Only a foreign key can change; the same key of the partitions changes with it."""
+    found = schema.tables.get(table)
+    key = found.constraint(name) if found is not None else None
+    if not isinstance(key, ForeignKey):
+        return
+
+    def change(constraint: Constraint) -> Constraint:
+        if isinstance(constraint, ForeignKey) and same_key(constraint, key):
+            return replace(constraint, deferrable=deferrable)
+        return constraint
+
+    for member in list(schema.family(table)):
+        change_constraints(schema, member.name, change)

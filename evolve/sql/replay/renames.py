@@ -86,17 +86,19 @@ def _substitute(schema: Schema, names: Mapping[QualifiedName, QualifiedName]) ->
         )
         if put_as != table:
             schema.tables = _rekeyed(schema.tables, table.name, put_as.name, put_as)
+    moved = {
+        index.name: QualifiedName(index.name.name, new(index.definition.table).schema)
+        for index in schema.indexes.values()
+    }
     for index in list(schema.indexes.values()):
-        owner = index.definition.table
-        if owner in names or (index.partition_of is not None):
-            parent = index.partition_of
-            above = schema.indexes.get(parent) if parent is not None else None
-            if parent is not None and above is not None:
-                parent = QualifiedName(parent.name, new(above.definition.table).schema)
-            moved = replace(
-                index, definition=replace(index.definition, table=new(owner)), partition_of=parent
-            )
-            schema.indexes = _rekeyed(schema.indexes, index.name, moved.name, moved)
+        parent = index.partition_of
+        kept_index = replace(
+            index,
+            definition=replace(index.definition, table=new(index.definition.table)),
+            partition_of=moved.get(parent, parent) if parent is not None else None,
+        )
+        if kept_index != index:
+            schema.indexes = _rekeyed(schema.indexes, index.name, kept_index.name, kept_index)
     for view in list(schema.views.values()):
         seen = replace(
             view,
