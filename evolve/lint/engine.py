@@ -21,7 +21,7 @@ _DEPENDS = frozenset({Mark.READ_ROWS, Mark.READ_CATALOG})
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """Findings in the order of revisions and steps; the findings about a whole rollout come last."""
+    """Findings in the order of revisions, then of lines."""
 
     findings: tuple[Finding, ...]
     coverage: Coverage
@@ -73,6 +73,8 @@ def check(
             release(history)
     if together:
         findings += _finish(rules, history)
+    order = {recording.revision: number for number, recording in enumerate(seen)}
+    findings.sort(key=lambda finding: (order[finding.revision], finding.place.line))
     return Result(tuple(findings), _coverage(seen, statements, read))
 
 

@@ -1,0 +1,151 @@
+"""What a lint report looks like, as text and as JSON, and that its JSON keeps to the published schema."""
+
+from __future__ import annotations
+
+import json
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import pytest
+from support.alembic_project import AlembicProject
+from support.golden import Golden
+
+from evolve.app.lint_revisions import Options, ask, lint
+from evolve.lint.model import Coverage, Report
+from evolve.lint.rules import ALL
+from evolve.report import json as json_report
+from evolve.report import text
+from evolve.revisions.project import find_project
+
+SCHEMA = Path(__file__).parents[2] / "evolve/docs/reference/lint-report.schema.json"
+
+TABLES = """
+    op.create_table("users", sa.Column("id", sa.BigInteger(), primary_key=True), sa.Column("name", sa.Text()))
+    op.create_table(
+        "orders",
+        sa.Column("id", sa.BigInteger(), primary_key=True),
+        sa.Column("user_id", sa.BigInteger()),
+        sa.Column("email", sa.String(50)),
+    )
+"""
+BAD = """
+    op.alter_column("orders", "email", nullable=False)  # so says the model
+    op.create_foreign_key("orders_user", "orders", "users", ["user_id"], ["id"])
+    op.alter_column("users", "name", new_column_name="full_name")
+    op.execute("UPDATE orders SET email = '' WHERE email IS NULL")
+    op.drop_column("orders", "email")  # evolve: allow[drop-column] because release 41 no longer maps it
+    op.execute("DO $$ BEGIN PERFORM 1; END $$")
+    if op.get_bind().execute(sa.text("SELECT count(*) FROM users")).scalar():
+        op.drop_table("users")
+    op.execute("ALTER TABLE users MODIFY name text")
+"""
+
+
+@pytest.fixture
+def report(tmp_path: Path) -> Report:
+    project = AlembicProject(tmp_path)
+    project.add("0001", TABLES)
+    project.add("0002", BAD)
+    found = find_project(tmp_path)
+    return lint(found, ask(found, revisions="0001:"), Options(), ALL, clock=lambda: date(2026, 6, 1))
+
+
+def test_text(report: Report, tmp_path: Path, golden: Golden) -> None:
+    golden("lint/report.txt", plain(text.render(report, root=tmp_path, verbose=True)))
+
+
+def test_text_of_a_narrow_terminal(report: Report, tmp_path: Path, golden: Golden) -> None:
+    golden("lint/report_narrow.txt", plain(text.render(report, root=tmp_path, width=60)))
+
+
+def test_json(report: Report, tmp_path: Path, golden: Golden) -> None:
+    golden("lint/report.json", json_report.render(report, root=tmp_path) + "\n")
+
+
+def test_json_keeps_to_the_schema(report: Report, tmp_path: Path) -> None:
+    document = json.loads(json_report.render(report, root=tmp_path))
+
+    assert list(violations(document, json.loads(SCHEMA.read_text()))) == []
+
+
+def test_schema_refuses_another_severity(report: Report, tmp_path: Path) -> None:
+    document = json.loads(json_report.render(report, root=tmp_path))
+    document["findings"][0]["severity"] = "fatal"
+
+    assert list(violations(document, json.loads(SCHEMA.read_text()))) != []
+
+
+@pytest.mark.parametrize(
+    ("coverage", "line"),
+    [
+        (Coverage(1, 1, 1), "1 of 1 statement read"),
+        (Coverage(9, 214, 212, 2), "212 of 214 statements read, 2 revisions depend on data"),
+        (
+            Coverage(9, 3, 3, 1, 1),
+            "3 of 3 statements read, 1 revision depends on data, 1 revision not read to the end",
+        ),
+    ],
+)
+def test_coverage_line(coverage: Coverage, line: str) -> None:
+    assert text.coverage_line(coverage) == line
+
+
+def test_nothing_to_check_is_said() -> None:
+    assert plain(text.render(Report((), (), Coverage()))) == "no revisions to check\n"
+
+
+def plain(styled: str) -> str:
+    import click
+
+    return click.unstyle(styled) + "\n"
+
+
+def violations(
+    value: Any, schema: dict[str, Any], root: dict[str, Any] | None = None, path: str = "$"
+) -> Any:
+    """What of JSON Schema the published schema uses; anything else in it raises."""
+    root = root or schema
+    for key, rule in schema.items():
+        match key:
+            case "$ref":
+                yield from violations(value, root["$defs"][rule.removeprefix("#/$defs/")], root, path)
+            case "allOf":
+                for each in rule:
+                    yield from violations(value, each, root, path)
+            case "type":
+                kinds = {
+                    "object": dict,
+                    "array": list,
+                    "string": str,
+                    "boolean": bool,
+                    "null": type(None),
+                    "integer": int,
+                }
+                allowed = tuple(kinds[kind] for kind in (rule if isinstance(rule, list) else [rule]))
+                if not isinstance(value, allowed) or (isinstance(value, bool) and bool not in allowed):
+                    yield f"{path}: {value!r} is not {rule}"
+            case "required":
+                yield from (
+                    f"{path}: {name} is missing" for name in rule if value is not None and name not in value
+                )
+            case "properties":
+                for name, part in rule.items():
+                    if isinstance(value, dict) and name in value:
+                        yield from violations(value[name], part, root, f"{path}.{name}")
+            case "items":
+                for number, item in enumerate(value):
+                    yield from violations(item, rule, root, f"{path}[{number}]")
+            case "enum":
+                if value not in rule:
+                    yield f"{path}: {value!r} is none of {rule}"
+            case "const":
+                if value != rule:
+                    yield f"{path}: {value!r} is not {rule!r}"
+            case "minimum":
+                if value < rule:
+                    yield f"{path}: {value!r} is less than {rule}"
+            case "$schema" | "$defs" | "title" | "description":
+                pass
+            case _:
+                raise AssertionError(f"the schema uses {key}, which this test does not know")
