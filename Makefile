@@ -15,7 +15,7 @@ help: ## list what can be made
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1|/p' $(MAKEFILE_LIST) | awk -F'|' '{ printf "%-18s %s\n", $$1, $$2 }'
 
 demo: $(INSTALLED) ## change a live schema on a throw-away PostgreSQL, with readers and writers at work
-	@$(BIN)/python -m evolve demo $(ARGS)
+	@EVOLVE_SCRATCH=$${EVOLVE_SCRATCH:-embedded} $(BIN)/python -m evolve demo $(ARGS)
 
 test: $(INSTALLED) ## run every test but the ones that take minutes
 	@$(BIN)/python -m pytest -n 2 $(TESTS) $(ARGS)
