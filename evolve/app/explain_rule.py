@@ -87,13 +87,13 @@ def describe(rule: Rule) -> Explanation:
     )
 
 
-def reference(rules: Sequence[Rule]) -> str:
+def reference(rules: Sequence[Rule] = ALL) -> str:
     """The page `docs/reference/rules.md`."""
     lines = [
         "# Rules",
         "",
-        "Written by `evolve explain --reference`. The lock is the strongest one taken, or kept, on a table in use; it is",
-        "measured: a test runs the examples of each page on a server.",
+        "Written by `evolve explain --reference`. The lock is the strongest one taken, or kept, on a table in use.",
+        "It is measured: a test runs the examples of each page on a server.",
     ]
     for digit, family in FAMILIES.items():
         members = [rule for rule in rules if rule.id.startswith(f"EV{digit}")]

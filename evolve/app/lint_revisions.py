@@ -147,17 +147,18 @@ def _read(project: Project, selection: Selection, time_limit: float) -> tuple[li
 
     A file whose id cannot be read stands at the end, under its own name.
     """
-    broken: dict[Path, BrokenFile] = {}
+    broken: list[BrokenFile] = []
     history = read_history(project)
-    selected = select(project, history, selection, on_broken=lambda file: broken.setdefault(file.path, file))
+    selected = select(project, history, selection, on_broken=broken.append)
     asked = {file.revision for file in selected}
     if not asked and not broken:
         return [], asked
     needed = history.order(history.ancestors(asked))
     recordings = record(project, needed, time_limit=time_limit)
     known = {file.path for file in needed}
-    for file in broken.values():
+    for file in broken:
         if file.path not in known:
+            known.add(file.path)
             recordings.append(_unreadable(file))
             asked.add(file.path.name)
     return recordings, asked

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import shutil
+import sys
 from typing import TYPE_CHECKING
 
 import click
@@ -26,7 +27,7 @@ def command(rule: str | None, reference: bool, report_format: str) -> None:
     from evolve.app import explain_rule
 
     if reference:
-        click.echo(explain_rule.reference(explain_rule.ALL), nl=False)
+        click.echo(explain_rule.reference(), nl=False)
         return
     rules = explain_rule.all_rules()
     found = [explain_rule.explain(rule, rules)] if rule else [explain_rule.describe(each) for each in rules]
@@ -40,7 +41,7 @@ def command(rule: str | None, reference: bool, report_format: str) -> None:
 
 
 def _print_page(explanation: Explanation) -> None:
-    if not click.get_text_stream("stdout").isatty():
+    if not sys.stdout.isatty():
         click.echo(explanation.page.rstrip())
         return
     from rich.console import Console

@@ -73,7 +73,9 @@ def _remember_locks(history: History, step: Step) -> None:
 def _not_valid(history: History, operation: op.Operation) -> Iterator[tuple[QualifiedName, str]]:
     """Constraints of the table that `operation` adds one to which are not validated."""
     table = history.schema.table(operation.table) if isinstance(operation, op.AddConstraint) else None
-    for constraint in table.constraints if table else ():
+    if table is None:
+        return
+    for constraint in table.constraints:
         match constraint:
             case op.Check(name=str(name), not_valid=True) | op.ForeignKey(name=str(name), not_valid=True):
                 yield table.name, name

@@ -35,8 +35,8 @@ def test_operations_behind_the_end_of_the_reading_are_told_of_once() -> None:
     )
 
     assert [(each.name, each.place.line) for each in found] == [
-        ("revision-raised", 7),
         ("unreached-operation", 6),
+        ("revision-raised", 7),
     ]
 
 
