@@ -80,7 +80,7 @@ def differs(left: str, right: str, *, exact: bool) -> str:
     """SQL that is true where two values of one type are not the same, nulls included."""
     if exact:
         return f"{left} IS DISTINCT FROM {right}"
-    return f"ROW({left}) OPERATOR(pg_catalog.*<>) ROW({right})"
+    return f"record_image_ne(ROW({left}), ROW({right}))"
 
 
 def _given(value: str, side: Side) -> str:

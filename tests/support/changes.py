@@ -1,0 +1,65 @@
+"""Plans carried out on a live database without Alembic: for tests of the SQL itself."""
+
+from __future__ import annotations
+
+import psycopg
+
+from evolve.plan.gate_sql import gate_block
+from evolve.plan.model import Change, Part, PhaseName, Plan
+from evolve.plan.recipes import make_plan
+from evolve.plan.target import Target
+from evolve.plan.wording import conditions
+from evolve.postgres.plan_target import read_target
+from evolve.sql.names import QualifiedName
+from evolve.sql.statements import Statement
+
+Connection = psycopg.Connection[tuple[object, ...]]
+
+
+class Carried:
+    """A change on one database, phase by phase."""
+
+    def __init__(self, connection: Connection, change: Change) -> None:
+        self.connection = connection
+        self.change = change
+
+    @property
+    def plan(self) -> Plan:
+        return make_plan(self.change, read_target(self.connection, self.change.table), in_flight=True)
+
+    def up(self, *names: PhaseName) -> None:
+        """Run the revisions of each phase, and its backfill as one statement."""
+        for name in names:
+            phase = self.plan.phase(name)
+            assert phase is not None
+            for part in phase.parts:
+                gate = conditions(part.conditions)
+                opening = [Statement(gate_block("x", gate), None, "")] if gate else []
+                self._run((*opening, *part.statements))
+            if phase.backfill is not None:
+                spec = phase.backfill
+                assignments = ", ".join(f'"{column}" = {value}' for column, value in spec.assignments)
+                self.connection.execute(f"UPDATE {spec.table} SET {assignments} WHERE {spec.where}".encode())
+
+    def parts(self, name: PhaseName) -> tuple[Part, ...]:
+        """As the plan has them now; take them before `up`, to go back afterwards."""
+        phase = self.plan.phase(name)
+        assert phase is not None
+        return phase.parts
+
+    def down(self, parts: tuple[Part, ...]) -> None:
+        for part in reversed(parts):
+            self._run(part.undo)
+
+    def _run(self, statements: tuple[Statement, ...]) -> None:
+        pending = [s for s in statements if s.transactional]
+        for statement in statements:
+            if not statement.transactional:
+                self.connection.execute(statement.sql.encode())
+        with self.connection.transaction():
+            for statement in pending:
+                self.connection.execute(statement.sql.encode())
+
+
+def table(connection: Connection, name: str, schema: str = "public") -> Target:
+    return read_target(connection, QualifiedName(name, schema))
