@@ -1,0 +1,496 @@
+"""Partition a live table: plan it, carry it out, resume it, roll it back, and in the end let the old table go."""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Protocol, TypeVar, assert_never
+
+from evolve.app.plugins import method_named
+from evolve.backfill.controller import Controller
+from evolve.backfill.progress import Meter
+from evolve.errors import Misuse, Refused
+from evolve.partition.conversion import Conversion
+from evolve.partition.inventory import Inventory
+from evolve.partition.obstacles import CannotConvert, Obstacle, before_parsing, obstacles
+from evolve.partition.plan import Wish, plan, settling, taken_names
+from evolve.partition.steps import AwaitSnapshots, BuildIndex, Copy, Settle, Statements, Step, Track, Verify
+from evolve.partition.values import read_value
+from evolve.plugin_api import Options, Partitioner, Problem, Problems, Profile, TableInfo
+from evolve.postgres.blockers import BlockerWatch
+from evolve.postgres.connect import Connection, connect
+from evolve.postgres.conversion_steps import LockNotAcquired, StraysFound, Worker
+from evolve.postgres.conversions import (
+    ConversionExists,
+    NoConversion,
+    Record,
+    conversion_lock,
+    ensure_journal,
+    find_conversion,
+    open_conversion,
+    take_track,
+)
+from evolve.postgres.inventory import read_inventory, read_profile, read_size, server_version
+from evolve.postgres.partitions import existing_names, free_bytes, read_partitioned
+from evolve.sql.names import QualifiedName
+
+T = TypeVar("T")
+
+VERIFY_ROWS = 50_000  # in one snapshot
+BATCH_SECONDS = 0.05  # how long a batch may share-lock its rows
+FIRST_BATCH = 500
+SWAP_ATTEMPTS = 20  # times that strays may come between
+
+
+class BadOptions(Misuse):
+    """The options make no partitioner."""
+
+    def __init__(self, table: QualifiedName, method: str, problems: tuple[Problem, ...]) -> None:
+        listed = "".join(f"\n  - {problem.field}: {problem.message}" for problem in problems)
+        super().__init__(
+            f'"{table.plain}" cannot be partitioned by "{method}" this way:{listed}',
+            fix="correct the options of the command, or [tool.evolve.partition] in the settings",
+        )
+
+
+class GaveUp(Refused):
+    """A lock, or the end of old transactions, was not to be had within the budget."""
+
+    def __init__(self, table: QualifiedName, title: str, waited: float, blockers: str) -> None:
+        super().__init__(
+            f'converting "{table.plain}": {title}: gave up after {waited:.0f} s',
+            why=f"blocked by {blockers}" if blockers else "nobody was seen holding it",
+            fix=f"end those sessions (SELECT pg_terminate_backend(PID)) or wait for a quieter hour, then "
+            f"evolve partition convert {table.plain} --resume",
+        )
+
+
+class CannotRollBack(Refused):
+    def __init__(self, table: QualifiedName) -> None:
+        super().__init__(
+            f'the conversion of "{table.plain}" is being finished and cannot be rolled back',
+            why="the old table is no longer kept in step",
+            fix=f"evolve partition finish {table.plain}",
+        )
+
+
+class NotSwapped(Refused):
+    def __init__(self, table: QualifiedName) -> None:
+        super().__init__(
+            f'the conversion of "{table.plain}" has not come to its end: there is nothing to finish',
+            fix=f"evolve partition convert {table.plain} --resume, or --rollback",
+        )
+
+
+class Interrupted(Refused):
+    """Ctrl-C or SIGTERM, between two transactions."""
+
+    def __init__(self, table: QualifiedName) -> None:
+        super().__init__(
+            f'the conversion of "{table.plain}" was interrupted; what is done is kept',
+            fix=f"evolve partition convert {table.plain} --resume, or --rollback",
+        )
+
+
+class Observer(Protocol):
+    """Told what happens while it happens."""
+
+    def begins(self, track: Track, step: Step, number: int, total: int) -> None: ...
+    def progresses(self, step: Step, rows: int, total: int, rows_per_second: float | None) -> None: ...
+    def waits(self, step: Step, reason: str, seconds: float) -> None: ...
+    def ends(self, track: Track, step: Step, number: int, total: int, seconds: float) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Patience:
+    """How long to go on asking for a lock.
+
+    Args:
+        budget: seconds that all waiting within one step may take.
+        first_delay, longest_delay: seconds; the delay doubles from one to the other, less up to half of it at random.
+    """
+
+    budget: float = 600.0
+    first_delay: float = 0.1
+    longest_delay: float = 5.0
+
+    def delay(self, attempt: int, random_fraction: float) -> float:
+        whole = min(self.longest_delay, self.first_delay * 2.0 ** min(attempt - 1, 10))
+        return whole * (1 - random_fraction / 2)
+
+
+@dataclass(frozen=True, slots=True)
+class Environment:
+    """Time and chance, so that tests need neither. `stop` is asked between transactions."""
+
+    sleep: Callable[[float], None] = time.sleep
+    clock: Callable[[], float] = time.monotonic
+    chance: Callable[[], float] = random.random
+    stop: Callable[[], bool] = lambda: False
+    now: Callable[[], datetime] = lambda: datetime.now(UTC)
+
+
+def plan_conversion(url: str, wish: Wish, now: datetime) -> Conversion:
+    """Look at the table and work out every step; writes nothing.
+
+    Raises:
+        NoSuchTable, BadOptions, NoSuchMethod: the question was wrong.
+        CannotConvert: with everything that stands in the way.
+        ConversionExists: one is under way.
+    """
+    with connect(url, application_name="evolve partition", autocommit=True) as connection:
+        running = find_conversion(connection, wish.table)
+        if running is not None:
+            raise ConversionExists(wish.table, running.state)
+        return _planned(connection, wish, now)
+
+
+def convert(
+    url: str,
+    conversion: Conversion,
+    *,
+    observer: Observer,
+    patience: Patience | None = None,
+    environment: Environment | None = None,
+) -> Record:
+    """Carry out a plan up to the swap and the little that follows it. The old table stays, kept in step.
+
+    Raises:
+        ConversionBusy, ConversionExists: another one is under way.
+        TableChanged, RowsDiffer, StepFailed, ConnectionLost, GaveUp, Interrupted: what was done is kept; resume it.
+    """
+    with conversion_lock(url, conversion.table) as own:
+        ensure_journal(own)
+        record = open_conversion(own, conversion)
+        return _Runner(url, own, record, observer, patience or Patience(), environment or Environment()).run(
+            ("forward",)
+        )
+
+
+def resume(
+    url: str,
+    table: QualifiedName,
+    *,
+    observer: Observer,
+    patience: Patience | None = None,
+    environment: Environment | None = None,
+) -> Record:
+    """Go on where a conversion, its way back or its end stopped.
+
+    Raises:
+        NoConversion: none is under way; else as `convert`.
+    """
+    with conversion_lock(url, table) as own:
+        record = _found(own, table)
+        tracks: tuple[Track, ...] = ("back", "abandon") if record.track == "back" else (record.track,)
+        return _Runner(url, own, record, observer, patience or Patience(), environment or Environment()).run(
+            tracks
+        )
+
+
+def roll_back(
+    url: str,
+    table: QualifiedName,
+    *,
+    observer: Observer,
+    patience: Patience | None = None,
+    environment: Environment | None = None,
+) -> Record:
+    """Give a conversion up: before the swap the shadow goes; after it the old table, current to the last row, returns.
+
+    Raises:
+        NoConversion, CannotRollBack; else as `convert`.
+    """
+    with conversion_lock(url, table) as own:
+        record = _found(own, table)
+        if record.track == "finish":
+            raise CannotRollBack(table)
+        tracks: tuple[Track, ...] = ("back", "abandon") if record.state == "swapped" else ("abandon",)
+        return _Runner(url, own, record, observer, patience or Patience(), environment or Environment()).run(
+            tracks
+        )
+
+
+def finish(
+    url: str,
+    table: QualifiedName,
+    *,
+    observer: Observer,
+    patience: Patience | None = None,
+    environment: Environment | None = None,
+) -> Record:
+    """Drop the old table: from here on there is no way back.
+
+    Raises:
+        NoConversion, NotSwapped; else as `convert`.
+    """
+    with conversion_lock(url, table) as own:
+        record = _found(own, table)
+        if record.track not in ("forward", "finish") or not record.complete("forward"):
+            raise NotSwapped(table)
+        return _Runner(url, own, record, observer, patience or Patience(), environment or Environment()).run(
+            ("finish",)
+        )
+
+
+def conversion_status(url: str, table: QualifiedName) -> Record | None:
+    """The conversion under way, or the last one."""
+    with connect(url, application_name="evolve partition", autocommit=True) as connection:
+        return find_conversion(connection, table, ended=True)
+
+
+def partitioner_for(table: QualifiedName, method: str, options: Options, info: TableInfo) -> Partitioner:
+    """
+    Raises:
+        NoSuchMethod, BadOptions.
+    """
+    made = method_named(method).parse(options, info)
+    if isinstance(made, Problems):
+        raise BadOptions(table, method, made.found)
+    return made
+
+
+def _found(own: Connection, table: QualifiedName) -> Record:
+    record = find_conversion(own, table)
+    if record is None:
+        raise NoConversion(table)
+    return record
+
+
+def _planned(connection: Connection, wish: Wish, now: datetime) -> Conversion:
+    inventory = read_inventory(connection, wish.table)
+    in_the_way = before_parsing(inventory)
+    if in_the_way:
+        raise CannotConvert(wish.table.plain, in_the_way)
+    partitioner = partitioner_for(wish.table, wish.method, wish.options, inventory.for_plugins())
+    in_the_way = obstacles(inventory, partitioner, wish.unique, server_version(connection))
+    if in_the_way:
+        raise CannotConvert(wish.table.plain, in_the_way)
+    profile = read_profile(connection, wish.table, partitioner, _key_type(inventory, partitioner))
+    size = read_size(connection, inventory.oid)
+    conversion = plan(inventory, partitioner, profile, now, wish, size.heap + size.indexes)
+    in_the_way = (*_names_taken(connection, conversion), *_too_little_disk(connection, conversion))
+    if in_the_way:
+        raise CannotConvert(wish.table.plain, in_the_way)
+    return conversion
+
+
+def _key_type(inventory: Inventory, partitioner: Partitioner) -> str:
+    column = inventory.column(partitioner.key[0])
+    return column.type if column is not None else ""
+
+
+def _names_taken(connection: Connection, conversion: Conversion) -> tuple[Obstacle, ...]:
+    names = taken_names(conversion)
+    twice = sorted({name for name in names if names.count(name) > 1})
+    return (
+        *(
+            Obstacle(
+                f'two things would be called "{name}" once names are cut after 63 bytes', "rename an index"
+            )
+            for name in twice
+        ),
+        *(
+            Obstacle(
+                f'there is a relation "{name}" already, and the conversion needs that name',
+                "rename or drop it",
+            )
+            for name in existing_names(connection, conversion.table.schema, names)
+        ),
+    )
+
+
+def _too_little_disk(connection: Connection, conversion: Conversion) -> tuple[Obstacle, ...]:
+    free = free_bytes(connection)
+    if free is None or free >= conversion.bytes_needed:
+        return ()
+    return (
+        Obstacle(
+            f"it needs about {conversion.bytes_needed / 1e9:.1f} GB of disk, and {free / 1e9:.1f} GB are free",
+            "make room, or take the recipe that copies nothing: --recipe attach",
+        ),
+    )
+
+
+@dataclass(slots=True)
+class _Runner:
+    """Carries out tracks of one conversion, step after step, retrying what only a lock kept from happening."""
+
+    url: str
+    own: Connection
+    record: Record
+    observer: Observer
+    patience: Patience
+    environment: Environment
+    waited: float = 0.0
+    _worker: Worker | None = None
+    _watch: BlockerWatch | None = None
+
+    def run(self, tracks: tuple[Track, ...]) -> Record:
+        # The worker's connection waits for what a killed runner may have left going on.
+        worker = Worker(self.url, self.record)
+        try:
+            with BlockerWatch(self.url) as watch:
+                watch.add(worker.pid)
+                self._worker, self._watch = worker, watch
+                for track in tracks:
+                    self._run(track)
+        finally:
+            worker.close()
+        return self._again()
+
+    def _run(self, track: Track) -> None:
+        steps = self.record.conversion.steps(track)
+        take_track(self.own, self.record, track)
+        for number in range(self.record.done(track), len(steps)):
+            step = steps[number]
+            self._stop_if_asked()
+            self.observer.begins(track, step, number, len(steps))
+            started = self.environment.clock()
+            self.waited = 0.0
+            self._at_work.begin(track, number)
+            self._step(step, track, number)
+            self.observer.ends(track, step, number, len(steps), self.environment.clock() - started)
+
+    def _step(self, step: Step, track: Track, number: int) -> None:
+        match step:
+            case Statements():
+                self._statements(step, track, number)
+            case BuildIndex():
+                self._retried(step, lambda _: self._at_work.build_index(step, track, number))
+            case Copy():
+                self._copy(step, track, number)
+            case Settle():
+                self._settle(step)
+                self._at_work.end(track, number)
+            case AwaitSnapshots():
+                self._await_snapshots(step)
+                self._at_work.end(track, number)
+            case Verify():
+                self._verify(step, track, number)
+            case _:
+                assert_never(step)
+
+    def _statements(self, step: Statements, track: Track, number: int) -> None:
+        for _ in range(SWAP_ATTEMPTS):
+            try:
+                self._retried(
+                    step, lambda patient: self._at_work.statements(step, track, number, patient=patient)
+                )
+            except StraysFound:
+                settle = next(s for s in self.record.conversion.forward if isinstance(s, Settle))
+                self.observer.waits(step, "rows came in that fit no partition; they get one first", 0.0)
+                self._settle(settle)
+            else:
+                return
+        raise GaveUp(self.record.conversion.table, step.title, self.waited, "rows that fit no partition")
+
+    def _copy(self, step: Copy, track: Track, number: int) -> None:
+        controller = Controller(target=BATCH_SECONDS, first=FIRST_BATCH)
+        clock = self.environment.clock
+        _, total = self._retried(step, lambda _: self._at_work.copy_top(step, track, number))
+        meter = Meter(total, clock)
+        rows = self.record.steps_rows(track, number)
+        while True:
+            self._stop_if_asked()
+            began = clock()
+            batch = self._retried(
+                step,
+                lambda _: self._at_work.copy_batch(step, track, number, controller.size),
+                failed=controller.contended,
+            )
+            controller.committed(batch.rows, clock() - began)
+            meter.committed(batch.rows)
+            rows += batch.rows
+            self.observer.progresses(step, rows, total, meter.rate())
+            if batch.last is None:
+                break
+        self._at_work.end(track, number)
+
+    def _verify(self, step: Verify, track: Track, number: int) -> None:
+        meter = Meter(None, self.environment.clock)
+        total = sum(s.rows for s in self._again().steps if s.track == track and s.name == "copy")
+        rows = self.record.steps_rows(track, number)
+        while True:
+            self._stop_if_asked()
+            batch = self._retried(
+                step, lambda _: self._at_work.verify_range(step, track, number, VERIFY_ROWS)
+            )
+            meter.committed(batch.rows)
+            rows += batch.rows
+            self.observer.progresses(step, rows, max(total, rows), meter.rate())
+            if batch.last is None:
+                break
+        self._at_work.end(track, number)
+
+    def _settle(self, step: Settle) -> None:
+        conversion = self.record.conversion
+        options = conversion.partitioner_options()
+        info = conversion.inventory.for_plugins()
+        partitioner = partitioner_for(conversion.table, conversion.method, options, info)
+        type_ = _key_type(conversion.inventory, partitioner)
+        for _ in range(SWAP_ATTEMPTS):
+            found = self._at_work.stray_range(step, partitioner.key[0])
+            if found is None:
+                return
+            low, high = (read_value(text, type_) for text in found)
+            there = read_partitioned(self.own, conversion.names.shadow).partitions
+            statements = settling(conversion, partitioner, Profile(low, high), self.environment.now(), there)
+            self._retried(step, lambda _, s=statements: self._at_work.settle(step, s))  # type: ignore[misc]
+        raise GaveUp(conversion.table, step.title, self.waited, "rows that keep coming and fit no partition")
+
+    def _await_snapshots(self, step: AwaitSnapshots) -> None:
+        waiting = self._retried(step, lambda _: self._at_work.old_snapshots(step))
+        told = 0.0
+        while waiting:
+            self._stop_if_asked()
+            if self.waited > self.patience.budget:
+                who = "; ".join(snapshot.what for snapshot in waiting)
+                raise GaveUp(self.record.conversion.table, step.title, self.waited, who)
+            if self.waited >= told:
+                self.observer.waits(step, f"for {waiting[0].what}", 0.2)
+                told += 5.0
+            self.environment.sleep(0.2)
+            self.waited += 0.2
+            waiting = self._at_work.still_there(waiting)
+
+    def _retried(
+        self, step: Step, attempt: Callable[[bool], T], *, failed: Callable[[], None] = lambda: None
+    ) -> T:
+        """Try until the lock is had; give up when all waiting for this step exceeds the budget."""
+        tries = 0
+        waited = 0.0
+        autovacuum = False
+        while True:
+            tries += 1
+            try:
+                return attempt(autovacuum)
+            except LockNotAcquired as error:
+                failed()
+                seen = self._watch.take() if self._watch is not None else []
+                autovacuum = any(blocker.kind == "autovacuum worker" for blocker in seen)
+                who = "; ".join(str(blocker) for blocker in seen)
+                delay = self.patience.delay(tries, self.environment.chance())
+                if waited + delay > self.patience.budget:
+                    raise GaveUp(self.record.conversion.table, step.title, waited, who) from error
+                self._stop_if_asked()
+                self.observer.waits(step, f"no lock yet{f', held by {who}' if who else ''}", delay)
+                self.environment.sleep(delay)
+                waited += delay
+
+    def _stop_if_asked(self) -> None:
+        if self.environment.stop():
+            raise Interrupted(self.record.conversion.table)
+
+    def _again(self) -> Record:
+        found = find_conversion(self.own, self.record.conversion.table, ended=True)
+        return found if found is not None else self.record
+
+    @property
+    def _at_work(self) -> Worker:
+        if self._worker is None:
+            raise RuntimeError("run() opens the worker")
+        return self._worker

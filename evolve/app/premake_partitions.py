@@ -1,0 +1,218 @@
+"""Make the partitions that are missing: those that will be needed soon, and those of gaps."""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+
+from evolve.app.convert_table import Patience, partitioner_for
+from evolve.config import PartitionedTable
+from evolve.errors import Misuse, Refused
+from evolve.partition.maintain import create
+from evolve.plugin_api import Due, Options, Partition, Partitioner, Profile, sorted_ranges
+from evolve.postgres.connect import Connection, connect
+from evolve.postgres.conversions import last_scheme, tables_with_scheme
+from evolve.postgres.inventory import read_inventory
+from evolve.postgres.partitions import (
+    AttachBlocked,
+    Partitioned,
+    create_partition,
+    highest_key,
+    premake_lock,
+    read_partitioned,
+    read_template,
+)
+from evolve.sql.names import QualifiedName, parse_name
+
+CORE_OPTIONS = ("recipe", "unique")
+"""What a `[tool.evolve.partition.<table>]` says to evolve itself rather than to the partitioner."""
+
+
+class NoScheme(Misuse):
+    def __init__(self, table: QualifiedName) -> None:
+        super().__init__(
+            f'how "{table.plain}" is partitioned is not known here',
+            why="it was not converted by evolve, and the settings do not say it",
+            fix=f'write [tool.evolve.partition."{table.plain}"] with method, key and interval',
+        )
+
+
+class NothingPartitioned(Misuse):
+    def __init__(self) -> None:
+        super().__init__(
+            "no partitioned table is known here",
+            fix="name one, or write a [tool.evolve.partition.<table>] into the settings",
+        )
+
+
+class SchemeDiffers(Refused):
+    def __init__(self, table: QualifiedName, wanted: str, found: str) -> None:
+        super().__init__(
+            f'"{table.plain}" is to be partitioned by {wanted}, but is partitioned by {found}',
+            why="partitions made after the one would not fit the other",
+            fix=f"correct the settings, or convert the table: evolve partition convert {table.plain}",
+        )
+
+
+class StillBlocked(Refused):
+    def __init__(self, table: QualifiedName, partition: str, seconds: float) -> None:
+        super().__init__(
+            f'the partition "{partition}" of "{table.plain}" could not be attached within {seconds:.0f} s',
+            why="a lock that ATTACH PARTITION needs was held all that time, on the table or on one it refers to",
+            fix="run it again in a quieter hour; what is attached stays attached",
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Premade:
+    """Args:
+    made: partitions that are there now and were not before; those that would be made, in a dry run.
+    """
+
+    table: QualifiedName
+    made: tuple[Partition, ...]
+    due: Due
+    dry_run: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Environment:
+    sleep: Callable[[float], None] = time.sleep
+    chance: Callable[[], float] = random.random
+
+
+def premake(
+    url: str,
+    tables: Mapping[str, PartitionedTable],
+    only: QualifiedName | None,
+    now: datetime,
+    *,
+    dry_run: bool = False,
+    patience: Patience | None = None,
+    environment: Environment | None = None,
+    observe: Callable[[str], None] = lambda _: None,
+) -> tuple[Premade, ...]:
+    """Bring every known table (or `only` one) up to what its scheme wants now.
+
+    Two short transactions for each partition; a run that was killed is simply run again. Runs on several machines at
+    once wait for one another, table by table, and the later one finds nothing to do.
+
+    Args:
+        tables: of the settings.
+        observe: told of waits.
+
+    Raises:
+        NoScheme, NothingPartitioned, NotPartitioned, SchemeDiffers, BadOptions, NoSuchMethod.
+        NameTaken, CannotCreate, StillBlocked: what was made before stays.
+    """
+    with connect(url, application_name="evolve partition premake", autocommit=True) as connection:
+        targets = [only] if only is not None else known_tables(connection, tables)
+        if not targets:
+            raise NothingPartitioned
+        work = _Work(
+            url, now, dry_run, patience or Patience(budget=120.0), environment or Environment(), observe
+        )
+        return tuple(work.premake(table, *scheme_of(connection, tables, table)) for table in targets)
+
+
+def known_tables(connection: Connection, tables: Mapping[str, PartitionedTable]) -> list[QualifiedName]:
+    """Those of the settings, then those that a conversion partitioned."""
+    named = [parse_name(name) for name in tables]
+    return named + [table for table in tables_with_scheme(connection) if table not in named]
+
+
+def scheme_of(
+    connection: Connection, tables: Mapping[str, PartitionedTable], table: QualifiedName
+) -> tuple[str, Options]:
+    """Method and options: of the settings, else of the conversion that made the table what it is.
+
+    Raises:
+        NoScheme: neither says it.
+    """
+    configured = configured_table(tables, table)
+    if configured is not None:
+        return configured.method, without_core(configured.options)
+    scheme = last_scheme(connection, table)
+    if scheme is None:
+        raise NoScheme(table)
+    return scheme.method, scheme.options
+
+
+def configured_table(tables: Mapping[str, PartitionedTable], table: QualifiedName) -> PartitionedTable | None:
+    return next((found for name, found in tables.items() if parse_name(name) == table), None)
+
+
+def without_core(options: Options) -> Options:
+    return {name: value for name, value in options.items() if name not in CORE_OPTIONS}
+
+
+def due_now(connection: Connection, partitioned: Partitioned, partitioner: Partitioner, now: datetime) -> Due:
+    """What is missing and what crosses."""
+    ranges = [bound for _, bound in sorted_ranges(partitioned.partitions)]
+    edges = [edge for bound in ranges for edge in (bound.lower, bound.upper) if edge is not None]
+    high = highest_key(connection, partitioned)
+    profile = Profile(low=edges[0] if edges else None, high=high)
+    return partitioner.due(partitioned.table.name, partitioned.partitions, now, profile)
+
+
+@dataclass(frozen=True, slots=True)
+class _Work:
+    url: str
+    now: datetime
+    dry_run: bool
+    patience: Patience
+    environment: Environment
+    observe: Callable[[str], None]
+
+    def premake(self, table: QualifiedName, method: str, options: Options) -> Premade:
+        with connect(self.url, application_name="evolve partition premake", autocommit=True) as connection:
+            partitioner = partitioner_for(
+                table, method, options, read_inventory(connection, table).for_plugins()
+            )
+            check_scheme(read_partitioned(connection, table), partitioner)
+            if not self.dry_run:
+                premake_lock(connection, table)
+            # Looked at again only now: a run that waited finds nothing left to do.
+            due = due_now(connection, read_partitioned(connection, table), partitioner, self.now)
+            if not self.dry_run and due.create:
+                template = read_template(connection, table)
+                for partition in due.create:
+                    make, attach = create(table, partitioner, partition, template)
+                    self._retried(
+                        table,
+                        partition.name,
+                        lambda p=partition, m=make, a=attach: create_partition(
+                            connection, table, p.name, m, a
+                        ),  # type: ignore[misc]
+                    )
+            return Premade(table, due.create, due, self.dry_run)
+
+    def _retried(self, table: QualifiedName, name: str, attempt: Callable[[], None]) -> None:
+        tries, waited = 0, 0.0
+        while True:
+            tries += 1
+            try:
+                attempt()
+            except AttachBlocked as error:
+                delay = self.patience.delay(tries, self.environment.chance())
+                if waited + delay > self.patience.budget:
+                    raise StillBlocked(table, name, waited) from error
+                self.observe(f"{name}: no lock yet; again in {delay:.1f} s")
+                self.environment.sleep(delay)
+                waited += delay
+            else:
+                return
+
+
+def check_scheme(partitioned: Partitioned, partitioner: Partitioner) -> None:
+    """
+    Raises:
+        SchemeDiffers: the table is partitioned in another way.
+    """
+    if (partitioned.method, partitioned.key) != (partitioner.method, partitioner.key):
+        wanted = f"{partitioner.method} ({', '.join(partitioner.key)})"
+        found = f"{partitioned.method} ({', '.join(partitioned.key)})"
+        raise SchemeDiffers(partitioned.table, wanted, found)

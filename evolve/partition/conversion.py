@@ -1,0 +1,90 @@
+"""A conversion as it is planned, shown, journalled and carried out."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import Literal
+
+from evolve.partition.inventory import Inventory
+from evolve.partition.naming import Names
+from evolve.partition.obstacles import UniqueAnswer
+from evolve.partition.steps import Step, Track
+from evolve.plugin_api import Options
+from evolve.sql.names import QualifiedName
+
+Recipe = Literal["copy", "attach"]
+State = Literal["running", "swapped", "swapped back", "finished", "abandoned"]
+
+ENDED: tuple[State, ...] = ("finished", "abandoned")
+
+
+@dataclass(frozen=True, slots=True)
+class Planned:
+    """A partition that will exist, for people to read.
+
+    Args:
+        bound: as SQL.
+    """
+
+    name: str
+    bound: str
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What becomes of the unique key `name`."""
+
+    name: str
+    becomes: UniqueAnswer
+
+
+@dataclass(frozen=True, slots=True)
+class Conversion:
+    """Args:
+    reason: why this recipe.
+    options: of the partitioner, as JSON.
+    inventory: the table as it was.
+    notes: what changes for the application, and what is not carried.
+    own: names of what the conversion adds to the old table; not counted as a change of it.
+    unique: what the user answered for unique keys that lack the partition key.
+    bytes_needed: additional space on disk.
+    """
+
+    table: QualifiedName
+    recipe: Recipe
+    reason: str
+    method: str
+    options: str
+    key: tuple[str, ...]
+    inventory: Inventory
+    partitions: tuple[Planned, ...]
+    notes: tuple[str, ...]
+    own: tuple[str, ...]
+    unique: tuple[Answer, ...]
+    bytes_needed: int
+    forward: tuple[Step, ...]
+    abandon: tuple[Step, ...]
+    back: tuple[Step, ...]
+    finish: tuple[Step, ...]
+
+    @property
+    def names(self) -> Names:
+        return Names(self.table, self.inventory.oid)
+
+    def steps(self, track: Track) -> tuple[Step, ...]:
+        match track:
+            case "forward":
+                return self.forward
+            case "abandon":
+                return self.abandon
+            case "back":
+                return self.back
+            case "finish":
+                return self.finish
+
+    def partitioner_options(self) -> Options:
+        found: object = json.loads(self.options)
+        if not isinstance(found, dict):
+            raise TypeError(self.options)
+        return found

@@ -1,0 +1,250 @@
+"""From a table and a wish to a conversion: which recipe, which partitions, which steps, and what people must know."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Literal
+
+from evolve.errors import Refused
+from evolve.partition import attach, convert
+from evolve.partition.conversion import Answer, Conversion, Planned, Recipe
+from evolve.partition.inventory import Inventory
+from evolve.partition.naming import SYNC_TRIGGER, TRUNCATE_TRIGGER, Names
+from evolve.partition.obstacles import UniqueAnswer
+from evolve.partition.shell import Shell, leaf_index
+from evolve.plugin_api import (
+    Bound,
+    HashBound,
+    NotAdopted,
+    Options,
+    Partition,
+    Partitioner,
+    Profile,
+    bound_sql,
+    overlap,
+)
+from evolve.sql.locks import LockMode
+from evolve.sql.names import QualifiedName, quote
+from evolve.sql.statements import Statement
+
+DISK = 2.2  # times the table: the copy, its indexes while they are built, and the WAL of both
+
+
+class NoRecipe(Refused):
+    def __init__(self, table: QualifiedName, reason: str) -> None:
+        super().__init__(
+            f'"{table.plain}" cannot become the first partition as it is: {reason}', fix="--recipe copy"
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """What the user asks for.
+
+    Args:
+        options: for the partitioner.
+        unique: answers for unique keys that lack the partition key.
+    """
+
+    table: QualifiedName
+    method: str
+    options: Options
+    recipe: Literal["auto", "copy", "attach"] = "auto"
+    unique: Mapping[str, UniqueAnswer] = field(default_factory=dict)
+
+
+def plan(
+    inventory: Inventory, partitioner: Partitioner, profile: Profile, now: datetime, wish: Wish, size: int
+) -> Conversion:
+    """Every step, from a table that nothing stands in the way of.
+
+    Args:
+        size: bytes of the table with its indexes.
+
+    Raises:
+        NoRecipe: "attach" was asked for and is not to be had.
+        TooManyPartitions: of the partitioner.
+    """
+    names = Names(inventory.table, inventory.oid)
+    shell = Shell(names, inventory, partitioner, wish.unique)
+    recipe, reason, adopted = _choose(wish, partitioner, profile, now)
+    if adopted is not None:
+        first = Partition(partitioner.name(inventory.name, adopted), adopted)
+        rest = partitioner.due(inventory.name, (first,), now, profile).create
+        partitions: tuple[Partition, ...] = (first, *rest)
+        forward = attach.forward(shell, first, rest)
+        abandon = attach.abandon(shell)
+        back = attach.back(shell, first, rest)
+        finish = attach.finish(shell)
+    else:
+        partitions = partitioner.initial(inventory.name, profile, now)
+        forward = convert.forward(shell, partitions)
+        abandon = convert.abandon(shell)
+        back = convert.back(shell)
+        finish = convert.finish(shell)
+    return Conversion(
+        table=inventory.table,
+        recipe=recipe,
+        reason=reason,
+        method=wish.method,
+        options=json.dumps(dict(wish.options), default=str),
+        key=partitioner.key,
+        inventory=inventory,
+        partitions=tuple(Planned(partition.name, bound_sql(partition.bound)) for partition in partitions),
+        notes=_notes(shell, recipe),
+        own=(
+            SYNC_TRIGGER,
+            TRUNCATE_TRIGGER,
+            names.bound_check,
+            names.wide_key,
+            *attach.widened_indexes(shell),
+        ),
+        unique=tuple(Answer(name, becomes) for name, becomes in sorted(wish.unique.items())),
+        bytes_needed=int(size * DISK) if recipe == "copy" else 0,
+        forward=forward,
+        abandon=abandon,
+        back=back,
+        finish=finish,
+    )
+
+
+def shell_of(conversion: Conversion, partitioner: Partitioner) -> Shell:
+    unique: dict[str, UniqueAnswer] = {answer.name: answer.becomes for answer in conversion.unique}
+    return Shell(conversion.names, conversion.inventory, partitioner, unique)
+
+
+def settling(
+    conversion: Conversion,
+    partitioner: Partitioner,
+    profile: Profile,
+    now: datetime,
+    existing: Sequence[Partition],
+) -> tuple[Statement, ...]:
+    """One transaction that gives strays their partitions: the catch is taken off, emptied into them, and put back.
+
+    Args:
+        profile: of the strays.
+        existing: partitions of the shadow.
+
+    Raises:
+        NoHome: no bound that the partitioner wants takes them.
+    """
+    shell = shell_of(conversion, partitioner)
+    names = conversion.names
+    missing = [
+        partition
+        for partition in partitioner.initial(names.table.name, profile, now)
+        if not any(overlap(partition.bound, there.bound) for there in existing)
+    ]
+    if not missing:
+        raise NoHome(names.table, f"{profile.low} … {profile.high}")
+    strays, shadow = names.strays.full, names.shadow.full
+    columns = ", ".join(quote(name) for name in conversion.inventory.stored_columns)
+    statements = [
+        _quick(f"LOCK TABLE {shadow} IN ACCESS EXCLUSIVE MODE"),
+        _quick(f"ALTER TABLE {shadow} DETACH PARTITION {strays}"),
+    ]
+    for partition in missing:
+        statements += shell.partition(partition)
+        statements += [
+            _quick(shell.index_on_leaf(index, partition.name, concurrently=False))
+            for index in shell.late_indexes
+            if not index.on_parent
+        ]
+    statements += [
+        _quick(
+            f"WITH moved AS (DELETE FROM {strays} RETURNING {columns}) "  # noqa: S608 - quoted names
+            f"INSERT INTO {shadow} ({columns}) OVERRIDING SYSTEM VALUE SELECT {columns} FROM moved"
+        ),
+        _quick(f"ALTER TABLE {shadow} ATTACH PARTITION {strays} DEFAULT"),
+    ]
+    return tuple(statements)
+
+
+class NoHome(Refused):
+    def __init__(self, table: QualifiedName, keys: str) -> None:
+        super().__init__(
+            f'rows of "{table.plain}" with keys {keys} belong to no partition that the method wants',
+            fix=f"correct those rows, then evolve partition convert {table.plain} --resume",
+        )
+
+
+def _choose(
+    wish: Wish, partitioner: Partitioner, profile: Profile, now: datetime
+) -> tuple[Recipe, str, Bound | None]:
+    if wish.recipe == "copy":
+        return "copy", "asked for", None
+    adopted = partitioner.adopt(profile, now)
+    if wish.recipe == "attach":
+        if isinstance(adopted, NotAdopted):
+            raise NoRecipe(wish.table, adopted.reason)
+        return "attach", "asked for", adopted
+    if isinstance(adopted, NotAdopted):
+        return "copy", adopted.reason, None
+    if isinstance(adopted, HashBound):
+        return "copy", "hashed rows spread over all partitions, so one partition would bring nothing", None
+    return (
+        "attach",
+        f"every row there is fits {bound_sql(adopted)}, so the table becomes the first partition and no row moves",
+        adopted,
+    )
+
+
+def _notes(shell: Shell, recipe: Recipe) -> tuple[str, ...]:
+    """What the application will notice."""
+    primary = shell.inventory.primary_key
+    notes = []
+    if primary is not None and shell.primary_is_widened:
+        narrow, wide = ", ".join(primary.columns), ", ".join(shell.primary_key)
+        notes.append(
+            f"the primary key becomes ({wide}): ({narrow}) alone is no longer kept unique by the server, and "
+            f"INSERT … ON CONFLICT ({narrow}) must name ({wide})"
+        )
+    for name, becomes in shell.unique.items():
+        if becomes == "widen":
+            notes.append(f'"{name}" becomes unique together with {", ".join(shell.partitioner.key)}')
+        else:
+            notes.append(
+                f'"{name}" becomes unique within each partition only, and no ON CONFLICT can name it'
+            )
+    movers = [t.name for t in shell.inventory.triggers if t.row and t.before]
+    if movers:
+        notes.append(
+            f"row triggers that fire before ({', '.join(movers)}) must not move a row to another partition"
+        )
+    if recipe == "copy":
+        notes.append(
+            f"{shell.names.retired.plain} is kept in step after the swap, so every write is done twice until "
+            f"evolve partition finish {shell.names.table.plain}"
+        )
+    else:
+        notes.append(
+            "from the CHECK on, a row beyond the first partition's bound is refused until the swap; after the "
+            "swap the way back is open until such a row comes"
+        )
+    return tuple(notes)
+
+
+def taken_names(conversion: Conversion) -> tuple[str, ...]:
+    """Names of relations that the conversion will make in the table's schema."""
+    names = conversion.names
+    inventory = conversion.inventory
+    made = [names.shadow.name, names.strays.name, names.retired.name, names.wide_key, names.narrow_key]
+    made += [partition.name for partition in conversion.partitions]
+    parts = [
+        *(key.name for key in inventory.keys),
+        *(index.name for index in inventory.indexes),
+        *(sequence.name for sequence in inventory.sequences if sequence.identity),
+    ]
+    made += [name for part in parts for name in (names.fresh(part), names.old(part))]
+    made += [leaf_index(p.name, index.name) for p in conversion.partitions for index in inventory.indexes]
+    return tuple(made)
+
+
+def _quick(sql: str) -> Statement:
+    return Statement(
+        sql, LockMode.ACCESS_EXCLUSIVE, "on a table that only the sync trigger knows; a few rows"
+    )

@@ -1,0 +1,139 @@
+"""Triggers that keep two tables equal while one is written: forward into the shadow, in reverse after the swap."""
+
+from __future__ import annotations
+
+from evolve.partition.inventory import Inventory
+from evolve.partition.naming import SYNC_TRIGGER, TRUNCATE_TRIGGER, Names
+from evolve.sql.locks import LockMode
+from evolve.sql.names import QualifiedName, quote
+from evolve.sql.statements import Statement
+
+
+def forward(names: Names, inventory: Inventory, key: tuple[str, ...]) -> tuple[Statement, ...]:
+    """From the table into the shadow, whose primary key is `key`. A change of the key is a delete and an insert."""
+    target = names.shadow.full
+    body = f"""
+  IF TG_OP = 'DELETE' OR (TG_OP = 'UPDATE' AND {_row("OLD", key)} IS DISTINCT FROM {_row("NEW", key)}) THEN
+    DELETE FROM {target} WHERE {_same(key)};
+  END IF;
+  IF TG_OP <> 'DELETE' THEN
+    {_insert(target, inventory)}
+    {_or_update(inventory, key)};
+  END IF;"""  # noqa: S608 - quoted names
+    function = names.forward_function
+    return (_function(function, target, body, _path(inventory, key)), *_triggers(names.table, function))
+
+
+def reverse(names: Names, inventory: Inventory) -> tuple[Statement, ...]:
+    """From the partitioned table back into the old one, so that the swap can be undone without loss.
+
+    An insert is not forgiven a conflict: until the old table goes, its unique keys hold for the new one too.
+    A row that moves to another partition fires DELETE, then INSERT.
+    """
+    primary = inventory.primary_key
+    key = primary.columns if primary else ()
+    target = names.retired.full
+    body = f"""
+  IF TG_OP = 'DELETE' OR (TG_OP = 'UPDATE' AND {_row("OLD", key)} IS DISTINCT FROM {_row("NEW", key)}) THEN
+    DELETE FROM {target} WHERE {_same(key)};
+  END IF;
+  IF TG_OP = 'INSERT' THEN
+    {_insert(target, inventory)};
+  ELSIF TG_OP = 'UPDATE' THEN
+    {_insert(target, inventory)}
+    {_or_update(inventory, key)};
+  END IF;"""  # noqa: S608 - quoted names
+    function = names.reverse_function
+    return (_function(function, target, body, _path(inventory, key)), *_triggers(names.table, function))
+
+
+def drop_triggers(table: QualifiedName) -> tuple[Statement, ...]:
+    return tuple(
+        Statement(
+            f"DROP TRIGGER IF EXISTS {quote(trigger)} ON {table.full}",
+            LockMode.ACCESS_EXCLUSIVE,
+            "a change of the catalog only",
+        )
+        for trigger in (SYNC_TRIGGER, TRUNCATE_TRIGGER)
+    )
+
+
+def drop_functions(names: Names) -> tuple[Statement, ...]:
+    return tuple(
+        Statement(f"DROP FUNCTION IF EXISTS {function}()", None, "nothing calls it any more")
+        for function in (names.forward_function, names.reverse_function)
+    )
+
+
+def _function(name: str, target: str, body: str, path: str) -> Statement:
+    return Statement(
+        # SECURITY DEFINER: whoever may write the table may not write its twin. The search path is pinned so that
+        # nobody can slip a function or operator of his own under it.
+        f"""CREATE OR REPLACE FUNCTION {name}() RETURNS trigger
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = {path} AS $evolve$
+BEGIN
+  IF TG_OP = 'TRUNCATE' THEN
+    TRUNCATE {target};
+    RETURN NULL;
+  END IF;{body}
+  RETURN NULL;
+END $evolve$""",
+        None,
+        "a function that nothing calls yet",
+    )
+
+
+def _triggers(table: QualifiedName, function: str) -> tuple[Statement, ...]:
+    lock = LockMode.SHARE_ROW_EXCLUSIVE
+    return (
+        Statement(
+            f"CREATE TRIGGER {quote(SYNC_TRIGGER)} AFTER INSERT OR UPDATE OR DELETE ON {table.full} "
+            f"FOR EACH ROW EXECUTE FUNCTION {function}()",
+            lock,
+            "writers wait for milliseconds; every write from here on reaches both tables",
+        ),
+        Statement(
+            f"CREATE TRIGGER {quote(TRUNCATE_TRIGGER)} AFTER TRUNCATE ON {table.full} "
+            f"FOR EACH STATEMENT EXECUTE FUNCTION {function}()",
+            lock,
+            "a change of the catalog only",
+        ),
+        # ALWAYS: also for what a logical replication subscription writes.
+        Statement(
+            f"ALTER TABLE {table.full} ENABLE ALWAYS TRIGGER {quote(SYNC_TRIGGER)}, "
+            f"ENABLE ALWAYS TRIGGER {quote(TRUNCATE_TRIGGER)}",
+            lock,
+            "a change of the catalog only",
+        ),
+    )
+
+
+def _insert(target: str, inventory: Inventory) -> str:
+    columns = ", ".join(quote(name) for name in inventory.stored_columns)
+    values = ", ".join(f"NEW.{quote(name)}" for name in inventory.stored_columns)
+    return f"INSERT INTO {target} ({columns}) OVERRIDING SYSTEM VALUE VALUES ({values})"  # noqa: S608 - quoted names
+
+
+def _or_update(inventory: Inventory, key: tuple[str, ...]) -> str:
+    # GENERATED ALWAYS AS IDENTITY cannot be assigned in an UPDATE; nor can the application change it.
+    fixed = {*key, *(column.name for column in inventory.columns if column.identity == "always")}
+    assigned = [quote(name) for name in inventory.stored_columns if name not in fixed]
+    conflict = f"ON CONFLICT ({', '.join(quote(name) for name in key)})"
+    if not assigned:
+        return f"{conflict} DO NOTHING"
+    return f"{conflict} DO UPDATE SET {', '.join(f'{name} = EXCLUDED.{name}' for name in assigned)}"
+
+
+def _row(record: str, key: tuple[str, ...]) -> str:
+    return f"({', '.join(f'{record}.{quote(name)}' for name in key)})"
+
+
+def _same(key: tuple[str, ...]) -> str:
+    return " AND ".join(f"{quote(name)} = OLD.{quote(name)}" for name in key)
+
+
+def _path(inventory: Inventory, key: tuple[str, ...]) -> str:
+    """Types from elsewhere bring their operators along: citext's equality is not text's."""
+    found = {column.type_schema for column in inventory.columns if column.name in key}
+    schemas = sorted(found - {"pg_catalog"})
+    return ", ".join(["pg_catalog", *(quote(schema) for schema in schemas), "pg_temp"])

@@ -1,0 +1,484 @@
+"""The steps of a conversion, carried out in short transactions that commit together with their note in the journal."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import cast
+
+import psycopg
+from psycopg import errors, sql
+
+from evolve.errors import Refused
+from evolve.partition.inventory import differences
+from evolve.partition.steps import AwaitSnapshots, BuildIndex, Copy, Settle, Statements, Track, Verify
+from evolve.postgres.composing import type_name
+from evolve.postgres.connect import Connection, connect
+from evolve.postgres.conversions import (
+    Record,
+    begin_step,
+    claim_step,
+    end_step,
+    move_cursor,
+    worker_lock,
+)
+from evolve.postgres.failure import message
+from evolve.postgres.inventory import read_inventory
+from evolve.sql.locks import LockMode
+from evolve.sql.names import QualifiedName
+from evolve.sql.statements import Statement
+
+Key = list[str]
+
+PATIENT = 10_000  # milliseconds for locks that nobody queues behind
+
+
+class LockNotAcquired(Exception):
+    """The lock was not to be had in time, or the transaction lost a deadlock; nothing of it was kept: try again."""
+
+
+class StraysFound(Exception):
+    """Rows that fit no partition came in; they must be settled before the swap."""
+
+
+class TableChanged(Refused):
+    """Somebody changed the table since the plan was made."""
+
+    def __init__(self, table: QualifiedName, changes: tuple[str, ...]) -> None:
+        listed = "".join(f"\n  - {change}" for change in changes)
+        super().__init__(
+            f'"{table.plain}" is not what it was when the conversion was planned:{listed}',
+            why="the partitioned table was made after the old picture and would lack those changes",
+            fix=f"undo the change and evolve partition convert {table.plain} --resume, "
+            "or start over: --rollback, then convert again",
+        )
+
+
+class RowsPassedTheBound(Refused):
+    """There are rows that the old table does not have."""
+
+    def __init__(self, table: QualifiedName, partition: str) -> None:
+        super().__init__(
+            f'{partition} holds rows already: "{table.plain}" cannot go back to what it was',
+            why="the old table became the first partition, and it does not have the rows of the later ones",
+            fix=f"move those rows away, or keep the partitions: evolve partition finish {table.plain}",
+        )
+
+
+class RowsDiffer(Refused):
+    """The two tables are not equal."""
+
+    def __init__(self, table: QualifiedName, source: int, target: int, keys: Sequence[str]) -> None:
+        super().__init__(
+            f'"{table.plain}" has {source:,} rows where its partitioned twin has {target:,}, or they differ in content'
+            f"; keys: {', '.join(keys) or 'none found on a second look'}",
+            why="somebody wrote past the sync trigger (session_replication_role, DISABLE TRIGGER) or to the twin",
+            fix=f"evolve partition convert {table.plain} --rollback, then convert again",
+        )
+
+
+class StepFailed(Refused):
+    """The server refused a statement, and trying again would not help."""
+
+    def __init__(self, table: QualifiedName, title: str, error: psycopg.Error) -> None:
+        detail = error.diag.message_detail
+        super().__init__(
+            f'converting "{table.plain}": {title}: {message(error)}{f" ({detail})" if detail else ""}',
+            why="that step was rolled back; the steps before it are kept",
+            fix=f"mend the cause and evolve partition convert {table.plain} --resume, or give up: --rollback",
+        )
+
+
+class ConnectionLost(Refused):
+    def __init__(self, table: QualifiedName, error: psycopg.Error) -> None:
+        super().__init__(
+            f'the connection was lost while "{table.plain}" was being converted: {message(error)}',
+            why="every step is noted in the database: nothing is lost and nothing is done twice",
+            fix=f"evolve partition convert {table.plain} --resume",
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """Args:
+    rows: looked at.
+    last: key reached; None where there is nothing left.
+    """
+
+    rows: int
+    last: Key | None
+
+
+@dataclass(frozen=True, slots=True)
+class OldSnapshot:
+    pid: int
+    xact_start: str
+    what: str
+
+
+class Worker:
+    """The connection that does the work.
+
+    Args:
+        lock_timeout: milliseconds that a statement may wait for a lock others queue behind.
+    """
+
+    def __init__(self, url: str, record: Record, *, lock_timeout: int = 500) -> None:
+        self._record = record
+        self._table = record.conversion.table
+        self._lock_timeout = lock_timeout
+        self._connection = connect(url, application_name="evolve partition worker", autocommit=True)
+        try:
+            # No lock. A backend whose client was killed notices it; row security is an error, not a filter.
+            self._connection.execute(
+                "SELECT set_config('client_connection_check_interval', '1s', false), "
+                "set_config('statement_timeout', '0', false), set_config('row_security', 'off', false), "
+                "set_config('DateStyle', 'ISO', false), set_config('TimeZone', 'UTC', false), "
+                "set_config('extra_float_digits', '1', false), set_config('bytea_output', 'hex', false)"
+            )
+            worker_lock(self._connection, self._table)
+        except BaseException:
+            self._connection.close()
+            raise
+
+    @property
+    def pid(self) -> int:
+        return self._connection.info.backend_pid
+
+    def close(self) -> None:
+        self._connection.close()
+
+    # -- steps --------------------------------------------------------------------------------------------------------
+    def begin(self, track: Track, number: int) -> None:
+        begin_step(self._connection, self._record, track, number)
+
+    def statements(self, step: Statements, track: Track, number: int, *, patient: bool = False) -> None:
+        """One transaction.
+
+        Args:
+            patient: wait for locks long enough that autovacuum is made to give way.
+
+        Raises:
+            LockNotAcquired: try again.
+            StraysFound: settle them, then try again.
+            TableChanged, StepFailed, ConnectionLost.
+        """
+        with self._transaction(step.title, self._timeout(step, patient=patient)) as connection:
+            claim_step(connection, self._record, track, number)
+            if step.unchanged != "no":
+                self._check_unchanged(connection, everything=step.unchanged == "all")
+            for statement in step.first:
+                connection.execute(_sql(statement))
+            for table in step.empty:
+                # ACCESS SHARE on a table that is locked already.
+                found = sql.SQL("SELECT EXISTS (SELECT FROM {})").format(_name(table))
+                if connection.execute(found).fetchone() == (True,):
+                    if step.otherwise == "settle":
+                        raise StraysFound
+                    raise RowsPassedTheBound(self._table, table)
+            for statement in step.statements:
+                connection.execute(_sql(statement))
+            end_step(connection, self._record, track, number, step.state)
+
+    def build_index(self, step: BuildIndex, track: Track, number: int) -> None:
+        """Build where it is missing, anew where an interrupted build left an invalid one; then attach.
+
+        Raises:
+            LockNotAcquired, StepFailed, ConnectionLost.
+        """
+        connection = self._connection
+        index = sql.Identifier(step.schema, step.index)
+        with self._errors(step.title):
+            # No lock. Nobody queues behind CONCURRENTLY, so it may wait.
+            connection.execute("SELECT set_config('lock_timeout', '0', false)")
+            valid = self._index_state(step)
+            if valid is False:
+                # SHARE UPDATE EXCLUSIVE: neither reads nor writes wait.
+                connection.execute(sql.SQL("DROP INDEX CONCURRENTLY IF EXISTS {}").format(index))
+            if not valid:
+                connection.execute(_sql(step.build))
+        with self._transaction(step.title, self._lock_timeout):
+            claim_step(connection, self._record, track, number)
+            if step.attach is not None:
+                connection.execute(_sql(step.attach))
+            end_step(connection, self._record, track, number)
+
+    def copy_top(self, step: Copy, track: Track, number: int) -> tuple[Key | None, int]:
+        """The greatest key to copy, fixed at the first call, and how many rows there are by the statistics."""
+        with self._transaction(step.title, self._lock_timeout) as connection:
+            cursor = _cursor(claim_step(connection, self._record, track, number))
+            if "top" not in cursor:
+                # ACCESS SHARE on the table: blocks nothing. Read after the trigger is on: what comes later, it brings.
+                row = connection.execute(
+                    sql.SQL("SELECT {} FROM {} ORDER BY {} LIMIT 1").format(
+                        _as_text(step.key), _name(step.source), _order(step.key, descending=True)
+                    )
+                ).fetchone()
+                cursor = {"last": None, "top": cast("Key", row[0]) if row else None}
+                move_cursor(connection, self._record, track, number, cursor, 0)
+            # ACCESS SHARE on catalogs only.
+            rows = connection.execute(
+                "SELECT greatest(reltuples, 0)::bigint FROM pg_class WHERE oid = %s::regclass", (step.source,)
+            ).fetchone()
+        return cursor["top"], cast("int", rows[0]) if rows else 0
+
+    def copy_batch(self, step: Copy, track: Track, number: int, size: int) -> Batch:
+        """Copy up to `size` rows behind the cursor and move it, in one transaction.
+
+        The end of the batch is a key that was read before any row was locked: a row whose key changes meanwhile leaves
+        the batch and is brought by the trigger, and the cursor never jumps after it.
+
+        Raises:
+            LockNotAcquired, StepFailed, ConnectionLost.
+        """
+        with self._transaction(step.title, self._lock_timeout) as connection:
+            # No lock. What a crash of the server loses, it loses together with the cursor.
+            connection.execute("SELECT set_config('synchronous_commit', 'off', true)")
+            cursor = _cursor(claim_step(connection, self._record, track, number))
+            last, top = cursor.get("last"), cursor.get("top")
+            if top is None or last == top:
+                return Batch(0, None)
+            upto = self._boundary(step.source, step, last, top, size)
+            inside = _between(step, last, upto)
+            # ROW SHARE and ROW EXCLUSIVE; share locks on the rows of one batch, for as long as it takes.
+            copied = connection.execute(
+                sql.SQL(
+                    "INSERT INTO {target} ({columns}) OVERRIDING SYSTEM VALUE SELECT {columns} FROM {source} "
+                    "WHERE {inside} ORDER BY {order} FOR SHARE ON CONFLICT ({conflict}) DO NOTHING"
+                ).format(
+                    target=_name(step.target),
+                    columns=_list(step.columns),
+                    source=_name(step.source),
+                    inside=inside,
+                    order=_order(step.key),
+                    conflict=_list(step.conflict),
+                )
+            ).rowcount
+            rows = size if upto != top else copied
+            move_cursor(connection, self._record, track, number, {"last": upto, "top": top}, rows)
+        return Batch(rows, None if upto == top else upto)
+
+    def end(self, track: Track, number: int) -> None:
+        with self._connection.transaction():
+            end_step(self._connection, self._record, track, number)
+
+    def stray_range(self, step: Settle, column: str) -> tuple[str, str] | None:
+        """Least and greatest key that found no partition, as text; None where every row has one."""
+        with self._errors(step.title):
+            # ACCESS SHARE on a table that only the sync trigger knows.
+            row = self._connection.execute(
+                sql.SQL("SELECT min({0})::text, max({0})::text FROM {1}").format(
+                    sql.Identifier(column), _name(step.strays)
+                )
+            ).fetchone()
+        return (str(row[0]), str(row[1])) if row is not None and row[0] is not None else None
+
+    def settle(self, step: Settle, statements: Sequence[Statement]) -> None:
+        """Give strays their partitions, in one transaction.
+
+        Raises:
+            LockNotAcquired, StepFailed, ConnectionLost.
+        """
+        with self._transaction(step.title, self._lock_timeout) as connection:
+            for statement in statements:
+                connection.execute(_sql(statement))
+
+    def old_snapshots(self, step: AwaitSnapshots) -> tuple[OldSnapshot, ...]:
+        """Sessions whose snapshot is older than this moment."""
+        with self._transaction(step.title, self._lock_timeout) as connection:
+            # ACCESS SHARE on catalogs only. The id drawn here is newer than that of every batch of the copy.
+            rows = connection.execute(
+                """
+                WITH mark AS MATERIALIZED (SELECT pg_current_xact_id()::xid AS xid)
+                SELECT a.pid, coalesce(a.xact_start::text, ''),
+                       format('pid %%s (%%s, "%%s", %%s for %%s s)', a.pid, a.usename, a.application_name, a.state,
+                              extract(epoch FROM clock_timestamp() - a.xact_start)::int)
+                  FROM pg_stat_activity AS a, mark
+                 WHERE a.datname = current_database() AND a.backend_type = 'client backend'
+                   AND a.pid <> pg_backend_pid() AND a.backend_xmin IS NOT NULL
+                   AND age(a.backend_xmin) > age(mark.xid)
+                """
+            ).fetchall()
+        return tuple(OldSnapshot(cast("int", row[0]), str(row[1]), str(row[2])) for row in rows)
+
+    def still_there(self, snapshots: Sequence[OldSnapshot]) -> tuple[OldSnapshot, ...]:
+        """Those of `snapshots` whose transaction goes on."""
+        with self._errors("waiting for old transactions"):
+            # ACCESS SHARE on catalogs only.
+            rows = self._connection.execute(
+                "SELECT pid, coalesce(xact_start::text, '') FROM pg_stat_activity WHERE pid = ANY (%s)",
+                ([snapshot.pid for snapshot in snapshots],),
+            ).fetchall()
+        present = {(row[0], row[1]) for row in rows}
+        return tuple(snapshot for snapshot in snapshots if (snapshot.pid, snapshot.xact_start) in present)
+
+    def verify_range(self, step: Verify, track: Track, number: int, size: int) -> Batch:
+        """Compare the next `size` keys of both tables in one snapshot; the first range is open below, the last above.
+
+        Raises:
+            RowsDiffer: they are not equal.
+            LockNotAcquired, StepFailed, ConnectionLost.
+        """
+        with self._transaction(step.title, self._lock_timeout) as connection:
+            cursor = _cursor(claim_step(connection, self._record, track, number))
+            last = cursor.get("last")
+            upto = self._boundary(step.source, step, last, None, size)
+            inside = _between(step, last, upto)
+            row = connection.execute(self._compared(step, inside)).fetchone()
+            source, target, equal = cast("tuple[int, int, bool]", row)
+            if not equal:
+                raise RowsDiffer(self._table, source, target, self._differing(step, inside))
+            move_cursor(connection, self._record, track, number, {"last": upto}, source)
+        return Batch(source, upto)
+
+    # -- within steps -------------------------------------------------------------------------------------------------
+    def _check_unchanged(self, connection: Connection, *, everything: bool) -> None:
+        conversion = self._record.conversion
+        # SHARE UPDATE EXCLUSIVE: keeps other schema changes out and lets reads and writes pass.
+        connection.execute(
+            sql.SQL("LOCK TABLE {} IN SHARE UPDATE EXCLUSIVE MODE").format(_name(self._table.full))
+        )
+        own = frozenset(conversion.own)
+        planned = conversion.inventory.without(own)
+        found = read_inventory(connection, self._table).without(own)
+        if everything:
+            changes = differences(planned, found)
+        else:
+            before, after = planned.columns, found.columns
+            same = [(c.name, c.type) for c in before] == [(c.name, c.type) for c in after]
+            changes = () if same else ("columns were added, dropped or altered",)
+        if changes:
+            raise TableChanged(self._table, changes)
+
+    def _boundary(
+        self, table: str, step: Copy | Verify, last: Key | None, top: Key | None, size: int
+    ) -> Key | None:
+        """The `size`-th key behind `last`; `top` where fewer are left."""
+        # ACCESS SHARE: an index-only scan that blocks nothing.
+        row = self._connection.execute(
+            sql.SQL("SELECT {} FROM {} WHERE {} ORDER BY {} LIMIT 1 OFFSET {}").format(
+                _as_text(step.key),
+                _name(table),
+                _between(step, last, top),
+                _order(step.key),
+                sql.Literal(size - 1),
+            )
+        ).fetchone()
+        return cast("Key", row[0]) if row is not None else top
+
+    def _compared(self, step: Verify, inside: sql.Composable) -> sql.Composed:
+        side = sql.SQL(
+            "(SELECT count(*) AS rows, coalesce(sum(hashtextextended(r::text, 0)::numeric), 0) AS hash "
+            "FROM (SELECT {} FROM {} WHERE {}) AS r) AS {}"
+        )
+        return sql.SQL("SELECT a.rows, b.rows, a.rows = b.rows AND a.hash = b.hash FROM {}, {}").format(
+            side.format(_list(step.columns), _name(step.source), inside, sql.Identifier("a")),
+            side.format(_list(step.columns), _name(step.target), inside, sql.Identifier("b")),
+        )
+
+    def _differing(self, step: Verify, inside: sql.Composable) -> list[str]:
+        side = sql.SQL("(SELECT {} AS key, r::text AS row FROM (SELECT {} FROM {} WHERE {}) AS r) AS {}")
+        # ACCESS SHARE on both tables: blocks nothing.
+        rows = self._connection.execute(
+            sql.SQL(
+                "SELECT coalesce(a.key, b.key)::text FROM {} FULL JOIN {} ON a.key = b.key "
+                "WHERE a.row IS DISTINCT FROM b.row LIMIT 5"
+            ).format(
+                side.format(
+                    _as_text(step.key), _list(step.columns), _name(step.source), inside, sql.Identifier("a")
+                ),
+                side.format(
+                    _as_text(step.key), _list(step.columns), _name(step.target), inside, sql.Identifier("b")
+                ),
+            )
+        ).fetchall()
+        return [str(row[0]) for row in rows]
+
+    def _index_state(self, step: BuildIndex) -> bool | None:
+        """True where the index is there and valid, False where it is invalid, None where it is not there."""
+        # ACCESS SHARE on catalogs only.
+        row = self._connection.execute(
+            "SELECT i.indisvalid FROM pg_class AS c JOIN pg_namespace AS n ON n.oid = c.relnamespace "
+            "JOIN pg_index AS i ON i.indexrelid = c.oid "
+            "WHERE n.nspname = %s AND c.relname = %s AND i.indrelid = %s::regclass",
+            (step.schema, step.index, step.table),
+        ).fetchone()
+        return bool(row[0]) if row is not None else None
+
+    def _timeout(self, step: Statements, *, patient: bool) -> int:
+        locks = [
+            statement.lock for statement in (*step.first, *step.statements) if statement.lock is not None
+        ]
+        if locks and max(locks) <= LockMode.SHARE_UPDATE_EXCLUSIVE:
+            return PATIENT
+        # Autovacuum gives way after deadlock_timeout, one second unless somebody changed it.
+        return max(self._lock_timeout, 1_200) if patient else self._lock_timeout
+
+    @contextmanager
+    def _transaction(self, title: str, lock_timeout: int) -> Iterator[Connection]:
+        with self._errors(title), self._connection.transaction():
+            # No lock. A client that freezes inside of a transaction must not hold its locks for long.
+            self._connection.execute(
+                "SELECT set_config('lock_timeout', %s, true), "
+                "set_config('idle_in_transaction_session_timeout', '10s', true)",
+                (str(lock_timeout),),
+            )
+            yield self._connection
+
+    @contextmanager
+    def _errors(self, title: str) -> Iterator[None]:
+        try:
+            yield
+        except (errors.LockNotAvailable, errors.DeadlockDetected) as error:
+            raise LockNotAcquired(message(error)) from error
+        except psycopg.Error as error:
+            if self._connection.closed or isinstance(error, psycopg.InterfaceError):
+                raise ConnectionLost(self._table, error) from error
+            raise StepFailed(self._table, title, error) from error
+
+
+def _sql(statement: Statement) -> sql.SQL:
+    """A planned statement: every name in it was quoted when it was written, every definition comes from the server."""
+    return sql.SQL(statement.sql)  # pyright: ignore[reportArgumentType]
+
+
+def _name(text: str) -> sql.SQL:
+    """A qualified name that is quoted already."""
+    return sql.SQL(text)  # pyright: ignore[reportArgumentType]
+
+
+def _list(names: Sequence[str]) -> sql.Composable:
+    return sql.SQL(", ").join(sql.Identifier(name) for name in names)
+
+
+def _order(names: Sequence[str], *, descending: bool = False) -> sql.Composable:
+    word = sql.SQL(" DESC") if descending else sql.SQL("")
+    return sql.SQL(", ").join(sql.Identifier(name) + word for name in names)
+
+
+def _as_text(names: Sequence[str]) -> sql.Composable:
+    return sql.SQL("ARRAY[{}]").format(
+        sql.SQL(", ").join(sql.Identifier(n) + sql.SQL("::text") for n in names)
+    )
+
+
+def _between(step: Copy | Verify, last: Key | None, upto: Key | None) -> sql.Composable:
+    """Keys behind `last`, not past `upto`; None is open."""
+    terms: list[sql.Composable] = []
+    for sign, key in ((sql.SQL(">"), last), (sql.SQL("<="), upto)):
+        if key is not None:
+            values = sql.SQL(", ").join(
+                sql.SQL("{}::{}").format(sql.Literal(value), type_name(kind))
+                for value, kind in zip(key, step.key_types, strict=True)
+            )
+            terms.append(sql.SQL("({}) {} ({})").format(_list(step.key), sign, values))
+    return sql.SQL(" AND ").join(terms) if terms else sql.SQL("true")
+
+
+def _cursor(value: object) -> dict[str, Key | None]:
+    if value is None:
+        return {}
+    found = json.loads(value) if isinstance(value, str) else value
+    return cast("dict[str, Key | None]", found)
