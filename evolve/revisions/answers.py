@@ -24,7 +24,9 @@ _AGGREGATE = re.compile(
 _SUPPLIED = re.compile(
     r"^(?:coalesce\s*\(\s*)?(?:count|max|min|sum|avg)\s*\(.*,\s*(-?\d+)\s*\)$", re.I | re.DOTALL
 )
-_ALIAS = re.compile(r"(?:\bas\s+)?(?P<quote>\"?)(?P<name>\w+)(?P=quote)\s*$", re.I)
+_ALIAS = re.compile(r"(?:\bas\s+)?(?P<quote>\"?)\b(?P<name>[a-z_]\w*)(?P=quote)\s*$", re.I)
+_FUNCTION = re.compile(r"(?:not\s+)?(?:\w+\.)?(?P<name>\w+)\s*\(", re.I)
+_CAST = re.compile(r"::\s*[\w\[\]\".]+\s*$")
 _AFTER_SELECT_LIST = frozenset(
     {
         "FROM",
@@ -70,6 +72,8 @@ def answer(sql: str, columns: tuple[str, ...] | None = None) -> Answer:
     """
     first = words(sql, 1)
     leading = first[0] if first else ""
+    if leading not in _RETURNS_ROWS and leading != "WITH" and "returning" not in sql.lower():
+        return Answer()  # most statements; an INSERT of a megabyte is not searched for words
     clauses = outer_words(sql)
     if "RETURNING" in clauses:
         names = columns or _names(outer_list(sql, "RETURNING", frozenset()))
@@ -128,7 +132,7 @@ def _single(item: str) -> object:
     number = re.match(r"(-?\d+)(?:\s+as\s+\w+)?$", lowered)
     if number:
         return int(number[1])
-    text = re.match(r"'((?:[^']|'')*)'(?:\s+as\s+\w+)?$", item)
+    text = re.match(r"'((?:[^']|'')*)'(?:\s+as\s+\w+)?$", item, re.IGNORECASE)
     return text[1].replace("''", "'") if text else None
 
 
@@ -139,8 +143,10 @@ def _setting(name: str) -> str:
 
 
 def _names(items: list[str]) -> tuple[str, ...]:
+    """As PostgreSQL names them: by alias, column or function, else "?column?"."""
     names: list[str] = []
     for item in items:
-        found = _ALIAS.search(item)
-        names.append(found["name"] if found else f"column{len(names) + 1}")
-    return tuple(names) or ("column1",)
+        plain = _CAST.sub("", item)
+        found = _ALIAS.search(plain) or _FUNCTION.match(plain)
+        names.append(found["name"] if found else "?column?")
+    return tuple(names) or ("?column?",)

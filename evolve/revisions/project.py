@@ -207,13 +207,16 @@ class _Options:
         except (OSError, UnicodeDecodeError) as error:
             raise BrokenConfiguration(ini, str(error)) from error
         except configparser.MissingSectionHeaderError as error:
-            raise BrokenConfiguration(ini, "a section such as [alembic] must come first", error.lineno) from error
+            raise BrokenConfiguration(
+                ini, "a section such as [alembic] must come first", error.lineno
+            ) from error
         except configparser.ParsingError as error:
             line, text = error.errors[0]
             raise BrokenConfiguration(ini, f"this is no option: {text}", line) from error
         except configparser.Error as error:
-            line = getattr(error, "lineno", None)
-            raise BrokenConfiguration(ini, " ".join(str(error).split()), line) from error
+            # Duplicates know their line; other causes name it in their text.
+            at: int | None = getattr(error, "lineno", None)
+            raise BrokenConfiguration(ini, " ".join(str(error).split()), at) from error
 
     def text(self, name: str) -> str | None:
         if self._parser.has_option(self._section, name):

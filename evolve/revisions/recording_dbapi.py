@@ -24,6 +24,7 @@ _NUMERIC_OID = 1700  # SQLAlchemy asks for the type of numbers only, and takes t
 apilevel = "2.0"
 threadsafety = 1
 paramstyle = "pyformat"
+Binary = bytes
 
 
 class Warning(Exception):  # noqa: A001  # PEP 249 names it

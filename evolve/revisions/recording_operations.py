@@ -191,6 +191,7 @@ _EXTENSIONS: dict[str, Callable[..., None]] = {
 
 def _unknown(name: str, recorder: Recorder) -> Callable[..., object]:
     def operation(*args: object, **kwargs: object) -> Stub:
+        recorder.reach()
         given = [repr(arg) for arg in args] + [f"{key}={value!r}" for key, value in kwargs.items()]
         shown = f"{name}({', '.join(given)})"
         recorder.remark(Mark.UNKNOWN_OPERATION, shown if len(shown) <= 200 else f"{shown[:199]}…")

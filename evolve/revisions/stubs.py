@@ -6,7 +6,7 @@ well-known packages are told apart, so that a missing package does not cost the 
 
 from __future__ import annotations
 
-import importlib.util
+import importlib
 import sys
 from collections.abc import Iterator, Sequence
 from importlib.abc import Loader, MetaPathFinder
@@ -190,6 +190,9 @@ class _TolerantLoader(Loader):
         def missing(attribute: str) -> object:
             if attribute.startswith("__"):
                 raise AttributeError(attribute)
+            # `from package import module` asks for an attribute before it looks for the module's file.
+            if "__path__" in vars(module) and PathFinder.find_spec(f"{name}.{attribute}", module.__path__):
+                return importlib.import_module(f"{name}.{attribute}")
             return Stub.named(f"{name}.{attribute}{reason}")
 
         module.__dict__.setdefault("__getattr__", missing)
@@ -280,7 +283,9 @@ def forget_modules(before: dict[str, ModuleType], importer: Importer) -> None:
     for name, module in list(sys.modules.items()):
         if name in before:
             continue
-        origin = getattr(getattr(module, "__spec__", None), "origin", None)
+        origin = getattr(getattr(module, "__spec__", None), "origin", None) or getattr(
+            module, "__file__", None
+        )
         locations = getattr(module, "__path__", None)
         own = isinstance(origin, str) and importer.is_own(origin)
         own = own or any(importer.is_own(f"{location}/") for location in locations or ())

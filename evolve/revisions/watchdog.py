@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import signal
+import sys
 import threading
 import time
 from types import FrameType
@@ -28,6 +29,8 @@ class Watchdog:
         self._main = threading.current_thread() is threading.main_thread()
 
     def __enter__(self) -> Watchdog:
+        self._unraisable = sys.unraisablehook
+        sys.unraisablehook = self._ignore
         if self._main:
             self._started = time.monotonic()
             self._handler = signal.signal(signal.SIGALRM, _alarm)
@@ -48,8 +51,14 @@ class Watchdog:
                 break
             except TimedOut:
                 late = True
+        sys.unraisablehook = self._unraisable
         if late:
             raise TimedOut
+
+    def _ignore(self, unraisable: sys.UnraisableHookArgs) -> None:
+        """In a finalizer the exception goes nowhere; it comes again, and is no news."""
+        if unraisable.exc_type is not TimedOut:
+            self._unraisable(unraisable)
 
     def _stop(self) -> None:
         if self._main:

@@ -36,7 +36,9 @@ class Revisions:
         written = env if env is not None else ENV.replace("{settings}", f", {settings}" if settings else "")
         (root / "migrations" / "env.py").write_text(written)
 
-    def add(self, revision: str, upgrade: str = "pass", *, head: str = "", after: object = ..., **options: object) -> Path:
+    def add(
+        self, revision: str, upgrade: str = "pass", *, head: str = "", after: object = ..., **options: object
+    ) -> Path:
         """Write a revision: `upgrade` is the body of upgrade(), `head` further lines above it."""
         down = self._last if after is ... else after
         lines = [
@@ -73,14 +75,21 @@ class Revisions:
     def capture(self, *, time_limit: float = 10.0, reflect: Reflection | None = None) -> list[Recording]:
         history = self.history
         return capture(
-            self.project, history.order(history.ancestors(history.heads)), time_limit=time_limit, reflect=reflect
+            self.project,
+            history.order(history.ancestors(history.heads)),
+            time_limit=time_limit,
+            reflect=reflect,
         )
 
-    def capture_one(self, upgrade: str, *, head: str = "", time_limit: float = 10.0, reflect: Reflection | None = None) -> Recording:
+    def capture_one(
+        self, upgrade: str, *, head: str = "", time_limit: float = 10.0, reflect: Reflection | None = None
+    ) -> Recording:
         """Read one more revision alone."""
         revision = f"r{len(list(self.versions.iterdir()))}"
         self.add(revision, upgrade, head=head)
-        return capture(self.project, [self.history.revisions[revision]], time_limit=time_limit, reflect=reflect)[0]
+        return capture(
+            self.project, [self.history.revisions[revision]], time_limit=time_limit, reflect=reflect
+        )[0]
 
 
 def sql_of(recording: Recording) -> list[str]:

@@ -112,7 +112,10 @@ def test_a_missing_env_is_said(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "line"),
     [
-        ("def run():\n    with engine.begin() as connection:\n        context.configure(connection=connection)", 2),
+        (
+            "def run():\n    with engine.begin() as connection:\n        context.configure(connection=connection)",
+            2,
+        ),
         ("def run():\n    with connection.begin():\n        context.run_migrations()", 2),
         (
             "def do(connection):\n    context.configure(connection=connection)\n"

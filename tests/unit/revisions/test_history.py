@@ -31,7 +31,9 @@ from evolve.revisions.history import (
 )
 
 
-def _file(revision: str, *down: str, depends_on: tuple[str, ...] = (), labels: tuple[str, ...] = ()) -> RevisionFile:
+def _file(
+    revision: str, *down: str, depends_on: tuple[str, ...] = (), labels: tuple[str, ...] = ()
+) -> RevisionFile:
     return RevisionFile(revision, down, Path(f"/versions/{revision}.py"), depends_on, labels)
 
 
@@ -127,7 +129,9 @@ def test_an_id_may_stand_in_the_file_name_only(tmp_path: Path) -> None:
         ("x = (\n", 1, "SyntaxError"),
     ],
 )
-def test_a_file_that_cannot_be_read_is_named_with_its_line(tmp_path: Path, text: str, line: int, reason: str) -> None:
+def test_a_file_that_cannot_be_read_is_named_with_its_line(
+    tmp_path: Path, text: str, line: int, reason: str
+) -> None:
     path = tmp_path / "r_r.py"
     path.write_text(text)
 
@@ -335,7 +339,8 @@ def graphs(draw: st.DrawFn) -> list[RevisionFile]:
 def _alembic(files: list[RevisionFile]) -> RevisionMap:
     def generate() -> list[Revision]:
         return [
-            Revision(file.revision, file.down_revisions or None, dependencies=file.depends_on or None) for file in files
+            Revision(file.revision, file.down_revisions or None, dependencies=file.depends_on or None)
+            for file in files
         ]
 
     return RevisionMap(generate)

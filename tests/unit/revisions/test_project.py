@@ -67,7 +67,11 @@ def test_pyproject_may_hold_the_configuration(tmp_path: Path) -> None:
 
 
 def test_an_option_of_the_ini_goes_before_that_of_pyproject(tmp_path: Path) -> None:
-    _write(tmp_path, "[alembic]\nsqlalchemy.url = postgresql://h/d\n", '[tool.alembic]\nscript_location = "migrations"\n')
+    _write(
+        tmp_path,
+        "[alembic]\nsqlalchemy.url = postgresql://h/d\n",
+        '[tool.alembic]\nscript_location = "migrations"\n',
+    )
 
     project = find_project(tmp_path)
 
@@ -75,7 +79,8 @@ def test_an_option_of_the_ini_goes_before_that_of_pyproject(tmp_path: Path) -> N
 
 
 @pytest.mark.parametrize(
-    ("separator", "joined"), [("os", "a:b"), (":", "a:b"), (";", "a;b"), ("space", "a b"), ("newline", "\n  a\n  b")]
+    ("separator", "joined"),
+    [("os", "a:b"), (":", "a:b"), (";", "a;b"), ("space", "a b"), ("newline", "\n  a\n  b")],
 )
 @pytest.mark.parametrize("option", ["path_separator", "version_path_separator"])
 def test_several_version_locations(tmp_path: Path, separator: str, joined: str, option: str) -> None:
@@ -220,7 +225,9 @@ def test_a_broken_pyproject(tmp_path: Path) -> None:
 
 
 def test_an_unknown_separator_names_the_known_ones(tmp_path: Path) -> None:
-    _write(tmp_path, "[alembic]\nscript_location = migrations\npath_separator = comma\nversion_locations = a,b\n")
+    _write(
+        tmp_path, "[alembic]\nscript_location = migrations\npath_separator = comma\nversion_locations = a,b\n"
+    )
 
     with pytest.raises(BrokenConfiguration, match="space, newline, os"):
         find_project(tmp_path)
