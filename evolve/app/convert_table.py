@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Protocol, TypeVar, assert_never
@@ -98,8 +98,11 @@ class Interrupted(Refused):
 class Observer(Protocol):
     """Told what happens while it happens."""
 
+    def takes(self, track: Track, steps: Sequence[Step], done: int) -> None: ...
     def begins(self, track: Track, step: Step, number: int, total: int) -> None: ...
-    def progresses(self, step: Step, rows: int, total: int, rows_per_second: float | None) -> None: ...
+    def progresses(
+        self, step: Step, rows: int, total: int, rows_per_second: float | None, size: int
+    ) -> None: ...
     def waits(self, step: Step, reason: str, seconds: float) -> None: ...
     def ends(self, track: Track, step: Step, number: int, total: int, seconds: float) -> None: ...
 
@@ -345,6 +348,7 @@ class _Runner:
     def _run(self, track: Track) -> None:
         steps = self.record.conversion.steps(track)
         take_track(self.own, self.record, track)
+        self.observer.takes(track, steps, self.record.done(track))
         for number in range(self.record.done(track), len(steps)):
             step = steps[number]
             self._stop_if_asked()
@@ -405,7 +409,7 @@ class _Runner:
             controller.committed(batch.rows, clock() - began)
             meter.committed(batch.rows)
             rows += batch.rows
-            self.observer.progresses(step, rows, total, meter.rate())
+            self.observer.progresses(step, rows, total, meter.rate(), controller.size)
             if batch.last is None:
                 break
         self._at_work.end(track, number)
@@ -421,7 +425,7 @@ class _Runner:
             )
             meter.committed(batch.rows)
             rows += batch.rows
-            self.observer.progresses(step, rows, max(total, rows), meter.rate())
+            self.observer.progresses(step, rows, max(total, rows), meter.rate(), VERIFY_ROWS)
             if batch.last is None:
                 break
         self._at_work.end(track, number)

@@ -1,0 +1,317 @@
+"""`evolve partition …`: make a live table a partitioned one, and keep its partitions ready."""
+
+from __future__ import annotations
+
+import json
+import re
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Literal, cast
+
+import click
+
+from evolve.cli.backfill_options import quiet_option, resolved_url
+from evolve.cli.backfill_progress import showing
+from evolve.cli.options import Location, database_url_option, format_option, project_options
+from evolve.cli.stopping import signals
+from evolve.errors import Misuse
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from evolve.partition.conversion import Conversion
+    from evolve.partition.obstacles import UniqueAnswer
+    from evolve.partition.plan import Wish
+    from evolve.postgres.conversions import Record
+    from evolve.sql.names import QualifiedName
+
+
+class NoMethod(Misuse):
+    def __init__(self, table: str) -> None:
+        super().__init__(
+            f'how "{table}" is to be partitioned is not said',
+            fix=f'--method range --key COLUMN --interval "1 month", or [tool.evolve.partition.{table}] in the settings',
+        )
+
+
+class NotTogether(Misuse):
+    def __init__(self, one: str, other: str) -> None:
+        super().__init__(f"{one} and {other} do not go together", fix=f"leave out {other}")
+
+
+class BadAnswer(Misuse):
+    def __init__(self, option: str, text: str, expected: str) -> None:
+        super().__init__(f'{option} "{text}" cannot be read', fix=f"write it as {option} {expected}")
+
+
+@click.group()
+def command() -> None:
+    """Make a live table a partitioned one, and keep its partitions ready.
+
+    Exit status: 0 done; 1 not done: something stands in the way, rows differ, a lock was not to be had; 2 the question
+    was wrong.
+    """
+
+
+@command.command()
+@click.argument("table")
+@click.option("--method", help="range, or what a plugin brings.  [default: of the settings]")
+@click.option("--key", metavar="COLUMN", help="Partition by this column.")
+@click.option("--interval", help='Width of a partition: "1 month", "day", 1000000 keys.')
+@click.option("--timezone", help="Whose midnights count.  [default: UTC]")
+@click.option("--premake", help='Keep partitions ready for so long: "3 months".')
+@click.option(
+    "--set", "settings", multiple=True, metavar="NAME=VALUE", help="Any other option of the method."
+)
+@click.option(
+    "--recipe",
+    type=click.Choice(["auto", "attach", "copy"]),
+    help="attach: the table becomes the first partition, no row moves; copy: rows move.  [default: auto]",
+)
+@click.option(
+    "--unique",
+    "unique",
+    multiple=True,
+    metavar="NAME=per-partition|widen",
+    help="What becomes of a unique key that lacks COLUMN.",
+)
+@click.option("--explain", is_flag=True, help="Show every statement.")
+@click.option("--run", "--yes", "run", is_flag=True, help="Do it; without it the plan is only shown.")
+@click.option("--dry-run", is_flag=True, help="Only show the plan, as without --run.")
+@click.option("--resume", is_flag=True, help="Go on where a conversion stopped.")
+@click.option(
+    "--rollback", is_flag=True, help="Give a conversion up, before or after the swap; no write is lost."
+)
+@quiet_option
+@format_option("text", "json")
+@database_url_option
+@project_options
+def convert(
+    location: Location,
+    /,
+    table: str,
+    method: str | None,
+    key: str | None,
+    interval: str | None,
+    timezone: str | None,
+    premake: str | None,
+    settings: tuple[str, ...],
+    recipe: str | None,
+    unique: tuple[str, ...],
+    explain: bool,
+    run: bool,
+    dry_run: bool,
+    resume: bool,
+    rollback: bool,
+    quiet: bool,
+    report_format: str,
+    database_url: str | None,
+) -> int:
+    """Partition TABLE while it is read and written.
+
+    \b
+    evolve partition convert orders --method range --key created_at --interval "1 month" --run
+
+    Without --run only the plan is shown. Each step is noted in the database: what is interrupted or killed goes on with
+    --resume. After the swap the old table is kept in step, until evolve partition finish.
+    """
+    from evolve.app import convert_table as use
+    from evolve.report import partition as report
+    from evolve.sql.names import parse_name
+
+    _exclude({"--resume": resume, "--rollback": rollback, "--run": run, "--dry-run": dry_run})
+    name = parse_name(table)
+    url = resolved_url(location, database_url)
+    if resume or rollback:
+        return _carry_out(url, name, "resume" if resume else "roll back", report_format, quiet=quiet)
+    given = {"key": key, "interval": interval, "timezone": timezone, "premake": premake}
+    options = {option: value for option, value in given.items() if value is not None} | dict(
+        _pair("--set", text) for text in settings
+    )
+    wish = _wish(location, name, method, options, recipe, unique)
+    conversion = use.plan_conversion(url, wish, datetime.now(UTC))
+    if run:
+        return _carry_out(url, conversion, "convert", report_format, quiet=quiet)
+    if report_format == "json":
+        click.echo(json.dumps(report.plan_data(conversion), indent=2, ensure_ascii=False))
+    else:
+        click.echo(report.plan_text(conversion, explain=explain))
+        click.echo("\nnothing was changed; add --run to do it")
+    return 0
+
+
+@command.command()
+@click.argument("table")
+@quiet_option
+@format_option("text", "json")
+@database_url_option
+@project_options
+def finish(
+    location: Location, /, table: str, quiet: bool, report_format: str, database_url: str | None
+) -> int:
+    """Drop the old table of a conversion: from here on there is no way back."""
+    from evolve.sql.names import parse_name
+
+    url = resolved_url(location, database_url)
+    return _carry_out(url, parse_name(table), "finish", report_format, quiet=quiet)
+
+
+@command.command()
+@click.argument("table", required=False)
+@click.option("--dry-run", is_flag=True, help="Only show what is missing.")
+@format_option("text", "json")
+@database_url_option
+@project_options
+def premake(
+    location: Location, /, table: str | None, dry_run: bool, report_format: str, database_url: str | None
+) -> int:
+    """Make the partitions that are missing, of TABLE or of every table that is known.
+
+    Made to be run from a scheduler, on several machines at once if need be: what is there is left alone, gaps are
+    filled, readers and writers of the table do not wait.
+
+    Exit status 1: a partition that is wanted crosses one that is there.
+    """
+    from evolve.app.premake_partitions import premake as use
+    from evolve.report import partition as report
+    from evolve.sql.names import parse_name
+
+    config = location.config()
+    done = use(
+        resolved_url(location, database_url),
+        config.partition,
+        parse_name(table) if table else None,
+        datetime.now(UTC),
+        dry_run=dry_run,
+        observe=lambda message: click.echo(message, err=True),
+    )
+    if report_format == "json":
+        tables = [
+            {
+                "table": each.table.plain,
+                "made": report.partitions_data(each.made),
+                **report.due_data(each.due),
+            }
+            for each in done
+        ]
+        click.echo(json.dumps({"schema": report.SCHEMA, "dry_run": dry_run, "tables": tables}, indent=2))
+    else:
+        word = "missing" if dry_run else "made"
+        for each in done:
+            names = ", ".join(partition.name for partition in each.made)
+            click.echo(f"{each.table.plain}: {f'{word} {names}' if names else 'nothing is missing'}")
+            for line in report.conflict_lines(each.due):
+                click.echo(f"  {line}", err=True)
+    return 1 if any(each.due.conflicts for each in done) else 0
+
+
+@command.command()
+@click.argument("table")
+@format_option("text", "json")
+@database_url_option
+@project_options
+def status(location: Location, /, table: str, report_format: str, database_url: str | None) -> int:
+    """Show how TABLE is partitioned, what is missing, and how far a conversion of it is."""
+    from evolve.app.partition_status import partition_status
+    from evolve.report import partition as report
+    from evolve.sql.names import parse_name
+
+    url = resolved_url(location, database_url)
+    found = partition_status(url, location.config().partition, parse_name(table), datetime.now(UTC))
+    if report_format == "json":
+        partitioned = found.partitioned
+        data = {
+            "schema": report.SCHEMA,
+            "table": found.table.plain,
+            "method": partitioned.method if partitioned else None,
+            "key": list(partitioned.key) if partitioned else [],
+            "partitions": report.partitions_data(partitioned.partitions) if partitioned else [],
+            "due": report.due_data(found.due) if found.due else None,
+            "conversion": report.record_data(found.conversion) if found.conversion else None,
+        }
+        click.echo(json.dumps(data, indent=2, ensure_ascii=False))
+        return 0
+    if found.partitioned is not None:
+        click.echo(report.partitioned_text(found.partitioned, found.due))
+    elif found.conversion is None:
+        click.echo(f"{found.table.plain} is not partitioned")
+    if found.conversion is not None:
+        click.echo(report.record_text(found.conversion))
+    return 0
+
+
+def _carry_out(
+    url: str,
+    what: Conversion | QualifiedName,
+    action: Literal["convert", "resume", "roll back", "finish"],
+    report_format: str,
+    *,
+    quiet: bool,
+) -> int:
+    from evolve.app import convert_table as use
+    from evolve.cli.partition_progress import Narration
+    from evolve.partition.conversion import Conversion
+    from evolve.report import partition as report
+
+    table = what.table if isinstance(what, Conversion) else what
+    with showing(report_format, quiet=quiet) as watch, signals() as stop:
+        narration = Narration(watch, table.plain)
+        environment = use.Environment(sleep=stop.wait, stop=lambda: stop.requested() is not None)
+        if isinstance(what, Conversion):
+            record: Record = use.convert(url, what, observer=narration, environment=environment)
+        else:
+            act = {"resume": use.resume, "roll back": use.roll_back, "finish": use.finish}[action]
+            record = act(url, table, observer=narration, environment=environment)
+    if report_format == "json":
+        click.echo(json.dumps({"schema": report.SCHEMA, **report.record_data(record)}, ensure_ascii=False))
+    else:
+        click.echo(report.record_text(record))
+    return 0
+
+
+def _wish(
+    location: Location,
+    table: QualifiedName,
+    method: str | None,
+    options: Mapping[str, object],
+    recipe: str | None,
+    unique: tuple[str, ...],
+) -> Wish:
+    """The options of the command over those of the settings; another method takes nothing from the settings."""
+    from evolve.app.premake_partitions import configured_table, without_core
+    from evolve.partition.plan import Wish
+
+    configured = configured_table(location.config().partition, table)
+    if configured is not None and method in (None, configured.method):
+        method = configured.method
+        answers = configured.options.get("unique", {})
+        if not isinstance(answers, dict):
+            raise BadAnswer("unique", str(answers), '{ NAME = "per-partition" }')
+        recipe = recipe or str(configured.options.get("recipe", "auto"))
+        options = {**without_core(configured.options), **options}
+        unique = (*(f"{name}={answer}" for name, answer in answers.items()), *unique)
+    if method is None:
+        raise NoMethod(table.plain)
+    if recipe not in (None, "auto", "attach", "copy"):
+        raise BadAnswer("recipe", recipe, "auto, attach or copy")
+    chosen = cast('Literal["auto", "attach", "copy"]', recipe or "auto")
+    return Wish(table, method, options, chosen, dict(_answer(text) for text in unique))
+
+
+def _answer(text: str) -> tuple[str, UniqueAnswer]:
+    name, answer = _pair("--unique", text)
+    if answer not in ("per-partition", "widen"):
+        raise BadAnswer("--unique", text, f"{name}=per-partition or {name}=widen")
+    return name, cast("UniqueAnswer", answer)
+
+
+def _pair(option: str, text: str) -> tuple[str, str]:
+    found = re.fullmatch(r"([^=]+)=(.+)", text, re.DOTALL)
+    if found is None:
+        raise BadAnswer(option, text, "NAME=VALUE")
+    return found[1], found[2]
+
+
+def _exclude(chosen: dict[str, bool]) -> None:
+    given = [name for name, is_set in chosen.items() if is_set]
+    if len(given) > 1:
+        raise NotTogether(given[0], given[1])

@@ -1,0 +1,281 @@
+"""Conversions, partitions and plugins, for people and for programs."""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Iterable, Iterator
+from itertools import groupby
+from typing import TYPE_CHECKING
+
+from evolve.partition.conversion import Conversion
+from evolve.partition.steps import BuildIndex, Statements, Step, Track
+from evolve.plugin_api import Due, Partition, bound_sql
+from evolve.sql.statements import Statement
+
+if TYPE_CHECKING:
+    from evolve.plugin_loader import LoadedPlugin
+    from evolve.postgres.conversions import Record
+    from evolve.postgres.partitions import Partitioned
+
+SCHEMA = 1
+_WIDTH = 110
+
+
+# -- a plan -----------------------------------------------------------------------------------------------------------
+def plan_text(conversion: Conversion, *, explain: bool = False) -> str:
+    return "\n".join(_plan_lines(conversion, explain=explain))
+
+
+def plan_data(conversion: Conversion) -> dict[str, object]:
+    return {
+        "schema": SCHEMA,
+        "table": conversion.table.plain,
+        "recipe": conversion.recipe,
+        "reason": conversion.reason,
+        "method": conversion.method,
+        "key": list(conversion.key),
+        "partitions": [{"name": p.name, "bound": p.bound} for p in conversion.partitions],
+        "notes": list(conversion.notes),
+        "bytes_needed": conversion.bytes_needed,
+        "steps": [
+            _step_data(track, step)
+            for track in ("forward", "back", "abandon", "finish")
+            for step in conversion.steps(track)
+        ],
+    }
+
+
+def _plan_lines(conversion: Conversion, *, explain: bool) -> Iterator[str]:
+    key = ", ".join(conversion.key)
+    yield f"{conversion.table.plain}: partitioned by {conversion.method} ({key})"
+    yield from _wrapped(f"recipe {conversion.recipe}: {conversion.reason}")
+    first, last = conversion.partitions[0], conversion.partitions[-1]
+    span = first.name if first == last else f"{first.name} … {last.name}"
+    yield f"partitions: {len(conversion.partitions)}: {span}"
+    if conversion.bytes_needed:
+        yield f"disk: about {size(conversion.bytes_needed)} until the old table is dropped"
+    yield ""
+    steps = list(conversion.forward)
+    width = max(len(step.name) for step in steps)
+    for name, group in groupby(steps, key=lambda step: step.name):
+        together = list(group)
+        title = (
+            together[0].title if len(together) == 1 else f"{len(together)} steps, first {together[0].title}"
+        )
+        yield f"  {name:<{width}}  {title}"
+        yield from _wrapped(f"{lock_of(together)}; {together[0].why}", indent=width + 4)
+        if explain:
+            for step in together:
+                for statement in _statements(step):
+                    yield from textwrap.indent(f"{statement.sql};", " " * (width + 6)).splitlines()
+    yield ""
+    for note in conversion.notes:
+        yield from _wrapped(f"note: {note}")
+
+
+def lock_of(steps: Iterable[Step]) -> str:
+    """The strongest lock on what the application uses."""
+    locks = [
+        statement.lock for step in steps for statement in _statements(step) if statement.lock is not None
+    ]
+    if not locks:
+        return "no lock that anybody waits for"
+    strongest = max(locks)
+    return f"{strongest}, which blocks {strongest.blocks}"
+
+
+def _statements(step: Step) -> tuple[Statement, ...]:
+    match step:
+        case Statements():
+            return (*step.first, *step.statements)
+        case BuildIndex():
+            return (step.build,) if step.attach is None else (step.build, step.attach)
+        case _:
+            return ()
+
+
+def _step_data(track: Track, step: Step) -> dict[str, object]:
+    strongest = max((s.lock for s in _statements(step) if s.lock is not None), default=None)
+    return {
+        "track": track,
+        "name": step.name,
+        "title": step.title,
+        "why": step.why,
+        "lock": str(strongest) if strongest is not None else None,
+        "statements": [statement.sql for statement in _statements(step)],
+    }
+
+
+# -- a conversion under way -------------------------------------------------------------------------------------------
+def record_text(record: Record) -> str:
+    return "\n".join(_record_lines(record))
+
+
+def record_data(record: Record) -> dict[str, object]:
+    copied, seconds = _worked(record, "copy")
+    verified, _ = _worked(record, "verify")
+    return {
+        "table": record.conversion.table.plain,
+        "state": record.state,
+        "recipe": record.conversion.recipe,
+        "method": record.conversion.method,
+        "key": list(record.conversion.key),
+        "partitions": [{"name": p.name, "bound": p.bound} for p in record.conversion.partitions],
+        "rows_copied": copied,
+        "rows_per_second": round(copied / seconds) if seconds else None,
+        "rows_verified": verified,
+        "rows_differing": 0 if verified or record.conversion.recipe == "attach" else None,
+        "old_table": record.conversion.names.retired.plain if record.conversion.recipe == "copy" else None,
+        "steps": [
+            {
+                "track": step.track,
+                "name": step.name,
+                "title": step.title,
+                "rows": step.rows,
+                "done": step.done,
+                "seconds": step.seconds,
+            }
+            for step in record.steps
+            if step.track == record.track or step.done
+        ],
+    }
+
+
+def _record_lines(record: Record) -> Iterator[str]:
+    conversion = record.conversion
+    table = conversion.table.plain
+    key = ", ".join(conversion.key)
+    match record.state:
+        case "running" | "swapped back":
+            steps = [step for step in record.steps if step.track == record.track]
+            at = next((step for step in steps if not step.done), None)
+            yield f"{table}: conversion at step {record.done(record.track) + 1} of {len(steps)}" + (
+                f", {at.name}: {at.title}" if at else ""
+            )
+            if at and at.rows:
+                yield f"  {at.rows:,} rows so far"
+            yield f"  go on: evolve partition convert {table} --resume; give up: --rollback"
+        case "swapped":
+            yield f"{table} is partitioned by {conversion.method} ({key}): {len(conversion.partitions)} partitions"
+            yield from _copied(record)
+            if not record.complete("forward"):
+                yield f"  not all is done yet: evolve partition convert {table} --resume"
+            elif conversion.recipe == "copy":
+                yield f"  {conversion.names.retired.plain} is kept in step with it"
+            yield f"  go back: evolve partition convert {table} --rollback"
+            yield f"  for good: evolve partition finish {table}"
+        case "finished":
+            yield f"{table} is partitioned by {conversion.method} ({key}) for good"
+        case "abandoned":
+            yield f"{table} is as it was before the conversion"
+
+
+def _copied(record: Record) -> Iterator[str]:
+    copied, seconds = _worked(record, "copy")
+    verified, _ = _worked(record, "verify")
+    if copied:
+        rate = f" at {copied / seconds:,.0f} rows/s" if seconds else ""
+        yield f"  {copied:,} rows copied{rate}; {verified:,} compared, all equal"
+
+
+def _worked(record: Record, name: str) -> tuple[int, float]:
+    steps = [step for step in record.steps if step.name == name and step.track == "forward"]
+    return sum(step.rows for step in steps), sum(step.seconds or 0.0 for step in steps)
+
+
+# -- partitions -------------------------------------------------------------------------------------------------------
+def partitioned_text(partitioned: Partitioned, due: Due | None) -> str:
+    lines = [
+        f"{partitioned.table.plain}: {partitioned.method} ({', '.join(partitioned.key)}), "
+        f"{len(partitioned.partitions)} partitions"
+    ]
+    width = max((len(partition.name) for partition in partitioned.partitions), default=0)
+    lines += [
+        f"  {partition.name:<{width}}  {bound_sql(partition.bound)}  "
+        f"about {partitioned.rows.get(partition.name, 0):,} rows"
+        for partition in partitioned.partitions
+    ]
+    if due is None:
+        lines.append("how it is partitioned is not in the settings, so what is missing cannot be told")
+    elif due.create:
+        missing = ", ".join(partition.name for partition in due.create)
+        lines.append(f"missing: {missing}; make them: evolve partition premake {partitioned.table.plain}")
+    else:
+        lines.append("nothing is missing")
+    lines += conflict_lines(due) if due is not None else []
+    return "\n".join(lines)
+
+
+def conflict_lines(due: Due) -> list[str]:
+    return [
+        f"{c.wanted.name} {bound_sql(c.wanted.bound)} is wanted but crosses "
+        f"{c.existing.name} {bound_sql(c.existing.bound)}"
+        for c in due.conflicts
+    ]
+
+
+def partitions_data(partitions: Iterable[Partition]) -> list[dict[str, object]]:
+    return [{"name": partition.name, "bound": bound_sql(partition.bound)} for partition in partitions]
+
+
+def due_data(due: Due) -> dict[str, object]:
+    return {
+        "create": partitions_data(due.create),
+        "conflicts": [{"wanted": c.wanted.name, "existing": c.existing.name} for c in due.conflicts],
+    }
+
+
+# -- plugins ----------------------------------------------------------------------------------------------------------
+def plugins_text(plugins: Iterable[LoadedPlugin]) -> str:
+    lines = []
+    for item in plugins:
+        lines.append(f"{item.plugin.name}  {item.origin}  ({item.origin.target})")
+        parts = plugin_parts(item)
+        lines += [f"  {title}: {', '.join(names)}" for title, names in parts.items() if names]
+    return "\n".join(lines)
+
+
+def plugins_data(plugins: Iterable[LoadedPlugin]) -> dict[str, object]:
+    return {
+        "schema": SCHEMA,
+        "plugins": [
+            {
+                "name": item.plugin.name,
+                "api": item.plugin.api,
+                "distribution": item.origin.distribution,
+                "version": item.origin.version,
+                "target": item.origin.target,
+                **plugin_parts(item),
+            }
+            for item in plugins
+        ],
+    }
+
+
+def plugin_parts(item: LoadedPlugin) -> dict[str, list[str]]:
+    return {
+        "partitioners": [kind.kind for kind in item.plugin.partitioners],
+        "rules": [f"{rule.id} {rule.name}" for rule in item.plugin.rules],
+        "throttles": [throttle.name for throttle in item.plugin.throttles],
+    }
+
+
+def size(count: int) -> str:
+    """Bytes in the unit that reads best."""
+    amount = float(count)
+    for unit in ("B", "kB", "MB", "GB"):
+        if amount < 1000:
+            return f"{amount:.0f} {unit}" if unit == "B" else f"{amount:.1f} {unit}"
+        amount /= 1000
+    return f"{amount:.1f} TB"
+
+
+def _wrapped(text: str, indent: int = 0) -> list[str]:
+    space = " " * indent
+    return textwrap.wrap(
+        text,
+        _WIDTH,
+        initial_indent=space,
+        subsequent_indent=space + ("" if indent else "  "),
+        break_on_hyphens=False,
+    )
