@@ -87,6 +87,7 @@ def ask(
     Raises:
         SeveralSelections: more than one is given.
         CannotConnect, BadUrl: `unapplied_on` cannot be asked.
+        NoDefaultBranch: nothing is given, and git does not know what is new.
     """
     given = [
         name

@@ -84,6 +84,8 @@ def command(
         from evolve.report import text
 
         click.echo(f"checking {question.words}", err=True)
+        if not report.coverage.revisions:
+            click.echo("there are none; all revisions: evolve lint base:heads", err=True)
         width = min(shutil.get_terminal_size((110, 24)).columns, 110)
         click.echo(text.render(report, width=width, verbose=verbose))
     if report.blocks(Severity[(fail_on or config.lint.fail_on).upper()]):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 
+from evolve.errors import Misuse
 from evolve.revisions.project import Project
 
 # In the order in which they are believed: what the remote says itself comes first.
@@ -11,15 +12,38 @@ _CANDIDATES = ("origin/HEAD", "origin/main", "origin/master", "main", "master")
 _GIT_SECONDS = 60.0
 
 
+class NoDefaultBranch(Misuse):
+    def __init__(self) -> None:
+        super().__init__(
+            f"git knows no default branch here: none of {', '.join(_CANDIDATES)}",
+            why="without one it is not known which revisions are new; a clone in CI often holds only one commit",
+            fix="name it (--since origin/develop), fetch it (fetch-depth: 0), or check all revisions: base:heads",
+        )
+
+
 def default_branch(project: Project) -> str | None:
     """The first of origin/HEAD, origin/main, origin/master, main and master that there is.
 
-    None where there is none, where the project lies in no repository, and where there is no git.
+    None where the project lies in no repository, in one without commits, and where there is no git.
+
+    Raises:
+        NoDefaultBranch: there are commits, and none of those branches.
     """
     references = [f"refs/{'remotes' if '/' in name else 'heads'}/{name}" for name in _CANDIDATES]
+    known = _git(project, "for-each-ref", "--format=%(refname:lstrip=2)", *references)
+    if known is None:
+        return None
+    found = next((name for name in _CANDIDATES if name in known.split()), None)
+    if found is None and _git(project, "rev-parse", "--quiet", "--verify", "HEAD") is not None:
+        raise NoDefaultBranch
+    return found
+
+
+def _git(project: Project, *arguments: str) -> str | None:
+    """What git answers; None where it says no, or is not there."""
     try:
-        done = subprocess.run(  # noqa: S603  # fixed arguments, no shell
-            ["git", "-C", str(project.root), "for-each-ref", "--format=%(refname:lstrip=2)", *references],  # noqa: S607
+        done = subprocess.run(
+            ["git", "-C", str(project.root), *arguments],  # noqa: S607  # the user's own git; no shell
             capture_output=True,
             check=False,
             stdin=subprocess.DEVNULL,
@@ -27,5 +51,4 @@ def default_branch(project: Project) -> str | None:
         )
     except (FileNotFoundError, subprocess.TimeoutExpired):
         return None
-    known = done.stdout.decode(errors="replace").split()
-    return next((name for name in _CANDIDATES if name in known), None)
+    return done.stdout.decode(errors="replace") if done.returncode == 0 else None

@@ -124,6 +124,7 @@ def test_nothing_new_is_no_finding_and_is_said(project: AlembicProject) -> None:
     answer = evolve("lint", cwd=project.root)
 
     assert (answer.returncode, answer.stdout) == (0, "no revisions to check\n")
+    assert "evolve lint base:heads" in answer.stderr
 
 
 def test_since_a_tag(project: AlembicProject) -> None:
@@ -260,6 +261,28 @@ def test_wrong_question(project: AlembicProject, arguments: tuple[str, ...], sai
     )
 
     assert (answer.returncode, said in answer.stderr) == (2, True), answer.stderr
+
+
+def test_repository_without_a_default_branch(project: AlembicProject) -> None:
+    git(project, "init", "-q", "-b", "trunk")
+    commit_all(project)
+
+    answer = evolve("lint", cwd=project.root)
+
+    assert (answer.returncode, "git knows no default branch here" in answer.stderr) == (2, True)
+
+
+def test_repository_without_commits_has_nothing_old(project: AlembicProject) -> None:
+    git(project, "init", "-q", "-b", "trunk")
+    project.add("0002", BAD)
+
+    assert rules(evolve("lint", "--format", "json", cwd=project.root).stdout) == [("0002", "drop-column")]
+
+
+def test_project_without_revisions(make_project: MakeProject) -> None:
+    answer = evolve("lint", "base:heads", cwd=make_project().root)
+
+    assert (answer.returncode, answer.stdout) == (0, "no revisions to check\n")
 
 
 def test_unknown_reference(project: AlembicProject) -> None:

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from evolve.lint import alembic_code as code
+from evolve.lint import command
 from evolve.lint.history import History
 from evolve.lint.model import Finding, Severity
 from evolve.lint.rule import Rule
 from evolve.sql import operations as op
 from evolve.sql.locks import LockMode
-from evolve.sql.names import quote
 from evolve.sql.steps import Step
 
 
@@ -35,7 +35,9 @@ class AddColumnRequired(Rule):
                     f'"{table.plain}.{column.name}" is NOT NULL and has no default in the database',
                     table=table,
                     safe=(code.add_column(table, column),),
-                    fix=f"evolve plan add-required-column {table}.{quote(column.name)}",
+                    fix=command.plan(
+                        "add-required-column", table, column.name, column.type, "--up", "EXPRESSION"
+                    ),
                 )
             case _:
                 return

@@ -29,15 +29,21 @@ class AddFkValidated(Rule):
         match step.operation:
             case op.AddConstraint(table, op.ForeignKey(not_valid=False) as key) if history.in_use(table):
                 name = key.name or shorten(table.name, *key.columns, "fkey")
+                found = history.schema.table(table)
+                # PostgreSQL takes NOT VALID foreign keys of partitioned tables from 18 on.
+                refused = (
+                    found is not None and found.partition_by is not None and history.postgres_version < 18
+                )
+                not_valid = code.add_foreign_key(table, name, key, _target_columns(key, history))
                 yield self.finding(
                     step,
                     f'the foreign key from "{table.plain}" to "{key.target.plain}" reads every row '
                     "while writes to both tables wait",
                     table=table,
-                    safe=(
-                        code.add_foreign_key(table, name, key, _target_columns(key, history)),
-                        code.validate(table, name),
-                    ),
+                    safe=() if refused else (not_valid, code.validate(table, name)),
+                    fix="add it to each partition first, NOT VALID, and validate it there"
+                    if refused
+                    else None,
                 )
             case _:
                 return

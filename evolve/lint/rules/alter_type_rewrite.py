@@ -33,12 +33,14 @@ class AlterTypeRewrite(Rule):
                 pass
             case _:
                 return
-        if not effect(step.operation, history.schema, history.postgres_version).rewrites:
+        predicted = effect(step.operation, history.schema, history.postgres_version)
+        if not predicted.rewrites:
             return
         known = history.schema.column(table, column)
-        old = f"from {known.type}" if known else "from a type that no revision tells"
+        old = f"from {known.type}" if known and known.type else "from a type that no revision tells"
+        unless = ", unless the session's TimeZone is UTC" if predicted.only_if_not_utc else ""
         yield self.finding(
             step,
-            f'changing "{table.plain}.{column}" {old} to {new} rewrites the table under {self.lock}',
+            f'changing "{table.plain}.{column}" {old} to {new} rewrites the table under {self.lock}{unless}',
             table=table,
         )

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from evolve.lint.history import History
 from evolve.lint.model import Finding, Severity
+from evolve.lint.one_transaction import part, where
 from evolve.lint.rule import Rule
 from evolve.sql import operations as op
 from evolve.sql.effects import effect
@@ -32,13 +33,15 @@ class DdlAndBackfillOneTransaction(Rule):
         relation, mode, taken = kept
         yield self.finding(
             step,
-            f'rows of "{table.plain}" are changed while "{relation.plain}" stays locked since line '
-            f"{taken.place.line} ({mode}, blocks {mode.blocks})",
+            f'rows of "{table.plain}" are changed while "{relation.plain}" stays locked by the statement '
+            f"{where(taken, step)}",
             table=relation,
             lock=mode,
             # With a WHERE the server's plan decides how many rows are read.
-            scan=effect(step.operation, history.schema, history.postgres_version).scan,
-            fix="move it to a revision of its own, or to a backfill: evolve backfill --help",
+            scan=relation in effect(step.operation, history.schema, history.postgres_version).scans,
+            fix=part(
+                taken, step, "move it to a revision of its own, or to a backfill: evolve backfill --help"
+            ),
         )
 
 

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from evolve.lint.history import History
 from evolve.lint.model import Finding, Severity
+from evolve.lint.one_transaction import part, where
 from evolve.lint.rule import Rule
 from evolve.sql import operations as op
 from evolve.sql.steps import Step
@@ -30,8 +31,9 @@ class EnumValueUsedSameTransaction(Rule):
             if value in used:
                 yield self.finding(
                     step,
-                    f'the value "{value}" was added to "{type_name.plain}" at line {adding.place.line}, '
+                    f'the value "{value}" was added to "{type_name.plain}" {where(adding, step)}, '
                     "in the same transaction, and cannot be used yet",
+                    fix=part(adding, step),
                 )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from evolve.lint import command
 from evolve.lint.history import History
 from evolve.lint.model import Finding, Severity
 from evolve.lint.rule import Rule
@@ -33,7 +34,7 @@ class RenameColumn(Rule):
                     step,
                     f'"{table.plain}.{column}" becomes "{to}" at one instant, and no code knows both names',
                     table=table,
-                    fix=f"evolve plan rename-column {table}.{quote(column)} {quote(to)}",
+                    fix=command.plan("rename-column", table, column, quote(to)),
                 )
             case _:
                 return

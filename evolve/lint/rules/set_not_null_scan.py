@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from evolve.lint import alembic_code as code
+from evolve.lint import command
 from evolve.lint.history import History
 from evolve.lint.model import Finding, Severity
 from evolve.lint.rule import Rule
@@ -41,7 +42,7 @@ class SetNotNullScan(Rule):
                 f'NOT NULL on "{table.plain}.{column}" reads every row of the table under {self.lock}',
                 table=table,
                 safe=_safe(table, column),
-                fix=f"evolve plan set-not-null {table}.{quote(column)}",
+                fix=command.plan("set-not-null", table, column),
             )
 
 

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from evolve.lint import alembic_code as code
 from evolve.lint.history import History
 from evolve.lint.model import Finding, Severity
+from evolve.lint.one_transaction import part, where
 from evolve.lint.rule import Rule
 from evolve.sql import operations as op
 from evolve.sql.locks import LockMode
@@ -35,9 +36,10 @@ class ValidateSameTransaction(Rule):
         kept = history.transaction.locks.get(table)
         yield self.finding(
             step,
-            f'"{name}" is validated in the transaction that added it at line {added.place.line}, '
+            f'"{name}" is validated in the transaction that added it {where(added, step)}, '
             f'so "{table.plain}" stays locked while every row is read',
             table=table,
             lock=kept[0] if kept else None,
-            safe=(code.validate(table, name),),
+            safe=(code.validate(table, name),) if added.revision == step.revision else (),
+            fix=part(added, step),
         )

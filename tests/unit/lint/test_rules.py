@@ -252,6 +252,14 @@ def test_two_revisions_that_share_a_transaction() -> None:
     assert names(found) == ["validate-same-transaction"]
 
 
+def test_two_revisions_that_share_a_transaction_are_told_to_part() -> None:
+    [found] = judge(recording("r", *PROVE, transaction=1), recording("s", *VALIDATE, transaction=1))
+
+    assert 'in revision "r"' in found.message
+    assert found.fix is not None
+    assert "transaction_per_migration=True" in found.fix
+
+
 def test_unnamed_constraint_is_known_by_the_name_it_gets() -> None:
     add = "ALTER TABLE orders ADD CHECK (total > 0) NOT VALID"
 
@@ -386,7 +394,7 @@ def test_safe_form_and_fix_use_the_names_of_the_user() -> None:
         'op.create_check_constraint("Order_E-Mail_not_null", "Order", "\\"E-Mail\\" IS NOT NULL", schema="Sales", '
         "postgresql_not_valid=True)"
     )
-    assert found.fix == 'evolve plan set-not-null "Sales"."Order"."E-Mail"'
+    assert found.fix == """evolve plan set-not-null '"Sales"."Order"."E-Mail"'"""
 
 
 def test_rename_breaks_old_and_new_code() -> None:

@@ -1,0 +1,19 @@
+"""Words about two steps that share a transaction: where the earlier one stands, and how to part them."""
+
+from __future__ import annotations
+
+from evolve.sql.steps import Step
+
+
+def where(earlier: Step, step: Step) -> str:
+    """Such as "at line 12", or "in revision 3f2a" where that is another one."""
+    if earlier.revision != step.revision:
+        return f'in revision "{earlier.revision}"'
+    return f"at line {earlier.place.line}"
+
+
+def part(earlier: Step, step: Step, otherwise: str | None = None) -> str | None:
+    """What to do: where two revisions share the transaction that is a matter of `env.py`."""
+    if earlier.revision != step.revision:
+        return "pass transaction_per_migration=True to context.configure() in env.py, or run evolve upgrade"
+    return otherwise
