@@ -178,14 +178,12 @@ def checked_target(session: Session, spec: Spec, watch: Watch, *, plain_sql: boo
     refuse_standby(session.current())
     target = read_target(session.current(), spec, plain_sql=plain_sql)
     try_expressions(session.current(), spec)
-    for left in (2, 1, 0):
-        try:
-            try_batch(session, spec, target, None)
-            break
-        except DatabaseFailure as failure:
-            if left == 0 or judge(failure) is not Judgement.CONTENDED:
-                raise ServerTrouble("trying the first batch, rolled back", failure) from failure
-            watch.say(f"trying the first batch: {failure.message}; again")
+    try:
+        try_batch(session, spec, target, None)
+    except DatabaseFailure as failure:
+        if judge(failure) is not Judgement.CONTENDED:
+            raise ServerTrouble("trying the first batch, rolled back", failure) from failure
+        watch.say(f"the first rows could not be tried beforehand: {failure.message}")
     return target
 
 

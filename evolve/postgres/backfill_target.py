@@ -12,7 +12,7 @@ from psycopg.rows import class_row
 from evolve.backfill.keyset import KeyColumn, UniqueIndex, choose_key
 from evolve.backfill.spec import Spec
 from evolve.errors import Misuse, Refused
-from evolve.postgres.composing import table_name, written
+from evolve.postgres.composing import identifier, table_name, written
 from evolve.postgres.connect import Connection
 from evolve.postgres.failure import message
 from evolve.sql.names import QualifiedName
@@ -210,7 +210,7 @@ def try_expressions(connection: Connection, spec: Spec) -> None:
     for column, expression in spec.assignments:
         # EXPLAIN without ANALYZE runs nothing; RowExclusive for its own moment.
         query = sql.SQL("EXPLAIN UPDATE {} SET {} = {} WHERE %(no)s::boolean").format(
-            table, sql.Identifier(column), written(expression)
+            table, identifier(column), written(expression)
         )
         _try(connection, query, f"the expression for {column}", expression)
     for part, predicate in (("the --where predicate", spec.where), ("the mismatch predicate", spec.mismatch)):

@@ -10,21 +10,22 @@ from dataclasses import dataclass
 
 import psycopg
 from psycopg import sql
-from psycopg.rows import scalar_row
+from psycopg.rows import class_row
 
 from evolve.backfill.keyset import Key, KeyColumn
-from evolve.backfill.ports import Lease, Want
+from evolve.backfill.ports import DatabaseFailure, Lease, Want
 from evolve.backfill.spec import Spec
 from evolve.errors import Refused
 from evolve.postgres import journal, undo_journal
 from evolve.postgres.backfill_target import BadExpression, Target
-from evolve.postgres.composing import table_name, type_name, written
+from evolve.postgres.composing import identifier, table_name, type_name, written
 from evolve.postgres.connect import Connection
 from evolve.postgres.failure import message, translated
 from evolve.postgres.session import Session
 
 SMALL = 1_000  # pages (8 MB): reading such a table whole is no harm, and the planner may well prefer it
 PROBE = 50  # rows of the probe
+LOCKING = 20  # batches that lock their rows first, after one that met another writer
 
 
 class PlanIgnoresKey(Refused):
@@ -39,7 +40,7 @@ class PlanIgnoresKey(Refused):
 def key_text(key: tuple[KeyColumn, ...]) -> sql.Composed:
     """An array of the key's columns, spelled so that it reads back the same under every DateStyle and TimeZone."""
     return sql.SQL("ARRAY[{}]").format(
-        sql.SQL(", ").join(sql.SQL("to_jsonb({}) #>> '{{}}'").format(sql.Identifier(c.name)) for c in key)
+        sql.SQL(", ").join(sql.SQL("to_jsonb({}) #>> '{{}}'").format(identifier(c.name)) for c in key)
     )
 
 
@@ -52,7 +53,7 @@ def up_to(key: tuple[KeyColumn, ...]) -> sql.Composed:
 
 
 def _compare(key: tuple[KeyColumn, ...], operator: sql.SQL, prefix: str) -> sql.Composed:
-    columns = sql.SQL(", ").join(sql.Identifier(column.name) for column in key)
+    columns = sql.SQL(", ").join(identifier(column.name) for column in key)
     values = sql.SQL(", ").join(
         sql.SQL("{}::{}").format(sql.Placeholder(f"{prefix}{place}"), type_name(column.type))
         for place, column in enumerate(key)
@@ -74,9 +75,9 @@ class Statements:
     def __init__(self, spec: Spec, target: Target) -> None:
         self.key = target.key
         self.table = table_name(target.table)
-        columns = sql.SQL(", ").join(sql.Identifier(column.name) for column in target.key)
+        columns = sql.SQL(", ").join(identifier(column.name) for column in target.key)
         descending = sql.SQL(", ").join(
-            sql.SQL("{} DESC").format(sql.Identifier(column.name)) for column in target.key
+            sql.SQL("{} DESC").format(identifier(column.name)) for column in target.key
         )
         edge = sql.SQL("SELECT {} FROM (SELECT {} FROM {} ORDER BY {} LIMIT 1) edge")
         self.first = edge.format(key_text(target.key), columns, self.table, columns)
@@ -91,11 +92,11 @@ class Statements:
         changes = sql.SQL(", ").join(
             [
                 *(
-                    sql.SQL("{} = {}").format(sql.Identifier(column), written(expression))
+                    sql.SQL("{} = {}").format(identifier(column), written(expression))
                     for column, expression in spec.assignments
                 ),
                 *(
-                    table_column.format(sql.Identifier(column), self.table, sql.Identifier(column))
+                    table_column.format(identifier(column), self.table, identifier(column))
                     for column in target.touched
                 ),
             ]
@@ -106,21 +107,41 @@ class Statements:
             )
             for opening in (True, False)
         }
+        self.recordings: dict[bool, sql.Composed] = {}
+        self.locks: dict[bool, sql.Composed] = {}
         self.updates = {
             opening: sql.SQL("UPDATE {} SET {} WHERE {}").format(self.table, changes, where)
             for opening, where in self.wheres.items()
         }
+
+    def record(self, run_id: int, target: Target) -> None:
+        """Add the statements that keep before-images."""
+        self.recordings = {
+            opening: undo_journal.recording(run_id, target, update, self.wheres[opening])
+            for opening, update in self.updates.items()
+        }
+        self.locks = {opening: undo_journal.locking(target, where) for opening, where in self.wheres.items()}
 
     def range(self, *, opening: bool) -> sql.Composed:
         """`cursor < key <= upto`; before the first batch there is no cursor."""
         return up_to(self.key) if opening else _conditions(after(self.key), up_to(self.key))
 
 
+@dataclass(frozen=True, slots=True)
+class _Recorded:
+    seen: int
+    changed: int
+
+
 class SqlBatches:
     """`ports.Batches` on a server.
 
+    With an undo journal a batch is a REPEATABLE READ transaction: cheap, and right because a row that somebody changed
+    meanwhile fails it. Where that happens, the next batches lock their rows first and wait: a row that is always in
+    somebody's hands would fail every try.
+
     Args:
-        run_id: None walks without a journal of before-images.
+        undo_of: the run whose journal takes the before-images; None keeps none.
         lease_seconds: how long a checkpoint renews the lease for.
     """
 
@@ -129,19 +150,26 @@ class SqlBatches:
     ) -> None:
         self._session = session
         self._statements = Statements(spec, target)
-        self._recording = {
-            opening: undo_journal.recording(undo_of, target, update, where)
-            for (opening, update), where in zip(
-                self._statements.updates.items(), self._statements.wheres.values(), strict=True
-            )
-            if undo_of is not None
-        }
+        self._undo_of = undo_of
         self._lease_seconds = lease_seconds
+        self._locking = 0
+        if undo_of is not None:
+            self._statements.record(undo_of, target)
 
     @contextmanager
     def transaction(self) -> Iterator[SqlTransaction]:
-        with self._session.transaction(exact=bool(self._recording)) as connection:
-            yield SqlTransaction(connection, self._statements, self._recording, self._lease_seconds)
+        recording = self._undo_of is not None
+        locking = recording and self._locking > 0
+        self._locking = max(0, self._locking - 1)
+        try:
+            with self._session.transaction(exact=recording and not locking) as connection:
+                yield SqlTransaction(
+                    connection, self._statements, self._lease_seconds, recording=recording, locking=locking
+                )
+        except DatabaseFailure as failure:
+            if failure.sqlstate == "40001":
+                self._locking = LOCKING
+            raise
 
 
 class SqlTransaction:
@@ -151,13 +179,16 @@ class SqlTransaction:
         self,
         connection: Connection,
         statements: Statements,
-        recording: dict[bool, sql.Composed],
         lease_seconds: float,
+        *,
+        recording: bool,
+        locking: bool,
     ) -> None:
         self._connection = connection
         self._statements = statements
-        self._recording = recording
         self._lease_seconds = lease_seconds
+        self._recording = recording
+        self._locking = locking
 
     def boundary(self, after: Key | None, upto: Key, rows: int) -> Key | None:
         query = self._statements.boundaries[after is None]
@@ -173,10 +204,26 @@ class SqlTransaction:
             if not self._recording:
                 # RowExclusive and row locks until COMMIT, in key order, for a few milliseconds.
                 return self._connection.execute(self._statements.updates[opening], values).rowcount
-            values = {**values, "range_no": lease.range_no, "batch_no": lease.batches + 1}
-            with self._connection.cursor(row_factory=scalar_row) as cursor:
-                # As above; REPEATABLE READ, so a row somebody changed meanwhile fails the batch instead of the journal.
-                return int(cursor.execute(self._recording[opening], values).fetchone() or 0)
+            return self._change_and_record(
+                opening, {**values, "range_no": lease.range_no, "batch_no": lease.batches + 1}
+            )
+
+    def _change_and_record(self, opening: bool, values: dict[str, object]) -> int:
+        locked: object = None
+        if self._locking:
+            # Row locks until COMMIT, in key order; whoever holds one is waited for.
+            row = self._connection.execute(self._statements.locks[opening], values).fetchone()
+            locked = row[0] if row else 0
+        with self._connection.cursor(row_factory=class_row(_Recorded)) as cursor:
+            # RowExclusive and row locks until COMMIT, in key order, for a few milliseconds.
+            recorded = cursor.execute(self._statements.recordings[opening], values).fetchone()
+        if recorded is None:
+            return 0
+        if locked is not None and recorded.seen != locked:
+            raise DatabaseFailure(
+                "rows came up while the batch was being locked", sqlstate="40001", lost=False
+            )
+        return recorded.changed
 
     def checkpoint(self, old: Lease, new: Lease) -> Want | None:
         with translated(self._connection):
@@ -187,8 +234,8 @@ def key_range(connection: Connection, spec: Spec, target: Target) -> tuple[Key |
     """First and last key of the table as it is now; None for both where it is empty."""
     statements = Statements(spec, target)
     # AccessShare; one look at each end of the index.
-    low = _key(connection.execute(statements.first).fetchone())
-    return low, _key(connection.execute(statements.last).fetchone())
+    low = _key(connection.execute(statements.first, {}).fetchone())
+    return low, _key(connection.execute(statements.last, {}).fetchone())
 
 
 @dataclass(frozen=True, slots=True)
@@ -240,7 +287,7 @@ def _try(
     statements = Statements(spec, target)
     opening = after_key is None
     boundary, update = statements.boundaries[opening], statements.updates[opening]
-    last = _key(connection.execute(statements.last).fetchone())
+    last = _key(connection.execute(statements.last, {}).fetchone())
     if last is None:
         return None
     bounds = {**key_values("after", after_key), **key_values("upto", last), "rows": rows}

@@ -1,4 +1,7 @@
-"""The one door through which SQL that somebody wrote, or the catalog spelled, gets into a composed statement."""
+"""The one door through which SQL that somebody wrote, or the catalog spelled, gets into a composed statement.
+
+What comes out is for statements that are executed with parameters, be it an empty dictionary: % is doubled.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +12,7 @@ from evolve.sql.names import QualifiedName
 
 def written(text: str) -> sql.SQL:
     """SQL an operator wrote: an expression or a predicate, closed off so that a comment in it cannot swallow what
-    follows. Only for statements that are executed with parameters: % is doubled.
+    follows.
 
     An operator may run any SQL anyway; that this is one expression is checked by the server, since a statement with
     parameters cannot hold two.
@@ -23,5 +26,11 @@ def type_name(text: str) -> sql.SQL:
     return sql.SQL(text.replace("%", "%%"))  # pyright: ignore[reportArgumentType]
 
 
-def table_name(name: QualifiedName) -> sql.Identifier:
-    return sql.Identifier(name.schema, name.name)
+def identifier(*parts: str) -> sql.SQL:
+    """A name that somebody gave to a table or column. psycopg reads % in it as a placeholder, too."""
+    quoted = sql.Identifier(*parts).as_string()
+    return sql.SQL(quoted.replace("%", "%%"))  # pyright: ignore[reportArgumentType]
+
+
+def table_name(name: QualifiedName) -> sql.SQL:
+    return identifier(name.schema, name.name)

@@ -19,6 +19,10 @@ def translated(connection: Connection | None = None) -> Iterator[None]:
     except CannotConnect as error:
         raise DatabaseFailure(error.what, sqlstate=None, lost=True) from error
     except psycopg.Error as error:
+        if error.sqlstate is None and not isinstance(
+            error, psycopg.OperationalError | psycopg.InterfaceError
+        ):
+            raise  # the driver refused what we gave it: a bug, not a failure
         raise DatabaseFailure(
             message(error), sqlstate=error.sqlstate, lost=connection is not None and connection.closed
         ) from error

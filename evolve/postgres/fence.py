@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime
 
 from psycopg.rows import class_row
 
@@ -15,6 +14,7 @@ class OldTransaction:
     """
     Args:
         pid: None for a prepared transaction.
+        since: time of day by the server's clock.
         prepared: its global identifier, for ROLLBACK PREPARED.
     """
 
@@ -23,7 +23,7 @@ class OldTransaction:
     prepared: str | None
     user: str | None
     application: str | None
-    since: datetime | None
+    since: str | None
 
     def __str__(self) -> str:
         if self.prepared is not None:
@@ -36,7 +36,7 @@ class OldTransaction:
         if self.application:
             who += f' ("{self.application}")'
         if self.since:
-            who += f" since {self.since:%H:%M:%S}"
+            who += f" since {self.since}"
         return who
 
 
@@ -51,7 +51,7 @@ def older_transactions(connection: Connection, fence: int) -> list[OldTransactio
         return cursor.execute(
             """
             SELECT x.xid::text AS xid, a.pid, p.gid AS prepared, a.usename::text AS user,
-                   nullif(a.application_name, '') AS application, a.xact_start AS since
+                   nullif(a.application_name, '') AS application, to_char(a.xact_start, 'HH24:MI:SS') AS since
               FROM pg_snapshot_xip(pg_current_snapshot()) AS x(xid)
               LEFT JOIN pg_locks l ON l.locktype = 'transactionid' AND l.granted AND l.mode = 'ExclusiveLock'
                                   AND l.transactionid = x.xid::xid AND l.pid IS NOT NULL

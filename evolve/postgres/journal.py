@@ -116,24 +116,25 @@ class _Row:
     verify: str | None
     error: str | None
     lease_owner: str | None
-    lease_until: datetime | None
+    lease_until: str | None
     lease_live: bool
     started_by: str
-    started_at: datetime
-    ended_at: datetime | None
+    started_at: str
+    ended_at: str | None
 
 
-# AccessShare on the journal. A lease is live while its time lasts and its session exists: a worker that was killed
+# AccessShare on the journal. Times are read as JSON spells them: the driver knows only one DateStyle.
+# A lease is live while its time lasts and its session exists: a worker that was killed
 # leaves no session behind, so nobody has to wait for the rest of its lease.
 _SELECT = sql.SQL("""
     SELECT r.run_id, r.name, r.spec::text AS spec, r.fingerprint, r.table_oid::bigint AS table_oid, r.key_columns,
            r.key_types, r.state, r.want, g.finished AS at_end, g.low, g.upto, g.cursor, g.batches, g.scanned,
            g.changed, r.rows_estimate, r.journal, r.fence::text AS fence, r.verify::text AS verify,
            r.error ->> 'message' AS error, g.lease_owner,
-           nullif(g.lease_until, '-infinity') AS lease_until,
+           to_jsonb(nullif(g.lease_until, '-infinity')) #>> '{}' AS lease_until,
            g.lease_owner IS NOT NULL AND g.lease_until > clock_timestamp()
              AND EXISTS (SELECT FROM pg_stat_activity a WHERE a.pid = g.lease_backend) AS lease_live,
-           r.started_by, r.started_at, r.ended_at
+           r.started_by, to_jsonb(r.started_at) #>> '{}' AS started_at, to_jsonb(r.ended_at) #>> '{}' AS ended_at
       FROM evolve.backfill_run r JOIN evolve.backfill_range g USING (run_id)
 """)
 
@@ -172,14 +173,16 @@ def named_run(connection: Connection, name: str) -> RunRecord:
 
 def events(connection: Connection, run_id: int, limit: int = 10) -> list[Event]:
     """The last events of a run, oldest first."""
-    with connection.cursor(row_factory=class_row(Event)) as cursor:
-        # AccessShare on the journal.
-        rows = cursor.execute(
-            "SELECT at, actor, kind, detail FROM evolve.backfill_event WHERE run_id = %s"
-            " ORDER BY event_id DESC LIMIT %s",
-            (run_id, limit),
-        ).fetchall()
-    return rows[::-1]
+    # AccessShare on the journal.
+    rows = connection.execute(
+        "SELECT to_jsonb(at) #>> '{}', actor, kind, detail FROM evolve.backfill_event WHERE run_id = %s"
+        " ORDER BY event_id DESC LIMIT %s",
+        (run_id, limit),
+    ).fetchall()
+    return [
+        Event(datetime.fromisoformat(str(at)), str(actor), str(kind), str(detail))
+        for at, actor, kind, detail in reversed(rows)
+    ]
 
 
 def rejects(connection: Connection, run_id: int, limit: int = 20) -> list[tuple[Key, str]]:
@@ -622,7 +625,7 @@ def _record(row: _Row) -> RunRecord:
         )
     holder = None
     if row.lease_owner is not None and row.lease_until is not None:
-        holder = Holder(row.lease_owner, row.lease_until, row.lease_live)
+        holder = Holder(row.lease_owner, datetime.fromisoformat(row.lease_until), row.lease_live)
     return RunRecord(
         run_id=row.run_id,
         name=row.name,
@@ -646,8 +649,8 @@ def _record(row: _Row) -> RunRecord:
         error=row.error,
         holder=holder,
         started_by=row.started_by,
-        started_at=row.started_at,
-        ended_at=row.ended_at,
+        started_at=datetime.fromisoformat(row.started_at),
+        ended_at=None if row.ended_at is None else datetime.fromisoformat(row.ended_at),
     )
 
 

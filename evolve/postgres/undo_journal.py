@@ -14,7 +14,7 @@ from evolve.backfill.undo import Restored
 from evolve.errors import Refused
 from evolve.postgres import journal
 from evolve.postgres.backfill_target import Target, TargetColumn
-from evolve.postgres.composing import table_name, type_name
+from evolve.postgres.composing import identifier, table_name, type_name
 from evolve.postgres.connect import Connection
 from evolve.postgres.failure import translated
 from evolve.postgres.session import Session
@@ -52,7 +52,8 @@ def create(connection: Connection, run_id: int, target: Target) -> None:
         sql.SQL(
             "CREATE TABLE {} (range_no integer NOT NULL, batch_no bigint NOT NULL, {}, written bigint[] NOT NULL,"
             " restored integer NOT NULL DEFAULT 0, rows integer NOT NULL, PRIMARY KEY (range_no, batch_no))"
-        ).format(table_of(run_id), sql.SQL(", ").join(columns))
+        ).format(table_of(run_id), sql.SQL(", ").join(columns)),
+        {},
     )
     # AccessShare on catalogs only; a server may be built without lz4.
     if connection.execute(
@@ -84,13 +85,14 @@ def size(connection: Connection, run_id: int) -> int:
 def recording(run_id: int, target: Target, update: sql.Composed, where: sql.Composed) -> sql.Composed:
     """`update` as one statement that also writes down what its rows held before, and a hash of what they hold now.
 
-    Exact in a REPEATABLE READ transaction only: both halves see one snapshot, and a row that changed since fails the
-    statement. In READ COMMITTED the UPDATE would follow a concurrent writer and the journal would not.
+    Exact only in a REPEATABLE READ transaction, where a row that changed since the snapshot fails the statement, or when
+    `locking` has locked the same rows before and `seen` is the number of them. Else the UPDATE would follow a concurrent
+    writer and the journal would not.
     """
-    keys = [sql.Identifier(column.name) for column in target.key]
+    keys = [identifier(column.name) for column in target.key]
     images = [
         sql.SQL("{}::text AS {}" if column.is_array else "{} AS {}").format(
-            sql.Identifier(column.name), _name("old", place)
+            identifier(column.name), _name("old", place)
         )
         for place, column in enumerate(target.columns)
     ]
@@ -103,10 +105,11 @@ def recording(run_id: int, target: Target, update: sql.Composed, where: sql.Comp
     ]
     return sql.SQL(
         "WITH before AS MATERIALIZED (SELECT {keys}, {images} FROM {table} WHERE {where}),"
-        " after AS ({update} RETURNING {own_keys}, {hash} AS written)"
-        " INSERT INTO {undo} (range_no, batch_no, {names}, written, rows)"
+        " after AS ({update} RETURNING {own_keys}, {hash} AS written),"
+        " noted AS (INSERT INTO {undo} (range_no, batch_no, {names}, written, rows)"
         " SELECT %(range_no)s, %(batch_no)s, {arrays}, array_agg(after.written), count(*)"
-        " FROM before JOIN after USING ({keys}) HAVING count(*) > 0 RETURNING rows"
+        " FROM before JOIN after USING ({keys}) HAVING count(*) > 0 RETURNING rows)"
+        " SELECT (SELECT count(*) FROM before) AS seen, coalesce((SELECT rows FROM noted), 0) AS changed"
     ).format(
         keys=sql.SQL(", ").join(keys),
         images=sql.SQL(", ").join(images),
@@ -122,6 +125,14 @@ def recording(run_id: int, target: Target, update: sql.Composed, where: sql.Comp
         ),
         arrays=sql.SQL(", ").join(arrays),
     )
+
+
+def locking(target: Target, where: sql.Composed) -> sql.Composed:
+    """Lock the rows of a batch in key order; their number. Waits for writers where a REPEATABLE READ batch fails."""
+    keys = sql.SQL(", ").join(identifier(column.name) for column in target.key)
+    return sql.SQL(
+        "SELECT count(*) FROM (SELECT FROM {} WHERE {} ORDER BY {} FOR NO KEY UPDATE) AS locked"
+    ).format(table_name(target.table), where, keys)
 
 
 class SqlUndoBatches:
@@ -214,7 +225,7 @@ def _restoring(run_id: int, target: Target) -> sql.Composed:
     """
     table = table_name(target.table)
     keys = [_name("key", place) for place in range(len(target.key))]
-    own_keys = sql.SQL(", ").join(sql.SQL("{}.{}").format(table, sql.Identifier(c.name)) for c in target.key)
+    own_keys = sql.SQL(", ").join(sql.SQL("{}.{}").format(table, identifier(c.name)) for c in target.key)
     saved_keys = sql.SQL(", ").join(sql.SQL("saved.{}").format(key) for key in keys)
     names = keys + [_name("old", place) for place in range(len(target.columns))] + [sql.Identifier("written")]
     return sql.SQL(
@@ -237,9 +248,7 @@ def _restoring(run_id: int, target: Target) -> sql.Composed:
         names=sql.SQL(", ").join(names),
         table=table,
         assignments=sql.SQL(", ").join(
-            sql.SQL("{} = saved.{}::{}").format(
-                sql.Identifier(c.name), _name("old", place), type_name(c.type)
-            )
+            sql.SQL("{} = saved.{}::{}").format(identifier(c.name), _name("old", place), type_name(c.type))
             for place, c in enumerate(target.columns)
         ),
         own_keys=own_keys,
@@ -254,7 +263,7 @@ def _hash(target: Target) -> sql.Composed:
     """Eight bytes of the binary form of the target columns, which no session setting can change."""
     return sql.SQL("hashtextextended(encode(record_send(ROW({})), 'hex'), 0)").format(
         sql.SQL(", ").join(
-            sql.SQL("{}.{}").format(table_name(target.table), sql.Identifier(column.name))
+            sql.SQL("{}.{}").format(table_name(target.table), identifier(column.name))
             for column in target.columns
         )
     )

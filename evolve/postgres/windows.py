@@ -8,7 +8,7 @@ from psycopg import sql
 from evolve.backfill.keyset import Key, KeyColumn
 from evolve.backfill.verify import Window
 from evolve.postgres.batches import after, key_text, key_values, up_to
-from evolve.postgres.composing import table_name, written
+from evolve.postgres.composing import identifier, table_name, written
 from evolve.postgres.connect import Connection
 from evolve.postgres.failure import translated
 from evolve.sql.names import QualifiedName
@@ -23,7 +23,7 @@ class SqlWindows:
         self._connection = connection
         self._table = table_name(table)
         self._key = key
-        self._columns = sql.SQL(", ").join(sql.Identifier(column.name) for column in key)
+        self._columns = sql.SQL(", ").join(identifier(column.name) for column in key)
         self._predicate = written(predicate)
 
     def begin(self) -> str:

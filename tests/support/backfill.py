@@ -3,17 +3,24 @@
 from __future__ import annotations
 
 import json
-import os
 import random
 import subprocess
-import sys
+import tempfile
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import psycopg
+
+from evolve.app.backfill_work import Outcome, Pace
+from evolve.app.run_backfill import run_backfill
+from evolve.backfill.progress import Snapshot
+from evolve.backfill.spec import Spec
+from evolve.sql.names import QualifiedName
+from support.command_line import start_evolve
 
 # Ten milliseconds at the end of each UPDATE and ten inside each COMMIT of a backfill, so that both are hit by what
 # happens at random moments. (pg_sleep rounds up to a millisecond, so it cannot be had per row.)
@@ -37,12 +44,8 @@ class Cli:
     processes: list[subprocess.Popen[str]] = field(default_factory=list)
 
     def start(self, *arguments: str) -> subprocess.Popen[str]:
-        process = subprocess.Popen(
-            [sys.executable, "-m", "evolve", "backfill", *arguments],
-            env={**os.environ, "EVOLVE_DATABASE_URL": self.url},
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
+        process = start_evolve(
+            "backfill", *arguments, cwd=Path(tempfile.gettempdir()), env={"EVOLVE_DATABASE_URL": self.url}
         )
         self.processes.append(process)
         return process
@@ -80,6 +83,40 @@ def command_line(url: str) -> Iterator[Cli]:
         yield cli
     finally:
         cli.end()
+
+
+@dataclass
+class Quiet:
+    """Nobody stops it, and what it says is kept."""
+
+    said: list[str] = field(default_factory=list)
+    snapshots: list[Snapshot] = field(default_factory=list)
+    stop_when: Callable[[], bool] = bool
+
+    def requested(self) -> str | None:
+        return "SIGTERM" if self.stop_when() else None
+
+    def wait(self, seconds: float) -> None:
+        time.sleep(seconds)
+
+    def report(self, snapshot: Snapshot) -> None:
+        self.snapshots.append(snapshot)
+
+    def say(self, message: str) -> None:
+        self.said.append(message)
+
+
+def fill(
+    url: str, spec: Spec, quiet: Quiet | None = None, *, pace: Pace | None = None, **options: object
+) -> Outcome:
+    """`run_backfill` in this process, in small batches."""
+    quiet = quiet or Quiet()
+    pace = pace or Pace(largest=100)
+    return run_backfill(url, spec, pace=pace, stop=quiet, watch=quiet, **options)  # type: ignore[arg-type]
+
+
+def spec(table: str, column: str, expression: str, **more: object) -> Spec:
+    return Spec(f"{table}.{column}", QualifiedName(table), ((column, expression),), **more)  # type: ignore[arg-type]
 
 
 def numbers(url: str, rows: int) -> None:
