@@ -189,7 +189,7 @@ class _Reader:
             metadata=file.metadata,
         )
 
-    # -- one run of Alembic -------------------------------------------------------------------------------------------
+    # -- one run of Alembic -----------------------------------------------------------------------------
     @property
     def _outer(self) -> bool:
         return self._project.environment.outer_transaction is not None

@@ -7,13 +7,15 @@ import json
 import math
 import re
 import uuid
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, time, timedelta
 from decimal import Decimal
 from enum import Enum
 
 _PLACEHOLDER = re.compile(r"%(?:(?P<percent>%)|\((?P<name>[^)]*)\)(?P<kind>[sbt])|(?P<next>[sbt]))")
+
+_QUOTED_ELEMENT = re.compile(r"""[\s{}",\\]|^$|^null$""", re.IGNORECASE)
 
 
 class CannotAdapt(TypeError):
@@ -146,11 +148,33 @@ def _number(value: float | Decimal) -> str:
     return f"({text})" if text.startswith("-") else text
 
 
-def _array(items: Iterable[object]) -> str:
-    values = list(items)
-    if all(item is None for item in values):
-        return quoted("{" + ",".join("NULL" for _ in values) + "}")  # ARRAY[] has no type of its own
-    return f"ARRAY[{', '.join(literal(item) for item in values)}]"
+def _array(items: list[object]) -> str:
+    # Texts go untyped, as psycopg sends them: the array may be one of an enum; and ARRAY[] has no type at all.
+    if all(isinstance(item, str | Enum | None) for item in _leaves(items)):
+        return quoted(_array_text(items))
+    return f"ARRAY[{', '.join(literal(item) for item in items)}]"
+
+
+def _leaves(items: list[object]) -> Iterator[object]:
+    for item in items:
+        if isinstance(item, list):
+            yield from _leaves(item)
+        else:
+            yield item
+
+
+def _array_text(items: list[object]) -> str:
+    parts: list[str] = []
+    for item in items:
+        if item is None:
+            parts.append("NULL")
+        elif isinstance(item, list):
+            parts.append(_array_text(item))
+        else:
+            text = item.name if isinstance(item, Enum) else str(item)
+            escaped = text.replace("\\", "\\\\").replace('"', '\\"')
+            parts.append(f'"{escaped}"' if _QUOTED_ELEMENT.search(text) else text)
+    return "{" + ",".join(parts) + "}"
 
 
 def _range(value: RangeValue) -> str:

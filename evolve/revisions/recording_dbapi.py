@@ -20,7 +20,7 @@ from evolve.sql.steps import CapturedStatement, Mark, Place, Remark
 MOST_STATEMENTS = 100_000
 _NUMERIC_OID = 1700  # SQLAlchemy asks for the type of numbers only, and takes this one as it comes
 
-# -- what PEP 249 asks of a driver's module ---------------------------------------------------------------
+# -- what PEP 249 asks of a driver's module -------------------------------------------------------------
 apilevel = "2.0"
 threadsafety = 1
 paramstyle = "pyformat"

@@ -37,7 +37,7 @@ class RecordingDialect(CatalogAnswers, PGDialect_psycopg):  # type: ignore[misc]
         initialize: Callable[..., None] = super(PGDialect_psycopg, self).__init__
         initialize(use_native_hstore=False, **options)
 
-    # -- no server ----------------------------------------------------------------------------------------------------
+    # -- no server --------------------------------------------------------------------------------------
     @classmethod
     def import_dbapi(cls) -> ModuleType:  # pyright: ignore[reportIncompatibleMethodOverride]  # ours, not psycopg
         return recording_dbapi
@@ -69,7 +69,7 @@ class RecordingDialect(CatalogAnswers, PGDialect_psycopg):  # type: ignore[misc]
     _psycopg_Range = RangeValue  # pyright: ignore[reportAssignmentType, reportIncompatibleVariableOverride]
     _psycopg_Multirange = MultirangeValue  # pyright: ignore[reportAssignmentType, reportIncompatibleVariableOverride]
 
-    # -- statements ---------------------------------------------------------------------------------------------------
+    # -- statements -------------------------------------------------------------------------------------
     def do_execute(  # type: ignore[override]  # the engine has one kind of cursor
         self, cursor: RecordingCursor, statement: str, parameters: object, context: object = None
     ) -> None:

@@ -71,7 +71,7 @@ class RecordingOperations(Operations):
         message = "it awaits something other than its connection"
         raise RuntimeError(message)
 
-    # -- of extensions that may be missing ----------------------------------------------------------------------------
+    # -- of extensions that may be missing --------------------------------------------------------------
     def send_entity(
         self, action: Literal["create", "drop", "replace"], entity: object, cascade: bool = False
     ) -> None:

@@ -15,7 +15,7 @@ def _lines(path: Path, text: str) -> int:
     return next(number for number, line in enumerate(path.read_text().splitlines(), 1) if text in line)
 
 
-# -- what is sent -------------------------------------------------------------------------------------------------------
+# -- what is sent ---------------------------------------------------------------------------------------
 @pytest.mark.parametrize(
     ("upgrade", "expected"),
     [
@@ -85,7 +85,7 @@ def test_values_of_every_type_become_literals(revisions: Revisions) -> None:
     )
 
     assert sql_of(recording) == [
-        "INSERT INTO t (j, a, u, b, r, m, h, d) VALUES ('{\"k\": \"it''s\"}'::JSONB, ARRAY['x']::TEXT[], "
+        "INSERT INTO t (j, a, u, b, r, m, h, d) VALUES ('{\"k\": \"it''s\"}'::JSONB, '{x}'::TEXT[], "
         "'00000000-0000-0000-0000-000000000001'::uuid::UUID, '\\x00'::bytea, '[\"1\",\"2\")'::INT4RANGE, "
         "'LOW', '\"k\"=>\"v\"', 1)"
     ]
@@ -229,7 +229,7 @@ def test_downgrades(revisions: Revisions) -> None:
     assert sql_of(recordings[0]) == ["DROP TABLE a"]
 
 
-# -- places -------------------------------------------------------------------------------------------------------------
+# -- places ---------------------------------------------------------------------------------------------
 def test_each_statement_has_its_line(revisions: Revisions) -> None:
     path = revisions.add(
         "a",
@@ -252,7 +252,7 @@ def test_each_statement_has_its_line(revisions: Revisions) -> None:
     assert [statement.place for statement in statements] == [Place(path, line) for line in expected]
 
 
-# -- SQLAlchemy 1.x -----------------------------------------------------------------------------------------------------
+# -- SQLAlchemy 1.x -------------------------------------------------------------------------------------
 @pytest.mark.parametrize(
     ("upgrade", "expected"),
     [
@@ -301,7 +301,7 @@ def test_idioms_of_sqlalchemy_1(revisions: Revisions, upgrade: str, expected: li
     assert (sql_of(recording), Mark.RAISED in marks(recording)) == (expected, False)
 
 
-# -- what cannot be seen ------------------------------------------------------------------------------------------------
+# -- what cannot be seen --------------------------------------------------------------------------------
 def test_what_is_read_in_full_has_no_remarks(revisions: Revisions) -> None:
     assert revisions.capture_one("op.drop_table('t')").remarks == ()
 
@@ -583,7 +583,7 @@ def test_an_operation_that_sends_nothing_was_reached(revisions: Revisions) -> No
     assert (recording.statements, recording.remarks) == ((), ())
 
 
-# -- a schema that answers ----------------------------------------------------------------------------------------------
+# -- a schema that answers ------------------------------------------------------------------------------
 def test_the_replayed_schema_answers_the_inspector(revisions: Revisions) -> None:
     revisions.add(
         "a",

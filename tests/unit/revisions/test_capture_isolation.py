@@ -35,7 +35,7 @@ def _on_another_thread(call: Callable[[], Result]) -> Result:
     return results[0]
 
 
-# -- what stays as it was -----------------------------------------------------------------------------------------------
+# -- what stays as it was -------------------------------------------------------------------------------
 @pytest.mark.parametrize("ending", ["pass", "raise KeyError", "raise SystemExit"])
 def test_the_process_is_as_before(tmp_path: Path, ending: str) -> None:
     revisions = Revisions(tmp_path / "p", ini="prepend_sys_path = .\n")
@@ -147,7 +147,7 @@ def test_two_revisions_do_not_see_each_other(revisions: Revisions) -> None:
     assert marks(revisions.capture()[1]) == {Mark.RAISED}
 
 
-# -- what revisions may not do ------------------------------------------------------------------------------------------
+# -- what revisions may not do --------------------------------------------------------------------------
 @pytest.mark.parametrize(
     "upgrade",
     [
@@ -222,7 +222,7 @@ def test_other_threads_go_about_their_work(revisions: Revisions, tmp_path: Path)
     assert done.is_set()
 
 
-# -- time ---------------------------------------------------------------------------------------------------------------
+# -- time -----------------------------------------------------------------------------------------------
 _LOOPS = [
     "while True: op.get_bind().execute(sa.text('SELECT 1 FROM t')).fetchall()",
     "while True:\n    try:\n        op.execute('UPDATE t SET a = 1')\n    except Exception: pass",

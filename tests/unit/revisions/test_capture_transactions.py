@@ -1,4 +1,4 @@
-"""In which transaction each statement would run; test_capture_transactions.py in integration/ holds it against a server."""
+"""In which transaction each statement would run; integration/test_capture_against_server.py holds it against one."""
 
 from __future__ import annotations
 

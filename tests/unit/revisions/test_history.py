@@ -51,7 +51,7 @@ def forked() -> History:
     )
 
 
-# -- reading files ------------------------------------------------------------------------------------------------------
+# -- reading files --------------------------------------------------------------------------------------
 def test_a_file_declares_its_place(revisions: Revisions) -> None:
     path = revisions.add(
         "abc1",
@@ -170,7 +170,7 @@ def test_subdirectories_count_where_the_project_says_so(tmp_path: Path) -> None:
     assert list(revisions.history.revisions) == ["a", "b"]
 
 
-# -- contradictions -----------------------------------------------------------------------------------------------------
+# -- contradictions -------------------------------------------------------------------------------------
 def test_two_files_with_one_id(revisions: Revisions) -> None:
     first = revisions.add("a")
     second = revisions.write("b.py", first.read_text())
@@ -183,7 +183,7 @@ def test_two_files_with_one_id(revisions: Revisions) -> None:
 
 
 def test_a_circle_is_shown() -> None:
-    with pytest.raises(Cycle, match="b → a → b|a → b → a"):
+    with pytest.raises(Cycle, match=r"b → a → b|a → b → a"):
         build_history([_file("base"), _file("a", "b"), _file("b", "a")])
 
 
@@ -221,7 +221,7 @@ def test_one_label_twice() -> None:
         build_history([_file("a", labels=("shop",)), _file("b", labels=("shop",))])
 
 
-# -- names --------------------------------------------------------------------------------------------------------------
+# -- names ----------------------------------------------------------------------------------------------
 @pytest.mark.parametrize(
     ("identifier", "ids"),
     [
@@ -295,7 +295,7 @@ def test_the_nearest_id_is_offered(forked: History) -> None:
     assert "c1cccc" in (caught.value.fix or "")
 
 
-# -- ranges and order ---------------------------------------------------------------------------------------------------
+# -- ranges and order -----------------------------------------------------------------------------------
 def test_a_range_starts_after_its_lower_end(forked: History) -> None:
     assert [file.revision for file in forked.between("a1aaaa", "left@head")] == ["b1bbbb", "c1cccc"]
 

@@ -127,7 +127,7 @@ def test_a_database_ahead_of_the_checkout(revisions: Revisions) -> None:
         _selected(revisions, Unapplied(("z",)))
 
 
-# -- git ----------------------------------------------------------------------------------------------------------------
+# -- git ------------------------------------------------------------------------------------------------
 def test_nothing_is_new_in_a_clean_checkout(committed: Revisions) -> None:
     assert _selected(committed, Since("main")) == []
 
