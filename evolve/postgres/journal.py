@@ -81,11 +81,15 @@ def ensure_journal(connection: Connection) -> None:
         return
     if version is not None and version > VERSION:
         raise JournalTooNew(version)
+    # CREATE SCHEMA IF NOT EXISTS asks for the right to create one even where it is there already.
     ddl = files("evolve.postgres.schema").joinpath("journal.sql").read_bytes()
     try:
         with connection.transaction():
             # No table lock; two first runs at once would both create the schema and one would fail.
             connection.execute("SELECT pg_advisory_xact_lock(hashtext('evolve'), hashtext('journal'))")
+            # No lock on anything of the application.
+            if connection.execute("SELECT to_regnamespace('evolve') IS NULL").fetchone() == (True,):
+                connection.execute("CREATE SCHEMA evolve")
             connection.execute(ddl)
     except psycopg.errors.InsufficientPrivilege as error:
         role = connection.info.user

@@ -1,6 +1,5 @@
 -- The journal: what is to be done, how far it got, who works on it, what happened. Every statement may run again.
--- No lock on any table of the application.
-CREATE SCHEMA IF NOT EXISTS evolve;
+-- No lock on any table of the application. The schema is there already.
 
 CREATE TABLE IF NOT EXISTS evolve.backfill (
     name text PRIMARY KEY,

@@ -1,0 +1,177 @@
+"""What cannot be backfilled is refused before the journal exists, with the reason; and which columns are touched."""
+
+from __future__ import annotations
+
+import psycopg
+import pytest
+from support.backfill import Quiet, fill, numbers, spec
+
+from evolve.app.dry_run_backfill import dry_run_backfill
+from evolve.errors import EvolveError
+from evolve.postgres import journal
+from evolve.postgres.backfill_target import MayNot, RowSecurity, read_target
+from evolve.postgres.batches import PlanIgnoresKey
+from evolve.postgres.connect import connect
+from evolve.postgres.replica_lag import ReplicaSensor
+
+pytestmark = pytest.mark.server
+
+TABLES = """
+    CREATE TABLE users (id bigint PRIMARY KEY, name text, full_name text);
+    CREATE TABLE no_key (a int, n int);
+    CREATE TABLE nullable_key (a int UNIQUE, n int);
+    CREATE TABLE partial_key (a int NOT NULL, n int);
+    CREATE UNIQUE INDEX ON partial_key (a) WHERE n > 0;
+    CREATE UNIQUE INDEX ON partial_key ((a + 1));
+    CREATE TABLE half_key (a int NOT NULL, b int, n int, UNIQUE (a, b));
+    CREATE TABLE made (id int PRIMARY KEY, w int, n int GENERATED ALWAYS AS (w * 2) STORED,
+                       serial int GENERATED ALWAYS AS IDENTITY);
+    CREATE VIEW seen AS SELECT * FROM users;
+    CREATE MATERIALIZED VIEW kept AS SELECT * FROM users;
+    INSERT INTO users SELECT g, 'a', NULL FROM generate_series(1, 10) g;
+"""
+
+
+@pytest.mark.parametrize(
+    ("table", "column", "expected", "code"),
+    [
+        ("no_key", "n", 'table "no_key" has no primary key and no unique NOT NULL index', 2),
+        ("nullable_key", "n", "no primary key and no unique NOT NULL index", 2),
+        ("partial_key", "n", "no primary key and no unique NOT NULL index", 2),
+        ("half_key", "n", "no primary key and no unique NOT NULL index", 2),
+        ("made", "n", "PostgreSQL generates it", 2),
+        ("made", "serial", "GENERATED ALWAYS AS IDENTITY", 2),
+        ("seen", "full_name", "is a view", 2),
+        ("kept", "full_name", "is a materialized view", 2),
+        ("users", "fullname", 'no column "fullname"', 2),
+        ("users", "id", "part of the key", 2),
+        ("user", "name", "public.users", 2),
+    ],
+)
+def test_refused_before_anything_is_written(
+    database_url: str, table: str, column: str, expected: str, code: int
+) -> None:
+    with psycopg.connect(database_url, autocommit=True) as connection:
+        connection.execute(TABLES)
+        with pytest.raises(EvolveError) as refused:
+            fill(database_url, spec(table, column, "NULL"))
+        assert expected in str(refused.value)
+        assert refused.value.exit_code == code
+        assert connection.execute("SELECT to_regnamespace('evolve')").fetchone() == (None,)
+
+
+@pytest.fixture
+def clerk(database_url: str):
+    """URL of a role that may log in and nothing else."""
+    name = "clerk_" + psycopg.conninfo.conninfo_to_dict(database_url)["dbname"][-8:]
+    with psycopg.connect(database_url, autocommit=True) as connection:
+        connection.execute(TABLES)
+        connection.execute(f"CREATE ROLE \"{name}\" LOGIN PASSWORD 'clerk'".encode())
+        yield psycopg.conninfo.make_conninfo(database_url, user=name, password="clerk"), name, connection
+        connection.execute(f'DROP OWNED BY "{name}"'.encode())
+        connection.execute(f'DROP ROLE "{name}"'.encode())
+
+
+def test_a_role_that_may_not_update_is_told_the_grant(clerk) -> None:
+    url, name, connection = clerk
+    connection.execute(f'GRANT SELECT ON users TO "{name}"'.encode())
+    with pytest.raises(MayNot, match=f'GRANT UPDATE ON users TO "{name}"'):
+        fill(url, spec("users", "full_name", "name"))
+
+
+def test_a_role_that_may_not_create_the_journal_is_told_how(clerk) -> None:
+    url, name, connection = clerk
+    connection.execute(f'GRANT SELECT, UPDATE ON users TO "{name}"'.encode())
+    with pytest.raises(journal.JournalDenied, match="CREATE SCHEMA IF NOT EXISTS evolve"):
+        fill(url, spec("users", "full_name", "name"))
+
+
+def test_the_advice_works(clerk) -> None:
+    url, name, connection = clerk
+    connection.execute(f'GRANT SELECT, UPDATE ON users TO "{name}"'.encode())
+    connection.execute(f'CREATE SCHEMA IF NOT EXISTS evolve; GRANT ALL ON SCHEMA evolve TO "{name}"'.encode())
+    assert fill(url, spec("users", "full_name", "name")).good
+
+
+def test_rows_hidden_by_row_security_are_not_left_out_in_silence(clerk) -> None:
+    url, name, connection = clerk
+    connection.execute(f'GRANT SELECT, UPDATE ON users TO "{name}"'.encode())
+    connection.execute("ALTER TABLE users ENABLE ROW LEVEL SECURITY")
+    with pytest.raises(RowSecurity):
+        fill(url, spec("users", "full_name", "name"))
+
+
+def test_a_journal_of_a_newer_evolve_is_left_alone(database_url: str) -> None:
+    numbers(database_url, 10)
+    with connect(database_url, autocommit=True) as connection:
+        journal.ensure_journal(connection)
+        connection.execute("COMMENT ON TABLE evolve.backfill IS 'evolve backfill journal, version 99'")
+    with pytest.raises(journal.JournalTooNew, match="99"):
+        fill(database_url, spec("numbers", "n", "n + 1"))
+
+
+def test_a_plan_that_does_not_walk_the_key_is_refused(database_url: str) -> None:
+    numbers(database_url, 150_000)
+    name = psycopg.conninfo.conninfo_to_dict(database_url)["dbname"]
+    with psycopg.connect(database_url, autocommit=True) as connection:
+        for way in ("indexscan", "indexonlyscan", "bitmapscan"):
+            connection.execute(f'ALTER DATABASE "{name}" SET enable_{way} = off'.encode())
+    with pytest.raises(PlanIgnoresKey, match="sequential scan"):
+        dry_run_backfill(database_url, spec("numbers", "n", "n + 1"), watch=Quiet())
+
+
+INDEXED = """
+    CREATE TABLE t (id int PRIMARY KEY, n int, ordered int, shuffled text, part text, code text,
+                    watched text, made text GENERATED ALWAYS AS (upper(shuffled)) STORED);
+    INSERT INTO t (id, n, ordered, shuffled, part, code, watched)
+        SELECT g, 0, g, md5(g::text), md5(g::text), md5(g::text), md5(g::text) FROM generate_series(1, 2000) g;
+    CREATE INDEX ON t (ordered);
+    CREATE INDEX ON t (shuffled);
+    CREATE INDEX ON t (part) WHERE n = 0;
+    CREATE UNIQUE INDEX ON t (code);
+    CREATE INDEX ON t (watched);
+    CREATE INDEX ON t (made);
+    CREATE INDEX ON t (n, part);
+    CREATE FUNCTION seen() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RETURN NEW; END $$;
+    CREATE TRIGGER seen AFTER UPDATE OF watched ON t FOR EACH ROW EXECUTE FUNCTION seen();
+    ANALYZE t;
+"""
+
+
+def touched(url: str, **options: bool) -> tuple[str, ...]:
+    with connect(url) as connection:
+        return read_target(connection, spec("t", "n", "n + 1"), **options).touched
+
+
+def test_columns_of_indexes_in_random_order_are_assigned_to_themselves(database_url: str) -> None:
+    with psycopg.connect(database_url, autocommit=True) as connection:
+        connection.execute(INDEXED)
+    assert touched(database_url) == ("code", "shuffled")
+
+
+def test_unique_columns_are_left_alone_where_a_trigger_would_strengthen_the_lock(database_url: str) -> None:
+    with psycopg.connect(database_url, autocommit=True) as connection:
+        connection.execute(INDEXED)
+        connection.execute("CREATE TRIGGER early BEFORE UPDATE ON t FOR EACH ROW EXECUTE FUNCTION seen()")
+    assert touched(database_url) == ("shuffled",)
+
+
+def test_plain_sql_touches_nothing(database_url: str) -> None:
+    with psycopg.connect(database_url, autocommit=True) as connection:
+        connection.execute(INDEXED)
+    assert touched(database_url, plain_sql=True) == ()
+
+
+def test_a_touched_column_keeps_its_value(database_url: str) -> None:
+    with psycopg.connect(database_url, autocommit=True) as connection:
+        connection.execute(INDEXED)
+        fill(database_url, spec("t", "n", "n + 1"))
+        kept = connection.execute(
+            "SELECT count(*) FROM t WHERE code = md5(id::text) AND shuffled = md5(id::text) AND n = 1"
+        ).fetchone()
+    assert kept == (2000,)
+
+
+def test_without_standbys_there_is_no_lag(database_url: str) -> None:
+    with connect(database_url, autocommit=True) as connection:
+        assert ReplicaSensor(connection).lag_bytes() == 0

@@ -1,0 +1,78 @@
+"""Verification counts what is missing over the whole table and keeps the evidence with the run."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+import psycopg
+import pytest
+from support.backfill import Quiet, fill, numbers, spec
+
+from evolve.app.verify_backfill import verify_backfill
+from evolve.backfill.verify import CannotVerify
+from evolve.postgres import journal
+from evolve.postgres.connect import connect
+
+pytestmark = pytest.mark.server
+
+
+def test_a_run_is_verified_and_the_gates_can_read_it(database_url: str) -> None:
+    numbers(database_url, 1000)
+    outcome = fill(database_url, spec("numbers", "n", "7", where="n = 0"))
+    assert outcome.verdict is not None
+    assert (outcome.verdict.rows, outcome.verdict.misses) == (1000, 0)
+    with connect(database_url) as connection:
+        run = journal.latest_run(connection, "numbers.n")
+    assert run is not None
+    assert run.verified_clean
+    assert run.verify == outcome.verdict
+    assert run.started_at < datetime.fromisoformat(outcome.verdict.at)
+
+
+def test_rows_the_expression_could_not_fill_are_named(database_url: str) -> None:
+    numbers(database_url, 1000)
+    with psycopg.connect(database_url, autocommit=True) as connection:
+        connection.execute("ALTER TABLE numbers ADD label text, ADD source text")
+        connection.execute("UPDATE numbers SET source = 'x' WHERE id NOT IN (30, 2400)")
+    outcome = fill(database_url, spec("numbers", "label", "source || '!'", where="label IS NULL"))
+    assert outcome.verdict is not None
+    assert outcome.verdict.misses == 2
+    assert outcome.verdict.sample == (("30",), ("2400",))
+    assert not outcome.good
+
+
+def test_rows_written_since_are_seen_also_behind_the_last_key(database_url: str) -> None:
+    numbers(database_url, 500)
+    fill(database_url, spec("numbers", "n", "7", where="n = 0"))
+    with psycopg.connect(database_url, autocommit=True) as connection:
+        connection.execute("INSERT INTO numbers VALUES (999999, 0, 0, '')")
+    verdict = verify_backfill(database_url, "numbers.n", watch=Quiet())
+    assert (verdict.rows, verdict.misses, verdict.sample) == (501, 1, (("999999",),))
+    with connect(database_url) as connection:
+        run = journal.latest_run(connection, "numbers.n")
+    assert run is not None
+    assert not run.verified_clean
+
+
+def test_without_a_predicate_the_values_are_compared(database_url: str) -> None:
+    numbers(database_url, 500)
+    fill(database_url, spec("numbers", "note", "'row ' || id"))
+    with psycopg.connect(database_url, autocommit=True) as connection:
+        connection.execute("UPDATE numbers SET note = 'other' WHERE id = 33")
+    assert verify_backfill(database_url, "numbers.note", watch=Quiet()).sample == (("33",),)
+
+
+def test_an_expression_that_reads_what_it_writes_cannot_be_judged(database_url: str) -> None:
+    numbers(database_url, 100)
+    assert fill(database_url, spec("numbers", "n", "n + 1")).verdict is None
+    with pytest.raises(CannotVerify):
+        verify_backfill(database_url, "numbers.n", watch=Quiet())
+
+
+def test_many_windows_add_up(database_url: str) -> None:
+    numbers(database_url, 30_000)
+    fill(database_url, spec("numbers", "n", "7", where="n = 0"), verify=False)
+    with psycopg.connect(database_url, autocommit=True) as connection:
+        connection.execute("UPDATE numbers SET n = 0 WHERE id % 2 = 0")
+    verdict = verify_backfill(database_url, "numbers.n", watch=Quiet())
+    assert (verdict.rows, verdict.misses, len(verdict.sample)) == (30_000, 15_000, 10)
