@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -187,6 +188,27 @@ def test_verbose_lists_what_is_allowed(project: AlembicProject) -> None:
     answer = evolve("lint", "0002", "-v", cwd=project.root)
 
     assert (answer.returncode, "because: release 41 no longer maps it" in answer.stdout) == (0, True)
+
+
+def test_contract_revision_behind_its_gate_has_no_finding(project: AlembicProject) -> None:
+    file = project.add("0002", f'op.evolve_gate("rename", no_rows="users WHERE name IS NULL")\n{BAD}')
+    file.write_text(file.read_text() + '\n\nevolve = {"change": "rename", "phase": "contract"}\n')
+
+    assert evolve("lint", "0002", cwd=project.root).returncode == 0
+
+
+def test_what_lint_has_no_use_for_is_not_imported(project: AlembicProject) -> None:
+    project.add("0002", BAD)
+
+    traced = subprocess.run(
+        [sys.executable, "-X", "importtime", "-m", "evolve", "lint", "0002"],
+        cwd=project.root,
+        capture_output=True,
+        text=True,
+    )
+
+    imported = {line.rpartition("|")[2].strip() for line in traced.stderr.splitlines()}
+    assert imported & {"rich", "psycopg", "tomlkit", "evolve.backfill.runner", "hypothesis"} == set()
 
 
 # -- a revision that cannot be read costs that revision -----------------------------------------------------------

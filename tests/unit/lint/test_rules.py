@@ -386,6 +386,13 @@ def test_plain_index_beside_a_unique_constraint_is_spare() -> None:
     assert [finding.message.split('"')[1] for finding in found] == ["i"]
 
 
+def test_commit_before_a_concurrent_build_is_told_of() -> None:
+    [found] = judge(recording("r", "COMMIT", "CREATE INDEX CONCURRENTLY IF NOT EXISTS i ON orders (email)"))
+
+    assert "after COMMIT" in found.message
+    assert "IF NOT EXISTS" not in found.safe[0]
+
+
 # -- messages -------------------------------------------------------------------------------------------------------
 def test_safe_form_and_fix_use_the_names_of_the_user() -> None:
     [found] = judge(recording("r", 'ALTER TABLE "Sales"."Order" ALTER "E-Mail" SET NOT NULL'))
