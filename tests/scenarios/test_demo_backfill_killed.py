@@ -1,0 +1,112 @@
+"""The demo's own backfill, under the demo's own traffic, killed twenty times at random moments and resumed."""
+
+from __future__ import annotations
+
+import random
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+
+from evolve.app.demo.road import CHANGE, Stage
+from evolve.app.demo.traffic import Traffic, environment
+from evolve.app.samples import copy_sample
+
+pytestmark = pytest.mark.server
+
+KILLS = 20
+
+
+class Silent:
+    def scene(self, title: str, text: str) -> None: ...
+    def command(self, words: Sequence[str]) -> None: ...
+    def output(self, lines: Sequence[str]) -> None: ...
+
+
+@pytest.fixture
+def stage(tmp_path: Path, database_url: str) -> Stage:
+    stage = Stage(Silent(), copy_sample("shop", tmp_path), database_url)
+    stage.evolve("upgrade")
+    stage.shop("shop.seed", "--users", "40000", "--orders", "40000")
+    return stage
+
+
+@pytest.fixture
+def serving() -> Iterator[ExitStack]:
+    with ExitStack() as stack:
+        yield stack
+
+
+def test_killed_twenty_times_it_ends_right(stage: Stage, serving: ExitStack) -> None:
+    def open_shop(version: str, share: str) -> Traffic:
+        traffic = Traffic(version, stage.folder, stage.url, clients=4, rate=30, share=share)
+        serving.callback(traffic.kill)
+        return traffic
+
+    v1 = open_shop("v1", "1/2")
+    stage.evolve("plan", "rename-column", "users.name", "full_name", "--write")
+    stage.evolve("upgrade")
+    stage.evolve("advance", CHANGE)
+    v2 = open_shop("v2", "2/2")
+
+    chance = random.Random()
+    begun = backfill(stage, "run")
+    wait_for_rows(stage)
+    killed = 0
+    for number in range(KILLS):
+        process = backfill(stage, "resume") if number else begun
+        time.sleep(chance.uniform(0.2, 0.9))
+        process.kill()
+        process.communicate()
+        killed += process.returncode == -signal.SIGKILL
+    assert killed == KILLS, "the backfill ended before the last kill: this proves nothing"
+    assert differing(stage) > 0
+    stage.evolve("backfill", "resume", CHANGE)
+
+    assert differing(stage) == 0
+    assert stage.count("SELECT count(*) FROM evolve.backfill_run WHERE state = 'done'") == 1
+    stage.evolve("advance", CHANGE)  # its gates agree
+    for report in (v1.stop(), v2.stop()):
+        assert (report.failed, report.lost, report.errors) == (0, 0, ())
+
+
+def backfill(stage: Stage, verb: str) -> subprocess.Popen[str]:
+    """The demo's backfill, slow enough to be killed in the middle of it."""
+    return subprocess.Popen(
+        [
+            sys.executable,
+            "-m",
+            "evolve",
+            "backfill",
+            verb,
+            CHANGE,
+            "--max-rows-per-second",
+            "2500",
+            "--max-batch",
+            "50",
+        ],
+        cwd=stage.folder,
+        env=environment(stage.folder, stage.url),
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+
+
+def differing(stage: Stage) -> int:
+    return stage.count("SELECT count(*) FROM users WHERE full_name IS DISTINCT FROM name")
+
+
+def wait_for_rows(stage: Stage) -> None:
+    until = time.monotonic() + 20
+    while not stage.count("SELECT count(to_regclass('evolve.backfill_range'))") or not stage.count(
+        "SELECT sum(changed)::bigint FROM evolve.backfill_range"
+    ):
+        assert time.monotonic() < until, "the backfill never began"
+        time.sleep(0.05)
