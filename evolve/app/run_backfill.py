@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 from contextlib import closing
-from pathlib import Path
-from typing import Protocol
 
 from evolve.app.backfill_work import Outcome, Pace, Worker, actor, checked_target, told
 from evolve.backfill.ports import Stop, Watch
@@ -13,12 +11,6 @@ from evolve.backfill.status import State
 from evolve.backfill.undo import JournalMode, keeps_journal
 from evolve.postgres import journal, undo_journal
 from evolve.postgres.session import Session
-
-
-class SpecSource(Protocol):
-    """Where the specification of a planned change comes from; None where there is no such change, or nothing to fill."""
-
-    def __call__(self, project_dir: Path, change_id: str, /) -> Spec | None: ...
 
 
 def run_backfill(

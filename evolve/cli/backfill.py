@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import importlib
-import importlib.util
 import json
 import time
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
 import click
 
@@ -24,7 +22,6 @@ from evolve.errors import Misuse
 
 if TYPE_CHECKING:
     from evolve.app.backfill_work import Outcome, Pace
-    from evolve.app.run_backfill import SpecSource
     from evolve.backfill.record import RunRecord
     from evolve.backfill.spec import Spec
 
@@ -35,6 +32,15 @@ class NoSuchChange(Misuse):
             f'there is no planned change "{target}" with rows to fill',
             why="without --set the target is the id of a change in flight",
             fix="list the changes with evolve status, or write evolve backfill run TABLE.COLUMN --set 'EXPRESSION'",
+        )
+
+
+class NoExpression(Misuse):
+    def __init__(self, target: str) -> None:
+        super().__init__(
+            f"what is {target} to hold?",
+            why="a column of your own choice needs an expression",
+            fix=f"evolve backfill run {target} --set 'EXPRESSION'",
         )
 
 
@@ -51,8 +57,8 @@ class NotWithChange(Misuse):
 def command() -> None:
     """Fill a column of a live table in small transactions.
 
-    A run walks the table by key. Each batch commits together with its place, so a run can be stopped or killed at any
-    moment and goes on where it was: no row is left out, none is written twice.
+    A run walks the table by key. Each batch commits together with its place, so a run can be stopped or
+    killed at any moment and goes on where it was: no row is left out, none is written twice.
 
     Exit status: 0 done; 1 not done: paused, failed, rows missing, conflicts; 2 the question was wrong.
     """
@@ -107,8 +113,9 @@ def run(
     \b
     evolve backfill run users.full_name --set "first || ' ' || last" --where "full_name IS NULL"
 
-    A run of that name that failed or was killed is gone on with; a done one is left alone. Everything that can be
-    refused is refused before a row is written. Ctrl-C ends the batch at hand and leaves the run paused.
+    A run of that name that failed or was killed is gone on with; a done one is left alone. Everything that
+    can be refused is refused before a row is written. Ctrl-C ends the batch at hand and leaves the run
+    paused.
     """
     from evolve.app.dry_run_backfill import dry_run_backfill
     from evolve.app.run_backfill import run_backfill
@@ -258,8 +265,8 @@ def undo(
 ) -> int:
     """Give the rows of a run their old values back, newest first.
 
-    A row that somebody changed since keeps what it has and is listed. Interrupted at any moment, undo goes on where it
-    was when called again.
+    A row that somebody changed since keeps what it has and is listed. Interrupted at any moment, undo goes on
+    where it was when called again.
     """
     from evolve.app.undo_backfill import undo_backfill, undo_conflicts
 
@@ -308,11 +315,14 @@ def _spec(
     from evolve.sql.names import parse_column
 
     if expression is None:
+        if "." in target:
+            raise NoExpression(target)
         for option, value in (("--where", where), ("--key", key), ("--name", name)):
             if value is not None:
                 raise NotWithChange(option)
-        source = _planned()
-        spec = None if source is None else source(location.directory, target)
+        from evolve.app.change_specs import spec_of_change
+
+        spec = spec_of_change(location.directory, target)
         if spec is None:
             raise NoSuchChange(target)
         return spec
@@ -324,13 +334,6 @@ def _spec(
         where=where,
         key=None if key is None else tuple(part.strip() for part in key.split(",")),
     )
-
-
-def _planned() -> SpecSource | None:
-    """Where planned changes are read; None in an installation that has no planning."""
-    if importlib.util.find_spec("evolve.app.change_specs") is None:
-        return None
-    return cast("SpecSource", importlib.import_module("evolve.app.change_specs").spec_of_change)
 
 
 def _print_outcome(

@@ -249,11 +249,13 @@ def _read_table(connection: Connection, name: QualifiedName) -> _Table:
             SELECT c.oid::bigint AS oid, c.relkind::text AS kind, c.relispartition AS partition,
                    (SELECT coalesce(sum(greatest(l.reltuples, 0)), 0)::float8 FROM pg_class l
                      WHERE l.oid = c.oid AND c.relkind <> 'p'
-                        OR c.relkind = 'p' AND l.oid IN (SELECT relid FROM pg_partition_tree(c.oid) WHERE isleaf)) AS rows,
+                        OR c.relkind = 'p' AND l.oid IN
+                           (SELECT relid FROM pg_partition_tree(c.oid) WHERE isleaf)) AS rows,
                    (SELECT coalesce(sum(pg_relation_size(l.oid)) / current_setting('block_size')::int, 0)::bigint
                       FROM pg_class l
                      WHERE l.oid = c.oid AND c.relkind = 'r'
-                        OR c.relkind = 'p' AND l.oid IN (SELECT relid FROM pg_partition_tree(c.oid) WHERE isleaf)) AS pages,
+                        OR c.relkind = 'p' AND l.oid IN
+                           (SELECT relid FROM pg_partition_tree(c.oid) WHERE isleaf)) AS pages,
                    row_security_active(c.oid) AS secured, has_table_privilege(c.oid, 'SELECT') AS readable,
                    current_user::text AS role
               FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
@@ -284,7 +286,8 @@ def _read_columns(connection: Connection, oid: int) -> dict[str, _Column]:
             SELECT a.attname::text AS name, format_type(a.atttypid, -1) AS type, a.attgenerated::text AS generated,
                    a.attidentity::text AS identity, has_column_privilege(a.attrelid, a.attnum, 'UPDATE') AS writable,
                    coalesce((SELECT b.typcategory = 'A' FROM pg_type b
-                              WHERE b.oid = CASE t.typtype WHEN 'd' THEN t.typbasetype ELSE t.oid END), false) AS is_array
+                              WHERE b.oid = CASE t.typtype WHEN 'd' THEN t.typbasetype ELSE t.oid END), false)
+                       AS is_array
               FROM pg_attribute a JOIN pg_type t ON t.oid = a.atttypid
              WHERE a.attrelid = %s::oid AND a.attnum > 0 AND NOT a.attisdropped ORDER BY a.attnum
             """,

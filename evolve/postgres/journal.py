@@ -35,7 +35,8 @@ class JournalDenied(Misuse):
         super().__init__(
             f'role "{role}" may not create the journal in schema "evolve": {reason}',
             why="a backfill commits its cursor together with its rows, so the cursor lives in the same database",
-            fix=f'have an administrator run once: CREATE SCHEMA IF NOT EXISTS evolve; GRANT ALL ON SCHEMA evolve TO "{role}"',
+            fix="have an administrator run once: CREATE SCHEMA IF NOT EXISTS evolve;"
+            f' GRANT ALL ON SCHEMA evolve TO "{role}"',
         )
 
 
@@ -158,7 +159,8 @@ def latest_runs(connection: Connection) -> list[RunRecord]:
     if installed_version(connection) is None:
         return []
     query = _SELECT + sql.SQL(
-        "WHERE r.run_id = (SELECT max(l.run_id) FROM evolve.backfill_run l WHERE l.name = r.name) ORDER BY r.run_id DESC"
+        "WHERE r.run_id = (SELECT max(l.run_id) FROM evolve.backfill_run l WHERE l.name = r.name)"
+        " ORDER BY r.run_id DESC"
     )
     with connection.cursor(row_factory=class_row(_Row)) as cursor:
         return [_record(row) for row in cursor.execute(query).fetchall()]
@@ -254,8 +256,8 @@ def open_run(
             # The fence is this very transaction: whoever is older must end before the first batch.
             run_id = int(
                 cursor.execute(
-                    "INSERT INTO evolve.backfill_run (name, spec, fingerprint, table_oid, key_columns, key_types, journal,"
-                    " rows_estimate, fence, started_by)"
+                    "INSERT INTO evolve.backfill_run (name, spec, fingerprint, table_oid, key_columns, key_types,"
+                    " journal, rows_estimate, fence, started_by)"
                     " VALUES (%s, %s, %s, %s, %s, %s, %s, %s, pg_current_xact_id(), %s) RETURNING run_id",
                     (
                         spec.name,
@@ -452,8 +454,8 @@ def set_range(connection: Connection, name: str, lease: Lease, low: Key | None, 
         _fenced(connection, name, lease)
         with connection.cursor(row_factory=class_row(_LeaseRow)) as cursor:
             row = cursor.execute(
-                "UPDATE evolve.backfill_range SET low = %s, upto = %s, finished = %s WHERE run_id = %s AND range_no = %s"
-                " RETURNING run_id, range_no, lease_epoch, cursor, upto, finished, batches, scanned, changed",
+                "UPDATE evolve.backfill_range SET low = %s, upto = %s, finished = %s"
+                " WHERE run_id = %s AND range_no = %s RETURNING run_id, range_no, lease_epoch, cursor, upto, finished, batches, scanned, changed",
                 (
                     None if low is None else list(low),
                     None if upto is None else list(upto),

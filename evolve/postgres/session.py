@@ -69,7 +69,7 @@ class Session:
         with translated(connection):
             connection.isolation_level = psycopg.IsolationLevel.REPEATABLE_READ if exact else None
             with connection.transaction():
-                # SET LOCAL by function, in one round trip: nothing of it outlives the transaction, also behind a pooler.
+                # SET LOCAL by function, in one round trip; nothing outlives the transaction, also behind a pooler.
                 connection.execute(_LIMITS, (self.timeouts.lock, self.timeouts.statement, self.timeouts.idle))
                 yield connection
 

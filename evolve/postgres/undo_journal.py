@@ -85,9 +85,9 @@ def size(connection: Connection, run_id: int) -> int:
 def recording(run_id: int, target: Target, update: sql.Composed, where: sql.Composed) -> sql.Composed:
     """`update` as one statement that also writes down what its rows held before, and a hash of what they hold now.
 
-    Exact only in a REPEATABLE READ transaction, where a row that changed since the snapshot fails the statement, or when
-    `locking` has locked the same rows before and `seen` is the number of them. Else the UPDATE would follow a concurrent
-    writer and the journal would not.
+    Exact only in a REPEATABLE READ transaction, where a row that changed since the snapshot fails the statement, or
+    when `locking` has locked the same rows before and `seen` is the number of them. Else the UPDATE would follow a
+    concurrent writer and the journal would not.
     """
     keys = [identifier(column.name) for column in target.key]
     images = [
@@ -236,8 +236,8 @@ def _restoring(run_id: int, target: Target) -> sql.Composed:
         " back AS (UPDATE {table} SET {assignments} FROM saved"
         " WHERE ({own_keys}) = ({saved_keys}) AND {hash} = saved.written RETURNING {saved_keys}),"
         " conflict AS (INSERT INTO evolve.backfill_reject (run_id, key, reason)"
-        " SELECT %(run_id)s, ARRAY[{key_text}], CASE WHEN EXISTS (SELECT FROM {table} WHERE ({own_keys}) = ({saved_keys}))"
-        " THEN 'changed since' ELSE 'row is gone' END"
+        " SELECT %(run_id)s, ARRAY[{key_text}], CASE WHEN EXISTS"
+        " (SELECT FROM {table} WHERE ({own_keys}) = ({saved_keys})) THEN 'changed since' ELSE 'row is gone' END"
         # NOT IN is hashed; NOT EXISTS would compare every row with every other, since the planner expects few.
         " FROM saved WHERE ({saved_keys}) NOT IN (SELECT {bare_keys} FROM back)"
         " ON CONFLICT (run_id, key) DO UPDATE SET reason = excluded.reason RETURNING 1)"

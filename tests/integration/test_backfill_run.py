@@ -275,7 +275,7 @@ def test_the_journal_names_who_did_what(database_url: str) -> None:
 
 def test_a_run_nobody_knows_is_named_with_those_that_exist(database_url: str) -> None:
     paused(database_url)
-    with pytest.raises(NoSuchRun, match='"numbers.n"'):
+    with pytest.raises(NoSuchRun, match=r'"numbers\.n"'):
         pause_backfill(database_url, "numbres.n")
 
 

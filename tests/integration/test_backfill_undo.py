@@ -11,7 +11,7 @@ from support.backfill import Quiet, by_value, fill, numbers, spec
 
 from evolve.app.backfill_work import Outcome, Pace
 from evolve.app.undo_backfill import undo_backfill, undo_conflicts
-from evolve.backfill.record import BeingUndone, RunEnded
+from evolve.backfill.record import AlreadyRunning, BeingUndone, RunEnded
 from evolve.backfill.spec import Spec
 from evolve.backfill.status import State
 from evolve.backfill.undo import JournalMode
@@ -78,7 +78,8 @@ def test_values_of_every_kind_come_back(database_url: str) -> None:
         values = ", ".join(value for _, value, _ in columns.values())
         connection.execute(f"CREATE TABLE t (k text, v date, {listed}, PRIMARY KEY (v, k))".encode())
         connection.execute(
-            f"INSERT INTO t SELECT md5(g::text), '2026-01-01'::date + g % 9, {values} FROM generate_series(1, 300) g".encode()
+            f"INSERT INTO t SELECT md5(g::text), '2026-01-01'::date + g % 9, {values}"
+            " FROM generate_series(1, 300) g".encode()
         )
         connection.execute("CREATE TABLE before AS TABLE t")
     fill(
@@ -204,14 +205,14 @@ def test_the_journal_is_small(database_url: str) -> None:
 
 def test_undo_does_not_start_under_a_worker(database_url: str) -> None:
     numbers(database_url, 2000)
-    refusals: list[BaseException] = []
+    refusals: list[AlreadyRunning] = []
 
     class Meddling(Quiet):
         def report(self, snapshot: object) -> None:
             if not refusals:
                 try:
                     undo(database_url, "numbers.n")
-                except Exception as error:
+                except AlreadyRunning as error:
                     refusals.append(error)
 
     fill(database_url, spec("numbers", "n", "n + 1"), Meddling())

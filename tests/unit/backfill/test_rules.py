@@ -112,7 +112,8 @@ def test_what_is_asked_shows_before_it_is_done() -> None:
 
 def record(state: State, spec: Spec = SPEC) -> RunRecord:
     return RunRecord(
-        run_id=1, name=spec.name, spec=spec, fingerprint=spec.fingerprint, table_oid=1, key=(KeyColumn("id", "bigint"),),
+        run_id=1, name=spec.name, spec=spec, fingerprint=spec.fingerprint, table_oid=1,
+        key=(KeyColumn("id", "bigint"),),
         state=state, want=Want.RUN, at_end=False, low=None, upto=None, cursor=None, batches=0, scanned=0, changed=0,
         rows_estimate=None, journal=False, fence=1, verify=None, error=None, holder=None, started_by="me",
         started_at=datetime(2026, 1, 1, tzinfo=UTC), ended_at=None,
@@ -150,7 +151,7 @@ def test_restart_refuses_a_run_that_has_not_ended(state: State) -> None:
 
 
 def test_another_specification_is_refused_with_the_difference() -> None:
-    with pytest.raises(SpecChanged, match="set: full = first || last → full = upper"):
+    with pytest.raises(SpecChanged, match=r"set: full = first \|\| last → full = upper"):
         may_start(record(State.RUNNING), replace(SPEC, assignments=(("full", "upper(last)"),)), restart=False)
 
 
