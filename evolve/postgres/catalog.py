@@ -103,7 +103,8 @@ class _Reader:
                         (SELECT CASE WHEN cn.nspname IN ('pg_catalog', 'public') THEN o.collname
                                      ELSE quote_ident(cn.nspname) || '.' || quote_ident(o.collname) END
                            FROM pg_collation o JOIN pg_namespace cn ON cn.oid = o.collnamespace
-                          WHERE o.oid = a.attcollation) END
+                          WHERE o.oid = a.attcollation) END,
+                   a.attislocal
               FROM pg_attribute a
               JOIN pg_class c ON c.oid = a.attrelid
               JOIN pg_namespace n ON n.oid = c.relnamespace
@@ -115,7 +116,7 @@ class _Reader:
             """
         )
         found: dict[int, list[Column]] = defaultdict(list)
-        for oid, name, type_, not_null, text, generated, identity, collation in rows:
+        for oid, name, type_, not_null, text, generated, identity, collation, local in rows:
             read = expression(str(text)) if text is not None else None
             found[_int(oid)].append(
                 Column(
@@ -127,6 +128,7 @@ class _Reader:
                     identity=_IDENTITY.get(str(identity)),
                     collation=str(collation) if collation is not None else None,
                     generation=read if generated else None,
+                    local=bool(local),
                 )
             )
         return found

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 
 from evolve.sql.names import MAX_BYTES, QualifiedName
-from evolve.sql.operations import IndexKey
+from evolve.sql.operations import IndexDefinition, IndexKey
 from evolve.sql.schema import Schema
 
 
@@ -89,11 +89,11 @@ def constraint_name(
     )
 
 
-def index_name(
-    schema: Schema, table: QualifiedName, keys: Sequence[IndexKey], include: Sequence[str], label: str
-) -> str:
+def index_name(schema: Schema, definition: IndexDefinition, label: str) -> str:
     """For an index ("idx") or one behind a constraint ("pkey", "key", "excl")."""
-    middle = None if label == "pkey" else _addition(_distinct([*(_label(key) for key in keys), *include]))
+    table = definition.table
+    labels = [*map(_label, definition.keys), *(definition.include_labels or definition.include)]
+    middle = None if label == "pkey" else _addition(_distinct(labels))
     constraint = label != "idx"
     return _choose(
         table.name,
@@ -107,7 +107,7 @@ def index_name(
 
 
 def _label(key: IndexKey) -> str:
-    return key.column or key.label or "expr"
+    return key.label or key.column or "expr"
 
 
 def _distinct(labels: Iterable[str]) -> list[str]:

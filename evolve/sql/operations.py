@@ -132,6 +132,8 @@ class IndexDefinition:
     include: tuple[str, ...] = ()
     where: Expression | None = None
     nulls_not_distinct: bool = False
+    # The names that the columns of `include` had when the index was made, where those differ.
+    include_labels: tuple[str, ...] = field(default=(), compare=False)
 
     @property
     def columns(self) -> tuple[str | None, ...]:

@@ -7,6 +7,7 @@ allowed.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import lru_cache
 from typing import Any, Literal, cast
@@ -499,6 +500,9 @@ def _is_null(node: Node) -> bool:
     return _kind(node) == "a_const" and bool(node.a_const.isnull)
 
 
+_NUMBER = re.compile(r"-?\d+(\.\d+)?\Z")
+
+
 def _canonical(node: Node) -> Node:
     """A copy of `node` with the server's own rewritings applied to it and to all beneath it."""
     copy = pb.Node()
@@ -525,6 +529,9 @@ def _rewrite(node: Node) -> None:
             for item in value:
                 if isinstance(item, pb.Node):
                     _rewrite(item)
+    if which == "a_const" and inner.HasField("sval") and _NUMBER.match(inner.sval.sval):
+        # DEFAULT '-1' for an integer is printed as '-1'::integer, DEFAULT '1' as 1.
+        node.CopyFrom(_expression_node(inner.sval.sval))
     if which == "func_call":
         if len(inner.funcname) == 2 and inner.funcname[0].string.sval in ("pg_catalog", "public"):
             del inner.funcname[0]

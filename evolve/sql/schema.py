@@ -33,6 +33,8 @@ class Column:
     identity: Literal["always", "by default"] | None = None
     collation: str | None = None
     generation: Expression | None = None
+    # False where it is there only because a parent has it: then it goes when the parent's goes.
+    local: bool = field(default=True, compare=False)
 
 
 @dataclass(frozen=True, slots=True)

@@ -66,7 +66,8 @@ def add(schema: Schema, operation: AddColumn) -> None:
         if member.column(column.name) is not None and not member.implied:
             continue
         others = tuple(c for c in schema.tables[member.name].columns if c.name != column.name)
-        put(schema, replace(schema.tables[member.name], columns=(*others, column)))
+        own = replace(column, local=member.name == table)
+        put(schema, replace(schema.tables[member.name], columns=(*others, own)))
     constraints.add_all(schema, table, definition.constraints)
 
 

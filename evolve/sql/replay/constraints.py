@@ -24,6 +24,7 @@ from evolve.sql.replay.edit import (
     change_column,
     change_constraints,
     change_family_column,
+    rekeyed,
     resolve,
 )
 from evolve.sql.schema import Schema, Table
@@ -123,18 +124,30 @@ def _add_foreign_key(schema: Schema, table: QualifiedName, key: ForeignKey) -> N
         clone_foreign_key(schema, partition.name, key)
 
 
-def clone_foreign_key(schema: Schema, partition: QualifiedName, key: ForeignKey) -> None:
-    """Give `partition` the foreign key of its parent, unless it has one that serves."""
-    found = schema.tables[partition]
-    twin = next((k for k in found.foreign_keys if same_key(k, key)), None)
-    if twin is None:
+def clone_foreign_key(
+    schema: Schema, partition: QualifiedName, key: ForeignKey, own: list[ForeignKey] | None = None
+) -> None:
+    """Give `partition` the foreign key of its parent, unless one of `own`, which it had before, serves.
+
+    Each of its own keys serves once and is taken off the list then.
+    """
+    twin = next((k for k in own or () if same_key(k, key)), None)
+    if twin is not None and own is not None:
+        own.remove(twin)
+    else:
         name = key.name
-        if name is None or found.constraint(name) is not None:
+        if name is None or schema.tables[partition].constraint(name) is not None:
             name = default_names.constraint_name(schema, partition, key.columns, "fkey")
         twin = replace(key, name=name)
         add_constraint(schema, partition, twin)
     for below in list(schema.partitions_of(partition)):
-        clone_foreign_key(schema, below.name, twin)
+        clone_foreign_key(schema, below.name, twin, list(below.foreign_keys))
+
+
+def twin_key(partition: Table, key: ForeignKey) -> ForeignKey | None:
+    """The foreign key of a partition that came from that of its parent: by its name if it kept that."""
+    alike = [own for own in partition.foreign_keys if same_key(own, key)]
+    return next((own for own in alike if own.name == key.name), alike[0] if alike else None)
 
 
 def same_key(one: ForeignKey, other: ForeignKey) -> bool:
@@ -187,13 +200,12 @@ def _add_using_index(
     if isinstance(constraint, PrimaryKey):
         named = PrimaryKey(columns, final, include=index.definition.include)
         for column in columns:
-            change_column(schema, table, column, lambda c: replace(c, not_null=True))
+            change_family_column(schema, table, column, lambda c: replace(c, not_null=True))
     else:
         together = index.definition.nulls_not_distinct
         named = Unique(columns, final, nulls_not_distinct=together, include=index.definition.include)
-    del schema.indexes[name]
     renamed = replace(index, definition=replace(index.definition, name=final), constraint=final)
-    schema.indexes[renamed.name] = renamed
+    schema.indexes = rekeyed(schema.indexes, name, renamed.name, renamed)
     add_constraint(schema, table, named)
 
 
@@ -224,10 +236,8 @@ def set_deferrable(schema: Schema, table: QualifiedName, name: str, *, deferrabl
     if not isinstance(key, ForeignKey):
         return
 
-    def change(constraint: Constraint) -> Constraint:
-        if isinstance(constraint, ForeignKey) and same_key(constraint, key):
-            return replace(constraint, deferrable=deferrable)
-        return constraint
-
-    for member in list(schema.family(table)):
-        change_constraints(schema, member.name, change)
+    change_constraints(schema, table, lambda c: replace(key, deferrable=deferrable) if c == key else c)
+    for partition in list(schema.partitions_of(table)):
+        twin = twin_key(partition, key)
+        if twin is not None and twin.name is not None:
+            set_deferrable(schema, partition.name, twin.name, deferrable=deferrable)

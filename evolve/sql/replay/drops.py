@@ -7,6 +7,7 @@ CASCADE need not be asked for.
 from __future__ import annotations
 
 from dataclasses import replace
+from itertools import takewhile
 
 from evolve.sql import default_names
 from evolve.sql.names import QualifiedName, quote
@@ -23,7 +24,7 @@ from evolve.sql.operations import (
     Unique,
 )
 from evolve.sql.parse import sequences_in, types_in
-from evolve.sql.replay.constraints import same_key
+from evolve.sql.replay.constraints import twin_key
 from evolve.sql.replay.edit import change_constraints, change_family_column, put, resolve
 from evolve.sql.replay.indexes import settle
 from evolve.sql.schema import Column, Index, Schema, Table
@@ -62,8 +63,15 @@ def view(schema: Schema, name: QualifiedName) -> None:
 
 def column(schema: Schema, name: QualifiedName, column_name: str) -> None:
     """Drop the column from the table, its partitions and children, with all that hangs on it."""
-    for member in list(schema.family(name)):
-        _column(schema, member, column_name)
+    found = schema.tables.get(name)
+    if found is None:
+        return
+    children = list(schema.children_of(name))
+    _column(schema, found, column_name)
+    for child in children:
+        known = child.column(column_name)
+        if known is not None and not known.local:
+            column(schema, child.name, column_name)
 
 
 def _column(schema: Schema, member: Table, name: str) -> None:
@@ -153,9 +161,9 @@ def _remove_constraint(schema: Schema, name: QualifiedName, target: Constraint) 
                     _remove_constraint(schema, child.name, target if twin is None else twin)
         case ForeignKey():
             for partition in list(schema.partitions_of(name)):
-                for key in partition.foreign_keys:
-                    if same_key(key, target):
-                        _remove_constraint(schema, partition.name, key)
+                twin = twin_key(partition, target)
+                if twin is not None:
+                    _remove_constraint(schema, partition.name, twin)
 
 
 def index(schema: Schema, name: QualifiedName) -> None:
@@ -166,6 +174,11 @@ def index(schema: Schema, name: QualifiedName) -> None:
 
 
 def _remove_index(schema: Schema, found: Index) -> None:
+    older = [
+        index.definition
+        for index in takewhile(lambda other: other.name != found.name, schema.indexes.values())
+        if index.definition.table == found.definition.table
+    ]
     schema.indexes.pop(found.name, None)
     parts = [i for i in schema.indexes.values() if i.partition_of == found.name]
     for part in parts:
@@ -174,19 +187,17 @@ def _remove_index(schema: Schema, found: Index) -> None:
     if found.constraint is not None and owner in schema.tables:
         change_constraints(schema, owner, lambda c: None if c.name == found.constraint else c)
     if found.definition.unique:
-        _remove_foreign_keys_to(schema, owner, found.definition.columns)
+        _remove_foreign_keys_to(schema, owner, found.definition.columns, older)
     if found.partition_of is not None:
         settle(schema, found.partition_of)
 
 
-def _remove_foreign_keys_to(schema: Schema, target: QualifiedName, columns: tuple[str | None, ...]) -> None:
-    """A foreign key leans on one unique index of its target; it goes with that index."""
+def _remove_foreign_keys_to(
+    schema: Schema, target: QualifiedName, columns: tuple[str | None, ...], older: list[IndexDefinition]
+) -> None:
+    """A foreign key leans on the oldest unique index of its target that fits; it goes with that index."""
     wanted = frozenset(columns)
-    still = any(
-        i.definition.unique and i.definition.where is None and frozenset(i.definition.columns) == wanted
-        for i in schema.indexes_of(target)
-    )
-    if still:
+    if any(i.unique and i.where is None and frozenset(i.columns) == wanted for i in older):
         return
     for other, key in list(schema.foreign_keys_to(target)):
         if frozenset(key.target_columns) == wanted:

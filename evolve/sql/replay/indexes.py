@@ -61,7 +61,7 @@ def _made_up(schema: Schema, definition: IndexDefinition, constraint: Backed | N
             label = "key"
         case Exclude():
             label = "excl"
-    return default_names.index_name(schema, definition.table, definition.keys, definition.include, label)
+    return default_names.index_name(schema, definition, label)
 
 
 def _named(constraint: Backed, name: str) -> Constraint:

@@ -13,7 +13,9 @@ from evolve.sql.schema import Schema
 def attach(schema: Schema, parent: QualifiedName, partition: QualifiedName, bound: str) -> None:
     if parent not in schema.tables or partition not in schema.tables:
         return
-    put(schema, replace(schema.tables[partition], partition_of=parent, bound=bound))
+    found = schema.tables[partition]
+    inherited = tuple(replace(column, local=False) for column in found.columns)
+    put(schema, replace(found, partition_of=parent, bound=bound, columns=inherited))
     take_over(schema, parent, partition)
 
 
@@ -23,8 +25,9 @@ def take_over(schema: Schema, parent: QualifiedName, partition: QualifiedName) -
         indexes.give(schema, partition, index, indexes.constraint_behind(schema, index))
     above = schema.tables[parent]
     add_triggers(schema, parent, partition)
+    own = list(schema.tables[partition].foreign_keys)
     for key in above.foreign_keys:
-        constraints.clone_foreign_key(schema, partition, key)
+        constraints.clone_foreign_key(schema, partition, key, own)
 
 
 def add_triggers(schema: Schema, parent: QualifiedName, partition: QualifiedName) -> None:
@@ -47,7 +50,8 @@ def detach(schema: Schema, parent: QualifiedName, partition: QualifiedName) -> N
         return
     for index in list(schema.indexes_of(partition)):
         schema.indexes[index.name] = replace(index, partition_of=None)
-    put(schema, replace(found, partition_of=None, bound=None))
+    own = tuple(replace(column, local=True) for column in found.columns)
+    put(schema, replace(found, partition_of=None, bound=None, columns=own))
     leaving = frozenset(trigger.name for trigger in above.trigger_list if trigger.row)
     for member in list(schema.family(partition)):
         kept = tuple(trigger for trigger in member.trigger_list if trigger.name not in leaving)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import replace
-from typing import TypeVar
 
 from evolve.sql import default_names
 from evolve.sql.names import QualifiedName, quote
@@ -23,10 +22,9 @@ from evolve.sql.operations import (
     Unique,
 )
 from evolve.sql.parse import expression, rename_in_expression
-from evolve.sql.replay.edit import change_constraints, know, put, resolve
+from evolve.sql.replay.edit import change_constraints, know, put, rekeyed, resolve
 from evolve.sql.schema import Column, Domain, Schema, Table
 
-Value = TypeVar("Value")
 Rewrite = Callable[[Expression], Expression]
 
 
@@ -46,12 +44,11 @@ def relation(schema: Schema, name: QualifiedName, to: str) -> None:
 
 def _index(schema: Schema, name: QualifiedName, to: str) -> None:
     """An index and the constraint it backs always share one name."""
-    found = schema.indexes.pop(name)
+    found = schema.indexes[name]
     new = QualifiedName(to, name.schema)
     backs = found.constraint is not None
-    schema.indexes[new] = replace(
-        found, definition=replace(found.definition, name=to), constraint=to if backs else None
-    )
+    renamed = replace(found, definition=replace(found.definition, name=to), constraint=to if backs else None)
+    schema.indexes = rekeyed(schema.indexes, name, new, renamed)
     for part in list(schema.indexes.values()):
         if part.partition_of == name:
             schema.indexes[part.name] = replace(part, partition_of=new)
@@ -85,7 +82,7 @@ def _substitute(schema: Schema, names: Mapping[QualifiedName, QualifiedName]) ->
             inherits=tuple(new(parent) for parent in table.inherits),
         )
         if put_as != table:
-            schema.tables = _rekeyed(schema.tables, table.name, put_as.name, put_as)
+            schema.tables = rekeyed(schema.tables, table.name, put_as.name, put_as)
     moved = {
         index.name: QualifiedName(index.name.name, new(index.definition.table).schema)
         for index in schema.indexes.values()
@@ -98,7 +95,7 @@ def _substitute(schema: Schema, names: Mapping[QualifiedName, QualifiedName]) ->
             partition_of=moved.get(parent, parent) if parent is not None else None,
         )
         if kept_index != index:
-            schema.indexes = _rekeyed(schema.indexes, index.name, kept_index.name, kept_index)
+            schema.indexes = rekeyed(schema.indexes, index.name, kept_index.name, kept_index)
     for view in list(schema.views.values()):
         seen = replace(
             view,
@@ -107,7 +104,7 @@ def _substitute(schema: Schema, names: Mapping[QualifiedName, QualifiedName]) ->
             uses=frozenset((new(used), column) for used, column in view.uses),
         )
         if seen != view:
-            schema.views = _rekeyed(schema.views, view.name, seen.name, seen)
+            schema.views = rekeyed(schema.views, view.name, seen.name, seen)
     for sequence in list(schema.sequences.values()):
         owner_of = sequence.owned_by
         kept = replace(
@@ -116,17 +113,7 @@ def _substitute(schema: Schema, names: Mapping[QualifiedName, QualifiedName]) ->
             owned_by=(new(owner_of[0]), owner_of[1]) if owner_of is not None else None,
         )
         if kept != sequence:
-            schema.sequences = _rekeyed(schema.sequences, sequence.name, kept.name, kept)
-
-
-def _rekeyed(
-    values: dict[QualifiedName, Value], old: QualifiedName, new: QualifiedName, value: Value
-) -> dict[QualifiedName, Value]:
-    """`values` with one entry replaced at its place, maybe under a new key."""
-    if old == new:
-        values[old] = value
-        return values
-    return {new if key == old else key: value if key == old else kept for key, kept in values.items()}
+            schema.sequences = rekeyed(schema.sequences, sequence.name, kept.name, kept)
 
 
 def _map_column(column: Column, rewrite: Rewrite) -> Column:
@@ -185,8 +172,8 @@ def column(schema: Schema, table: QualifiedName, name: str, to: str) -> None:
     found = schema.tables.get(table)
     if found is None or found.column(to) is not None:
         return
-    for member in list(schema.family(table)):
-        _column(schema, member, name, to)
+    for member in [relative.name for relative in schema.family(table)]:
+        _column(schema, schema.tables[member], name, to)
 
 
 def _column(schema: Schema, member: Table, name: str, to: str) -> None:
@@ -242,7 +229,8 @@ def _map_constraint(constraint: Constraint, one: Callable[[str], str], rewrite: 
 def _map_key(key: IndexKey, one: Callable[[str], str], rewrite: Rewrite) -> IndexKey:
     if key.expression is not None:
         return replace(key, expression=rewrite(key.expression))
-    return replace(key, column=one(key.column)) if key.column is not None else key
+    # An index keeps the names that its columns had when it was made, and hands them to copies of itself.
+    return replace(key, column=one(key.column), label=key.label or key.column) if key.column else key
 
 
 def _map_index(definition: IndexDefinition, one: Callable[[str], str], rewrite: Rewrite) -> IndexDefinition:
@@ -250,6 +238,7 @@ def _map_index(definition: IndexDefinition, one: Callable[[str], str], rewrite: 
         definition,
         keys=tuple(_map_key(key, one, rewrite) for key in definition.keys),
         include=tuple(map(one, definition.include)),
+        include_labels=definition.include_labels or definition.include,
         where=rewrite(definition.where) if definition.where is not None else None,
     )
 
@@ -304,9 +293,9 @@ def _retype(schema: Schema, name: QualifiedName, to: QualifiedName) -> None:
 
     if name in schema.enums:
         enum = replace(schema.enums[name], name=to)
-        schema.enums = _rekeyed(schema.enums, name, to, enum)
+        schema.enums = rekeyed(schema.enums, name, to, enum)
     if name in schema.domains:
-        schema.domains = _rekeyed(schema.domains, name, to, replace(schema.domains[name], name=to))
+        schema.domains = rekeyed(schema.domains, name, to, replace(schema.domains[name], name=to))
     for domain in list(schema.domains.values()):
         schema.domains[domain.name] = _map_domain(domain, spelled, rewrite)
     for table in list(schema.tables.values()):

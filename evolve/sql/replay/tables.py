@@ -72,7 +72,7 @@ def _columns(schema: Schema, operation: CreateTable) -> dict[str, Column]:
         above = schema.tables.get(know(schema, parent))
         for column in above.columns if above is not None else ():
             # Identity is not inherited before PostgreSQL 17.
-            made.setdefault(column.name, replace(column, identity=None))
+            made.setdefault(column.name, replace(column, identity=None, local=False))
     sources = dict[int, list[QualifiedName]]()
     for position, source in zip(operation.like_after, operation.like, strict=True):
         sources.setdefault(position, []).append(resolve(schema, source))
@@ -86,6 +86,7 @@ def _columns(schema: Schema, operation: CreateTable) -> dict[str, Column]:
                 not_null=above_column.not_null or column.not_null,
                 default=column.default or above_column.default,
                 identity=column.identity or above_column.identity,
+                local=operation.partition_of is None,
             )
         made[definition.name] = column
     _copy_columns(schema, operation, made, sources.get(len(operation.columns), ()))
@@ -105,10 +106,11 @@ def _copy_columns(
             if "generated" not in options:
                 copied = replace(copied, generated=None, generation=None)
             if column.identity is not None and "identity" in options:
-                columns.own_sequence(schema, operation.table, column.name, column.type)
+                # Its type is not copied: a sequence without one is of bigint.
+                columns.own_sequence(schema, operation.table, column.name, "bigint")
             else:
                 copied = replace(copied, identity=None)
-            made.setdefault(column.name, copied)
+            made.setdefault(column.name, replace(copied, local=True))
 
 
 def _inherit_checks(
@@ -152,7 +154,9 @@ def alter_other(schema: Schema, operation: AlterTableOther) -> None:
                 put(schema, replace(found, inherits=(*found.inherits, parent)))
         case "no inherit":
             parent = resolve(schema, parse_name(operation.detail))
-            put(schema, replace(found, inherits=tuple(p for p in found.inherits if p != parent)))
+            left = tuple(p for p in found.inherits if p != parent)
+            known = tuple(c if left else replace(c, local=True) for c in found.columns)
+            put(schema, replace(found, inherits=left, columns=known))
         case "alter constraint deferrable" | "alter constraint not deferrable":
             deferrable = operation.clause == "alter constraint deferrable"
             constraints.set_deferrable(schema, table, operation.detail, deferrable=deferrable)
