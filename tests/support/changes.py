@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
+from itertools import groupby
+
 import psycopg
 
 from evolve.plan.gate_sql import gate_block
@@ -52,13 +55,10 @@ class Carried:
             self._run(part.undo)
 
     def _run(self, statements: tuple[Statement, ...]) -> None:
-        pending = [s for s in statements if s.transactional]
-        for statement in statements:
-            if not statement.transactional:
-                self.connection.execute(statement.sql.encode())
-        with self.connection.transaction():
-            for statement in pending:
-                self.connection.execute(statement.sql.encode())
+        for transactional, group in groupby(statements, key=lambda statement: statement.transactional):
+            with self.connection.transaction() if transactional else nullcontext():
+                for statement in group:
+                    self.connection.execute(statement.sql.encode())
 
 
 def table(connection: Connection, name: str, schema: str = "public") -> Target:

@@ -1,0 +1,54 @@
+"""An Alembic project with one change, driven through the command line."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from pathlib import Path
+
+import psycopg
+
+from support.alembic_project import AlembicProject
+from support.command_line import evolve
+
+
+class ChangeProject:
+    """`evolve` in a project on one database."""
+
+    def __init__(self, project: AlembicProject, url: str, schema: str) -> None:
+        self.project = project
+        self.root = project.root
+        self.url = url
+        project.add("first", f'op.execute(r"""{schema}""")', 'op.execute("DROP TABLE users")')
+        self.ok("upgrade")
+
+    def run(self, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+        return evolve(*arguments, cwd=self.root, env=environment)
+
+    def ok(self, *arguments: str) -> str:
+        """Its stdout; fails with everything it printed where it does not end in 0."""
+        done = self.run(*arguments)
+        assert done.returncode == 0, (
+            f"evolve {arguments} exit {done.returncode}\n{done.stdout}\n{done.stderr}"
+        )
+        return done.stdout
+
+    def sql(self, query: str) -> list[tuple[object, ...]]:
+        with psycopg.connect(self.url, autocommit=True) as connection:
+            cursor = connection.execute(query.encode())
+            return cursor.fetchall() if cursor.description else []
+
+    def status(self, change: str) -> dict[str, object]:
+        changes = json.loads(self.ok("status", change, "--format", "json"))["changes"]
+        assert len(changes) == 1
+        found: dict[str, object] = changes[0]
+        return found
+
+    @property
+    def revisions(self) -> list[Path]:
+        """All but the first, by the time of writing."""
+        found = [path for path in self.project.versions.glob("*.py") if path.stem != "first"]
+        return sorted(found, key=lambda path: path.stat().st_mtime_ns)
+
+    def manifest(self, change: str) -> Path:
+        return self.root / "migrations" / "evolve" / f"{change}.toml"
