@@ -455,7 +455,8 @@ def set_range(connection: Connection, name: str, lease: Lease, low: Key | None, 
         with connection.cursor(row_factory=class_row(_LeaseRow)) as cursor:
             row = cursor.execute(
                 "UPDATE evolve.backfill_range SET low = %s, upto = %s, finished = %s"
-                " WHERE run_id = %s AND range_no = %s RETURNING run_id, range_no, lease_epoch, cursor, upto, finished, batches, scanned, changed",
+                " WHERE run_id = %s AND range_no = %s"
+                " RETURNING run_id, range_no, lease_epoch, cursor, upto, finished, batches, scanned, changed",
                 (
                     None if low is None else list(low),
                     None if upto is None else list(upto),

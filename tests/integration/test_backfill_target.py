@@ -67,7 +67,8 @@ def clerk(database_url: str):
     with psycopg.connect(database_url, autocommit=True) as connection:
         connection.execute(TABLES)
         connection.execute(f"CREATE ROLE \"{name}\" LOGIN PASSWORD 'clerk'".encode())
-        yield psycopg.conninfo.make_conninfo(database_url, user=name, password="clerk")  # noqa: S106, name, connection
+        url = psycopg.conninfo.make_conninfo(database_url, user=name, password="clerk")  # noqa: S106
+        yield url, name, connection
         connection.execute(f'DROP OWNED BY "{name}"'.encode())
         connection.execute(f'DROP ROLE "{name}"'.encode())
 
