@@ -29,6 +29,7 @@ from sqlalchemy import Connection
 from evolve.revisions.guard import Guard
 from evolve.revisions.history import RevisionFile
 from evolve.revisions.isolation import isolated
+from evolve.revisions.patches import Patches
 from evolve.revisions.project import Project
 from evolve.revisions.recording_dbapi import (
     MOST_STATEMENTS,
@@ -43,7 +44,7 @@ from evolve.revisions.reflection import Reflection
 from evolve.revisions.shims import accept_old_idioms
 from evolve.revisions.stubs import Importer, Stub
 from evolve.revisions.unreached import unreached
-from evolve.revisions.watchdog import TimedOut, Watchdog
+from evolve.revisions.watchdog import TimedOut, within
 from evolve.sql.steps import Mark, Recording
 
 Direction = Literal["upgrade", "downgrade"]
@@ -89,6 +90,11 @@ def account_of(database_url: str | None) -> Account:
     return Account.SERVER
 
 
+class _NothingToRun(Exception):
+    def __init__(self, direction: str) -> None:
+        super().__init__(f"it defines no {direction}()")
+
+
 class _Reader:
     def __init__(
         self, project: Project, direction: Direction, time_limit: float, reflect: Reflection | None
@@ -110,9 +116,10 @@ class _Reader:
             sources=project.source_paths,
         )
         guard = Guard(lambda: recording_engine(self._recorder, self._account, self._reflect))
-        with isolated(project, importer, guard) as patches:
-            accept_old_idioms(patches, self._recorder)
-            return self._read_all(revisions)
+        with Patches() as patches:
+            later = accept_old_idioms(patches, self._recorder)
+            with isolated(project, importer, guard, later):
+                return self._read_all(revisions)
 
     def _read_all(self, revisions: Sequence[RevisionFile]) -> list[Recording]:
         recordings: list[Recording] = []
@@ -148,20 +155,27 @@ class _Reader:
         recorder = self._recorder
         stage = Mark.NOT_LOADED
         source = b""
-        try:
-            source = file.path.read_bytes()
-            with Watchdog(self._time_limit), _loaded(file.path, source) as module:
+
+        def run() -> None:
+            nonlocal stage
+            with _loaded(file.path, source) as module:
                 function = getattr(module, self._direction, None)
                 if not callable(function):
-                    recorder.remark(Mark.NOT_LOADED, f"it defines no {self._direction}()", line=0)
-                    return True
+                    raise _NothingToRun(self._direction)
                 stage = Mark.RAISED
                 with _touches(recorder):
                     function(*_arguments(function))
+
+        try:
+            source = file.path.read_bytes()
+            within(self._time_limit, run)
         except TimedOut:
             recorder.remark(Mark.TIMED_OUT, f"after {self._time_limit:g} s", line=self._last_line())
         except TooManyStatements:
             recorder.remark(Mark.TIMED_OUT, f"after {MOST_STATEMENTS:,} statements", line=self._last_line())
+        except _NothingToRun as error:
+            recorder.remark(Mark.NOT_LOADED, str(error), line=0)
+            return True
         except (Exception, SystemExit) as error:  # noqa: BLE001  # a revision may raise anything
             recorder.remark(stage, _said(error), line=_line_of(error, file.path))
         else:

@@ -10,9 +10,7 @@ import os
 import sys
 import threading
 import time
-from collections.abc import Callable, Sequence
-from importlib.abc import Loader, MetaPathFinder
-from importlib.machinery import ModuleSpec, PathFinder
+from collections.abc import Callable
 from types import ModuleType
 
 import sqlalchemy
@@ -32,7 +30,7 @@ _FORBIDDEN = frozenset(
     }
 )  # fmt: skip
 _WRITING = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND
-_DRIVERS = frozenset({"psycopg2", "psycopg", "asyncpg", "pg8000"})
+DRIVERS = frozenset({"psycopg2", "psycopg", "asyncpg", "pg8000"})
 
 
 class SideEffect(RuntimeError):
@@ -87,14 +85,13 @@ class Guard:
         self._engine = engine
         self._patches = Patches()
         self._thread = threading.get_ident()
-        self.finder: MetaPathFinder = _DriverFinder(self)
 
     def __enter__(self) -> Guard:
         global _hook_installed  # an audit hook can be added once and never taken out
         if not _hook_installed:
             sys.addaudithook(_audit)
             _hook_installed = True
-        for name in _DRIVERS:
+        for name in DRIVERS:
             module = sys.modules.get(name)
             if module is not None:
                 self.disarm(module)
@@ -111,7 +108,7 @@ class Guard:
         self._patches.__exit__(None, None, None)
 
     def disarm(self, module: ModuleType) -> None:
-        """Take `connect` away from a driver."""
+        """Take `connect` away from a driver; whoever imports one later calls this too."""
         owners = [module, getattr(module, "Connection", None), getattr(module, "AsyncConnection", None)]
         for owner in owners:
             if owner is not None and callable(getattr(owner, "connect", None)):
@@ -143,34 +140,3 @@ class Guard:
     def _refuse_connection(self, *_: object) -> None:
         if threading.get_ident() == self._thread:
             self._refuse()
-
-
-class _DriverFinder(MetaPathFinder):
-    """Disarms a driver that a revision is the first to import."""
-
-    def __init__(self, guard: Guard) -> None:
-        self._guard = guard
-
-    def find_spec(
-        self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None
-    ) -> ModuleSpec | None:
-        del target
-        if fullname not in _DRIVERS:
-            return None
-        spec = PathFinder.find_spec(fullname, path)
-        if spec is not None and spec.loader is not None:
-            spec.loader = _DisarmingLoader(spec.loader, self._guard)
-        return spec
-
-
-class _DisarmingLoader(Loader):
-    def __init__(self, inner: Loader, guard: Guard) -> None:
-        self._inner = inner
-        self._guard = guard
-
-    def create_module(self, spec: ModuleSpec) -> ModuleType | None:
-        return self._inner.create_module(spec)
-
-    def exec_module(self, module: ModuleType) -> None:
-        self._inner.exec_module(module)
-        self._guard.disarm(module)

@@ -8,7 +8,7 @@ import os
 import sys
 import threading
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TextIO
@@ -18,31 +18,35 @@ import alembic.op
 from alembic.operations import BatchOperations, Operations
 from alembic.operations.base import AbstractOperations
 
-from evolve.revisions.guard import Guard
-from evolve.revisions.patches import Patches
+from evolve.revisions.guard import DRIVERS, Guard
+from evolve.revisions.imports import Action, AfterImport
 from evolve.revisions.project import Project
 from evolve.revisions.stubs import Importer, forget_modules
 
 
 @contextmanager
-def isolated(project: Project, importer: Importer, guard: Guard) -> Iterator[Patches]:
+def isolated(
+    project: Project, importer: Importer, guard: Guard, after_import: Mapping[str, Action]
+) -> Iterator[None]:
     """Let revisions of `project` run as Alembic would run them, from its root; then put everything back.
 
-    The patches that are yielded are undone with the rest.
+    Args:
+        after_import: what to do once a module has been imported, if a revision is the first to do so.
     """
     with ExitStack() as stack:
         stack.enter_context(_alembic_registries())
-        stack.enter_context(_imports(project, importer, guard))
+        stack.enter_context(
+            _imports(project, importer, {**dict.fromkeys(DRIVERS, guard.disarm), **after_import})
+        )
         stack.enter_context(_surroundings(project.root))
         stack.enter_context(_logging())
         stack.enter_context(_silence())
-        patches = stack.enter_context(Patches())
         stack.enter_context(guard)
-        yield patches
+        yield
 
 
 @contextmanager
-def _imports(project: Project, importer: Importer, guard: Guard) -> Iterator[None]:
+def _imports(project: Project, importer: Importer, actions: Mapping[str, Action]) -> Iterator[None]:
     path, finders, modules = sys.path, sys.meta_path, dict(sys.modules)
     saved_path, saved_finders, bytecode = list(path), list(finders), sys.dont_write_bytecode
     sys.dont_write_bytecode = True
@@ -50,7 +54,7 @@ def _imports(project: Project, importer: Importer, guard: Guard) -> Iterator[Non
     # Modules that revisions share lie beside them; they come last, so that none can hide a library.
     path += [str(directory) for directory in (*project.version_directories, project.script_directory)]
     finders.insert(0, importer.first)
-    finders.insert(0, guard.finder)
+    finders.insert(0, AfterImport(actions))
     finders.append(importer.last)
     importlib.invalidate_caches()
     try:

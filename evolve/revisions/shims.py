@@ -7,30 +7,38 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Mapping, Sequence
+from types import ModuleType
 
 import sqlalchemy
-import sqlalchemy.orm
 import sqlalchemy.sql
 from sqlalchemy import Connection, Engine, MetaData, Table, TableClause, inspect, text
 from sqlalchemy.engine import CursorResult
-from sqlalchemy.orm import Session
 from sqlalchemy.sql import expression
 from sqlalchemy.sql.selectable import Select
 
+from evolve.revisions.imports import Action
 from evolve.revisions.patches import Callee, Patches, method
 from evolve.revisions.recording_dbapi import Recorder
 from evolve.revisions.recording_dialect import is_recording
 from evolve.sql.steps import Mark
 
 
-def accept_old_idioms(patches: Patches, recorder: Recorder) -> None:
-    """Install every shim; `patches` takes them out again."""
+def accept_old_idioms(patches: Patches, recorder: Recorder) -> dict[str, Action]:
+    """Install every shim; `patches` takes them out again.
+
+    Returns:
+        shims for modules that are not imported yet: to be called once they are.
+    """
     _connections(patches)
     _engines(patches)
-    _sessions(patches)
     _constructs(patches)
     _metadata(patches)
     _row_counts(patches, recorder)
+    orm = sys.modules.get("sqlalchemy.orm")
+    if orm is None:  # it takes a quarter of Alembic's own time to import, and few revisions need it
+        return {"sqlalchemy.orm": lambda module: _sessions(patches, module)}
+    _sessions(patches, orm)
+    return {}
 
 
 def _connections(patches: Patches) -> None:
@@ -123,18 +131,19 @@ def _engines(patches: Patches) -> None:
     patches.set(Engine, "contextual_connect", lambda self, **_: self.connect())
 
 
-def _sessions(patches: Patches) -> None:
-    initialize = method(Session, "__init__")
+def _sessions(patches: Patches, orm: ModuleType) -> None:
+    session = orm.Session
+    initialize = method(session, "__init__")
 
     def shim(original: Callee) -> Callee:
-        def run(self: Session, statement: object, *args: object, **kwargs: object) -> object:
+        def run(self: object, statement: object, *args: object, **kwargs: object) -> object:
             return original(
                 self, text(statement) if isinstance(statement, str) else statement, *args, **kwargs
             )
 
         return run
 
-    def init(self: Session, *args: object, **kwargs: object) -> None:
+    def init(self: object, *args: object, **kwargs: object) -> None:
         for gone in (
             "autocommit",
             "weak_identity_map",
@@ -144,9 +153,9 @@ def _sessions(patches: Patches) -> None:
             kwargs.pop(gone, None)
         initialize(self, *args, **kwargs)
 
-    patches.set(Session, "__init__", init)
-    patches.set(Session, "execute", shim(method(Session, "execute")))
-    patches.set(Session, "scalar", shim(method(Session, "scalar")))
+    patches.set(session, "__init__", init)
+    patches.set(session, "execute", shim(method(session, "execute")))
+    patches.set(session, "scalar", shim(method(session, "scalar")))
 
 
 def _constructs(patches: Patches) -> None:

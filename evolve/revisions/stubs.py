@@ -17,6 +17,7 @@ from typing import Protocol
 
 from sqlalchemy.types import UserDefinedType
 
+from evolve.revisions.imports import WrappedLoader
 from evolve.revisions.known_types import known_type
 from evolve.revisions.libraries import known_object
 
@@ -170,32 +171,24 @@ class _StubLoader(Loader):
         """A stub has no code."""
 
 
-class _TolerantLoader(Loader):
-    """Loads a module of the project; what is missing after it failed halfway, or was never there, is a stub."""
+def _load_tolerantly(inner: Loader, module: ModuleType) -> None:
+    """Load a module of the project; what is missing after it failed halfway, or was never there, is a stub."""
+    reason = ""
+    try:
+        inner.exec_module(module)
+    except (Exception, SystemExit) as error:  # noqa: BLE001  # whatever an application does when it is imported
+        reason = f" ({module.__name__} could not be loaded: {type(error).__name__}: {error})"
+    name = module.__name__
 
-    def __init__(self, inner: Loader) -> None:
-        self._inner = inner
+    def missing(attribute: str) -> object:
+        if attribute.startswith("__"):
+            raise AttributeError(attribute)
+        # `from package import module` asks for an attribute before it looks for the module's file.
+        if "__path__" in vars(module) and PathFinder.find_spec(f"{name}.{attribute}", module.__path__):
+            return importlib.import_module(f"{name}.{attribute}")
+        return Stub.named(f"{name}.{attribute}{reason}")
 
-    def create_module(self, spec: ModuleSpec) -> ModuleType | None:
-        return self._inner.create_module(spec)
-
-    def exec_module(self, module: ModuleType) -> None:
-        reason = ""
-        try:
-            self._inner.exec_module(module)
-        except (Exception, SystemExit) as error:  # noqa: BLE001  # whatever an application does when it is imported
-            reason = f" ({module.__name__} could not be loaded: {type(error).__name__}: {error})"
-        name = module.__name__
-
-        def missing(attribute: str) -> object:
-            if attribute.startswith("__"):
-                raise AttributeError(attribute)
-            # `from package import module` asks for an attribute before it looks for the module's file.
-            if "__path__" in vars(module) and PathFinder.find_spec(f"{name}.{attribute}", module.__path__):
-                return importlib.import_module(f"{name}.{attribute}")
-            return Stub.named(f"{name}.{attribute}{reason}")
-
-        module.__dict__.setdefault("__getattr__", missing)
+    module.__dict__.setdefault("__getattr__", missing)
 
 
 class Importer:
@@ -223,7 +216,7 @@ class Importer:
             spec = self._installed_spec(name, path)
         if spec is None or spec.loader is None or spec.origin is None or not self.is_own(spec.origin):
             return None
-        spec.loader = _TolerantLoader(spec.loader)
+        spec.loader = WrappedLoader(spec.loader, _load_tolerantly)
         return spec
 
     def _installed_spec(self, name: str, path: Sequence[str] | None) -> ModuleSpec | None:

@@ -7,85 +7,109 @@ import signal
 import sys
 import threading
 import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from types import FrameType
+from typing import TypeVar
 
 # Raised again at this interval (seconds) until the code has left: a bare `except:` may swallow it once.
 _AGAIN = 0.02
+
+Result = TypeVar("Result")
 
 
 class TimedOut(BaseException):
     """The limit has passed; no `except Exception` may swallow it."""
 
 
-class Watchdog:
-    """Raises `TimedOut` in the thread that entered it, once `seconds` have passed.
+class _Armed:
+    """Whether the exception may still be raised. Setting it is one instruction, which nothing can interrupt."""
+
+    __slots__ = ("on",)
+
+    def __init__(self) -> None:
+        self.on = True
+
+
+def within(seconds: float, call: Callable[[], Result]) -> Result:
+    """Run `call`, and raise `TimedOut` in it once `seconds` have passed; never afterwards.
 
     On the main thread by SIGALRM, which also ends a sleep or a blocking read; an alarm that was already set goes on
     afterwards. On another thread by an asynchronous exception, which waits for the next Python instruction.
     """
+    with _unraisable_ignored():
+        if threading.current_thread() is threading.main_thread():
+            return _on_main_thread(seconds, call)
+        return _off_main_thread(seconds, call)
 
-    def __init__(self, seconds: float) -> None:
-        self._seconds = seconds
-        self._main = threading.current_thread() is threading.main_thread()
 
-    def __enter__(self) -> Watchdog:
-        self._unraisable = sys.unraisablehook
-        sys.unraisablehook = self._ignore
-        if self._main:
-            self._started = time.monotonic()
-            self._handler = signal.signal(signal.SIGALRM, _alarm)
-            self._pending = signal.setitimer(signal.ITIMER_REAL, self._seconds, _AGAIN)
-        else:
-            self._target = threading.get_ident()
-            self._lock = threading.Lock()
-            self._done = threading.Event()
-            self._watcher = threading.Thread(target=self._watch, name="evolve-time-limit", daemon=True)
-            self._watcher.start()
-        return self
+def _on_main_thread(seconds: float, call: Callable[[], Result]) -> Result:
+    armed = _Armed()
 
-    def __exit__(self, *_: object) -> None:
-        late = False
-        while True:  # the alarm may ring while it is being switched off
-            try:
-                self._stop()
-                break
-            except TimedOut:
-                late = True
-        sys.unraisablehook = self._unraisable
-        if late:
+    def ring(number: int, frame: FrameType | None) -> None:
+        del number, frame
+        if armed.on:
             raise TimedOut
 
-    def _ignore(self, unraisable: sys.UnraisableHookArgs) -> None:
-        """In a finalizer the exception goes nowhere; it comes again, and is no news."""
-        if unraisable.exc_type is not TimedOut:
-            self._unraisable(unraisable)
+    started = time.monotonic()
+    remaining, interval = signal.setitimer(signal.ITIMER_REAL, 0)
+    handler = signal.signal(signal.SIGALRM, ring)
+    try:
+        signal.setitimer(signal.ITIMER_REAL, seconds, _AGAIN)
+        return call()
+    finally:
+        armed.on = False  # first of all: from here on the alarm may ring and is not heard
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, handler)
+        if remaining:
+            left = max(remaining - (time.monotonic() - started), 0.001)
+            signal.setitimer(signal.ITIMER_REAL, left, interval)
 
-    def _stop(self) -> None:
-        if self._main:
-            signal.setitimer(signal.ITIMER_REAL, 0)
-            signal.signal(signal.SIGALRM, self._handler)
-            remaining, interval = self._pending
-            if remaining:
-                passed = time.monotonic() - self._started
-                signal.setitimer(signal.ITIMER_REAL, max(remaining - passed, 0.001), interval)
-            return
-        self._done.set()
-        with self._lock:
-            # One that was sent and has not arrived yet is taken back.
-            ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(self._target), None)
-        self._watcher.join()
 
-    def _watch(self) -> None:
-        wait = self._seconds
-        while not self._done.wait(wait):
-            with self._lock:
-                if not self._done.is_set():
-                    ctypes.pythonapi.PyThreadState_SetAsyncExc(
-                        ctypes.c_ulong(self._target), ctypes.py_object(TimedOut)
-                    )
+def _off_main_thread(seconds: float, call: Callable[[], Result]) -> Result:
+    armed = _Armed()
+    done = threading.Event()
+    lock = threading.Lock()
+    send = ctypes.pythonapi.PyThreadState_SetAsyncExc
+    target = ctypes.c_ulong(threading.get_ident())
+    exception, nothing = ctypes.py_object(TimedOut), None
+
+    def watch() -> None:
+        wait = seconds
+        while not done.wait(wait):
+            with lock:
+                if armed.on:
+                    send(target, exception)
             wait = _AGAIN
 
+    watcher = threading.Thread(target=watch, name="evolve-time-limit", daemon=True)
+    try:
+        watcher.start()
+        return call()
+    finally:
+        armed.on = False
+        send(target, nothing)  # takes back one that was sent and has not arrived
+        try:
+            with lock:  # the watcher may have looked just before, and be about to send its last
+                pass
+        except TimedOut:
+            pass
+        send(target, nothing)
+        done.set()
+        watcher.join()
 
-def _alarm(number: int, frame: FrameType | None) -> None:
-    del number, frame
-    raise TimedOut
+
+@contextmanager
+def _unraisable_ignored() -> Iterator[None]:
+    """In a finalizer the exception goes nowhere; it comes again, and is no news."""
+    report = sys.unraisablehook
+
+    def ignore(unraisable: sys.UnraisableHookArgs) -> None:
+        if unraisable.exc_type is not TimedOut:
+            report(unraisable)
+
+    sys.unraisablehook = ignore
+    try:
+        yield
+    finally:
+        sys.unraisablehook = report

@@ -430,8 +430,8 @@ def test_unknown_operations_are_marked(revisions: Revisions, upgrade: str, detai
     [
         (
             "create",
-            "PGFunction(schema='public', signature='f(a int)', definition='RETURNS int AS $$ SELECT 1 $$ LANGUAGE sql')",
-            ["CREATE FUNCTION public.f(a int) RETURNS int AS $$ SELECT 1 $$ LANGUAGE sql"],
+            "PGFunction(schema='public', signature='f(a int)', definition='RETURNS int AS $$ SELECT 1 $$')",
+            ["CREATE FUNCTION public.f(a int) RETURNS int AS $$ SELECT 1 $$"],
         ),
         ("drop", "PGFunction('public', 'f(a int DEFAULT 1)', '')", ["DROP FUNCTION public.f(a int)"]),
         ("replace", "PGView('public', 'v', 'SELECT 1')", ["CREATE OR REPLACE VIEW public.v AS SELECT 1"]),
@@ -442,7 +442,7 @@ def test_unknown_operations_are_marked(revisions: Revisions, upgrade: str, detai
         ),
         (
             "replace",
-            "PGTrigger(schema='public', signature='g', on_entity='public.t', definition='AFTER INSERT ON t EXECUTE FUNCTION f()')",
+            "PGTrigger('public', 'g', 'AFTER INSERT ON t EXECUTE FUNCTION f()', 'public.t')",
             [
                 "DROP TRIGGER IF EXISTS g ON public.t",
                 "CREATE TRIGGER g AFTER INSERT ON t EXECUTE FUNCTION f()",
@@ -592,7 +592,8 @@ def test_the_replayed_schema_answers_the_inspector(revisions: Revisions) -> None
                         sa.Column("m", sa.Enum("x", "y", name="mood"), nullable=False, unique=True),
                         sa.Column("w", sa.DateTime(timezone=True), server_default=sa.func.now()),
                         sa.Column("tags", sa.ARRAY(sa.String(5))),
-                        sa.Column("up", sa.Integer, sa.ForeignKey("t.id")), sa.CheckConstraint("n > 0", name="positive"))
+                        sa.Column("up", sa.Integer, sa.ForeignKey("t.id")),
+                        sa.CheckConstraint("n > 0", name="positive"))
         op.create_index("i", "t", ["n"])
         """,
     )

@@ -77,7 +77,8 @@ def test_the_process_is_as_before(tmp_path: Path, ending: str) -> None:
         head="""
         import shopapp, missing.deep, sibling
         from alembic.operations import Operations
-        Operations.register_operation("forged")(type("Forged", (), {"forged": classmethod(lambda cls, operations: None)}))
+        Forged = type("Forged", (), {"forged": classmethod(lambda cls, operations: None)})
+        Operations.register_operation("forged")(Forged)
         """,
     )
     sys.modules.pop("missing_forged", None)

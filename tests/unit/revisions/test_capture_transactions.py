@@ -164,7 +164,7 @@ def test_a_body_with_begin_and_commit_is_no_transaction_control(tmp_path: Path) 
 
 
 def test_a_text_of_several_statements_is_one_transaction_even_in_autocommit(tmp_path: Path) -> None:
-    upgrade = "with op.get_context().autocommit_block():\n    op.execute('DROP TABLE a; DROP TABLE b')\n    op.execute('VACUUM')\n"
+    upgrade = BLOCK.replace("    op", "    op.execute('DROP TABLE a; DROP TABLE b')\n    op")
 
     assert transactions(_captured(tmp_path, upgrade)) == [1, None]
 
