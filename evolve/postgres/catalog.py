@@ -24,9 +24,12 @@ def read_schema(connection: Connection) -> Schema:
     one transaction with `public` as search path, so that names of `public` come without a schema.
     """
     with connection.transaction():
-        # Takes no lock on user tables; the setting ends with the transaction.
+        before = connection.execute("SELECT current_setting('search_path')").fetchone()
+        # Takes no lock on user tables; the setting ends with the transaction, or below where that is the caller's.
         connection.execute("SET LOCAL search_path = public")
-        return _Reader(connection).read()
+        schema = _Reader(connection).read()
+        connection.execute("SELECT set_config('search_path', %s, true)", before)
+        return schema
 
 
 class _Reader:

@@ -16,9 +16,9 @@ from evolve.sql.locks import LockMode
 from evolve.sql.names import QualifiedName, parse_name
 from evolve.sql.parse import sequences_in
 from evolve.sql.replay.constraints import same_key
-from evolve.sql.replay.drops import constraint_columns, index_columns
+from evolve.sql.replay.drops import constraint_columns
 from evolve.sql.replay.edit import resolve
-from evolve.sql.replay.indexes import serves
+from evolve.sql.replay.indexes import index_columns, serves
 from evolve.sql.schema import Index, Schema, Table
 from evolve.sql.type_changes import Cost, TypeChange, plain_cast, type_change
 from evolve.sql.volatility import volatile_functions
@@ -319,6 +319,7 @@ def _drop_table(draft: _Draft, name: QualifiedName) -> None:
         default = schema.default_partition(found.partition_of)
         if default is not None:
             draft.lock([default.name], _AE)
+        draft.lock(_referencing(schema, found.partition_of), _AE)
     for member in members:
         for target in _targets(schema, member):
             draft.lock(draft.family(target), _AE)

@@ -274,7 +274,8 @@ class Generator:
         if self.one(range(6)) == 0:
             number = self.column_name(table, NUMERIC)
             if number:
-                return f"ALTER TABLE {table.name} ADD COLUMN {quote(name)} numeric GENERATED ALWAYS AS ({quote(number)} * 2) STORED"
+                computed = f"numeric GENERATED ALWAYS AS ({quote(number)} * 2) STORED"
+                return f"ALTER TABLE {table.name} ADD COLUMN {quote(name)} {computed}"
         return f"ALTER TABLE {table.name} ADD COLUMN {self.maybe('IF NOT EXISTS ')}{self.column(name)}"
 
     def add_column_with_alembic(self) -> str | None:
@@ -421,7 +422,10 @@ class Generator:
                     deferrable=self.one([None, True]),
                 )
             )
-        return f"ALTER TABLE {table.name} ADD FOREIGN KEY ({quote(own)}) REFERENCES {target.name} ({quote(key)}){self.one(['', ' NOT VALID', ' ON UPDATE RESTRICT'])}"
+        reference = f"FOREIGN KEY ({quote(own)}) REFERENCES {target.name} ({quote(key)})"
+        return (
+            f"ALTER TABLE {table.name} ADD {reference}{self.one(['', ' NOT VALID', ' ON UPDATE RESTRICT'])}"
+        )
 
     def some_constraint(self) -> tuple[Table, op.Constraint] | None:
         found = [(table, c) for table in self.tables() for c in table.constraints]
@@ -467,7 +471,10 @@ class Generator:
         where = self.condition(table)
         name = self.one(["", self.fresh("ix"), quote("Ix " + self.fresh("x"))])
         only = "ONLY " if table.partition_by and self.one([0, 1]) else ""
-        return f"CREATE {self.maybe('UNIQUE ', 4)}INDEX {self.maybe('CONCURRENTLY ', 6) if not table.partition_by else ''}{name} ON {only}{table.name} ({self.one(keys)}){self.maybe(f' INCLUDE ({q})', 5)}{self.maybe(f' WHERE {where}', 4) if where else ''}"
+        unique = self.maybe("UNIQUE ", 4)
+        how = self.maybe("CONCURRENTLY ", 6) if not table.partition_by else ""
+        tail = self.maybe(f" INCLUDE ({q})", 5) + (self.maybe(f" WHERE {where}", 4) if where else "")
+        return f"CREATE {unique}INDEX {how}{name} ON {only}{table.name} ({self.one(keys)}){tail}"
 
     def create_index_with_alembic(self) -> str | None:
         table = self.some_table()
@@ -532,7 +539,8 @@ class Generator:
         name = QualifiedName(self.fresh("part"), self.namespace())
         by = self.one(["RANGE (k)", "LIST (k)", "HASH (k)", "RANGE ((k + 1))"])
         key = self.maybe(", PRIMARY KEY (k, id)") if "+" not in by else ""
-        return f"CREATE TABLE {name} (id int NOT NULL, k int NOT NULL, name text DEFAULT 'n', total int{self.maybe(' CHECK (total > 0)')}{key}) PARTITION BY {by}"
+        columns = f"id int NOT NULL, k int NOT NULL, name text DEFAULT 'n', total int{self.maybe(' CHECK (total > 0)')}"
+        return f"CREATE TABLE {name} ({columns}{key}) PARTITION BY {by}"
 
     def bound(self, parent: Table) -> str:
         by = parent.partition_by
@@ -551,7 +559,10 @@ class Generator:
         if parent is None:
             return None
         again = self.maybe(" PARTITION BY LIST (k)", 6)
-        return f"CREATE TABLE {self.fresh('p')} PARTITION OF {parent.name}{self.maybe(' (name DEFAULT lower(chr(65)) NOT NULL)', 5)} {self.bound(parent)}{again}"
+        options = self.maybe(" (name DEFAULT lower(chr(65)) NOT NULL)", 5)
+        return (
+            f"CREATE TABLE {self.fresh('p')} PARTITION OF {parent.name}{options} {self.bound(parent)}{again}"
+        )
 
     def attach_partition(self) -> str | None:
         parent = self.some_table(partitioned=True)
@@ -559,7 +570,9 @@ class Generator:
             return None
         name = self.fresh("att")
         columns = ", ".join(
-            f"{quote(c.name)} {c.type}{f' COLLATE {quote(c.collation)}' if c.collation else ''}{f' GENERATED ALWAYS AS ({c.generation.sql}) STORED' if c.generation else ''}{' NOT NULL' if c.not_null else ''}"
+            f"{quote(c.name)} {c.type}{f' COLLATE {quote(c.collation)}' if c.collation else ''}"
+            f"{f' GENERATED ALWAYS AS ({c.generation.sql}) STORED' if c.generation else ''}"
+            f"{' NOT NULL' if c.not_null else ''}"
             for c in parent.columns
         )
         checks = ", ".join(
@@ -568,7 +581,8 @@ class Generator:
             if isinstance(c, op.Check)
         )
         index = self.maybe(f"; CREATE INDEX ON {name} (k)")
-        return f"CREATE TABLE {name} ({columns}{', ' + checks if checks else ''}){index}; ALTER TABLE {parent.name} ATTACH PARTITION {name} {self.bound(parent)}"
+        create = f"CREATE TABLE {name} ({columns}{', ' + checks if checks else ''}){index}"
+        return f"{create}; ALTER TABLE {parent.name} ATTACH PARTITION {name} {self.bound(parent)}"
 
     def detach_partition(self) -> str | None:
         found = [t for t in self.tables() if t.partition_of is not None]
@@ -677,7 +691,8 @@ class Generator:
             view = self.one(views)
             if view.columns:
                 queries.append(f"SELECT {quote(self.one(view.columns))} FROM {view.name}")
-        return f"CREATE {self.one(['VIEW', 'VIEW', 'MATERIALIZED VIEW'])} {QualifiedName(self.fresh('vw'), self.namespace())} AS {self.one(queries)}"
+        name = QualifiedName(self.fresh("vw"), self.namespace())
+        return f"CREATE {self.one(['VIEW', 'VIEW', 'MATERIALIZED VIEW'])} {name} AS {self.one(queries)}"
 
     def change_view(self) -> str | None:
         if not self.schema.views:
@@ -707,7 +722,12 @@ class Generator:
             )
         function = self.one(["fn_one", "fn_two"])
         when = self.one(["AFTER INSERT ON", "BEFORE UPDATE ON"])
-        return f"CREATE OR REPLACE FUNCTION {function}() RETURNS trigger LANGUAGE plpgsql AS $$BEGIN RETURN NEW; END$$; CREATE TRIGGER {self.fresh('tr')} {when} {table.name} FOR EACH {self.one(['ROW', 'STATEMENT'])} EXECUTE FUNCTION {function}()"
+        body = "RETURNS trigger LANGUAGE plpgsql AS $$BEGIN RETURN NEW; END$$"
+        trigger = f"{self.fresh('tr')} {when} {table.name} FOR EACH {self.one(['ROW', 'STATEMENT'])}"
+        return (
+            f"CREATE OR REPLACE FUNCTION {function}() {body}; "
+            f"CREATE TRIGGER {trigger} EXECUTE FUNCTION {function}()"
+        )
 
     def drop_function(self) -> str:
         return f"DROP FUNCTION IF EXISTS {self.one(['fn_one', 'fn_two'])}() CASCADE"

@@ -14,7 +14,7 @@ from evolve.sql.operations import (
     Expression,
 )
 from evolve.sql.parse import expression
-from evolve.sql.replay import constraints
+from evolve.sql.replay import constraints, indexes
 from evolve.sql.replay.edit import change_column, change_family_column, know, put
 from evolve.sql.schema import Column, Schema, Sequence
 
@@ -75,10 +75,16 @@ def alter_type(schema: Schema, operation: AlterColumnType) -> None:
     table = know(schema, operation.table)
 
     def change(column: Column) -> Column:
-        return replace(column, type=operation.type, collation=operation.collation)
+        default = column.default
+        if default is not None and (schema.is_enum(column.type) or schema.domain(column.type)):
+            # The default stays a value of the old type and is cast from there: it goes when that type goes.
+            default = expression(f"({default.sql})::{column.type}")
+        return replace(column, type=operation.type, collation=operation.collation, default=default)
 
     known = schema.column(table, operation.column)
     change_family_column(schema, table, operation.column, change)
+    for member in list(schema.family(table)):
+        indexes.remake(schema, member.name, operation.column)
     if known is not None and known.identity is not None:
         for name, sequence in list(schema.sequences.items()):
             if sequence.owned_by == (table, operation.column):

@@ -26,7 +26,7 @@ from evolve.sql.operations import (
 from evolve.sql.parse import sequences_in, types_in
 from evolve.sql.replay.constraints import twin_key
 from evolve.sql.replay.edit import change_constraints, change_family_column, put, resolve
-from evolve.sql.replay.indexes import settle
+from evolve.sql.replay.indexes import index_columns, settle
 from evolve.sql.schema import Column, Index, Schema, Table
 
 
@@ -36,6 +36,12 @@ def table(schema: Schema, name: QualifiedName) -> None:
         return
     for child in list(schema.children_of(name)):
         table(schema, child.name)
+    above = schema.tables[name].partition_of
+    while above is not None:
+        # A foreign key to a partitioned table leans on each of its partitions.
+        for referrer, key in list(schema.foreign_keys_to(above)):
+            _remove_constraint(schema, referrer.name, key)
+        above = schema.tables[above].partition_of if above in schema.tables else None
     for view_ in list(schema.views_reading(name)):
         view(schema, view_.name)
     del schema.tables[name]
@@ -107,11 +113,6 @@ def constraint_columns(constraint_: Constraint) -> tuple[str, ...]:
             return (constraint_.column,)
         case Exclude():
             return (*_key_columns(constraint_.keys), *_read(constraint_.where))
-
-
-def index_columns(definition: IndexDefinition) -> tuple[str, ...]:
-    """Every column that an index keeps, computes from or filters by."""
-    return (*_key_columns(definition.keys), *definition.include, *_read(definition.where))
 
 
 def _key_columns(keys: tuple[IndexKey, ...]) -> tuple[str, ...]:

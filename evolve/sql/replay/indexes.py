@@ -10,6 +10,7 @@ from evolve.sql.operations import (
     Constraint,
     CreateIndex,
     Exclude,
+    Expression,
     IndexDefinition,
     PrimaryKey,
     Reindex,
@@ -131,3 +132,30 @@ def rebuild(schema: Schema, operation: Reindex) -> None:
         found = schema.tables.get(index.definition.table)
         if (named or of_table) and not (found and found.partition_by):
             schema.indexes[name] = replace(index, valid=True)
+
+
+def remake(schema: Schema, table: QualifiedName, column: str) -> None:
+    """A change of type makes the indexes over the column anew; one that was made ON ONLY turns whole by that."""
+    for index in list(schema.indexes_of(table)):
+        if index.valid or column not in index_columns(index.definition):
+            continue
+        partitions = list(schema.partitions_of(table))
+        parts = {i.definition.table for i in schema.indexes.values() if i.partition_of == index.name}
+        for partition in partitions:
+            if partition.name not in parts:
+                give(schema, partition.name, index, constraint_behind(schema, index))
+        settle(schema, index.name)
+
+
+def index_columns(definition: IndexDefinition) -> tuple[str, ...]:
+    """Every column that an index keeps, computes from or filters by."""
+    keys = (
+        name
+        for key in definition.keys
+        for name in ((key.column,) if key.column is not None else _read(key.expression))
+    )
+    return (*keys, *definition.include, *_read(definition.where))
+
+
+def _read(expression: Expression | None) -> tuple[str, ...]:
+    return expression.columns if expression is not None else ()
