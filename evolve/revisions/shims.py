@@ -20,6 +20,7 @@ from evolve.revisions.imports import Action
 from evolve.revisions.patches import Callee, Patches, method
 from evolve.revisions.recording_dbapi import Recorder
 from evolve.revisions.recording_dialect import is_recording
+from evolve.revisions.stubs import Stub
 from evolve.sql.steps import Mark
 
 
@@ -56,6 +57,8 @@ def _connections(patches: Patches) -> None:
             if "parameters" in kwargs:
                 args = (kwargs.pop("parameters"), *args)
             parameters = _parameters(args, kwargs)
+            if isinstance(statement, Stub):
+                return statement.use()  # what it would send cannot be known; what follows can
             if isinstance(statement, str):  # 1.x handed a string to the driver as it was
                 result = self.exec_driver_sql(statement, parameters)  # type: ignore[arg-type]  # the revision's own
                 return result if original is execute else result.scalar()

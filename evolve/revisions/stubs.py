@@ -47,6 +47,10 @@ class Stub(UserDefinedType[object]):
         made.__dict__["_stub_name"] = name
         return made
 
+    def use(self) -> Stub:
+        """Note that a revision uses it; what comes of it is a stub again."""
+        return self._other("()")
+
     def _touch(self) -> None:
         if Stub.touched is not None:
             Stub.touched(self._stub_name.replace("()", "").replace("[]", ""))
@@ -63,7 +67,11 @@ class Stub(UserDefinedType[object]):
         if name == "__tablename__":
             self._touch()
             return "stub_" + "".join(letter if letter.isalnum() else "_" for letter in self._stub_name)
-        if name.startswith("_"):
+        if name == "__subclasses__":
+            return list
+        if name == "__members__":
+            return {}
+        if name.startswith("_") and name != "__table__":
             raise AttributeError(name)
         # Looking deeper is no use yet: `sqlmodel.sql.sqltypes.AutoString()` may end at something known.
         return Stub.named(f"{self._stub_name}.{name}")
@@ -118,16 +126,24 @@ class Stub(UserDefinedType[object]):
     def __exit__(self, *_: object) -> None:
         return None
 
-    def _compare(self, other: object) -> bool:
-        del other
+    # Nothing, as a number: a loop "while some are left" ends.
+    def __lt__(self, other: object) -> bool:
         self._touch()
-        return False
+        return isinstance(other, int | float) and other > 0
 
-    __lt__ = __gt__ = __le__ = __ge__ = _compare
+    def __gt__(self, other: object) -> bool:
+        self._touch()
+        return isinstance(other, int | float) and other < 0
+
+    def __le__(self, other: object) -> bool:
+        return not self > other
+
+    def __ge__(self, other: object) -> bool:
+        return not self < other
 
     def __int__(self) -> int:
         self._touch()
-        return 1
+        return 1  # as the size of a step it must not be 0
 
     __index__ = __int__
 

@@ -355,6 +355,27 @@ def test_a_stub_is_marked_where_it_is_used(revisions: Revisions) -> None:
     ]
 
 
+@pytest.mark.parametrize(
+    "upgrade",
+    [
+        "op.bulk_insert(models.kinds, [{'name': 'x'}])",
+        "op.execute(models.statement())",
+        "op.get_bind().execute(models.users.select()).fetchall()",
+        "while models.queue.size() > 0: models.queue.pop()",
+        "for model in models.Base.__subclasses__(): op.drop_table(model.__tablename__)\nbool(models.x)",
+        "models.User.__table__.create(op.get_bind())",
+        "sum(models.numbers) + int(models.count) + len(str(models.text))",
+    ],
+)
+def test_what_follows_the_use_of_a_stub_is_seen(revisions: Revisions, upgrade: str) -> None:
+    recording = revisions.capture_one(
+        f"{upgrade}\nop.drop_table('t')", head="from shopapp_missing import models"
+    )
+
+    assert sql_of(recording)[-1:] == ["DROP TABLE t"]
+    assert marks(recording) & {Mark.TOUCHED_STUB, Mark.RAISED} == {Mark.TOUCHED_STUB}
+
+
 def test_a_stub_that_upgrade_never_uses_is_not_marked(revisions: Revisions) -> None:
     recording = revisions.capture_one(
         "op.drop_table('t')", head="from missing_lib import thing\nX = thing(1) or 2"
@@ -633,3 +654,39 @@ def test_a_table_that_nobody_knows_cannot_be_loaded(revisions: Revisions) -> Non
     )
 
     assert marks(recording) == {Mark.READ_CATALOG, Mark.RAISED}
+
+
+def test_an_async_project_needs_nothing_special(tmp_path: Path) -> None:
+    env = """
+import asyncio
+from alembic import context
+from sqlalchemy.ext.asyncio import async_engine_from_config
+
+def do_run_migrations(connection):
+    context.configure(connection=connection, transaction_per_migration=True)
+    with context.begin_transaction():
+        context.run_migrations()
+
+async def run():
+    async with async_engine_from_config({}).connect() as connection:
+        await connection.run_sync(do_run_migrations)
+
+asyncio.run(run())
+"""
+    revisions = Revisions(tmp_path / "p", env=env, ini="sqlalchemy.url = postgresql+asyncpg://h/d\n")
+    revisions.add("a", "op.drop_table('t')")
+    revisions.add("b", "op.run_async(rename)", head=ASYNC_FUNCTION)
+
+    first, second = revisions.capture()
+
+    statements = [
+        (statement.sql, statement.transaction) for statement in (*first.statements, *second.statements)
+    ]
+    assert statements == [("DROP TABLE t", 1), ("ALTER TABLE t RENAME TO u", 2), ("SELECT 1", 2)]
+
+
+ASYNC_FUNCTION = """
+async def rename(connection):
+    await connection.execute(sa.text("ALTER TABLE t RENAME TO u"))
+    await connection.run_sync(lambda sync: sync.execute(sa.text("SELECT 1")))
+"""
