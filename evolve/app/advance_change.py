@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Collection
-from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from evolve.app.backfill_work import actor as default_actor
-from evolve.app.plan_change import refuse_unclean, write_phase
+from evolve.app.plan_change import refuse_unclean, refuse_unready, write_phase
 from evolve.app.project_changes import Changes, read_change
 from evolve.errors import Misuse
 from evolve.plan.gates import Observation
@@ -16,7 +15,7 @@ from evolve.plan.manifest import BadManifest, Manifest, PhaseRecord, path_of
 from evolve.plan.model import Phase, PhaseName, Plan, Word
 from evolve.plan.recipes import make_plan
 from evolve.postgres import evidence
-from evolve.postgres.connect import Connection, connect
+from evolve.postgres.connect import Connection
 from evolve.postgres.plan_target import read_target
 from evolve.postgres.stamps import applied_heads
 from evolve.revisions.project import Project
@@ -100,7 +99,7 @@ def advance(
     """
     who = actor or default_actor()
     changes, manifest = read_change(project, identifier)
-    with closing(connect(url, application_name="evolve advance", autocommit=True)) as connection:
+    with evidence.looking(url, "evolve advance") as connection:
         if changes.missing(manifest):
             return _finish(changes, manifest, _plan(connection, changes, manifest))
         plan = None if manifest.following is None else _plan(connection, changes, manifest)
@@ -110,6 +109,7 @@ def advance(
         if plan is None or following is None or not standing.open:
             return Advanced(standing, None, ())
         refuse_unclean(changes, replace(plan, phases=(following,)))
+        refuse_unready(changes, identifier, following)
         evidence.keep(connection, identifier, following.name, standing.seen, who)
     begun = manifest.begin(following.name, [new_revision_id() for _ in following.parts])
     written = write_phase(changes, begun, plan, following)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from contextlib import closing
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -22,14 +21,14 @@ from evolve.plan.recipes import make_plan
 from evolve.plan.replayed import target_from
 from evolve.plan.target import Target
 from evolve.plan.wording import conditions
-from evolve.postgres.connect import Connection, connect
-from evolve.postgres.evidence import any_row, rewrites_on_add, try_expression
+from evolve.postgres.connect import Connection
+from evolve.postgres.evidence import any_row, looking, rewrites_on_add, try_expression
 from evolve.postgres.plan_target import read_target
 from evolve.postgres.stamps import applied_heads
 from evolve.revisions.project import Project
 from evolve.revisions.read import read
 from evolve.revisions.select import Range
-from evolve.revisions.writer import NewRevision, new_revision_id, write_revision
+from evolve.revisions.writer import NewRevision, new_revision_id, rehearse, write_revision
 from evolve.sql.names import quote
 from evolve.sql.parse import parse
 from evolve.sql.replay import apply
@@ -96,7 +95,7 @@ def plan_change(project: Project, change: Change, url: str | None) -> Plan:
     if url is None:
         plan = make_plan(change, _replayed_target(changes, change), in_flight=in_flight)
     else:
-        with closing(connect(url, application_name="evolve plan", autocommit=True)) as connection:
+        with looking(url, "evolve plan") as connection:
             target = read_target(connection, change.table)
             plan = make_plan(change, target, in_flight=in_flight)
             notes = [*plan.notes, *_try(connection, change), *_behind(connection, changes)]
@@ -125,10 +124,8 @@ def write_plan(project: Project, plan: Plan, now: datetime | None = None) -> Wri
 
 def write_phase(changes: Changes, manifest: Manifest, plan: Plan, phase: Phase) -> Written:
     """Write `manifest`, and the revisions of `phase` that it names and no file holds yet, on top of the head."""
+    refuse_unready(changes, manifest.id, phase)
     project = changes.project
-    refuse_unwritable(directory(project.script_directory))
-    for versions in project.version_directories:
-        refuse_unwritable(versions)
     path = path_of(project.script_directory, manifest.id)
     save(path, manifest, plan)
     record = next(record for record in manifest.phases if record.name == phase.name)
@@ -140,6 +137,20 @@ def write_phase(changes: Changes, manifest: Manifest, plan: Plan, phase: Phase) 
         written.append(write_revision(project, NewRevision(revision, manifest.id, phase.name, part), head))
         head = revision
     return Written(path, tuple(written))
+
+
+def refuse_unready(changes: Changes, identifier: str, phase: Phase) -> None:
+    """Raise, while nothing is written, what would stop `write_phase` halfway.
+
+    Raises:
+        CannotWrite, BrokenTemplate, RevisionBroken and its kin.
+    """
+    project = changes.project
+    parts = [NewRevision(new_revision_id(), identifier, phase.name, part) for part in phase.parts]
+    rehearse(project, parts, changes.head)
+    for versions in project.version_directories:
+        refuse_unwritable(versions)
+    refuse_unwritable(directory(project.script_directory))
 
 
 # -- facts --------------------------------------------------------------------------------------------------

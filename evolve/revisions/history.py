@@ -447,8 +447,8 @@ def _python_files(directory: Path, *, recursive: bool) -> Iterator[Path]:
     entries = sorted(directory.iterdir())
     for path in entries:
         name = path.name
-        if name.endswith(".py") and not name.startswith(("__init__", ".#")) and path.is_file():
-            yield path
+        if name.endswith(".py") and not name.startswith(("__init__", ".#")) and not path.is_dir():
+            yield path  # a link that leads nowhere too: Alembic stops at it
     if recursive:
         for path in entries:
             if path.is_dir() and not path.name.endswith("__pycache__"):

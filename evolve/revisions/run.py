@@ -8,6 +8,7 @@ them, hand-written `op.execute` included.
 from __future__ import annotations
 
 import re
+import warnings
 from collections.abc import Callable, Iterator
 from contextlib import chdir, contextmanager
 from dataclasses import dataclass, field
@@ -26,6 +27,7 @@ from sqlalchemy.exc import ArgumentError, DBAPIError
 from sqlalchemy.pool import ConnectionPoolEntry, Pool
 
 from evolve.errors import Misuse, Refused
+from evolve.revisions.history import BrokenRevision, read_history
 from evolve.revisions.project import Project
 
 if TYPE_CHECKING:
@@ -179,7 +181,7 @@ class Runner:
         self._expected = expected
         self._on_backend = on_backend
         self._attempt = _Attempt()
-        self._script = _load(self._config, self._root)
+        self._script = load_scripts(project, self._config)
 
     def pending(self, target: str, heads: tuple[str, ...]) -> list[Pending]:
         """Revisions between the applied `heads` and `target`, in the order they will run.
@@ -354,7 +356,7 @@ def print_sql(project: Project, span: str, direction: Literal["upgrade", "downgr
         RevisionBroken: env.py or a revision raised; one that reads rows cannot be written as SQL.
     """
     config = alembic_config(project)
-    script = _load(config, project.root)
+    script = load_scripts(project, config)
     act = command.upgrade if direction == "upgrade" else command.downgrade
     try:
         with chdir(project.root):
@@ -430,13 +432,28 @@ def sqlalchemy_url(url: str, configured: str | None) -> str:
     return f"{driver}://{rest}"
 
 
-def _load(config: Config, root: Path) -> ScriptDirectory:
-    try:
-        with chdir(root):
-            script = ScriptDirectory.from_config(config)
-            script.get_heads()  # reads every revision file, so that a broken one is told before anything runs
-    except (Exception, SystemExit) as error:
-        raise RevisionBroken(error) from error
+def load_scripts(project: Project, config: Config | None = None) -> ScriptDirectory:
+    """Let Alembic read every revision of `project`, so that a broken one is told before anything runs.
+
+    Raises:
+        MissingRevision, DuplicateRevision, Cycle, BrokenRevision, RevisionBroken: it cannot.
+    """
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        try:
+            with chdir(project.root):
+                script = ScriptDirectory.from_config(config or alembic_config(project))
+                script.get_heads()
+        except (Exception, SystemExit) as error:
+            # Alembic's own error names no file where a revision is missing, doubled or has no id.
+            broken = read_history(project).broken
+            if broken and _innermost_place(error) is None:
+                raise BrokenRevision(broken[0]) from error
+            raise RevisionBroken(error) from error
+    if any(issubclass(warning.category, UserWarning) for warning in caught):
+        read_history(project)  # Alembic only warns of a revision that two files declare, and runs one of them
+    for warning in caught:
+        warnings.warn_explicit(warning.message, warning.category, warning.filename, warning.lineno)
     return script
 
 
@@ -447,7 +464,7 @@ def _innermost_place(error: BaseException) -> str | None:
     place = None
     while trace is not None:
         name = trace.tb_frame.f_code.co_filename
-        if "site-packages" not in name and "importlib" not in name and __file__ != name:
+        if not name.startswith("<") and "site-packages" not in name and __file__ != name:
             place = f"{name}:{trace.tb_lineno}"
         trace = trace.tb_next
     return place

@@ -13,18 +13,17 @@ from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
 
-from alembic.script import ScriptDirectory
+from alembic.script import Script, ScriptDirectory
 from alembic.util import rev_id, template_to_file
-from alembic.util.exc import CommandError
 
-from evolve.errors import Misuse
+from evolve.errors import EvolveError, Misuse
 from evolve.plan.files import write_whole
 from evolve.plan.gate_sql import Conditions
 from evolve.plan.model import Part, PhaseName
 from evolve.plan.wording import conditions
 from evolve.revisions.alembic_plugin import escape_colons
 from evolve.revisions.project import Project
-from evolve.revisions.run import RevisionBroken, alembic_config
+from evolve.revisions.run import RevisionBroken, load_scripts
 from evolve.sql.statements import Statement
 
 _WIDTH = 88  # ruff's and black's own, so that their formatters leave our lines alone
@@ -76,23 +75,37 @@ def write_revision(project: Project, new: NewRevision, head: str | None) -> Path
         BrokenTemplate: the project's `script.py.mako` does not render.
         RevisionBroken: Alembic cannot read the history as it is.
     """
-    # Alembic and its hooks report on stdout, which is for results.
-    with contextlib.redirect_stdout(sys.stderr):
+    with _alembic_at(project):
+        scripts = _Scripts.of(project)
+        written = scripts.generate(new, head)
+        if written is None:
+            raise BrokenTemplate(Path(scripts.dir, "script.py.mako"), "it declares no revision")
+        return project.root / written.path
+
+
+def rehearse(project: Project, revisions: Sequence[NewRevision], head: str | None) -> None:
+    """Do all of `write_revision` but the writing: what it would refuse is refused while nothing is written yet.
+
+    Raises:
+        BrokenTemplate, RevisionBroken: as `write_revision` would.
+    """
+    with _alembic_at(project):
+        scripts = _Rehearsal.of(project)
+        for new in revisions:
+            with contextlib.suppress(_Rehearsed):
+                scripts.generate(new, head)
+
+
+@contextlib.contextmanager
+def _alembic_at(project: Project) -> Iterator[None]:
+    # Alembic and its hooks report on stdout, which is for results; relative names start where Alembic is run.
+    with contextlib.redirect_stdout(sys.stderr), contextlib.chdir(project.root):
         try:
-            scripts = _Scripts.of(project, new)
-            written = scripts.generate_revision(
-                new.revision,
-                new.message,
-                head=head or "base",
-                imports="",
-                upgrades=_upgrades(new),
-                downgrades=_body(list(_statements(new.part.undo))),
-            )
-        except CommandError as error:
+            yield
+        except EvolveError:
+            raise
+        except (Exception, SystemExit) as error:  # a revision file, a hook or the template can raise anything
             raise RevisionBroken(error) from error
-    if written is None:
-        raise BrokenTemplate(Path(scripts.dir, "script.py.mako"), "it declares no revision")
-    return Path(written.path)
 
 
 class _Scripts(ScriptDirectory):
@@ -100,9 +113,20 @@ class _Scripts(ScriptDirectory):
 
     new: NewRevision
 
+    def generate(self, new: NewRevision, head: str | None) -> Script | None:
+        self.new = new
+        return self.generate_revision(
+            new.revision,
+            new.message,
+            head=head or "base",
+            imports="",
+            upgrades=_upgrades(new),
+            downgrades=_body(list(_statements(new.part.undo))),
+        )
+
     @classmethod
-    def of(cls, project: Project, new: NewRevision) -> _Scripts:
-        plain = ScriptDirectory.from_config(alembic_config(project))
+    def of(cls, project: Project) -> _Scripts:
+        plain = load_scripts(project)
         scripts = cls(
             plain.dir,
             file_template=plain.file_template,
@@ -115,7 +139,7 @@ class _Scripts(ScriptDirectory):
             recursive_version_locations=plain.recursive_version_locations,
             messaging_opts=plain.messaging_opts,
         )
-        scripts.new = new
+        scripts.revision_map = plain.revision_map  # read already
         return scripts
 
     def _generate_template(self, src: Path, dest: Path, **kw: object) -> None:
@@ -123,10 +147,27 @@ class _Scripts(ScriptDirectory):
             draft = Path(directory, "revision.py")
             try:
                 template_to_file(src, draft, "utf-8", append_with_newlines=False, **kw)
-            except (CommandError, OSError) as error:
-                raise BrokenTemplate(src, str(error)) from error
+            except Exception as error:  # Mako and the code in a template can raise anything
+                raise BrokenTemplate(src, " ".join(str(error).split())) from error
             text = draft.read_text(encoding="utf-8")
-        write_whole(dest, _finished(text, self.new, src).encode(self.output_encoding))
+        self._keep(dest, _finished(text, self.new, src).encode(self.output_encoding))
+
+    def _keep(self, path: Path, content: bytes) -> None:
+        write_whole(path, content)
+
+
+class _Rehearsed(Exception):
+    """Everything but the writing has worked."""
+
+
+class _Rehearsal(_Scripts):
+    """Makes no directory and no file."""
+
+    def _ensure_directory(self, path: Path) -> None:
+        pass
+
+    def _keep(self, path: Path, content: bytes) -> None:
+        raise _Rehearsed
 
 
 # -- the file -----------------------------------------------------------------------------------------------
