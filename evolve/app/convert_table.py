@@ -364,7 +364,9 @@ class _Runner:
             case Statements():
                 self._statements(step, track, number)
             case BuildIndex():
-                self._retried(step, lambda _: self._at_work.build_index(step, track, number))
+                self._retried(
+                    step, lambda _: self._at_work.build_index(step, track, number, self.patience.budget)
+                )
             case Copy():
                 self._copy(step, track, number)
             case Settle():
@@ -388,6 +390,10 @@ class _Runner:
                 settle = next(s for s in self.record.conversion.forward if isinstance(s, Settle))
                 self.observer.waits(step, "rows came in that fit no partition; they get one first", 0.0)
                 self._settle(settle)
+                # Transactions that are older than this would miss the rows that were moved.
+                self._await_snapshots(
+                    next(s for s in self.record.conversion.forward if isinstance(s, AwaitSnapshots))
+                )
             else:
                 return
         raise GaveUp(self.record.conversion.table, step.title, self.waited, "rows that fit no partition")
@@ -466,8 +472,8 @@ class _Runner:
     ) -> T:
         """Try until the lock is had; give up when all waiting for this step exceeds the budget."""
         tries = 0
-        waited = 0.0
         autovacuum = False
+        started = self.environment.clock()
         while True:
             tries += 1
             try:
@@ -478,12 +484,12 @@ class _Runner:
                 autovacuum = any(blocker.kind == "autovacuum worker" for blocker in seen)
                 who = "; ".join(str(blocker) for blocker in seen)
                 delay = self.patience.delay(tries, self.environment.chance())
+                waited = self.environment.clock() - started
                 if waited + delay > self.patience.budget:
                     raise GaveUp(self.record.conversion.table, step.title, waited, who) from error
                 self._stop_if_asked()
                 self.observer.waits(step, f"no lock yet{f', held by {who}' if who else ''}", delay)
                 self.environment.sleep(delay)
-                waited += delay
 
     def _stop_if_asked(self) -> None:
         if self.environment.stop():

@@ -306,6 +306,7 @@ def _swap_back(shell: Shell, first: Partition, rest: tuple[Partition, ...]) -> S
         _catalog(f"COMMENT ON TABLE {names.table.full} IS {comment}"),
         *cut_over.carried(names.table, inventory, policies=False),
         *cut_over.publish(inventory, added=names.table, dropped=names.shadow),
+        *cut_over.comments(names.table, inventory, _all_indexes(shell)),
     ]
     return Statements(
         name="swap back",
@@ -348,6 +349,10 @@ def _keys_of_table(shell: Shell, leaf: QualifiedName) -> list[Statement]:
         if name not in wide_keys | wide_indexes
     ]
     return statements
+
+
+def _all_indexes(shell: Shell) -> tuple[str, ...]:
+    return (*(key.name for key in shell.inventory.keys), *(index.name for index in shell.inventory.indexes))
 
 
 def _widened_keys(shell: Shell) -> tuple[Key, ...]:

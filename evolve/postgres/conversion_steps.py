@@ -14,7 +14,6 @@ from psycopg import errors, sql
 from evolve.errors import Refused
 from evolve.partition.inventory import differences
 from evolve.partition.steps import AwaitSnapshots, BuildIndex, Copy, Settle, Statements, Track, Verify
-from evolve.postgres.composing import type_name
 from evolve.postgres.connect import Connection, connect
 from evolve.postgres.conversions import (
     Record,
@@ -182,8 +181,11 @@ class Worker:
                 connection.execute(_sql(statement))
             end_step(connection, self._record, track, number, step.state)
 
-    def build_index(self, step: BuildIndex, track: Track, number: int) -> None:
+    def build_index(self, step: BuildIndex, track: Track, number: int, patience: float) -> None:
         """Build where it is missing, anew where an interrupted build left an invalid one; then attach.
+
+        Args:
+            patience: seconds that it may wait for old transactions to end; nobody queues behind CONCURRENTLY.
 
         Raises:
             LockNotAcquired, StepFailed, ConnectionLost.
@@ -191,8 +193,8 @@ class Worker:
         connection = self._connection
         index = sql.Identifier(step.schema, step.index)
         with self._errors(step.title):
-            # No lock. Nobody queues behind CONCURRENTLY, so it may wait.
-            connection.execute("SELECT set_config('lock_timeout', '0', false)")
+            # No lock. Transactions cannot hold these settings: CONCURRENTLY must run outside of one.
+            connection.execute("SELECT set_config('lock_timeout', %s, false)", (f"{patience:.0f}s",))
             valid = self._index_state(step)
             if valid is False:
                 # SHARE UPDATE EXCLUSIVE: neither reads nor writes wait.
@@ -445,7 +447,7 @@ def _sql(statement: Statement) -> sql.SQL:
 
 
 def _name(text: str) -> sql.SQL:
-    """A qualified name that is quoted already."""
+    """A qualified name of a table or type that is quoted already. For statements without parameters: % stays single."""
     return sql.SQL(text)  # pyright: ignore[reportArgumentType]
 
 
@@ -470,7 +472,7 @@ def _between(step: Copy | Verify, last: Key | None, upto: Key | None) -> sql.Com
     for sign, key in ((sql.SQL(">"), last), (sql.SQL("<="), upto)):
         if key is not None:
             values = sql.SQL(", ").join(
-                sql.SQL("{}::{}").format(sql.Literal(value), type_name(kind))
+                sql.SQL("{}::{}").format(sql.Literal(value), _name(kind))
                 for value, kind in zip(key, step.key_types, strict=True)
             )
             terms.append(sql.SQL("({}) {} ({})").format(_list(step.key), sign, values))

@@ -12,7 +12,6 @@ from evolve.partition.inventory import Inventory
 from evolve.partition.record import decode
 from evolve.partition.values import UnreadableValue, read_value
 from evolve.plugin_api import Partitioner, Profile
-from evolve.postgres.composing import table_name
 from evolve.postgres.connect import Connection
 from evolve.sql.bounds import Value
 from evolve.sql.names import QualifiedName
@@ -110,7 +109,7 @@ def read_profile(
         # ACCESS SHARE on the table: blocks nothing.
         row = connection.execute(
             sql.SQL("SELECT min({0})::text, max({0})::text FROM {1}").format(
-                sql.Identifier(column), table_name(table)
+                sql.Identifier(column), sql.Identifier(table.schema, table.name)
             )
         ).fetchone()
         low, high = row if row is not None else (None, None)
@@ -119,7 +118,7 @@ def read_profile(
             # ACCESS SHARE on the table: blocks nothing.
             found = connection.execute(
                 sql.SQL("SELECT DISTINCT {0}::text FROM {1} ORDER BY 1").format(
-                    sql.Identifier(column), table_name(table)
+                    sql.Identifier(column), sql.Identifier(table.schema, table.name)
                 )
             ).fetchall()
             values = tuple(_value(column, item[0], type_) for item in found)

@@ -93,7 +93,7 @@ SELECT jsonb_build_object(
                   WHERE p.place <= i.indnkeyatts) END,
             'definition', substr(pg_get_indexdef(x.oid), length(
                 'CREATE ' || CASE WHEN i.indisunique THEN 'UNIQUE ' ELSE '' END || 'INDEX ' || quote_ident(x.relname)
-                || ' ON ' || t.oid::regclass::text || ' ') + 1),
+                || CASE WHEN t.relkind = 'p' THEN ' ON ONLY ' ELSE ' ON ' END || t.oid::regclass::text || ' ') + 1),
             'partial', i.indpred IS NOT NULL,
             'comment', obj_description(x.oid, 'pg_class')) ORDER BY x.relname), '[]')
           FROM pg_index AS i JOIN pg_class AS x ON x.oid = i.indexrelid
