@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from contextlib import closing
 from dataclasses import dataclass
 
 from evolve.app.advance_change import Standing, next_command, stand
 from evolve.app.project_changes import Changes, read_changes
 from evolve.plan.manifest import Manifest, NoSuchChange
-from evolve.postgres.connect import Connection, connect
-from evolve.postgres.evidence import Event, events
+from evolve.postgres.connect import Connection
+from evolve.postgres.evidence import Event, events, looking
 from evolve.revisions.project import Project
 
 
@@ -48,7 +47,7 @@ def change_status(project: Project, identifier: str | None, url: str | None) -> 
         raise NoSuchChange(identifier, [manifest.id for manifest in changes.manifests])
     if url is None or not wanted:
         return tuple(_from_files(changes, manifest) for manifest in wanted)
-    with closing(connect(url, application_name="evolve status", autocommit=True)) as connection:
+    with looking(url, "evolve status") as connection:
         return tuple(_from_database(connection, changes, manifest) for manifest in wanted)
 
 

@@ -5,7 +5,8 @@ Connections must be in autocommit mode: each function that writes is one transac
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from importlib.resources import files
@@ -16,7 +17,7 @@ from psycopg import sql
 from psycopg.rows import class_row, scalar_row
 
 from evolve.backfill.status import State
-from evolve.errors import Misuse
+from evolve.errors import Misuse, Refused
 from evolve.plan.gates import Observation
 from evolve.plan.model import (
     BackfillDone,
@@ -32,7 +33,7 @@ from evolve.plan.model import (
 from evolve.plan.wording import describe_gate
 from evolve.postgres.composing import table_name, written
 from evolve.postgres.composing import type_name as type_sql
-from evolve.postgres.connect import Connection
+from evolve.postgres.connect import Connection, connect
 from evolve.postgres.fence import older_transactions
 from evolve.postgres.journal import latest_run
 from evolve.sql.names import QualifiedName
@@ -48,6 +49,24 @@ class EvidenceDenied(Misuse):
             why="what was seen before each phase is kept in the database it was seen in",
             fix=f"have an administrator run once: CREATE SCHEMA IF NOT EXISTS evolve; "
             f'GRANT ALL ON SCHEMA evolve TO "{role}"',
+        )
+
+
+class Denied(Misuse):
+    def __init__(self, role: str, reason: str) -> None:
+        super().__init__(
+            f'role "{role}" may not look or write where it must: {reason}',
+            why="a change is planned and gated by what is in its table, and in schema evolve",
+            fix=f'GRANT what is missing to "{role}", or connect as the role that owns the tables',
+        )
+
+
+class ServerRefused(Refused):
+    def __init__(self, sqlstate: str | None, reason: str) -> None:
+        super().__init__(
+            f"the server refused a statement: {reason}",
+            why=f"SQLSTATE {sqlstate}" if sqlstate else "the connection was lost",
+            fix="mend that and run it again; whatever was written before stays right",
         )
 
 
@@ -71,13 +90,29 @@ class Event:
     at: datetime
 
 
+@contextmanager
+def looking(url: str, application_name: str) -> Iterator[Connection]:
+    """A connection in autocommit mode, whose errors are ones a person can act on.
+
+    Raises:
+        CannotConnect: there is none; Denied, ServerRefused: the server said no to something done with it.
+    """
+    with closing(connect(url, application_name=application_name, autocommit=True)) as connection:
+        try:
+            yield connection
+        except psycopg.errors.InsufficientPrivilege as error:
+            raise Denied(connection.info.user, error.diag.message_primary or "permission denied") from error
+        except psycopg.Error as error:
+            raise ServerRefused(error.sqlstate, error.diag.message_primary or str(error)) from error
+
+
 # -- storage ------------------------------------------------------------------------------------------------
 def installed_version(connection: Connection) -> int | None:
     """None where nothing was ever kept."""
-    # ACCESS SHARE on catalogs only.
+    # ACCESS SHARE on catalogs only. to_regclass() would fail for a role that may not use the schema.
     row = connection.execute(
-        "SELECT obj_description(to_regclass('evolve.change_event')::oid, 'pg_class')"
-        " WHERE to_regclass('evolve.change_event') IS NOT NULL"
+        "SELECT obj_description(c.oid, 'pg_class') FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace"
+        " WHERE n.nspname = 'evolve' AND c.relname = 'change_event'"
     ).fetchone()
     if row is None:
         return None

@@ -1,0 +1,211 @@
+"""`evolve plan`, `advance` and `status` with what people get wrong: a clear error, the right exit status, no file."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from support.alembic_project import AlembicProject
+from support.change_project import ChangeProject
+from support.command_line import evolve
+
+pytestmark = pytest.mark.server
+
+CHANGE = "rename_users_name_to_full_name"
+RENAME = ("plan", "rename-column", "users.name", "full_name")
+SCHEMA = "CREATE TABLE users (id int PRIMARY KEY, name text, email text)"
+
+
+@pytest.fixture
+def users(make_project: Callable[..., AlembicProject], database_url: str) -> ChangeProject:
+    return ChangeProject(make_project(database_url), database_url, SCHEMA)
+
+
+def files(root: Path) -> set[str]:
+    return {
+        str(path.relative_to(root))
+        for path in root.rglob("*")
+        if path.is_file() and "__pycache__" not in path.parts
+    }
+
+
+def refused(project: ChangeProject, *arguments: str, status: int, words: str, **environment: str) -> None:
+    """The command ends in `status` with `words` in its error, a fix beside them, and no file changed."""
+    before = files(project.root)
+    done = project.run(*arguments, **environment)
+    assert done.returncode == status, done.stdout + done.stderr
+    assert re.search(words, done.stderr), done.stderr
+    assert "fix: " in done.stderr
+    assert done.stdout == ""
+    assert files(project.root) == before
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("plan", "rename-column", "people.name", "full_name"), 'no table "people"'),
+        (("plan", "rename-column", "user.name", "full_name"), 'did you mean "users"'),
+        (("plan", "rename-column", "users.nmae", "full_name"), 'no column "nmae"'),
+        (("plan", "rename-column", "users.name", "email"), 'has a column "email" already'),
+        (("plan", "rename-column", "users.name", "x" * 64), "has 64 bytes"),
+        (("plan", "rename-column", "name", "full_name"), "is not a column name"),
+        (("plan", "rename-column", "users.name", "app.full_name"), "is not a column name"),
+        (("plan", "add-required-column", "users.x", "txet", "--up", "''"), 'no type "txet"'),
+        (("plan", "add-required-column", "users.x", "text", "--up", "oops("), "is not an SQL expression"),
+        (("advance", "nothing_of_the_kind"), 'there is no change "nothing_of_the_kind"'),
+        (("advance", "../../etc/passwd"), "there is no change"),
+        (("status", "nothing_of_the_kind"), "there is no change"),
+    ],
+)
+def test_names_that_lead_nowhere(users: ChangeProject, arguments: tuple[str, ...], words: str) -> None:
+    refused(users, *arguments, *(["--write"] if arguments[0] == "plan" else []), status=2, words=words)
+
+
+def test_two_heads(users: ChangeProject) -> None:
+    users.project.add("second", "", after="first")
+    users.project.add("third", "", after="first")
+    refused(users, *RENAME, "--write", status=2, words="alembic merge heads")
+
+
+def test_no_project(tmp_path: Path, database_url: str) -> None:
+    done = evolve(*RENAME, cwd=tmp_path, env={"EVOLVE_DATABASE_URL": database_url})
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "no Alembic project here" in done.stderr
+
+
+def test_server_down(users: ChangeProject) -> None:
+    url = "postgresql://postgres@127.0.0.1:1/nothing"
+    refused(
+        users, *RENAME, "--write", "--database-url", url, status=2, words="cannot connect to .*127.0.0.1:1"
+    )
+
+
+def test_wrong_password(users: ChangeProject, database_url: str) -> None:
+    """A role that the server does not know is refused like a wrong password, whatever pg_hba says."""
+    secret = "hunter2"  # noqa: S105
+    url = re.sub(r"//[^@/]*@?", f"//nobody_of_that_name:{secret}@", database_url)
+    done = users.run(*RENAME, "--database-url", url)
+    assert done.returncode == 2
+    assert "cannot connect to" in done.stderr
+    assert secret not in done.stderr + done.stdout
+
+
+def test_a_change_in_flight_on_the_same_column(users: ChangeProject) -> None:
+    users.ok(*RENAME, "--write")
+    for other in (
+        RENAME,
+        ("plan", "rename-column", "users.name", "label"),
+        ("plan", "set-not-null", "users.name", "--fill", "''"),
+    ):
+        refused(users, *other, "--write", status=1, words=f'change "{CHANGE}" is in flight')
+
+
+def test_another_column_may_change_meanwhile(users: ChangeProject) -> None:
+    users.ok(*RENAME, "--write")
+    users.ok("plan", "set-not-null", "users.email", "--fill", "''", "--write")
+    assert [path.name[13:] for path in users.revisions] == [
+        "expand_rename_users_name_to_full_name.py",
+        "expand_no_new_null_in_users_email.py",
+    ]
+
+
+def test_a_confirmation_that_nobody_asked_for(users: ChangeProject) -> None:
+    users.ok(*RENAME, "--write")
+    refused(users, "advance", CHANGE, "--old-code-gone", status=2, words="is not asked for now")
+
+
+@pytest.mark.parametrize(
+    "command", [("advance", CHANGE), ("status",), ("plan", "set-not-null", "users.email")]
+)
+def test_a_manifest_edited_into_nonsense(users: ChangeProject, command: tuple[str, ...]) -> None:
+    users.ok(*RENAME, "--write")
+    manifest = users.manifest(CHANGE)
+    manifest.write_text(manifest.read_text().replace('state = "begun"', 'state = "bygone"', 1))
+    words = rf'{CHANGE}.toml: "phase\[1\].state" is .bygone.'
+    refused(users, *command, status=2, words=words)
+
+
+def test_a_phase_removed_from_the_manifest(users: ChangeProject) -> None:
+    users.ok(*RENAME, "--write")
+    manifest = users.manifest(CHANGE)
+    manifest.write_text(re.sub(r'\[\[phase\]\]\nname = "purge".*', "", manifest.read_text(), flags=re.DOTALL))
+    refused(users, "advance", CHANGE, status=2, words="a change of this kind has the phases")
+
+
+@pytest.mark.parametrize("place", ["migrations/evolve", "migrations/versions"])
+def test_a_folder_that_cannot_be_written(users: ChangeProject, place: str) -> None:
+    folder = users.root / place
+    if place.endswith("evolve"):
+        folder.write_text("a file in the way, which stops root too")
+        refused(users, *RENAME, "--write", status=2, words="cannot write")
+        return
+    if os.geteuid() == 0:
+        pytest.skip("root may write everywhere")
+    folder.chmod(0o500)
+    try:
+        refused(users, *RENAME, "--write", status=2, words="cannot write")
+    finally:
+        folder.chmod(0o700)
+
+
+def test_a_role_that_may_not_keep_evidence(users: ChangeProject, database_url: str) -> None:
+    users.ok(*RENAME, "--write")
+    users.ok("upgrade")
+    users.sql("DROP ROLE IF EXISTS reader")
+    users.sql("CREATE ROLE reader LOGIN PASSWORD 'secret'")
+    users.sql("GRANT SELECT ON ALL TABLES IN SCHEMA public TO reader")
+    users.sql("REVOKE CREATE ON SCHEMA public FROM PUBLIC")
+    url = re.sub(r"//[^@/]*@?", "//reader:secret@", database_url)
+    try:
+        refused(
+            users, "advance", CHANGE, "--database-url", url, status=2, words='"reader" may not keep evidence'
+        )
+    finally:
+        users.sql("DROP OWNED BY reader")
+        users.sql("DROP ROLE reader")
+
+
+def test_a_database_that_is_ahead_of_the_project(users: ChangeProject) -> None:
+    users.ok(*RENAME, "--write")
+    users.sql("UPDATE alembic_version SET version_num = 'from_elsewhere'")
+    refused(users, "advance", CHANGE, status=2, words="at from_elsewhere, which this project does not have")
+
+
+def test_without_write_no_file_is_made(users: ChangeProject) -> None:
+    before = files(users.root)
+    assert "expand" in users.ok(*RENAME)
+    assert files(users.root) == before
+
+
+@pytest.mark.parametrize("report", ["text", "json", "markdown"])
+def test_reports_say_where_the_facts_come_from(users: ChangeProject, report: str) -> None:
+    shown = users.ok(*RENAME, "--format", report)
+    assert ('"facts": "database"' if report == "json" else "facts from the database") in shown
+
+
+def test_without_a_database_the_revisions_give_the_facts(tmp_path: Path) -> None:
+    project = AlembicProject(tmp_path / "project")
+    project.add("first", f'op.execute("{SCHEMA}")\nop.execute("CREATE INDEX ix_users_name ON users (name)")')
+    done = evolve(*RENAME, "--format", "json", cwd=project.root)
+    assert done.returncode == 0, done.stderr
+    plan = json.loads(done.stdout)
+    assert plan["facts"] == "revisions"
+    titles = [revision["title"] for phase in plan["phases"] for revision in phase["revisions"]]
+    assert "indexes and keys for users.full_name" in titles
+
+
+def test_offline_plans_refuse_what_the_revisions_show(tmp_path: Path) -> None:
+    project = AlembicProject(tmp_path / "project")
+    project.add("first", f'op.execute("{SCHEMA}")\nop.execute("CREATE VIEW v AS SELECT name FROM users")')
+    done = evolve(*RENAME, cwd=project.root)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert "view v" in done.stderr
+
+
+def test_a_plan_knows_that_the_database_is_behind(users: ChangeProject) -> None:
+    users.project.add("second", "op.execute('SELECT 1')")
+    assert "The database is at first, the project's head is second" in users.ok(*RENAME)
