@@ -135,9 +135,18 @@ def rebuild(schema: Schema, operation: Reindex) -> None:
 
 
 def remake(schema: Schema, table: QualifiedName, column: str) -> None:
-    """A change of type makes the indexes over the column anew; one that was made ON ONLY turns whole by that."""
-    for index in list(schema.indexes_of(table)):
-        if index.valid or column not in index_columns(index.definition):
+    """A change of type makes the indexes over the column anew, those behind constraints first.
+
+    They know their columns by today's names then, and one that was made ON ONLY turns whole.
+    """
+    touched = [i for i in schema.indexes_of(table) if column in index_columns(i.definition)]
+    for index in sorted(touched, key=lambda i: i.constraint is None):
+        keys = tuple(replace(key, label=None) if key.column else key for key in index.definition.keys)
+        del schema.indexes[index.name]
+        definition = replace(index.definition, keys=keys, include_labels=())
+        schema.indexes[index.name] = replace(index, definition=definition)
+    for index in touched:
+        if index.valid:
             continue
         partitions = list(schema.partitions_of(table))
         parts = {i.definition.table for i in schema.indexes.values() if i.partition_of == index.name}
