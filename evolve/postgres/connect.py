@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from urllib.parse import urlsplit, urlunsplit
+from urllib.parse import quote, unquote
 
 import psycopg
 from psycopg import conninfo
@@ -22,38 +22,67 @@ class CannotConnect(Misuse):
 
 
 class BadUrl(Misuse):
-    def __init__(self, url: str, reason: str) -> None:
+    def __init__(self, url: str, reason: str, fix: str | None = None) -> None:
         super().__init__(
             f"the database URL {redact(url)} cannot be read: {reason}",
-            fix="write it as postgresql://user@host:5432/database",
+            fix=fix or "write it as postgresql://user@host:5432/database",
         )
 
 
+_SCHEME = re.compile(r"([^\s=]*?)://")  # settings written as key=value may hold :// too
+# User and password as SQLAlchemy reads them: a "/" in a password is part of it, where libpq would see a database.
+_USER_AND_PASSWORD = re.compile(r"(?P<user>[^:/]*)(?::(?P<password>[^@]*))?@(?P<rest>.*)", re.DOTALL)
+
+
 def libpq_url(url: str) -> str:
-    """Turn SQLAlchemy's forms (`postgresql+psycopg://`, `+asyncpg`, `postgres://`) into the one libpq reads."""
-    scheme, sep, rest = url.partition("://")
-    if not sep:
+    """Turn SQLAlchemy's forms (`postgresql+psycopg://`, `+asyncpg`, `postgres://`) into the one libpq reads.
+
+    Raises:
+        BadUrl: it is for another kind of database, or its password holds an @ that is not written as %40.
+    """
+    scheme = _SCHEME.match(url)
+    if scheme is None:
         return url  # a libpq key/value string, or empty: PG* variables
-    dialect = scheme.split("+")[0]
-    if dialect not in ("postgresql", "postgres"):
-        raise BadUrl(url, f'"{scheme}" is not PostgreSQL')
-    return f"postgresql://{rest}"
+    if scheme[1].split("+")[0] not in ("postgresql", "postgres"):
+        raise BadUrl(url, f'"{scheme[1]}" is not PostgreSQL')
+    rest = url[scheme.end() :]
+    found = _USER_AND_PASSWORD.match(rest)
+    if found is None or _libpq_agrees(rest):
+        return f"postgresql://{rest}"
+    if "@" in found["rest"].split("?")[0]:
+        raise BadUrl(
+            url,
+            "it has more than one @",
+            fix="write an @ in a user name as %40, and in a password @ as %40, : as %3A, / as %2F",
+        )
+    user, password = (quote(unquote(part or ""), safe="") for part in (found["user"], found["password"]))
+    return f"postgresql://{user}{':' if password else ''}{password}@{found['rest']}"
+
+
+def _libpq_agrees(rest: str) -> bool:
+    """True where libpq reads what stands behind :// as it was meant."""
+    try:
+        read = conninfo.conninfo_to_dict(f"postgresql://{rest}")
+    except psycopg.Error:
+        return False
+    ports = str(read.get("port") or "").split(",")
+    misread = "@" in f"{read.get('host') or ''}{read.get('dbname') or ''}"
+    return not misread and all(not port or port.isdecimal() for port in ports)
 
 
 def redact(url: str) -> str:
-    """The URL without its password, for messages."""
-    if not url:
+    """The URL without its password, for messages; rather less of it than a part of the password."""
+    text = " ".join(url.split())
+    if not text:
         return "the server of the PG* variables"
-    if "://" not in url:
-        return re.sub(r"(password\s*=\s*)('[^']*'|\S+)", r"\1***", url)
-    try:
-        parts = urlsplit(url)
-        host = parts.netloc.rpartition("@")
-        user = host[0].split(":")[0]
-        query = re.sub(r"(password=)[^&]*", r"\1***", parts.query)
-        return urlunsplit((parts.scheme, f"{user}@{host[2]}" if user else host[2], parts.path, query, ""))
-    except ValueError:
-        return "postgresql://…"
+    scheme = _SCHEME.match(text)
+    # In key=value settings a blank may belong to a password that nobody has quoted.
+    text = re.sub(r"(?i)(password\s*=)" + ("[^&]*" if scheme else ".*"), r"\1***", text)
+    start = scheme.end() if scheme else 0
+    # All up to the last @ may be a password that nobody has encoded; the user's name ends at the first colon.
+    before, at, place = text[start:].rpartition("@")
+    user = re.split("[:/?]", before)[0]
+    return f"{text[:start]}{user}{at}{place}"
 
 
 def connect(url: str, *, application_name: str = "evolve", autocommit: bool = False) -> Connection:
@@ -68,7 +97,9 @@ def connect(url: str, *, application_name: str = "evolve", autocommit: bool = Fa
         # A caller's own application_name in the URL wins; a server that never answers is an error, not a wait.
         given = conninfo.conninfo_to_dict(target)
     except psycopg.Error as error:
-        raise BadUrl(url, _sentence(error)) from error
+        # libpq quotes what it does not understand, which can be the password.
+        reason = re.sub(r'(token: |found in |after |option (?=".*[@:]))".*"', r'\1"…"', _sentence(error))
+        raise BadUrl(url, reason) from error
     settings = {"application_name": application_name, "connect_timeout": "10", **given}
     try:
         return psycopg.connect(conninfo.make_conninfo("", **settings), autocommit=autocommit)
