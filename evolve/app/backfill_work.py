@@ -31,7 +31,7 @@ from evolve.backfill.runner import (
     Runner,
 )
 from evolve.backfill.spec import Spec
-from evolve.backfill.status import State
+from evolve.backfill.status import ACTIVE, State
 from evolve.backfill.throttle import Duty, ReplicaLag, RowsPerSecond, Throttle, Throttles
 from evolve.backfill.undo import Backward
 from evolve.backfill.verify import Verdict, Verification, misses_predicate
@@ -218,7 +218,7 @@ class Worker:
             self._same_table()
             held = _Held(self._take_lease())
             try:
-                return self._forward(held)
+                return self._persistently(held, lambda: self._forward(held))
             except (BatchFailed, GaveUp, OldTransactions) as error:
                 cause = error.__cause__
                 # Where the server is away nothing can be written down: the lease runs out, and the run shows as
@@ -238,34 +238,75 @@ class Worker:
         with told(f'undo of backfill "{self.record.name}" stopped', self.session):
             self._same_table()
             held = _Held(self._take_lease())
-            connection = self.session.current()
-            journal.enter(connection, self.record.name, held.lease, State.UNDOING, actor())
-            batches = undo_journal.SqlUndoBatches(
-                self.session, self.record.run_id, self.target, lease_seconds=self.pace.lease_seconds
-            )
-            runner = self._runner(Backward(batches), undo_journal.size(connection, self.record.run_id))
-            runner.state = "undoing"
+            return self._persistently(held, lambda: self._backward(held))
+
+    def _persistently(self, held: _Held, work: Callable[[], Outcome]) -> Outcome:
+        """Do `work`, and again from where the journal stands when the connection is lost between two batches.
+
+        What fails inside a batch is the runner's business; this is for the statements around them.
+        """
+        began = self.clock()
+        failures = 0
+        while True:
             try:
-                ending = runner.run(replace(held.lease, finished=False, scanned=0, changed=0, batches=0))
-            finally:
-                held.lease = runner.lease or held.lease
-            restored = held.lease.changed
-            if isinstance(ending, Interrupted):
-                journal.release(self.session.current(), held.lease)
-                return self._outcome(State.UNDOING, held.lease, stopped_by=ending.signal or "the journal")
-            run_id = self.record.run_id
-            journal.leave(
-                self.session.current(),
-                self.record.name,
-                held.lease,
-                State.UNDONE,
-                actor=actor(),
-                detail=f"{restored} rows",
-                also=lambda connection: undo_journal.drop(connection, run_id),
-            )
-            return self._outcome(
-                State.UNDONE, held.lease, conflicts=journal.count_rejects(self.session.current(), run_id)
-            )
+                with translated(self.session.current()):
+                    if failures:
+                        left = self._retake(held)
+                        if left is not None:
+                            return left
+                    return work()
+            except DatabaseFailure as failure:
+                if judge(failure) is Judgement.FATAL or self.clock() - began >= self.pace.patience:
+                    raise
+                if failures and self.stop.requested() is not None:
+                    raise
+                failures += 1
+                self.watch.say(f"{failure.message}; going on from what the journal says")
+                self.stop.wait(min(0.05 * 2**failures, 5.0))
+
+    def _retake(self, held: _Held) -> Outcome | None:
+        """Reconnect and read the range back; an outcome where the run was left before the connection was lost.
+
+        Raises:
+            LeaseLost: another worker holds it.
+        """
+        lease = self._hold().retake(held.lease)
+        if lease is not None:
+            held.lease = lease
+            return None
+        record = journal.named_run(self.session.current(), self.record.name)
+        if record.holder is None and record.state not in ACTIVE:
+            return self._outcome(record.state, held.lease, verdict=record.verify)
+        raise LeaseLost(self.record.name)
+
+    def _backward(self, held: _Held) -> Outcome:
+        connection = self.session.current()
+        journal.enter(connection, self.record.name, held.lease, State.UNDOING, actor())
+        run_id = self.record.run_id
+        batches = undo_journal.SqlUndoBatches(
+            self.session, run_id, self.target, lease_seconds=self.pace.lease_seconds
+        )
+        runner = self._runner(Backward(batches), undo_journal.size(connection, run_id))
+        runner.state = "undoing"
+        try:
+            ending = runner.run(replace(held.lease, finished=False, scanned=0, changed=0, batches=0))
+        finally:
+            held.lease = runner.lease or held.lease
+        if isinstance(ending, Interrupted):
+            journal.release(self.session.current(), held.lease)
+            return self._outcome(State.UNDOING, held.lease, stopped_by=ending.signal or "the journal")
+        journal.leave(
+            self.session.current(),
+            self.record.name,
+            held.lease,
+            State.UNDONE,
+            actor=actor(),
+            detail=f"{held.lease.changed} rows",
+            also=lambda connection: undo_journal.drop(connection, run_id),
+        )
+        return self._outcome(
+            State.UNDONE, held.lease, conflicts=journal.count_rejects(self.session.current(), run_id)
+        )
 
     def _forward(self, held: _Held) -> Outcome:
         while True:

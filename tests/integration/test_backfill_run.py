@@ -5,7 +5,9 @@ from __future__ import annotations
 import re
 import threading
 import time
+from collections.abc import Callable
 from dataclasses import replace
+from typing import LiteralString
 
 import psycopg
 import pytest
@@ -16,7 +18,7 @@ from evolve.app.dry_run_backfill import dry_run_backfill
 from evolve.app.pause_backfill import cancel_backfill, pause_backfill
 from evolve.app.resume_backfill import resume_backfill
 from evolve.backfill.record import NoSuchRun, RunEnded, RunPaused, SpecChanged, TargetChanged
-from evolve.backfill.runner import BatchFailed
+from evolve.backfill.runner import BatchFailed, LeaseLost
 from evolve.backfill.spec import Spec
 from evolve.backfill.status import State
 from evolve.backfill.undo import JournalMode
@@ -421,6 +423,78 @@ def test_waiting_for_old_transactions_has_a_limit_and_resume_waits_again(databas
     outcome = resume_backfill(database_url, "numbers.hits", pace=Pace(), stop=quiet, watch=quiet)
     assert outcome is not None
     assert outcome.rows == 100
+
+
+# guards of the checkpoint
+
+
+def in_journal(url: str, statement: LiteralString) -> Callable[[], None]:
+    def act() -> None:
+        with psycopg.connect(url, autocommit=True) as connection:
+            assert connection.execute(statement).rowcount == 1
+
+    return act
+
+
+def test_a_worker_whose_lease_was_claimed_commits_nothing_more(database_url: str) -> None:
+    numbers(database_url, 1000)
+    stolen = AtBatch(
+        in_journal(
+            database_url,
+            "UPDATE evolve.backfill_range SET lease_epoch = lease_epoch + 1, lease_owner = 'thief@elsewhere#1#x'",
+        )
+    )
+    with pytest.raises(LeaseLost):
+        fill(database_url, spec("numbers", "n", "n + 1"), stolen, undo_journal_mode=JournalMode.OFF)
+    assert by_value(database_url) == {0: 800, 1: 200}
+
+
+def test_a_commit_that_came_late_is_seen_and_not_repeated(database_url: str) -> None:
+    """As if the third batch, on a connection given up as lost, had committed after all."""
+    numbers(database_url, 1000)
+
+    def late() -> None:
+        with psycopg.connect(database_url, autocommit=True) as connection, connection.transaction():
+            connection.execute("UPDATE numbers SET n = n + 1 WHERE id > 600 AND id <= 900")
+            connection.execute(
+                "UPDATE evolve.backfill_range SET cursor = '{900}', batches = 3, scanned = 300, changed = 300"
+            )
+
+    outcome = fill(
+        database_url, spec("numbers", "n", "n + 1"), AtBatch(late), undo_journal_mode=JournalMode.OFF
+    )
+    assert (outcome.state, outcome.rows) == (State.DONE, 1000)
+    assert by_value(database_url) == {1: 1000}
+
+
+@pytest.mark.parametrize("query", ["%SET state = %", "%SET low = %"])
+def test_a_connection_lost_between_the_batches_is_made_again(database_url: str, query: str) -> None:
+    """The server ends the session of whoever turns the run's state, or fixes its range, for the first time."""
+    numbers(database_url, 300)
+    with connect(database_url, autocommit=True) as connection:
+        journal.ensure_journal(connection)
+        connection.execute(
+            """
+            CREATE FUNCTION public.cut() RETURNS trigger LANGUAGE plpgsql AS $$
+                BEGIN
+                    IF current_query() LIKE TG_ARGV[0] AND nextval('public.cuts') = 1 THEN
+                        PERFORM pg_terminate_backend(pg_backend_pid());
+                    END IF;
+                    RETURN NEW;
+                END $$;
+            CREATE SEQUENCE public.cuts;
+            """
+        )
+        for table in ("backfill_run", "backfill_range"):
+            connection.execute(
+                f"CREATE TRIGGER cut BEFORE UPDATE ON evolve.{table} FOR EACH ROW"
+                f" EXECUTE FUNCTION public.cut('{query}')".encode()
+            )
+    quiet = Quiet()
+    outcome = fill(database_url, spec("numbers", "n", "n + 1"), quiet)
+    assert (outcome.state, outcome.rows) == (State.DONE, 300)
+    assert any("going on from what the journal says" in line for line in quiet.said)
+    assert by_value(database_url) == {1: 300}
 
 
 # what is shown before anything is written

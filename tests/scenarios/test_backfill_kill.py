@@ -86,7 +86,7 @@ def test_killed_at_random_moments(database_url: str, undo_journal: str, kills: i
 def test_its_sessions_are_terminated_again_and_again(database_url: str) -> None:
     numbers(database_url, 20_000)
     with command_line(database_url) as cli, begun(cli), writers(database_url) as errors:
-        process = cli.start("resume", NAME, *SIZE)
+        process = resumed(cli)
         terminated = 0
         with psycopg.connect(database_url, autocommit=True) as connection:
             while process.poll() is None:
