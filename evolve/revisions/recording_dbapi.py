@@ -100,6 +100,7 @@ class Recorder:
         self.told: Callable[[CapturedStatement], None] | None = None
         self._filename = ""
         self._transactions = 0
+        self._keys = 0
 
     def start(self, file: Path) -> None:
         self.file = file
@@ -108,6 +109,7 @@ class Recorder:
         self.remarks = {}
         self.reached = set()
         self.line = None
+        self._keys = 0
 
     def stop(self) -> None:
         self.file = None
@@ -146,6 +148,11 @@ class Recorder:
             self.statements.append(statement)
             if self.told is not None:
                 self.told(statement)
+
+    def next_key(self) -> int:
+        """A key for a row that an INSERT makes, unlike any other of this revision."""
+        self._keys += 1
+        return self._keys
 
     def next_transaction(self) -> int:
         self._transactions += 1
@@ -325,12 +332,19 @@ class RecordingCursor:
             answer(pieces[-1], columns if isinstance(columns, tuple) else None) if pieces else Answer()
         )
         self._rows = list(self._answer.rows)
+        if self._answer.made_up:
+            key = self.connection.recorder.next_key()
+            self._rows = [tuple(key for _ in row) for row in self._rows]
         self.rowcount = len(self._rows)
         return self
 
     def executemany(self, sql: object, sequence: Iterable[object], **options: object) -> None:
+        rows: list[tuple[object, ...]] = []
         for parameters in sequence:
             self.execute(sql, parameters, **options)
+            rows += self._rows
+        self._rows = rows
+        self.rowcount = len(rows)
 
     def mogrify(self, sql: object, parameters: object = None) -> bytes:
         """The text that would be sent; of psycopg2, whose `execute_values` builds on it."""
@@ -361,6 +375,8 @@ class RecordingCursor:
         return found
 
     def _note(self) -> None:
+        if self._answer.columns is None:
+            return  # nothing to read: SQLAlchemy looks all the same where `yield_per` is set
         first = " ".join(self._sql.split())
         shown = first if len(first) <= 100 else f"{first[:99]}…"
         catalog = not self._answer.made_up and reads_catalog(self._sql)

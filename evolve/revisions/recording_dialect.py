@@ -31,6 +31,8 @@ class RecordingDialect(CatalogAnswers, PGDialect_psycopg):  # type: ignore[misc]
     supports_sane_rowcount = False
     supports_sane_multi_rowcount = False
     use_insertmanyvalues = False
+    insert_executemany_returning = True  # pyright: ignore[reportAssignmentType]  # the base computes it
+    insert_executemany_returning_sort_by_parameter_order = True  # pyright: ignore[reportAssignmentType]  # likewise
 
     def __init__(self, **options: object) -> None:
         # Past PGDialect_psycopg, whose own __init__ imports psycopg to make a map of adapters.

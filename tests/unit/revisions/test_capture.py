@@ -121,6 +121,23 @@ def test_sessions_of_the_orm(revisions: Revisions) -> None:
     ]
 
 
+def test_rows_that_an_insert_returns_have_keys_of_their_own(revisions: Revisions) -> None:
+    recording = revisions.capture_one(
+        """
+        table = sa.table("t", sa.column("id", sa.Integer), sa.column("a", sa.Text))
+        keys = op.get_bind().execute(table.insert().returning(table.c.id), [{"a": "x"}, {"a": "y"}]).scalars().all()
+        op.execute(f"INSERT INTO u VALUES {tuple(keys)}")
+        """
+    )
+
+    assert sql_of(recording) == [
+        "INSERT INTO t (a) VALUES ('x'::VARCHAR) RETURNING t.id",
+        "INSERT INTO t (a) VALUES ('y'::VARCHAR) RETURNING t.id",
+        "INSERT INTO u VALUES (1, 2)",
+    ]
+    assert marks(recording) == {Mark.READ_ROWS}
+
+
 def test_arguments_that_env_py_would_pass(revisions: Revisions) -> None:
     path = revisions.add("a")
     path.write_text(
