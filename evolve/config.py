@@ -38,10 +38,13 @@ class UnknownKey(Misuse):
         section, _, last = key.rpartition(".")
         near = difflib.get_close_matches(last, names, n=1, cutoff=0.5)
         nearest = f"{section}.{near[0]}" if near and section else "".join(near)
+        fix = f'did you mean "{nearest}"?' if near else f"valid here: {', '.join(names)}"
+        if key == "tool":
+            fix = f"write [lint], not [tool.evolve.lint], in {file.name}"
         super().__init__(
             f'{file}: "{key}" is not a setting',
             why="a setting that is misspelt would be silently without effect",
-            fix=f'did you mean "{nearest}"?' if near else f"valid here: {', '.join(names)}",
+            fix=fix,
         )
 
 
@@ -62,10 +65,8 @@ class BrokenToml(Misuse):
 
 
 class NoConfigFile(Misuse):
-    def __init__(self, file: Path, reason: str) -> None:
-        super().__init__(
-            f'the configuration "{file}" cannot be read: {reason}', fix="check the path after --config"
-        )
+    def __init__(self, file: Path, reason: str, fix: str = "check the path after --config") -> None:
+        super().__init__(f'the configuration "{file}" cannot be read: {reason}', fix=fix)
 
 
 class TwoConfigurations(Misuse):
@@ -215,7 +216,7 @@ def _settings(file: Path) -> dict[str, object] | None:
     except OSError as error:
         raise NoConfigFile(file, error.strerror or str(error)) from error
     except UnicodeDecodeError as error:
-        raise NoConfigFile(file, "it is not UTF-8") from error
+        raise NoConfigFile(file, "it is not UTF-8", fix="save it as UTF-8") from error
     try:
         document: dict[str, object] = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:

@@ -19,7 +19,7 @@ import click
 from evolve import __version__
 from evolve.cli.lazy import LazyGroup
 from evolve.cli.options import Location, location_options
-from evolve.errors import EvolveError
+from evolve.errors import EvolveError, Misuse
 
 __all__ = ["COMMANDS", "LazyGroup", "evolve", "main"]
 
@@ -97,8 +97,11 @@ def _run() -> int:
     except EvolveError as error:
         print_error(error)
         return error.exit_code
-    except click.ClickException as error:
+    except click.exceptions.NoArgsIsHelpError as error:
         error.show()
+        return 2
+    except click.ClickException as error:
+        print_error(_misuse(error))
         return 2
     except click.Abort as abort:
         if isinstance(abort.__cause__, KeyboardInterrupt):
@@ -114,6 +117,15 @@ def _run() -> int:
         click.echo(f"this is a bug in evolve {__version__}; please report it with the lines above", err=True)
         return _BUG
     return answer if isinstance(answer, int) else 0
+
+
+def _misuse(error: click.ClickException) -> EvolveError:
+    """What click has to say, in our own form."""
+    context = error.ctx if isinstance(error, click.UsageError) else None
+    said = error.format_message().rstrip(".")
+    return Misuse(
+        said[:1].lower() + said[1:], fix=f"see: {context.command_path if context else 'evolve'} --help"
+    )
 
 
 def print_error(error: EvolveError) -> None:

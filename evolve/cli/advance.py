@@ -50,7 +50,7 @@ def command(
 
     config = location.config()
     project = find_project(location.directory, configuration=config.alembic_config)
-    url = target.database_url(database_url, config.resolved_database_url(), project.database_url)
+    url = target.database_url(database_url or config.resolved_database_url(), None, project.database_url)
     flags = ((OLD_CODE_GONE, old_code_gone), (PURGE_APPROVED, purge_approved))
     outcome = advance(project, url, change, [name for name, given in flags if given])
     click.echo(_json(outcome) if report_format == "json" else _text(outcome))

@@ -159,7 +159,7 @@ def _plan(how: _How, change: Change) -> None:
     url = None
     if not how.offline:
         try:
-            url = choose(how.database_url, config.resolved_database_url(), project.database_url)
+            url = choose(how.database_url or config.resolved_database_url(), None, project.database_url)
         except NoDatabase:
             url = None  # the report says where the facts come from
     plan = plan_change(project, change, url)

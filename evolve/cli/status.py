@@ -28,7 +28,7 @@ def command(
     url = None
     if not offline:
         try:
-            url = choose(database_url, config.resolved_database_url(), project.database_url)
+            url = choose(database_url or config.resolved_database_url(), None, project.database_url)
         except NoDatabase:
             click.echo("no database is named: this is what the files say", err=True)
     lines = [
