@@ -131,6 +131,10 @@ def ensure_journal(connection: Connection) -> None:
         with connection.transaction():
             # No table lock: two sessions that create the same schema at once would both fail without it.
             connection.execute("SELECT pg_advisory_xact_lock(hashtext('evolve'), hashtext('journal'))")
+            # IF NOT EXISTS would ask for CREATE on the database even where the schema is there.
+            if connection.execute("SELECT to_regnamespace('evolve') IS NULL").fetchone() == (True,):
+                # No lock on a table.
+                connection.execute("CREATE SCHEMA evolve")
             # No lock on a table that existed before.
             connection.execute(_SCHEMA)
     except psycopg.Error as error:

@@ -1,7 +1,5 @@
--- The journal of conversions: what was planned, and which step of it is done. Every statement may run again.
+-- The journal of conversions, in schema evolve: what was planned, and which step of it is done. May run again.
 -- No lock on any table of the application.
-CREATE SCHEMA IF NOT EXISTS evolve;
-
 CREATE TABLE IF NOT EXISTS evolve.partition_conversion (
     conversion_id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     table_schema text NOT NULL,
