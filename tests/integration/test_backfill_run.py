@@ -5,9 +5,7 @@ from __future__ import annotations
 import re
 import threading
 import time
-from collections.abc import Callable
 from dataclasses import replace
-from typing import LiteralString
 
 import psycopg
 import pytest
@@ -428,25 +426,22 @@ def test_waiting_for_old_transactions_has_a_limit_and_resume_waits_again(databas
 # guards of the checkpoint
 
 
-def in_journal(url: str, statement: LiteralString) -> Callable[[], None]:
-    def act() -> None:
-        with psycopg.connect(url, autocommit=True) as connection:
-            assert connection.execute(statement).rowcount == 1
-
-    return act
-
-
 def test_a_worker_whose_lease_was_claimed_commits_nothing_more(database_url: str) -> None:
     numbers(database_url, 1000)
-    stolen = AtBatch(
-        in_journal(
-            database_url,
-            "UPDATE evolve.backfill_range SET lease_epoch = lease_epoch + 1, lease_owner = 'thief@elsewhere#1#x'",
-        )
-    )
+    committed = []
+
+    def steal() -> None:
+        with psycopg.connect(database_url, autocommit=True) as connection:
+            row = connection.execute(
+                "UPDATE evolve.backfill_range SET lease_epoch = lease_epoch + 1, lease_owner = 'thief@elsewhere#1#x'"
+                " RETURNING changed"
+            ).fetchone()
+        assert row is not None
+        committed.append(row[0])
+
     with pytest.raises(LeaseLost):
-        fill(database_url, spec("numbers", "n", "n + 1"), stolen, undo_journal_mode=JournalMode.OFF)
-    assert by_value(database_url) == {0: 800, 1: 200}
+        fill(database_url, spec("numbers", "n", "n + 1"), AtBatch(steal), undo_journal_mode=JournalMode.OFF)
+    assert by_value(database_url) == {0: 1000 - committed[0], 1: committed[0]}
 
 
 def test_a_commit_that_came_late_is_seen_and_not_repeated(database_url: str) -> None:
@@ -455,9 +450,16 @@ def test_a_commit_that_came_late_is_seen_and_not_repeated(database_url: str) -> 
 
     def late() -> None:
         with psycopg.connect(database_url, autocommit=True) as connection, connection.transaction():
-            connection.execute("UPDATE numbers SET n = n + 1 WHERE id > 600 AND id <= 900")
+            row = connection.execute("SELECT cursor[1]::bigint FROM evolve.backfill_range").fetchone()
+            assert row is not None
+            written = connection.execute(
+                "UPDATE numbers SET n = n + 1 WHERE id > %(low)s AND id <= %(low)s + 60", {"low": row[0]}
+            ).rowcount
+            assert written == 20
             connection.execute(
-                "UPDATE evolve.backfill_range SET cursor = '{900}', batches = 3, scanned = 300, changed = 300"
+                "UPDATE evolve.backfill_range SET cursor = ARRAY[(%s::bigint + 60)::text], batches = batches + 1,"
+                " scanned = scanned + 20, changed = changed + 20",
+                (row[0],),
             )
 
     outcome = fill(
