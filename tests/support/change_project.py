@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import json
 import subprocess
+import warnings
+from contextlib import chdir
 from pathlib import Path
 
 import psycopg
+from click.testing import CliRunner
 
+from evolve.cli import evolve as command_line
 from support.alembic_project import AlembicProject
 from support.command_line import evolve
 
@@ -26,11 +30,14 @@ class ChangeProject:
         return evolve(*arguments, cwd=self.root, env=environment)
 
     def ok(self, *arguments: str) -> str:
-        """Its stdout; fails with everything it printed where it does not end in 0."""
-        done = self.run(*arguments)
-        assert done.returncode == 0, (
-            f"evolve {arguments} exit {done.returncode}\n{done.stdout}\n{done.stderr}"
-        )
+        """Its stdout; fails with everything it printed where it does not end well.
+
+        It runs in this process, since a road has a dozen commands and starting Python takes a second.
+        """
+        with chdir(self.root), warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of the project's own env.py and configuration
+            done = CliRunner(env={"NO_COLOR": "1"}).invoke(command_line, arguments, standalone_mode=False)
+        assert done.exception is None, f"evolve {arguments}: {done.exception}\n{done.stdout}\n{done.stderr}"
         return done.stdout
 
     def sql(self, query: str) -> list[tuple[object, ...]]:
