@@ -298,7 +298,7 @@ class Worker:
                        format('pid %%s (%%s, "%%s", %%s for %%s s)', a.pid, a.usename, a.application_name, a.state,
                               extract(epoch FROM clock_timestamp() - a.xact_start)::int)
                   FROM pg_stat_activity AS a, mark
-                 WHERE a.datname = current_database() AND a.backend_type = 'client backend'
+                 WHERE a.datname = current_database() AND a.backend_type NOT IN ('autovacuum worker', 'walsender')
                    AND a.pid <> pg_backend_pid() AND a.backend_xmin IS NOT NULL
                    AND age(a.backend_xmin) > age(mark.xid)
                 """

@@ -11,6 +11,7 @@ from support.conversion import MONTHS, PER_PARTITION, planned
 from support.orders import execute, make_orders, relations, scalar
 from support.servers import MakeDatabase, MakeTemplate
 
+from evolve.app import convert_table
 from evolve.app.convert_table import BadOptions
 from evolve.app.plugins import NoSuchMethod
 from evolve.partition.obstacles import CannotConvert
@@ -206,6 +207,12 @@ def test_a_stray_row_that_would_make_too_many_partitions_is_told(url: str) -> No
 def test_attach_is_refused_where_no_bound_is_left(url: str) -> None:
     with pytest.raises(NoRecipe):
         planned(url, "attach", {"key": "id", "interval": 2**62})
+
+
+def test_too_little_disk_is_told(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(convert_table, "free_bytes", lambda connection: 10_000)
+    assert "0.0 GB are free" in refused(url).what
+    assert planned(url, "attach").bytes_needed == 0
 
 
 def test_names_that_meet_after_63_bytes(database_url: str) -> None:
