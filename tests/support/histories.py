@@ -239,6 +239,10 @@ class Generator:
                 " INCLUDING IDENTITY INCLUDING GENERATED",
             ]
         )
+        if source.partition_of is not None:
+            options = (
+                ""  # from PostgreSQL 17 a partition lends the identity of its parent, before it has none
+            )
         return f"CREATE TABLE {self.fresh('l')} (extra int, LIKE {source.name}{options}, more text)"
 
     def create_child(self) -> str | None:

@@ -85,6 +85,7 @@ def alter_type(schema: Schema, operation: AlterColumnType) -> None:
     change_family_column(schema, table, operation.column, change)
     for member in list(schema.family(table)):
         indexes.remake(schema, member.name, operation.column)
+    constraints.hand_down(schema, table, operation.column)
     if known is not None and known.identity is not None:
         for name, sequence in list(schema.sequences.items()):
             if sequence.owned_by == (table, operation.column):

@@ -229,6 +229,24 @@ def _validated(constraint: Constraint) -> Constraint:
             return constraint
 
 
+def hand_down(schema: Schema, table: QualifiedName, column: str) -> None:
+    """A change of type makes the CHECKs over the column anew; children get them as the parent has them."""
+    found = schema.tables.get(table)
+    for check in found.constraints if found is not None else ():
+        if not isinstance(check, Check) or check.no_inherit or column not in check.expression.columns:
+            continue
+        for child in list(schema.children_of(table)):
+            twin = child.constraint(check.name or "")
+            if isinstance(twin, Check):
+                _put_validity(schema, child.name, twin, not_valid=check.not_valid)
+    for child in list(schema.children_of(table)):
+        hand_down(schema, child.name, column)
+
+
+def _put_validity(schema: Schema, table: QualifiedName, check: Check, *, not_valid: bool) -> None:
+    change_constraints(schema, table, lambda c: replace(check, not_valid=not_valid) if c == check else c)
+
+
 def set_deferrable(schema: Schema, table: QualifiedName, name: str, *, deferrable: bool) -> None:
     """Only a foreign key can change; the same key of the partitions changes with it."""
     found = schema.tables.get(table)

@@ -12,6 +12,7 @@ from evolve.sql.operations import (
     Exclude,
     Expression,
     IndexDefinition,
+    IndexKey,
     PrimaryKey,
     Reindex,
     Unique,
@@ -91,8 +92,13 @@ def serves(index: Index, parent: Index) -> bool:
     """True where `index`, of a partition, can be the part of `parent` there."""
     if (index.constraint is None) != (parent.constraint is None) and parent.constraint is not None:
         return False
-    one, other = index.definition, parent.definition
-    return replace(one, name=None, table=other.table) == replace(other, name=None) and index.valid
+    # The server compares columns, expressions and operators, not the direction they are sorted in.
+    one, other = (replace(d, name=None, keys=_unsorted(d)) for d in (index.definition, parent.definition))
+    return replace(one, table=other.table) == other and index.valid
+
+
+def _unsorted(definition: IndexDefinition) -> tuple[IndexKey, ...]:
+    return tuple(replace(key, descending=False) for key in definition.keys)
 
 
 def constraint_behind(schema: Schema, index: Index) -> Backed | None:

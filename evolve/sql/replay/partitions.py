@@ -50,7 +50,12 @@ def detach(schema: Schema, parent: QualifiedName, partition: QualifiedName) -> N
         return
     for index in list(schema.indexes_of(partition)):
         schema.indexes[index.name] = replace(index, partition_of=None)
-    own = tuple(replace(column, local=True) for column in found.columns)
+    # An identity that came from the parent (PostgreSQL 17) stays with it.
+    lent = {column.name for column in above.columns if column.identity is not None}
+    own = tuple(
+        replace(column, local=True, identity=None if column.name in lent else column.identity)
+        for column in found.columns
+    )
     put(schema, replace(found, partition_of=None, bound=None, columns=own))
     leaving = frozenset(trigger.name for trigger in above.trigger_list if trigger.row)
     for member in list(schema.family(partition)):
