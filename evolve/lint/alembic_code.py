@@ -61,6 +61,13 @@ def add_column(table: QualifiedName, column: op.ColumnDefinition) -> str:
     return f"op.add_column({string(table.name)}, sa.Column({string(column.name)}, {known}){schema(table)})"
 
 
+def add_column_with_default(table: QualifiedName, column: op.ColumnDefinition) -> str:
+    """A column with its default, without identity or constraints."""
+    default = f" DEFAULT {column.default.sql}" if column.default else ""
+    not_null = " NOT NULL" if column.not_null else ""
+    return execute(f"ALTER TABLE {table} ADD COLUMN {quote(column.name)} {column.type}{default}{not_null}")
+
+
 def not_null(table: QualifiedName, column: str) -> str:
     return f"op.alter_column({string(table.name)}, {string(column)}, nullable=False{schema(table)})"
 

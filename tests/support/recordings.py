@@ -18,6 +18,9 @@ SHOP = """
     CREATE TABLE orders (id bigint PRIMARY KEY, user_id bigint NOT NULL REFERENCES users, email text, note text,
         total numeric(10,2) NOT NULL, placed timestamp, status status NOT NULL DEFAULT 'new');
     CREATE INDEX by_user_and_status ON orders (user_id, status);
+    CREATE TABLE people (id bigint PRIMARY KEY, name text, email varchar(50) CHECK (email <> ''), nick varchar(40));
+    CREATE INDEX by_name ON people (name);
+    CREATE INDEX by_nick ON people (lower(nick));
     CREATE TABLE events (id bigint, year integer NOT NULL) PARTITION BY LIST (year);
     CREATE TABLE events_2026 PARTITION OF events FOR VALUES IN (2026);
 """

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 from evolve.lint import alembic_code as code
 from evolve.lint.history import History
@@ -10,8 +11,9 @@ from evolve.lint.model import Finding, Severity
 from evolve.lint.rule import Rule
 from evolve.sql import operations as op
 from evolve.sql.locks import LockMode
-from evolve.sql.names import shorten
+from evolve.sql.names import QualifiedName, shorten
 from evolve.sql.steps import Step
+from evolve.sql.volatility import volatile_functions
 
 
 class AddFkValidated(Rule):
@@ -45,8 +47,42 @@ class AddFkValidated(Rule):
                     if refused
                     else None,
                 )
+            case op.AddColumn(table, column) if history.in_use(table) and _valued(column):
+                for inline in column.constraints:
+                    if isinstance(inline, op.ForeignKey):
+                        yield self._inline(step, table, column, inline, history)
             case _:
                 return
+
+    def _inline(
+        self,
+        step: Step,
+        table: QualifiedName,
+        column: op.ColumnDefinition,
+        inline: op.ForeignKey,
+        history: History,
+    ) -> Finding:
+        name = inline.name or shorten(table.name, column.name, "fkey")
+        key = replace(inline, columns=(column.name,))
+        add = (
+            code.add_column_with_default(table, column),
+            code.add_foreign_key(table, name, key, _target_columns(key, history)),
+        )
+        # A default that is computed for every row is EV108's to part.
+        ready = not volatile_functions(column.default)
+        return self.finding(
+            step,
+            f'"{table.plain}.{column.name}" has a default, so its foreign key to "{key.target.plain}" reads '
+            f"every row under {LockMode.ACCESS_EXCLUSIVE}",
+            table=table,
+            lock=LockMode.ACCESS_EXCLUSIVE,
+            safe=("\n".join(add), code.validate(table, name)) if ready else (),
+        )
+
+
+def _valued(column: op.ColumnDefinition) -> bool:
+    """Without a default every row has a null there, and PostgreSQL looks up none."""
+    return column.default is not None and column.default.sql.upper() != "NULL"
 
 
 def _target_columns(key: op.ForeignKey, history: History) -> tuple[str, ...]:
