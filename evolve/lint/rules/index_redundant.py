@@ -25,15 +25,15 @@ class IndexRedundant(Rule):
     def finish(self, history: History) -> Iterator[Finding]:
         # Looked at from the end: making the new index before dropping the old one is the right order.
         told: set[QualifiedName] = set()
-        for name, step in history.new_indexes.items():
+        # Of two equal ones the later is spare, and is no reason for the earlier to go.
+        for name, step in reversed(history.new_indexes.items()):
             index = history.schema.indexes.get(name)
             if index is None:
                 continue
             for other in history.schema.indexes_of(index.definition.table):
                 pair = _spare_and_reason(index, other)
-                spare_name = _name(pair[0]) if pair else None
-                if pair is not None and spare_name is not None and spare_name not in told:
-                    told.add(spare_name)
+                if pair is not None and told.isdisjoint(map(_name, pair)):
+                    told.add(_name(pair[0]))
                     yield self._finding(step, history, *pair)
 
     def _finding(self, step: Step, history: History, spare: Index, other: Index) -> Finding:

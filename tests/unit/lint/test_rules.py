@@ -393,6 +393,15 @@ def test_plain_index_beside_a_unique_constraint_is_spare() -> None:
     assert [finding.message.split('"')[1] for finding in found] == ["i"]
 
 
+def test_of_two_equal_indexes_only_the_later_is_spare() -> None:
+    found = judge(
+        recording("r", "autocommit: CREATE INDEX CONCURRENTLY i ON orders (email)"),
+        recording("s", "autocommit: CREATE INDEX CONCURRENTLY j ON orders (email)"),
+    )
+
+    assert [finding.message.split('"')[1] for finding in found] == ["j"]
+
+
 def test_commit_before_a_concurrent_build_is_told_of() -> None:
     [found] = judge(recording("r", "COMMIT", "CREATE INDEX CONCURRENTLY IF NOT EXISTS i ON orders (email)"))
 
