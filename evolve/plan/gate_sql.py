@@ -15,38 +15,70 @@ SHUT = "EV001"  # SQLSTATE of a gate that is shut: what a runner may tell apart 
 MARKER = "-- evolve: gate"  # first line of the block: what a reader of SQL may tell apart from any other DO
 
 
+FEW = 1000  # rows that a revision may bring up to date by itself: no longer than one batch of a backfill
+
+
+@dataclass(frozen=True, slots=True)
+class Fill:
+    """Rows that still need work, and the work: `UPDATE table SET assignments WHERE where`."""
+
+    table: str
+    assignments: str
+    where: str
+
+
 @dataclass(frozen=True, slots=True)
 class Conditions:
     """What must hold.
 
     Args:
+        fill: no more than `FEW` such rows may be left, and those are brought up to date here. So a new database,
+            whose seed rows no backfill has met, takes the whole history, and a full one does not.
         no_rows: `table WHERE predicate`: no such row may exist.
         validated: `table.constraint`: it exists and is validated.
         valid_indexes: `index` or `schema.index`: it exists and is valid.
         enabled_triggers: `table.trigger`: it exists and is not disabled.
     """
 
+    fill: tuple[Fill, ...] = ()
     no_rows: tuple[str, ...] = ()
     validated: tuple[str, ...] = ()
     valid_indexes: tuple[str, ...] = ()
     enabled_triggers: tuple[str, ...] = ()
 
     def __bool__(self) -> bool:
-        return bool(self.no_rows or self.validated or self.valid_indexes or self.enabled_triggers)
+        return bool(
+            self.fill or self.no_rows or self.validated or self.valid_indexes or self.enabled_triggers
+        )
 
 
 def gate_block(change: str, conditions: Conditions) -> str:
-    """The DO block of `conditions`. It takes ACCESS SHARE on the tables it counts and changes nothing.
+    """The DO block of `conditions`.
+
+    It takes ACCESS SHARE on the tables it counts, and locks the rows it fills.
 
     Raises:
         BadName: a constraint, index or trigger is not written as a name.
     """
-    body = "\n".join([MARKER, "BEGIN", *_checks(change, conditions), "END"])
+    lines = [*_checks(change, conditions), *(_update(fill) for fill in conditions.fill)]
+    body = "\n".join([MARKER, "BEGIN", *lines, "END"])
     tag = _tag(body)
     return f"DO {tag}{body}{tag}"
 
 
+def _update(fill: Fill) -> str:
+    return f"  UPDATE {fill.table} SET {fill.assignments} WHERE {fill.where}\n  ;"  # noqa: S608 - of the revision
+
+
 def _checks(change: str, conditions: Conditions) -> Iterator[str]:
+    for fill in conditions.fill:
+        found = f"SELECT FROM {fill.table} WHERE {fill.where}\n    LIMIT {FEW + 1}"
+        yield _refuse(
+            f"(SELECT count(*) FROM ({found}) AS found) > {FEW}",  # noqa: S608 - of the revision
+            change,
+            f"more than {FEW} rows still need work: {fill.table} WHERE {fill.where}",
+            f"run: evolve backfill run {change}",
+        )
     for rows in conditions.no_rows:
         yield _refuse(
             # The line break keeps a comment in the predicate from swallowing the parenthesis.

@@ -32,11 +32,14 @@ from evolve.plan.model import (
     change_id,
 )
 from evolve.plan.wording import describe_gate
-from evolve.sql.names import BadName, NameTooLong, QualifiedName, check_length, parse_name
+from evolve.sql.names import BadName, NameTooLong, QualifiedName, check_length, parse_name, quote
+from evolve.sql.parse import ExpressionNotRead, expression
 
 SCHEMA = 1
 PhaseState = Literal["planned", "begun"]
 
+# Phases that always send SQL: once begun they have revisions.
+_WITH_REVISIONS = frozenset({"expand", "contract", "purge"})
 _REVISION = re.compile(r"[A-Za-z0-9_]+\Z")
 
 
@@ -269,7 +272,7 @@ class _Reader:
             raise self._bad("created", f"is {created!r}", "it must be a date and time")
         if created.tzinfo is None:
             created = created.replace(tzinfo=UTC)
-        return Manifest(identifier, change, self._phases(), created, self._spec(identifier, change.table))
+        return Manifest(identifier, change, self._phases(), created, self._spec(identifier, change))
 
     # -- parts ----------------------------------------------------------------------------------------------
     def _change(self) -> Change:
@@ -316,6 +319,8 @@ class _Reader:
                 isinstance(revision, str) and _REVISION.match(revision) for revision in revisions
             ):
                 raise self._bad(f"{key}revisions", f"is {revisions!r}", "it must be a list of revision ids")
+            if state == "begun" and not revisions and name in _WITH_REVISIONS:
+                raise self._bad(f"{key}revisions", "is empty", f'"{name}" has revisions once it has begun')
             if state == "planned" and revisions:
                 raise self._bad(f"{key}state", 'is "planned"', 'a phase that has revisions is "begun"')
             if state == "begun" and records and records[-1].state == "planned":
@@ -335,7 +340,7 @@ class _Reader:
             raise self._bad("phase[1].name", f'is "{records[0].name}"', 'the first phase is "expand"')
         return tuple(records)
 
-    def _spec(self, identifier: str, table: QualifiedName) -> Spec | None:
+    def _spec(self, identifier: str, change: Change) -> Spec | None:
         if "backfill" not in self._document:
             return None
         values = self._mapping("backfill")
@@ -343,9 +348,14 @@ class _Reader:
         assignments = values.get("assignments")
         if not isinstance(assignments, dict) or not assignments:
             raise self._bad("backfill.assignments", f"is {assignments!r}", 'write it as { column = "SQL" }')
-        for column, expression in assignments.items():
-            if not isinstance(expression, str):
-                raise self._bad(f"backfill.assignments.{column}", f"is {expression!r}", "it must be SQL text")
+        expected = self._assignment(change)
+        if tuple(assignments.items()) != (expected,):
+            # Rows would get other values than the trigger gives them, or other columns would be overwritten.
+            raise self._bad(
+                "backfill.assignments",
+                f"is {dict(assignments)!r}",
+                f"for this change it must be {{{expected[0]!r}: {expected[1]!r}}}",
+            )
         key = values.get("key")
         if key is not None and not (
             isinstance(key, list) and key and all(isinstance(column, str) for column in key)
@@ -353,16 +363,34 @@ class _Reader:
             raise self._bad("backfill.key", f"is {key!r}", "it must be a list of columns")
         return Spec(
             identifier,
-            table,
-            tuple((str(column), str(expression)) for column, expression in assignments.items()),
+            change.table,
+            (expected,),
             where=self._optional("backfill.", values, "where"),
             key=tuple(str(column) for column in key) if isinstance(key, list) else None,
             mismatch=self._optional("backfill.", values, "mismatch"),
         )
 
+    def _assignment(self, change: Change) -> tuple[str, str]:
+        """The column that the backfill of `change` writes, and the value."""
+        match change:
+            case RenameColumn(column=column, to=to):
+                return to, quote(column)
+            case SetNotNull(column=column, fill=fill):
+                return column, self._sql("change.fill", fill or "")
+            case AddRequiredColumn(column=column, up=up):
+                return column, self._sql("change.up", up)
+            case _:
+                assert_never(change)
+
     # -- values ---------------------------------------------------------------------------------------------
     def _bad(self, key: str, found: str, allowed: str) -> BadManifest:
-        return BadManifest(self._path, key, found, allowed)
+        return BadManifest(self._path, key, "is missing" if found == "is None" else found, allowed)
+
+    def _sql(self, key: str, text: str) -> str:
+        try:
+            return expression(text).sql
+        except ExpressionNotRead as error:
+            raise self._bad(key, f"is {text!r}", "it must be one SQL expression") from error
 
     def _only(self, prefix: str, values: Mapping[str, object], allowed: Sequence[str]) -> None:
         for key in values:

@@ -194,12 +194,14 @@ class Part:
         title: continues "Expand: …" in the revision's message.
         undo: takes the part back, in the order given; same rule.
         conditions: gates that the revision itself checks before its first statement.
+        fill: rows that it brings up to date itself where they are few; more of them shut it.
     """
 
     title: str
     statements: tuple[Statement, ...]
     undo: tuple[Statement, ...] = ()
     conditions: tuple[Gate, ...] = ()
+    fill: Spec | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -289,5 +291,8 @@ def trigger_name(identifier: str) -> str:
     return shorten("zz_evolve", identifier)
 
 
+QUARANTINE = "_evolve_q_"
+
+
 def quarantine_name(identifier: str) -> str:
-    return shorten("_evolve_q", identifier)
+    return shorten(QUARANTINE.rstrip("_"), identifier)

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from typing import assert_never
 
-from evolve.plan.gate_sql import Conditions
+from evolve.plan.gate_sql import Conditions, Fill
 from evolve.plan.model import (
     BackfillDone,
     ColumnNotNull,
     Gate,
     NoOlderTransaction,
     NoRows,
+    Part,
     TriggerArmed,
     Validated,
     ValidIndex,
@@ -42,10 +43,14 @@ def describe_gate(gate: Gate) -> str:
             assert_never(gate)
 
 
-def conditions(gates: tuple[Gate, ...]) -> Conditions:
-    """Those of `gates` that one look at tables and catalog can decide, as a revision carries them."""
+def conditions(part: Part) -> Conditions:
+    """What the revision of `part` checks by itself: what one look at tables and catalog can decide."""
+    fill: tuple[Fill, ...] = ()
+    if part.fill is not None and part.fill.where is not None:
+        assignments = ", ".join(f"{quote(column)} = {value}" for column, value in part.fill.assignments)
+        fill = (Fill(str(part.fill.table), assignments, part.fill.where),)
     no_rows, validated, indexes, triggers = [], [], [], []
-    for gate in gates:
+    for gate in part.conditions:
         match gate:
             case NoRows(table, predicate):
                 no_rows.append(f"{table} WHERE {predicate}")
@@ -59,4 +64,4 @@ def conditions(gates: tuple[Gate, ...]) -> Conditions:
                 pass  # the journal, the session list and people are asked by `evolve advance` alone
             case _:
                 assert_never(gate)
-    return Conditions(tuple(no_rows), tuple(validated), tuple(indexes), tuple(triggers))
+    return Conditions(fill, tuple(no_rows), tuple(validated), tuple(indexes), tuple(triggers))

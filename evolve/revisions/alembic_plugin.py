@@ -6,56 +6,42 @@ imported, so it imports nothing heavy.
 
 from __future__ import annotations
 
-import re
-from collections.abc import Sequence
+import importlib
+from pathlib import Path
+from typing import TYPE_CHECKING
 
-from alembic.operations import MigrateOperation, Operations
-from alembic.runtime.plugins import Plugin
+if TYPE_CHECKING:
+    from alembic.autogenerate.api import AutogenContext
+    from alembic.operations.ops import UpgradeOps
+    from alembic.runtime.plugins import Plugin
+    from alembic.util import PriorityDispatchResult
 
-from evolve.plan.gate_sql import Conditions, as_tuple, gate_block
 
-
-def setup(plugin: Plugin) -> None:
+def setup(plugin: Plugin) -> None:  # noqa: ARG001 - Alembic calls it so
     """Called by Alembic once, at its import."""
+    # Whoever imports one of our modules first imports Alembic through it, which comes here while that module is half
+    # done: so this one imports nothing of Alembic before it is asked.
+    from alembic.runtime.plugins import Plugin
+    from alembic.util import DispatchPriority
+
+    importlib.import_module("evolve.revisions.gate_operation")
+    # Autogenerate takes part only in plugins of this name space unless env.py says otherwise.
+    Plugin("alembic.autogenerate.evolve").add_autogenerate_comparator(
+        _leave_changes_alone, "autogenerate", "evolve", priority=DispatchPriority.LAST
+    )
 
 
-@Operations.register_operation("evolve_gate")
-class EvolveGate(MigrateOperation):
-    """Stop the upgrade unless a change may go on."""
+def _leave_changes_alone(context: AutogenContext, upgrade: UpgradeOps) -> PriorityDispatchResult:
+    from alembic.util import PriorityDispatchResult
 
-    def __init__(self, change: str, conditions: Conditions) -> None:
-        self.change = change
-        self.conditions = conditions
+    from evolve.revisions.autogenerate import leave_changes_alone
 
-    @classmethod
-    def evolve_gate(
-        cls,
-        operations: Operations,
-        change: str,
-        no_rows: str | Sequence[str] = (),
-        validated: str | Sequence[str] = (),
-        valid_indexes: str | Sequence[str] = (),
-        enabled_triggers: str | Sequence[str] = (),
-    ) -> None:
-        """Raise, and so undo the revision, unless every condition holds; with `--sql`, print a DO block.
-
-        Args:
-            no_rows: "table WHERE predicate": no such row exists.
-            validated: "table.constraint": it is validated.
-            valid_indexes: "index": it is valid.
-            enabled_triggers: "table.trigger": it is enabled.
-        """
-        conditions = Conditions(
-            as_tuple(no_rows), as_tuple(validated), as_tuple(valid_indexes), as_tuple(enabled_triggers)
-        )
-        operations.invoke(cls(change, conditions))
+    leave_changes_alone(context, upgrade)
+    return PriorityDispatchResult.CONTINUE
 
 
-@Operations.implementation_for(EvolveGate)
-def _run_gate(operations: Operations, operation: EvolveGate) -> None:
-    operations.execute(escape_colons(gate_block(operation.change, operation.conditions)))
-
-
-def escape_colons(sql: str) -> str:
-    """`sql` so that `op.execute`, which reads `:name` as a parameter, sends it as it is."""
-    return re.sub(r"(?<![:\w\\]):(?=\w+(?!:))", r"\\:", sql)
+def script_directory(context: AutogenContext) -> Path | None:
+    """Where the project keeps env.py; None where Alembic was called without a project."""
+    migration = context.migration_context
+    environment = migration.environment_context if migration is not None else None
+    return Path(environment.script.dir) if environment is not None else None

@@ -18,16 +18,18 @@ from alembic.util import rev_id, template_to_file
 
 from evolve.errors import EvolveError, Misuse
 from evolve.plan.files import write_whole
-from evolve.plan.gate_sql import Conditions
+from evolve.plan.gate_sql import FEW, Conditions
 from evolve.plan.model import Part, PhaseName
 from evolve.plan.wording import conditions
-from evolve.revisions.alembic_plugin import escape_colons
+from evolve.revisions.gate_operation import escape_colons
 from evolve.revisions.project import Project
 from evolve.revisions.run import RevisionBroken, load_scripts
 from evolve.sql.statements import Statement
 
 _WIDTH = 88  # ruff's and black's own, so that their formatters leave our lines alone
 _INDENT = "    "
+_GATE_COMMENT = "ACCESS SHARE: it reads what must be true before this revision, and stops it otherwise."
+_FILL_COMMENT = f" Where no more than {FEW} rows need work, as in a new database, it does it."
 _IDENTIFIERS = frozenset({"revision", "down_revision", "branch_labels", "depends_on"})
 
 
@@ -216,7 +218,7 @@ def _assigns(node: ast.stmt) -> set[str]:
 
 
 def _upgrades(new: NewRevision) -> str:
-    gate = _gate(new.change, conditions(new.part.conditions))
+    gate = _gate(new.change, conditions(new.part))
     return _body([*gate, *_statements(new.part.statements)])
 
 
@@ -231,12 +233,20 @@ def _gate(change: str, known: Conditions) -> Iterator[str]:
     if not known:
         return
     lines = [
-        *_comment(
-            "ACCESS SHARE: it reads what must be true before this revision, and stops it otherwise.", 4
-        ),
+        *_comment(_GATE_COMMENT + (_FILL_COMMENT if known.fill else ""), 4),
         "op.evolve_gate(",
         f"{_INDENT}{python_string(change)},",
     ]
+    if known.fill:
+        lines.append(f"{_INDENT}fill=[")
+        for fill in known.fill:
+            lines.append(f"{_INDENT * 2}{{")
+            lines += [
+                f"{_INDENT * 3}{python_string(key)}: {python_string(value)},"
+                for key, value in (("table", fill.table), ("set", fill.assignments), ("where", fill.where))
+            ]
+            lines.append(f"{_INDENT * 2}}},")
+        lines.append(f"{_INDENT}],")
     for name, values in (
         ("no_rows", known.no_rows),
         ("validated", known.validated),

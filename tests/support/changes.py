@@ -36,7 +36,7 @@ class Carried:
             phase = self.plan.phase(name)
             assert phase is not None
             for part in phase.parts:
-                gate = conditions(part.conditions)
+                gate = conditions(part)
                 opening = [Statement(gate_block("x", gate), None, "")] if gate else []
                 self._run((*opening, *part.statements))
             if phase.backfill is not None:

@@ -162,20 +162,11 @@ class _Recipe:
         )
 
     def backfill(self) -> Phase:
-        has_key = any(constraint.kind == "primary key" for constraint in self.target.constraints)
-        spec = Spec(
-            self.id,
-            self.table,
-            ((self.change.column, self.up.sql),),
-            where=self.no_nulls.predicate,
-            key=None if has_key else self.target.key,
-            mismatch=self.no_nulls.predicate,
-        )
         return Phase(
             "backfill",
             f"{self.name} is null in no row",
             gates=(self.armed, NoOlderTransaction(self.table, self.trigger)),
-            backfill=spec,
+            backfill=self.spec,
             instructions=(f"Run: evolve backfill run {self.id}",),
             go_back="stop the backfill; rows filled so far do no harm",
         )
@@ -205,7 +196,7 @@ class _Recipe:
         return Phase(
             "validate",
             f"{self.name} is NOT NULL",
-            (Part(f"{self.name} is NOT NULL", statements, undo, (self.no_nulls,)),),
+            (Part(f"{self.name} is NOT NULL", statements, undo, fill=self.spec),),
             gates=(self.armed, BackfillDone(self.id), self.no_nulls),
             go_back="downgrade the validate revision: the check stands again, NOT NULL goes",
         )
@@ -244,6 +235,18 @@ class _Recipe:
         )
 
     # -- parts ----------------------------------------------------------------------------------------------
+    @property
+    def spec(self) -> Spec:
+        has_key = any(constraint.kind == "primary key" for constraint in self.target.constraints)
+        return Spec(
+            self.id,
+            self.table,
+            ((self.change.column, self.up.sql),),
+            where=self.no_nulls.predicate,
+            key=None if has_key else self.target.key,
+            mismatch=self.no_nulls.predicate,
+        )
+
     @property
     def _lasting_default(self) -> str:
         return "no default" if self.default is None else f"the default {self.default.sql}"

@@ -192,6 +192,17 @@ class _Recipe:
     def equal(self) -> NoRows:
         return NoRows(self.table, self.differs, f"{self.change.to} differs from {self.change.column}")
 
+    @property
+    def spec(self) -> Spec:
+        return Spec(
+            self.id,
+            self.table,
+            ((self.change.to, self.old),),
+            where=self.differs,
+            key=None if self._has_primary_key else self.target.key,
+            mismatch=self.differs,
+        )
+
     # -- phases ---------------------------------------------------------------------------------------------
     def expand(self) -> Phase:
         statements = [
@@ -247,19 +258,11 @@ class _Recipe:
         )
 
     def backfill(self) -> Phase:
-        spec = Spec(
-            self.id,
-            self.table,
-            ((self.change.to, self.old),),
-            where=self.differs,
-            key=None if self._has_primary_key else self.target.key,
-            mismatch=self.differs,
-        )
         return Phase(
             "backfill",
             f"{self.change.to} equals {self.change.column} in every row",
             gates=(self.armed, NoOlderTransaction(self.table, self.trigger)),
-            backfill=spec,
+            backfill=self.spec,
             instructions=(f"Run: evolve backfill run {self.id}",),
             go_back="stop the backfill; rows filled so far do no harm",
         )
@@ -272,7 +275,7 @@ class _Recipe:
                     f"indexes and keys for {self.table.plain}.{self.change.to}",
                     (*build_indexes(self.carried), *add_uniques_and_foreign_keys(self.carried)),
                     (*drop_uniques_and_foreign_keys(self.carried), *drop_indexes(self.carried)),
-                    (self.equal,),
+                    fill=self.spec,
                 )
             )
         proofs = list(validate(self.carried))
@@ -310,8 +313,7 @@ class _Recipe:
         if proofs:
             title = f"what {self.table.plain}.{self.change.to} promises"
             # One look at every row is enough for the phase.
-            conditions = () if parts else (self.equal,)
-            parts.append(Part(title, tuple(proofs), tuple(undo), conditions))
+            parts.append(Part(title, tuple(proofs), tuple(undo), fill=None if parts else self.spec))
         return Phase(
             "validate",
             f"{self.change.to} has the same indexes and constraints as {self.change.column}, all of them valid",

@@ -79,7 +79,7 @@ def plan(change: SetNotNull, target: Target) -> Plan:
     phases = (
         recipe.expand(fill),
         recipe.backfill(fill),
-        recipe.validate((recipe.armed, BackfillDone(recipe.id), recipe.no_nulls)),
+        recipe.validate((recipe.armed, BackfillDone(recipe.id), recipe.no_nulls), fill),
         recipe.switch(),
         recipe.contract(fill),
     )
@@ -149,25 +149,18 @@ class _Recipe:
         )
 
     def backfill(self, fill: Expression) -> Phase:
-        has_key = any(constraint.kind == "primary key" for constraint in self.target.constraints)
-        spec = Spec(
-            self.id,
-            self.table,
-            ((self.change.column, fill.sql),),
-            where=self.no_nulls.predicate,
-            key=None if has_key else self.target.key,
-            mismatch=self.no_nulls.predicate,
-        )
         return Phase(
             "backfill",
             f"{self.name} is null in no row",
             gates=(self.armed, NoOlderTransaction(self.table, self.trigger)),
-            backfill=spec,
+            backfill=self.spec(fill),
             instructions=(f"Run: evolve backfill run {self.id}",),
             go_back="stop the backfill; `evolve backfill undo` puts the nulls back",
         )
 
-    def validate(self, gates: tuple[Gate, ...]) -> Phase:
+    def validate(self, gates: tuple[Gate, ...], fill: Expression | None = None) -> Phase:
+        spec = None if fill is None else self.spec(fill)
+        conditions = (self.no_nulls,) if fill is None else ()
         statements = (
             validate_constraint(self.table, self.check),
             Statement(
@@ -190,7 +183,7 @@ class _Recipe:
         return Phase(
             "validate",
             f"{self.name} is NOT NULL",
-            (Part(f"{self.name} is NOT NULL", statements, undo, (self.no_nulls,)),),
+            (Part(f"{self.name} is NOT NULL", statements, undo, conditions, spec),),
             gates=gates,
             go_back="downgrade the validate revision: the check stands again, NOT NULL goes",
         )
@@ -226,6 +219,17 @@ class _Recipe:
                 ColumnNotNull(self.table, self.change.column),
             ),
             go_back="downgrade the contract revision: the trigger is back",
+        )
+
+    def spec(self, fill: Expression) -> Spec:
+        has_key = any(constraint.kind == "primary key" for constraint in self.target.constraints)
+        return Spec(
+            self.id,
+            self.table,
+            ((self.change.column, fill.sql),),
+            where=self.no_nulls.predicate,
+            key=None if has_key else self.target.key,
+            mismatch=self.no_nulls.predicate,
         )
 
     # -- parts ----------------------------------------------------------------------------------------------

@@ -1,0 +1,118 @@
+"""What autogenerate must not touch: columns of changes in flight, what is kept in quarantine, and evolve's own schema.
+
+Without this the next developer's `alembic revision --autogenerate` drops the column that old code still uses, and makes
+the half-filled one NOT NULL, in a revision about something else.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from alembic.autogenerate.api import AutogenContext
+from alembic.operations import MigrateOperation
+from alembic.operations.ops import (
+    AddColumnOp,
+    AddConstraintOp,
+    AlterColumnOp,
+    CreateIndexOp,
+    DropColumnOp,
+    DropConstraintOp,
+    DropIndexOp,
+    DropTableOp,
+    ModifyTableOps,
+    UpgradeOps,
+)
+from sqlalchemy import Column
+from sqlalchemy.sql.elements import ColumnElement
+
+from evolve.plan.manifest import load_all
+from evolve.plan.model import QUARANTINE, columns_of
+from evolve.revisions.alembic_plugin import script_directory
+from evolve.sql.parse import ExpressionNotRead, expression
+
+_SCHEMA = "evolve"
+_CHECKS = "evolve_"  # of the checks that stand in for NOT NULL until it is validated
+
+
+def leave_changes_alone(context: AutogenContext, upgrade: UpgradeOps) -> None:
+    """Take out of `upgrade` what concerns a change in flight.
+
+    Raises:
+        BadManifest: a manifest cannot be trusted, so what is in flight is not known.
+    """
+    in_flight = _in_flight(context)
+    kept: list[MigrateOperation] = []
+    for operation in upgrade.ops:
+        if isinstance(operation, DropTableOp) and operation.schema == _SCHEMA:
+            continue
+        if isinstance(operation, ModifyTableOps):
+            if operation.schema == _SCHEMA:
+                continue
+            columns = in_flight.get((operation.schema, operation.table_name), frozenset())
+            operation.ops = [inner for inner in operation.ops if not _concerns(inner, columns)]
+            if operation.is_empty():
+                continue
+        kept.append(operation)
+    upgrade.ops = kept
+
+
+def _in_flight(context: AutogenContext) -> dict[tuple[str | None, str], frozenset[str]]:
+    """(schema as autogenerate names it, table) → columns that a change is at work on."""
+    directory = script_directory(context)
+    if directory is None:
+        return {}
+    default = context.dialect.default_schema_name if context.dialect is not None else None
+    found: dict[tuple[str | None, str], frozenset[str]] = {}
+    for manifest in load_all(directory):
+        table = manifest.change.table
+        # The last phase is in flight until it is applied, which the files do not tell; then its columns are gone, and
+        # nothing is left to hide.
+        for schema in {table.schema, None} if table.schema == (default or "public") else {table.schema}:
+            key = (schema, table.name)
+            found[key] = found.get(key, frozenset()) | columns_of(manifest.change)
+    return found
+
+
+def _concerns(operation: MigrateOperation, columns: frozenset[str]) -> bool:
+    match operation:
+        case AddColumnOp():
+            return False  # the model's wish; a change in flight has added its column already
+        case DropColumnOp(column_name=name) | AlterColumnOp(column_name=name):
+            return name in columns or name.startswith(QUARANTINE)
+        case CreateIndexOp():
+            return _any(_names(operation.columns), columns)
+        case DropIndexOp():
+            return _any(_names(operation.to_index().columns), columns)
+        case DropConstraintOp(constraint_name=name) if str(name).startswith(_CHECKS):
+            return True
+        case DropConstraintOp():
+            return _any(_names(getattr(operation.to_constraint(), "columns", ())), columns)
+        case AddConstraintOp():
+            return _any(_names(getattr(operation.to_constraint(), "columns", ())), columns)
+        case _:
+            return False
+
+
+def _names(columns: Iterable[object]) -> set[str]:
+    names: set[str] = set()
+    for column in columns:
+        if isinstance(column, str):
+            names.add(column)
+        elif isinstance(column, Column):
+            names.add(str(column.name))
+        elif isinstance(column, ColumnElement) and not hasattr(column, "text"):
+            names |= {str(inner.name) for inner in column.base_columns if isinstance(inner, Column)}
+        else:
+            names |= _columns_in(str(getattr(column, "text", column)))
+    return names
+
+
+def _columns_in(text: str) -> set[str]:
+    try:
+        return set(expression(text).columns)
+    except ExpressionNotRead:
+        return set()
+
+
+def _any(names: set[str], columns: frozenset[str]) -> bool:
+    return any(name in columns or name.startswith(QUARANTINE) for name in names)

@@ -1,0 +1,60 @@
+"""`op.evolve_gate`: an Alembic operation that stops an upgrade unless a change may go on."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+
+from alembic.operations import MigrateOperation, Operations
+
+from evolve.plan.gate_sql import Conditions, Fill, as_tuple, gate_block
+
+
+@Operations.register_operation("evolve_gate")
+class EvolveGate(MigrateOperation):
+    """Stop the upgrade unless a change may go on."""
+
+    def __init__(self, change: str, conditions: Conditions) -> None:
+        self.change = change
+        self.conditions = conditions
+
+    @classmethod
+    def evolve_gate(
+        cls,
+        operations: Operations,
+        change: str,
+        fill: Sequence[Mapping[str, str]] = (),
+        no_rows: str | Sequence[str] = (),
+        validated: str | Sequence[str] = (),
+        valid_indexes: str | Sequence[str] = (),
+        enabled_triggers: str | Sequence[str] = (),
+    ) -> None:
+        """Raise, and so undo the revision, unless every condition holds; with `--sql`, print a DO block.
+
+        Args:
+            operations: Alembic's.
+            change: its id.
+            fill: {"table", "set", "where"}: at most a thousand such rows are left, and they are brought up to date.
+            no_rows: "table WHERE predicate": no such row exists.
+            validated: "table.constraint": it is validated.
+            valid_indexes: "index": it is valid.
+            enabled_triggers: "table.trigger": it is enabled.
+        """
+        conditions = Conditions(
+            tuple(Fill(rows["table"], rows["set"], rows["where"]) for rows in fill),
+            as_tuple(no_rows),
+            as_tuple(validated),
+            as_tuple(valid_indexes),
+            as_tuple(enabled_triggers),
+        )
+        operations.invoke(cls(change, conditions))
+
+
+@Operations.implementation_for(EvolveGate)
+def _run_gate(operations: Operations, operation: EvolveGate) -> None:
+    operations.execute(escape_colons(gate_block(operation.change, operation.conditions)))
+
+
+def escape_colons(sql: str) -> str:
+    """`sql` so that `op.execute`, which reads `:name` as a parameter, sends it as it is."""
+    return re.sub(r"(?<![:\w\\]):(?=\w+(?!:))", r"\\:", sql)
