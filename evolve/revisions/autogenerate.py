@@ -82,7 +82,7 @@ def _concerns(operation: MigrateOperation, columns: frozenset[str]) -> bool:
         case CreateIndexOp():
             return _any(_names(operation.columns), columns)
         case DropIndexOp():
-            return _any(_names(operation.to_index().columns), columns)
+            return _any(_names(operation.to_index().expressions), columns)
         case DropConstraintOp(constraint_name=name) if str(name).startswith(_CHECKS):
             return True
         case DropConstraintOp():
