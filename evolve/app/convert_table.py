@@ -13,7 +13,7 @@ from evolve.app.plugins import method_named
 from evolve.backfill.controller import Controller
 from evolve.backfill.progress import Meter
 from evolve.errors import Misuse, Refused
-from evolve.partition.conversion import Conversion
+from evolve.partition.conversion import Conversion, Record
 from evolve.partition.inventory import Inventory
 from evolve.partition.obstacles import CannotConvert, Obstacle, before_parsing, obstacles
 from evolve.partition.plan import Wish, plan, settling, taken_names
@@ -26,7 +26,6 @@ from evolve.postgres.conversion_steps import LockNotAcquired, StraysFound, Worke
 from evolve.postgres.conversions import (
     ConversionExists,
     NoConversion,
-    Record,
     conversion_lock,
     ensure_journal,
     find_conversion,

@@ -9,11 +9,13 @@ from datetime import datetime
 from evolve.app.convert_table import partitioner_for
 from evolve.app.premake_partitions import NoScheme, check_scheme, due_now, scheme_of
 from evolve.config import PartitionedTable
+from evolve.partition.conversion import Record
+from evolve.partition.maintain import Partitioned
 from evolve.plugin_api import Due
 from evolve.postgres.connect import connect
-from evolve.postgres.conversions import Record, find_conversion
+from evolve.postgres.conversions import find_conversion
 from evolve.postgres.inventory import read_inventory
-from evolve.postgres.partitions import NotPartitioned, Partitioned, read_partitioned
+from evolve.postgres.partitions import NotPartitioned, read_partitioned
 from evolve.sql.names import QualifiedName
 
 

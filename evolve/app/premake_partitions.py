@@ -11,14 +11,13 @@ from datetime import datetime
 from evolve.app.convert_table import Patience, partitioner_for
 from evolve.config import PartitionedTable
 from evolve.errors import Misuse, Refused
-from evolve.partition.maintain import create
+from evolve.partition.maintain import Partitioned, create
 from evolve.plugin_api import Due, Options, Partition, Partitioner, Profile, sorted_ranges
 from evolve.postgres.connect import Connection, connect
 from evolve.postgres.conversions import last_scheme, tables_with_scheme
 from evolve.postgres.inventory import read_inventory
 from evolve.postgres.partitions import (
     AttachBlocked,
-    Partitioned,
     create_partition,
     highest_key,
     premake_lock,

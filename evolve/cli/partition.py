@@ -18,10 +18,9 @@ from evolve.errors import Misuse
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from evolve.partition.conversion import Conversion
+    from evolve.partition.conversion import Conversion, Record
     from evolve.partition.obstacles import UniqueAnswer
     from evolve.partition.plan import Wish
-    from evolve.postgres.conversions import Record
     from evolve.sql.names import QualifiedName
 
 

@@ -3,10 +3,17 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
 
 import click
 
 from evolve.cli.options import format_option
+
+if TYPE_CHECKING:
+    from evolve.plugin_loader import LoadedPlugin
+
+_SCHEMA = 1
 
 
 @click.command("plugins")
@@ -17,10 +24,35 @@ def command(report_format: str) -> None:
     A plugin that cannot be loaded is an error (exit status 2), here and in every command that uses plugins.
     """
     from evolve.app.plugins import installed_plugins
-    from evolve.report import partition as report
 
     plugins = installed_plugins()
     if report_format == "json":
-        click.echo(json.dumps(report.plugins_data(plugins), indent=2, ensure_ascii=False))
+        entries = [_data(item) for item in plugins]
+        click.echo(json.dumps({"schema": _SCHEMA, "plugins": entries}, indent=2, ensure_ascii=False))
     else:
-        click.echo(report.plugins_text(plugins))
+        click.echo("\n".join(_lines(plugins)))
+
+
+def _lines(plugins: Iterable[LoadedPlugin]) -> Iterable[str]:
+    for item in plugins:
+        yield f"{item.plugin.name}  {item.origin}  ({item.origin.target})"
+        yield from (f"  {title}: {', '.join(names)}" for title, names in _parts(item).items() if names)
+
+
+def _data(item: LoadedPlugin) -> dict[str, object]:
+    return {
+        "name": item.plugin.name,
+        "api": item.plugin.api,
+        "distribution": item.origin.distribution,
+        "version": item.origin.version,
+        "target": item.origin.target,
+        **_parts(item),
+    }
+
+
+def _parts(item: LoadedPlugin) -> dict[str, list[str]]:
+    return {
+        "partitioners": [kind.kind for kind in item.plugin.partitioners],
+        "rules": [f"{rule.id} {rule.name}" for rule in item.plugin.rules],
+        "throttles": [throttle.name for throttle in item.plugin.throttles],
+    }

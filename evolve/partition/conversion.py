@@ -88,3 +88,42 @@ class Conversion:
         if not isinstance(found, dict):
             raise TypeError(self.options)
         return found
+
+
+@dataclass(frozen=True, slots=True)
+class StepRecord:
+    """Args:
+    number: from 0, within its track.
+    rows: copied or compared so far.
+    seconds: None where it has not begun; up to now where it is not done.
+    """
+
+    track: Track
+    number: int
+    name: str
+    title: str
+    rows: int
+    done: bool
+    seconds: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """A conversion as the journal knows it."""
+
+    id: int
+    conversion: Conversion
+    state: State
+    track: Track
+    steps: tuple[StepRecord, ...]
+
+    def done(self, track: Track) -> int:
+        """How many steps of `track` are done; they are done in order."""
+        return sum(step.done for step in self.steps if step.track == track)
+
+    def steps_rows(self, track: Track, number: int) -> int:
+        """Rows that earlier runs of the step got through."""
+        return next((step.rows for step in self.steps if (step.track, step.number) == (track, number)), 0)
+
+    def complete(self, track: Track) -> bool:
+        return self.done(track) == len(self.conversion.steps(track))

@@ -12,6 +12,25 @@ from evolve.sql.statements import Statement
 
 
 @dataclass(frozen=True, slots=True)
+class Partitioned:
+    """A partitioned table.
+
+    Args:
+        method: "range", "list" or "hash".
+        key: its columns; an expression stands as "".
+        partitions: those attached, in the order of their names.
+        rows: of each partition, by the statistics.
+    """
+
+    table: QualifiedName
+    method: str
+    key: tuple[str, ...]
+    key_type: str
+    partitions: tuple[Partition, ...]
+    rows: dict[str, int]
+
+
+@dataclass(frozen=True, slots=True)
 class Template:
     """What a new partition takes over from an existing one, because a parent cannot pass it on.
 

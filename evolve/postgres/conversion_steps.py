@@ -12,11 +12,11 @@ import psycopg
 from psycopg import errors, sql
 
 from evolve.errors import Refused
+from evolve.partition.conversion import Record
 from evolve.partition.inventory import differences
 from evolve.partition.steps import AwaitSnapshots, BuildIndex, Copy, Settle, Statements, Track, Verify
 from evolve.postgres.connect import Connection, connect
 from evolve.postgres.conversions import (
-    Record,
     begin_step,
     claim_step,
     end_step,

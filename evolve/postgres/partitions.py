@@ -5,7 +5,6 @@ from __future__ import annotations
 import shutil
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import cast
 
@@ -13,7 +12,7 @@ import psycopg
 from psycopg import errors, sql
 
 from evolve.errors import Refused
-from evolve.partition.maintain import Template
+from evolve.partition.maintain import Partitioned, Template
 from evolve.partition.shell import MARKER
 from evolve.partition.values import read_bound
 from evolve.postgres.connect import Connection
@@ -52,25 +51,6 @@ class NameTaken(Refused):
 
 class AttachBlocked(Exception):
     """The lock was not to be had in time; nothing was kept: try again."""
-
-
-@dataclass(frozen=True, slots=True)
-class Partitioned:
-    """A partitioned table.
-
-    Args:
-        method: "range", "list" or "hash".
-        key: its columns; an expression stands as "".
-        partitions: those attached, in the order of their names.
-        rows: of each partition, by the statistics.
-    """
-
-    table: QualifiedName
-    method: str
-    key: tuple[str, ...]
-    key_type: str
-    partitions: tuple[Partition, ...]
-    rows: dict[str, int]
 
 
 def read_partitioned(connection: Connection, table: QualifiedName) -> Partitioned:

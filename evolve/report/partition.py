@@ -1,21 +1,16 @@
-"""Conversions, partitions and plugins, for people and for programs."""
+"""Conversions and partitions, for people and for programs."""
 
 from __future__ import annotations
 
 import textwrap
 from collections.abc import Iterable, Iterator
 from itertools import groupby
-from typing import TYPE_CHECKING
 
-from evolve.partition.conversion import Conversion
+from evolve.partition.conversion import Conversion, Record
+from evolve.partition.maintain import Partitioned
 from evolve.partition.steps import BuildIndex, Statements, Step, Track
 from evolve.plugin_api import Due, Partition, bound_sql
 from evolve.sql.statements import Statement
-
-if TYPE_CHECKING:
-    from evolve.plugin_loader import LoadedPlugin
-    from evolve.postgres.conversions import Record
-    from evolve.postgres.partitions import Partitioned
 
 SCHEMA = 1
 _WIDTH = 110
@@ -222,41 +217,6 @@ def due_data(due: Due) -> dict[str, object]:
     return {
         "create": partitions_data(due.create),
         "conflicts": [{"wanted": c.wanted.name, "existing": c.existing.name} for c in due.conflicts],
-    }
-
-
-# -- plugins ----------------------------------------------------------------------------------------------------------
-def plugins_text(plugins: Iterable[LoadedPlugin]) -> str:
-    lines = []
-    for item in plugins:
-        lines.append(f"{item.plugin.name}  {item.origin}  ({item.origin.target})")
-        parts = plugin_parts(item)
-        lines += [f"  {title}: {', '.join(names)}" for title, names in parts.items() if names]
-    return "\n".join(lines)
-
-
-def plugins_data(plugins: Iterable[LoadedPlugin]) -> dict[str, object]:
-    return {
-        "schema": SCHEMA,
-        "plugins": [
-            {
-                "name": item.plugin.name,
-                "api": item.plugin.api,
-                "distribution": item.origin.distribution,
-                "version": item.origin.version,
-                "target": item.origin.target,
-                **plugin_parts(item),
-            }
-            for item in plugins
-        ],
-    }
-
-
-def plugin_parts(item: LoadedPlugin) -> dict[str, list[str]]:
-    return {
-        "partitioners": [kind.kind for kind in item.plugin.partitioners],
-        "rules": [f"{rule.id} {rule.name}" for rule in item.plugin.rules],
-        "throttles": [throttle.name for throttle in item.plugin.throttles],
     }
 
 

@@ -296,9 +296,7 @@ def _width(field: str, value: object, kind: Key | None, problems: list[Problem])
         case "instant" | "local" | "date":
             if interval is None:
                 units = ", ".join(NAMES)
-                problems.append(
-                    Problem(field, f'"{value}" is not a span, such as "1 month"; units: {units}')
-                )
+                problems.append(Problem(field, f'"{value}" is not a span, such as "1 month"; units: {units}'))
             elif kind == "date" and interval.unit == "hour":
                 problems.append(Problem(field, f'"{value}" is shorter than a day, and the key is a date'))
                 return None
