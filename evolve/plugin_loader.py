@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
-from importlib.metadata import EntryPoint, entry_points
+from importlib.metadata import Distribution, EntryPoint, EntryPoints, distributions, entry_points
 
 from evolve.errors import Misuse
 from evolve.plugin_api import API, NamedThrottle, Partitioner, Plugin, Rule
@@ -44,7 +46,16 @@ class PluginFailed(Misuse):
         super().__init__(
             f'the plugin "{entry}" of {origin} could not be loaded: {type(error).__name__}: {error}',
             why="a plugin that is left out in silence would let revisions and tables go unchecked",
-            fix=f"mend or uninstall it: pip uninstall {origin.distribution}",
+            fix=f"mend {origin.target.partition(':')[0]}, or uninstall it: pip uninstall {origin.distribution}",
+        )
+
+
+class UnreadableEntryPoints(Misuse):
+    def __init__(self, distribution: str, error: Exception) -> None:
+        super().__init__(
+            f"the entry points of {distribution} cannot be read: {type(error).__name__}: {error}",
+            why="which plugins are installed cannot be told",
+            fix=f"install it anew: pip install --force-reinstall {distribution}",
         )
 
 
@@ -61,7 +72,7 @@ class NotAPlugin(Misuse):
 class WrongApi(Misuse):
     def __init__(self, origin: Origin, plugin: str, api: object) -> None:
         super().__init__(
-            f'the plugin "{plugin}" of {origin} is written for plugin API {api}, and this is API {API}',
+            f'the plugin "{plugin}" of {origin} is written for plugin API {api!r}, and this is API {API}',
             fix=f"install a version of {origin.distribution} for API {API}",
         )
 
@@ -83,7 +94,9 @@ def load_plugins() -> tuple[LoadedPlugin, ...]:
     Raises:
         PluginFailed, NotAPlugin, WrongApi, DuplicateInPlugins: exit status 2; none is skipped.
     """
-    loaded = [_load(entry) for entry in sorted(entry_points(group=GROUP), key=lambda e: (e.name, e.value))]
+    # stdout is for results, not for what a module prints while it is imported.
+    with contextlib.redirect_stdout(sys.stderr):
+        loaded = [_load(entry) for entry in sorted(_entries(), key=lambda e: (e.name, e.value))]
     _refuse_duplicates(loaded)
     return tuple(sorted(loaded, key=lambda item: item.plugin.name))
 
@@ -93,14 +106,34 @@ def partitioners(plugins: tuple[LoadedPlugin, ...]) -> dict[str, type[Partitione
     return {kind.kind: kind for item in plugins for kind in item.plugin.partitioners}
 
 
+def _entries() -> EntryPoints:
+    try:
+        return entry_points(group=GROUP)
+    except Exception:
+        # One broken entry_points.txt hides those of all; find out whose it is.
+        for distribution in distributions():
+            try:
+                distribution.entry_points  # noqa: B018  # reading it is what fails
+            except Exception as error:
+                raise UnreadableEntryPoints(_name(distribution), error) from error
+        raise
+
+
+def _name(distribution: Distribution | None) -> str:
+    # Without a METADATA file it has no name, whatever its type says.
+    name: str | None = distribution.name if distribution else None
+    return name or "an unknown distribution"
+
+
 def _load(entry: EntryPoint) -> LoadedPlugin:
     dist = entry.dist
-    origin = Origin(
-        dist.name if dist else "an unknown distribution", dist.version if dist else "", entry.value
-    )
+    origin = Origin(_name(dist), (dist.version or "") if dist else "", entry.value)
     try:
         found: object = entry.load()
-    except Exception as error:  # importing somebody's module can raise anything; all of it is reported
+    except (
+        Exception,
+        SystemExit,
+    ) as error:  # importing somebody's module can raise anything; all is reported
         raise PluginFailed(entry.name, origin, error) from error
     if not isinstance(found, Plugin):
         raise NotAPlugin(entry.name, origin, f"{origin.target} is of type {type(found).__name__}")

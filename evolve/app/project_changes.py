@@ -6,9 +6,9 @@ from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 
 from evolve.errors import Misuse, Refused
-from evolve.plan.manifest import Manifest, load_all, load_named, path_of
-from evolve.plan.model import Change, change_id, columns_of
-from evolve.revisions.history import History, read_history
+from evolve.plan.manifest import BadManifest, Manifest, load_all, load_named, path_of
+from evolve.plan.model import PHASES, Change, change_id, columns_of
+from evolve.revisions.history import History, RevisionFile, read_history
 from evolve.revisions.project import Project
 
 
@@ -75,7 +75,53 @@ def read_changes(project: Project) -> Changes:
         MultipleHeads: there is more than one head; BadManifest: a manifest cannot be trusted.
     """
     history = read_history(project)
-    return Changes(project, history, history.head(), load_all(project.script_directory))
+    changes = Changes(project, history, history.head(), load_all(project.script_directory))
+    for manifest in changes.manifests:
+        _refuse_strangers(changes, manifest)
+    return changes
+
+
+def _refuse_strangers(changes: Changes, manifest: Manifest) -> None:
+    """Raise `BadManifest` where manifest and revisions disagree on what belongs to the change."""
+    path = path_of(changes.project.script_directory, manifest.id)
+    revisions = changes.history.revisions
+    for number, record in enumerate(manifest.phases, 1):
+        for revision in record.revisions:
+            file = revisions.get(revision)
+            if file is not None and _claims(file) != (manifest.id, record.name):
+                raise BadManifest(
+                    path,
+                    f"phase[{number}].revisions",
+                    f'names "{revision}", and {file.path.name} does not say that it belongs there',
+                    'its attribute "evolve" names change and phase',
+                )
+    # A revision named wrongly looks like one that a crash left unwritten; writing it would do the phase twice.
+    done = changes.history.ancestors(revision for revision in manifest.revisions if revision in revisions)
+    left = [
+        file
+        for file in revisions.values()
+        if _claims(file)[0] == manifest.id
+        and file.revision not in manifest.revisions
+        and file.revision not in done
+    ]
+    for number, record in enumerate(manifest.phases, 1):
+        absent = [revision for revision in record.revisions if revision not in revisions]
+        # Where the change was done once before, revisions of its later phases are there as well.
+        own = [file for file in left if _claims(file)[1] == record.name]
+        later = [file for file in left if _claims(file)[1] in PHASES[PHASES.index(record.name) + 1 :]]
+        if absent and own and not later:
+            raise BadManifest(
+                path,
+                f"phase[{number}].revisions",
+                f'names "{absent[0]}", which no file is, and not "{own[0].revision}", which says that it belongs there',
+                f'name "{own[0].revision}" there',
+            )
+
+
+def _claims(file: RevisionFile) -> tuple[str, str]:
+    """The change and the phase that a revision says it belongs to."""
+    said = dict(file.metadata)
+    return said.get("change", ""), said.get("phase", "")
 
 
 def read_change(project: Project, identifier: str) -> tuple[Changes, Manifest]:

@@ -33,7 +33,8 @@ from evolve.plan.model import (
 )
 from evolve.plan.wording import describe_gate
 from evolve.sql.names import BadName, NameTooLong, QualifiedName, check_length, parse_name, quote
-from evolve.sql.parse import ExpressionNotRead, expression
+from evolve.sql.parse import ExpressionNotRead
+from evolve.sql.parse import expression as read_expression
 
 SCHEMA = 1
 PhaseState = Literal["planned", "begun"]
@@ -384,11 +385,11 @@ class _Reader:
 
     # -- values ---------------------------------------------------------------------------------------------
     def _bad(self, key: str, found: str, allowed: str) -> BadManifest:
-        return BadManifest(self._path, key, "is missing" if found == "is None" else found, allowed)
+        return BadManifest(self._path, key, found, allowed)
 
     def _sql(self, key: str, text: str) -> str:
         try:
-            return expression(text).sql
+            return read_expression(text).sql
         except ExpressionNotRead as error:
             raise self._bad(key, f"is {text!r}", "it must be one SQL expression") from error
 

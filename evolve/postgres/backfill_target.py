@@ -16,6 +16,8 @@ from evolve.postgres.composing import identifier, table_name, written
 from evolve.postgres.connect import Connection
 from evolve.postgres.failure import message
 from evolve.sql.names import QualifiedName
+from evolve.sql.parse import ExpressionNotRead
+from evolve.sql.parse import expression as read_expression
 
 CORRELATED = 0.9  # an index in nearly the order of the table keeps its leaf pages hot: nothing to gain there
 
@@ -227,6 +229,11 @@ def _try(connection: Connection, query: sql.Composed, part: str, text: str) -> N
         connection.execute(query, {"no": False})
     except (psycopg.ProgrammingError, psycopg.DataError, psycopg.NotSupportedError) as error:
         raise BadExpression(part, text, message(error)) from error
+    try:
+        read_expression(text)
+    except ExpressionNotRead as error:
+        # It fits in its parentheses and means something else there: `a) OR (b`, `$1`.
+        raise BadExpression(part, text, "it is not one expression") from error
 
 
 _KINDS = {

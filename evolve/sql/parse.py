@@ -269,9 +269,17 @@ def _expression_node(sql: str) -> Node:
     except (postgast.PgQueryError, DecodeError, UnicodeError) as error:
         raise ExpressionNotRead(f"{sql!r}: {error}") from error
     select = tree.stmts[0].stmt.select_stmt if len(tree.stmts) == 1 else None
-    if select is None or len(select.target_list) != 1 or len(select.from_clause):
+    if select is None or len(select.target_list) != 1 or _fields(select) != {"target_list"}:
         raise ExpressionNotRead(repr(sql))
-    return select.target_list[0].res_target.val
+    target = select.target_list[0].res_target
+    if _fields(target) != {"val"} or any(type(part).__name__ == "ParamRef" for part in _walk(target.val)):
+        raise ExpressionNotRead(repr(sql))
+    return target.val
+
+
+def _fields(node: Node) -> set[str]:
+    """What a node says beyond where it stands."""
+    return {field.name for field, _ in node.ListFields()} - {"location", "limit_option", "op"}
 
 
 def _sql(node: Node) -> str:
