@@ -119,9 +119,11 @@ def _add_foreign_key(schema: Schema, table: QualifiedName, key: ForeignKey) -> N
         columns = primary.columns
     name = key.name or default_names.constraint_name(schema, table, key.columns, "fkey")
     key = replace(key, target=target, target_columns=columns, name=name)
+    inherited = schema.tables[table].foreign_keys
     add_constraint(schema, table, key)
     for partition in list(schema.partitions_of(table)):
-        clone_foreign_key(schema, partition.name, key)
+        own = [k for k in partition.foreign_keys if not any(same_key(k, above) for above in inherited)]
+        clone_foreign_key(schema, partition.name, key, own)
 
 
 def clone_foreign_key(
@@ -131,7 +133,7 @@ def clone_foreign_key(
 
     Each of its own keys serves once and is taken off the list then.
     """
-    twin = next((k for k in own or () if same_key(k, key)), None)
+    twin = next((k for k in own or () if same_key(k, key) and not k.not_valid), None)
     if twin is not None and own is not None:
         own.remove(twin)
     else:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import replace
 
 from evolve.sql import default_names
@@ -17,7 +18,7 @@ from evolve.sql.operations import (
     Reindex,
     Unique,
 )
-from evolve.sql.replay.edit import add_constraint, change_column, know
+from evolve.sql.replay.edit import add_constraint, change_column, change_constraints, know
 from evolve.sql.schema import Index, Schema
 
 Backed = PrimaryKey | Unique | Exclude
@@ -80,10 +81,14 @@ def give(schema: Schema, partition: QualifiedName, parent: Index, constraint: Ba
     if serving is not None:
         schema.indexes[serving.name] = replace(serving, partition_of=parent.name)
         return
-    definition = replace(parent.definition, name=None, table=partition)
     if isinstance(constraint, PrimaryKey):
         for column in constraint.columns:
             change_column(schema, partition, column, lambda c: replace(c, not_null=True))
+    _make_part(schema, partition, parent, constraint)
+
+
+def _make_part(schema: Schema, partition: QualifiedName, parent: Index, constraint: Backed | None) -> None:
+    definition = replace(parent.definition, name=None, table=partition)
     made = build(schema, definition, constraint=constraint)
     schema.indexes[made.name] = replace(schema.indexes[made.name], partition_of=parent.name)
 
@@ -143,23 +148,37 @@ def rebuild(schema: Schema, operation: Reindex) -> None:
 def remake(schema: Schema, table: QualifiedName, column: str) -> None:
     """A change of type makes the indexes over the column anew, those behind constraints first.
 
-    They know their columns by today's names then, and one that was made ON ONLY turns whole.
+    They know their columns by today's names then. The parts of an index of a partitioned table are made from it, under
+    made-up names, on every partition: so one that was made ON ONLY turns whole.
     """
-    touched = [i for i in schema.indexes_of(table) if column in index_columns(i.definition)]
+    own = [i for i in schema.indexes_of(table) if i.partition_of is None]
+    touched = [i for i in own if column in index_columns(i.definition)]
     for index in sorted(touched, key=lambda i: i.constraint is None):
         keys = tuple(replace(key, label=None) if key.column else key for key in index.definition.keys)
-        del schema.indexes[index.name]
         definition = replace(index.definition, keys=keys, include_labels=())
-        schema.indexes[index.name] = replace(index, definition=definition)
-    for index in touched:
-        if index.valid:
-            continue
         partitions = list(schema.partitions_of(table))
-        parts = {i.definition.table for i in schema.indexes.values() if i.partition_of == index.name}
+        for part in list(_parts(schema, index.name)):
+            _forget(schema, part)
+        del schema.indexes[index.name]
+        whole = index.valid or bool(partitions)
+        schema.indexes[index.name] = replace(index, definition=definition, valid=whole)
         for partition in partitions:
-            if partition.name not in parts:
-                give(schema, partition.name, index, constraint_behind(schema, index))
-        settle(schema, index.name)
+            _make_part(schema, partition.name, schema.indexes[index.name], constraint_behind(schema, index))
+
+
+def _parts(schema: Schema, name: QualifiedName) -> Iterator[Index]:
+    for part in list(schema.indexes.values()):
+        if part.partition_of == name:
+            yield part
+            yield from _parts(schema, part.name)
+
+
+def _forget(schema: Schema, index: Index) -> None:
+    del schema.indexes[index.name]
+    if index.constraint is not None:
+        change_constraints(
+            schema, index.definition.table, lambda c: None if c.name == index.constraint else c
+        )
 
 
 def index_columns(definition: IndexDefinition) -> tuple[str, ...]:
