@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from difflib import get_close_matches
 from typing import TYPE_CHECKING, TypeVar
 
 import click
@@ -38,11 +39,25 @@ class Narrator:
         click.echo(f"    done in {done.seconds:.2f} s{tries}", err=True)
 
 
+def _target(context: click.Context, _: click.Parameter, value: str) -> str:
+    """An option is unknown unless it is a number of steps, such as -1, which click takes for an option too."""
+    if value.startswith("-") and not value[1:].isdigit():
+        known = [name for each in context.command.get_params(context) for name in each.opts]
+        raise click.NoSuchOption(value, possibilities=get_close_matches(value, known), ctx=context)
+    return value
+
+
 def _build(name: str, direction: Direction, summary: str, default: str | None) -> click.Command:
     """One of the two commands; they differ in direction and default only."""
+    # To click a default of None is a default, and nothing would be missing.
+    argument = (
+        click.argument("target", callback=_target)
+        if default is None
+        else click.argument("target", default=default, callback=_target)
+    )
 
-    @click.command(name, help=summary)
-    @click.argument("target", default=default, required=default is None)
+    @click.command(name, help=summary, context_settings={"ignore_unknown_options": True})
+    @argument
     @click.option(
         "--lock-timeout", type=click.IntRange(min=1), metavar="MS", help="Wait for a lock.  [default: 500]"
     )

@@ -50,6 +50,27 @@ def test_json(project: AlembicProject) -> None:
     assert (back["direction"], back["heads"]) == ("downgrade", [])
 
 
+def test_downgrade_by_a_number_of_steps(project: AlembicProject) -> None:
+    evolve("upgrade", cwd=project.root)
+    back = evolve("downgrade", "-1", cwd=project.root)
+    assert (back.returncode, back.stdout) == (0, "reverted 1 revision; the database is at base\n"), (
+        back.stderr
+    )
+
+
+def test_downgrade_without_a_target(project: AlembicProject) -> None:
+    answer = evolve("downgrade", cwd=project.root)
+    assert (answer.returncode, answer.stderr.splitlines()[0]) == (2, "error: missing argument 'TARGET'")
+
+
+def test_an_unknown_option_is_no_target(project: AlembicProject) -> None:
+    answer = evolve("downgrade", "--dryrun", "-1", cwd=project.root)
+    assert (answer.returncode, answer.stderr.splitlines()[0]) == (
+        2,
+        "error: no such option '--dryrun'. Did you mean '--dry-run'?",
+    )
+
+
 def test_dry_run_writes_nothing(project: AlembicProject, database_url: str) -> None:
     shown = evolve("upgrade", "--dry-run", cwd=project.root)
     assert (shown.returncode, shown.stdout) == (0, "one one\n")
