@@ -7,6 +7,7 @@ from support.alembic_project import make_project
 from support.benchmarks import compare
 from support.golden import golden
 from support.servers import database_url, make_database, make_template, scratch_server
+from support.shop import make_stage
 
 __all__ = [
     "compare",
@@ -14,6 +15,7 @@ __all__ = [
     "golden",
     "make_database",
     "make_project",
+    "make_stage",
     "make_template",
     "scratch_server",
 ]

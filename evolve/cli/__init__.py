@@ -33,9 +33,9 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "upgrade": ("upgrade", "Apply revisions with short lock waits, retries, one runner at a time."),
     "downgrade": ("downgrade", "Revert revisions, with the same care."),
     "backfill": ("backfill", "Fill a column of a live table in small, resumable transactions."),
-    "demo": ("demo", "See the whole road once, on a throw-away server with a live application on it."),
     "partition": ("partition", "Make a live table a partitioned one, and keep its partitions ready."),
     "plugins": ("plugins", "List the installed plugins and what they bring."),
+    "demo": ("demo", "See the whole road once, on a throw-away server with a live application on it."),
     "completion": ("completion", "Print the script that completes evolve's commands in your shell."),
 }
 

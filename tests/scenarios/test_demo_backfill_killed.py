@@ -7,33 +7,22 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
-from pathlib import Path
 
 import pytest
 
 from evolve.app.demo.road import CHANGE, Stage
 from evolve.app.demo.traffic import Traffic, environment
-from evolve.app.samples import copy_sample
 
 pytestmark = pytest.mark.server
 
 KILLS = 20
 
 
-class Silent:
-    def scene(self, title: str, text: str) -> None: ...
-    def command(self, words: Sequence[str]) -> None: ...
-    def output(self, lines: Sequence[str]) -> None: ...
-
-
 @pytest.fixture
-def stage(tmp_path: Path, database_url: str) -> Stage:
-    stage = Stage(Silent(), copy_sample("shop", tmp_path), database_url)
-    stage.evolve("upgrade")
-    stage.shop("shop.seed", "--users", "40000", "--orders", "40000")
-    return stage
+def stage(make_stage: Callable[..., Stage]) -> Stage:
+    return make_stage("--users", "40000", "--orders", "40000")
 
 
 @pytest.fixture

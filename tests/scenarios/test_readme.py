@@ -5,31 +5,22 @@ from __future__ import annotations
 import re
 import shlex
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from support.command_line import evolve
 
 from evolve.app.demo.road import BAD_REVISION, Stage
-from evolve.app.samples import copy_sample
 
 pytestmark = pytest.mark.server
 
 README = Path(__file__).parents[2] / "README.md"
 
 
-class Silent:
-    def scene(self, title: str, text: str) -> None: ...
-    def command(self, words: object) -> None: ...
-    def output(self, lines: object) -> None: ...
-
-
 @pytest.fixture
-def stage(tmp_path: Path, database_url: str) -> Stage:
-    stage = Stage(Silent(), copy_sample("shop", tmp_path), database_url)
-    stage.evolve("upgrade")
-    stage.shop("shop.seed", "--size", "small")
-    return stage
+def stage(make_stage: Callable[..., Stage]) -> Stage:
+    return make_stage("--size", "small")
 
 
 def section(title: str) -> str:
