@@ -121,7 +121,7 @@ class _Reader:
                 str(row["type"]),
                 not_null=bool(row["not_null"]),
                 default=None if row["generated"] else _text(row["default"]),
-                default_constant=_constant(_text(row["default"])),
+                default_constant=bool(row["generated"]) or _constant(_text(row["default"])),
                 collation=_text(row["collation"]),
                 enum=bool(row["enum"]),
                 identity=bool(row["identity"]),

@@ -57,4 +57,6 @@ def _run_gate(operations: Operations, operation: EvolveGate) -> None:
 
 def escape_colons(sql: str) -> str:
     """`sql` so that `op.execute`, which reads `:name` as a parameter, sends it as it is."""
+    # A backslash before a colon escapes it, so one that is meant needs another.
+    sql = re.sub(r"(?<=\\)(?=:[\w$]*(?![:\w$]))", r"\\", sql)
     return re.sub(r"(?<![:\w\\]):(?=\w+(?!:))", r"\\:", sql)
