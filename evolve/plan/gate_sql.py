@@ -61,6 +61,9 @@ def gate_block(change: str, conditions: Conditions) -> str:
         BadName: a constraint, index or trigger is not written as a name.
     """
     lines = [*_checks(change, conditions), *(_update(fill) for fill in conditions.fill)]
+    if conditions.fill:
+        # Deferred constraints would keep events of these rows until COMMIT, and ALTER TABLE refuse to run meanwhile.
+        lines.append("  SET CONSTRAINTS ALL IMMEDIATE;")
     body = "\n".join([MARKER, "BEGIN", *lines, "END"])
     tag = _tag(body)
     return f"DO {tag}{body}{tag}"

@@ -373,11 +373,10 @@ class _Recipe:
             Statement(
                 sync.copy_function(self.function, self.table, self.change.to, self.quarantine),
                 None,
-                "no table lock; from here on the trigger only copies to the old column, so that the way back "
-                "stays open",
+                "from here on the trigger only copies to the old column, so that the way back stays open",
             )
         )
-        undo.append(Statement(self.two_way(), None, "no table lock; both columns are written again"))
+        undo.append(Statement(self.two_way(), None, "both columns may be written again"))
         return Phase(
             "contract",
             f"{self.change.column} is gone for every client; its values are kept under {self.quarantine}",
