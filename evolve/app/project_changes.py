@@ -34,7 +34,7 @@ class StrangeRevisions(Misuse):
     def __init__(self, unknown: Collection[str]) -> None:
         super().__init__(
             f"the database is at {', '.join(sorted(unknown))}, which this project does not have",
-            why="how far the change has come cannot be told",
+            why="what was done to it cannot be told",
             fix="check --database-url, and that this checkout is the one that was deployed",
         )
 

@@ -8,7 +8,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
-from evolve.errors import Refused
+from evolve.app.project_changes import StrangeRevisions
+from evolve.errors import Misuse, Refused
 from evolve.postgres.blockers import Blocker, BlockerWatch
 from evolve.postgres.connect import Connection, connect
 from evolve.postgres.invalid_indexes import drop_invalid_index
@@ -89,6 +90,19 @@ class OutOfPatience(Refused):
         self.failure = failure
 
 
+class NothingRan(Misuse):
+    """env.py came to its end, and the version table does not say what it should."""
+
+    def __init__(self, step: Pending, project: Project, direction: Direction) -> None:
+        missing = "has not got" if direction == "upgrade" else "still has"
+        super().__init__(
+            f"env.py came to its end, but table {project.version_table} {missing} revision {step.revision}",
+            why="it ran no migrations, or keeps their versions in a table that evolve does not see in it",
+            fix=f"let {project.script_directory / 'env.py'} call context.configure(connection=…, version_table='…') "
+            "with a literal name, then context.run_migrations()",
+        )
+
+
 @dataclass(frozen=True, slots=True)
 class Environment:
     """Time and chance, so that tests need neither."""
@@ -124,6 +138,8 @@ def migrate(
         RevisionFailed: a revision failed in a way that trying again does not mend.
         OutOfPatience: retries or budget are used up.
         WrongDatabase: env.py connects to another database than `url`.
+        NothingRan: env.py ended well and did nothing that can be seen.
+        StrangeRevisions: the database is at a revision that the project does not have.
     """
     environment = environment or Environment()
     with (
@@ -145,8 +161,10 @@ def migrate(
             on_backend=watch.add,
         )
         heads = _heads(own, project)
+        if unknown := runner.unknown(heads):
+            raise StrangeRevisions(unknown)
         steps = runner.pending(target, heads) if direction == "upgrade" else runner.to_revert(target, heads)
-        attempts = _Attempts(runner, direction, own, watch, limits, patience, observer, environment)
+        attempts = _Attempts(project, runner, direction, own, watch, limits, patience, observer, environment)
         done = []
         for number, step in enumerate(steps, 1):
             observer.begins(step, number, len(steps))
@@ -161,6 +179,8 @@ def preview(project: Project, url: str, target: str, direction: Direction) -> li
         identity = ServerIdentity(*server_identity(connection))
         heads = _heads(connection, project)
     runner = Runner(project, None, Limits(0, 0), expected=identity, on_backend=lambda _pid: None)
+    if unknown := runner.unknown(heads):
+        raise StrangeRevisions(unknown)
     return runner.pending(target, heads) if direction == "upgrade" else runner.to_revert(target, heads)
 
 
@@ -172,6 +192,7 @@ def _heads(connection: Connection, project: Project) -> tuple[str, ...]:
 class _Attempts:
     """Tries a revision until it is through, fails for good, or the budget that all revisions share is spent."""
 
+    project: Project
     runner: Runner
     direction: Direction
     own: Connection
@@ -196,12 +217,18 @@ class _Attempts:
                 except RevisionFailed as error:
                     failure = error
                 else:
+                    self._confirm(step)
                     seconds = self.environment.clock() - started
                     return Done(
                         step.revision, step.message, seconds, attempt - 1, tuple(self.blockers.values())
                     )
             self._wait(failure, attempt, started)
             attempt += 1
+
+    def _confirm(self, step: Pending) -> None:
+        applied = step.revision in _heads(self.own, self.project)
+        if applied is not (self.direction == "upgrade"):
+            raise NothingRan(step, self.project, self.direction)
 
     def _cleared(self, failure: RevisionFailed) -> bool:
         index = failure.unfinished_index

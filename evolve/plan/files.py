@@ -50,7 +50,7 @@ def write_whole(path: Path, content: bytes) -> None:
             raise
         _sync_directory(path.parent)
     except OSError as error:
-        raise CannotWrite(path, error.strerror or str(error)) from error
+        raise CannotWrite(path, _reason(error)) from error
 
 
 def refuse_unwritable(directory: Path) -> None:
@@ -61,7 +61,13 @@ def refuse_unwritable(directory: Path) -> None:
         os.close(descriptor)
         Path(name).unlink()
     except OSError as error:
-        raise CannotWrite(directory / "…", error.strerror or str(error)) from error
+        raise CannotWrite(directory / "…", _reason(error)) from error
+
+
+def _reason(error: OSError) -> str:
+    if isinstance(error, FileExistsError | NotADirectoryError) and error.filename:
+        return f"{error.filename} is a file, not a directory"
+    return error.strerror or str(error)
 
 
 def _umask() -> int:

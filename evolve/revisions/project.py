@@ -68,6 +68,15 @@ class NoScriptDirectory(Misuse):
         )
 
 
+class NotADirectory(Misuse):
+    def __init__(self, path: Path, file: Path) -> None:
+        super().__init__(
+            f'"{path}" is not a directory, but revisions should lie in it',
+            why="taken for empty, the project would seem to have no revisions",
+            fix=f"put the directory back, or correct version_locations in {file}",
+        )
+
+
 @dataclass(frozen=True, slots=True)
 class Project:
     """One Alembic project.
@@ -120,7 +129,8 @@ def find_project(directory: Path, *, configuration: Path | None = None, section:
     Raises:
         NoProject: neither file is there, or neither speaks of Alembic.
         NoConfiguration: the file named by `configuration` is not there.
-        BrokenConfiguration: a file cannot be read; NoScriptLocation, NoScriptDirectory: it leads nowhere.
+        BrokenConfiguration: a file cannot be read; NoScriptLocation, NoScriptDirectory,
+            NotADirectory: it leads nowhere.
     """
     directory = directory.absolute()
     ini, toml = _files(directory, configuration)
@@ -139,6 +149,9 @@ def find_project(directory: Path, *, configuration: Path | None = None, section:
     )
     versions = [options.directory(path, source_paths) for path in listed] if listed else []
     versions = versions or [script_directory / "versions"]
+    for path in versions:
+        if path.exists() and not path.is_dir():
+            raise NotADirectory(path, options.file)
     return Project(
         root=directory,
         configuration=options.file,

@@ -8,9 +8,10 @@ them, hand-written `op.execute` included.
 from __future__ import annotations
 
 import re
+import sys
 import warnings
-from collections.abc import Callable, Iterator
-from contextlib import chdir, contextmanager
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import chdir, contextmanager, redirect_stdout
 from dataclasses import dataclass, field
 from pathlib import Path
 from traceback import walk_stack
@@ -183,6 +184,11 @@ class Runner:
         self._attempt = _Attempt()
         self._script = load_scripts(project, self._config)
 
+    def unknown(self, revisions: Iterable[str]) -> tuple[str, ...]:
+        """Those that no file declares."""
+        known = {script.revision for script in self._script.walk_revisions()}
+        return tuple(revision for revision in revisions if revision not in known)
+
     def pending(self, target: str, heads: tuple[str, ...]) -> list[Pending]:
         """Revisions between the applied `heads` and `target`, in the order they will run.
 
@@ -231,8 +237,8 @@ class Runner:
         """
         self._attempt = _Attempt(file=step.file)
         act = command.upgrade if direction == "upgrade" else command.downgrade
-        # env.py and relative script locations mean the directory that Alembic is run in.
-        with self._listening(), chdir(self._root):
+        # env.py and relative script locations mean the directory that Alembic is run in. What they print is no result.
+        with self._listening(), chdir(self._root), redirect_stdout(sys.stderr):
             try:
                 act(self._config, step.target)
             except (Misuse, Refused):
@@ -356,10 +362,11 @@ def print_sql(project: Project, span: str, direction: Literal["upgrade", "downgr
         RevisionBroken: env.py or a revision raised; one that reads rows cannot be written as SQL.
     """
     config = alembic_config(project)
+    config.output_buffer = sys.stdout
     script = load_scripts(project, config)
     act = command.upgrade if direction == "upgrade" else command.downgrade
     try:
-        with chdir(project.root):
+        with chdir(project.root), redirect_stdout(sys.stderr):
             act(config, span, sql=True)
     except (CommandError, RevisionError) as error:
         raise _no_such_target(span, error, script) from error
@@ -441,7 +448,7 @@ def load_scripts(project: Project, config: Config | None = None) -> ScriptDirect
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         try:
-            with chdir(project.root):
+            with chdir(project.root), redirect_stdout(sys.stderr):
                 script = ScriptDirectory.from_config(config or alembic_config(project))
                 script.get_heads()
         except (Exception, SystemExit) as error:

@@ -185,8 +185,9 @@ def _finished(text: str, new: NewRevision, template: Path) -> str:
     if "op.execute(" not in text or not _binds_op(body):
         raise BrokenTemplate(template, "it does not say `from alembic import op` and ${upgrades}")
     identifiers = [node for node in body if _assigns(node) & _IDENTIFIERS]
-    if not identifiers:
-        raise BrokenTemplate(template, "it declares no revision")
+    missing = {"revision", "down_revision"}.difference(*map(_assigns, identifiers))
+    if missing:
+        raise BrokenTemplate(template, f"it declares no {sorted(missing)[-1]}")
     lines = [line.rstrip() for line in text.splitlines()]
     for node in identifiers:
         for number in range(node.lineno - 1, node.end_lineno or node.lineno):
