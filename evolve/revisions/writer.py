@@ -182,7 +182,7 @@ def _finished(text: str, new: NewRevision, template: Path) -> str:
     functions = {node.name for node in body if isinstance(node, ast.FunctionDef)}
     if not {"upgrade", "downgrade"} <= functions:
         raise BrokenTemplate(template, "it has no upgrade() or no downgrade()")
-    if "op.execute(" not in text or not _binds_op(body):
+    if not re.search(r"\bop\.(execute|evolve_gate)\(", text) or not _binds_op(body):
         raise BrokenTemplate(template, "it does not say `from alembic import op` and ${upgrades}")
     identifiers = [node for node in body if _assigns(node) & _IDENTIFIERS]
     missing = {"revision", "down_revision"}.difference(*map(_assigns, identifiers))

@@ -82,6 +82,18 @@ def road(project: ChangeProject) -> Iterator[str]:
     yield "purge"
 
 
+def test_a_fresh_database_with_seed_rows_takes_the_rename_of_a_column_without_constraints(
+    make_project: MakeProject, database_url: str, make_database: Callable[..., str]
+) -> None:
+    schema = "CREATE TABLE users (id int PRIMARY KEY, name text); INSERT INTO users VALUES (1, 'a')"
+    users = ChangeProject(make_project(database_url), database_url, schema)
+    list(road(users))
+    fresh = make_database()
+    upgrade(users, fresh)
+    with psycopg.connect(fresh) as connection:
+        assert connection.execute("SELECT * FROM users").fetchall() == [(1, "a")]
+
+
 def test_a_fresh_database_takes_the_whole_history(
     users: ChangeProject, make_database: Callable[..., str]
 ) -> None:

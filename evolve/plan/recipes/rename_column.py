@@ -314,6 +314,9 @@ class _Recipe:
             title = f"what {self.table.plain}.{self.change.to} promises"
             # One look at every row is enough for the phase.
             parts.append(Part(title, tuple(proofs), tuple(undo), fill=None if parts else self.spec))
+        if not parts:
+            # Nothing to prove, but a new database has seed rows, which only a gate fills.
+            parts.append(Part(f"every row has {self.table.plain}.{self.change.to}", (), (), fill=self.spec))
         return Phase(
             "validate",
             f"{self.change.to} has the same indexes and constraints as {self.change.column}, all of them valid",
