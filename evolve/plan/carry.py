@@ -84,8 +84,8 @@ def carry(target: Target, column: str, to: str) -> Carry:
                         f"{quote(name)}{suffix}",
                     )
                 )
-            case "primary key" | "exclude" | "not null":
-                pass  # refused above, or the column's own NOT NULL
+            case "primary key" | "exclude":
+                pass  # refused above
     backing = {carried.source.name: carried.name for carried in uniques}
     for index in target.indexes_on(column):
         if index.constraint is not None and index.constraint not in backing:

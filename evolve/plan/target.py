@@ -9,7 +9,7 @@ from typing import Literal
 from evolve.errors import Misuse, Refused
 from evolve.sql.names import QualifiedName, quote
 
-ConstraintKind = Literal["check", "unique", "foreign key", "primary key", "exclude", "not null"]
+ConstraintKind = Literal["check", "unique", "foreign key", "primary key", "exclude"]
 DependentKind = Literal[
     "view",
     "generated column",

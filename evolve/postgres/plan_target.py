@@ -26,7 +26,6 @@ _KINDS: dict[str, ConstraintKind] = {
     "f": "foreign key",
     "p": "primary key",
     "x": "exclude",
-    "n": "not null",
 }
 
 
@@ -259,6 +258,7 @@ _GRANTS = sql.SQL("""
     ORDER BY 1, 4, 2
 """)
 
+# From PostgreSQL 18 on NOT NULL is listed here too; `TargetColumn.not_null` says it already.
 _CONSTRAINTS = sql.SQL("""
     SELECT c.conname::text AS name, c.contype::text AS kind, pg_get_constraintdef(c.oid) AS definition,
         c.convalidated AS validated, i.relname::text AS index,
