@@ -177,6 +177,33 @@ def rename_in_expression(
     return _expression(node) if changed else text
 
 
+def rename_value(text: Expression, type_: str, old: str, new: str, columns: Iterable[str] = ()) -> Expression:
+    """`text` after the enum `type_` renamed a value: constants that are cast to it, or compared with its `columns`.
+
+    A bare constant that is the whole of `text` counts as one of the type where `columns` is not empty.
+    """
+    if f"'{old.replace(chr(39), chr(39) * 2)}'" not in text.sql:
+        return text
+    node = _expression_node(text.sql)
+    own = set(columns)
+    for part in _walk(node):
+        match type(part).__name__:
+            case "TypeCast" if _type(part.type_name)[0] == type_:
+                _replace_constant(part.arg, old, new)
+            case "A_Expr" if own and any(_only_column(side) & own for side in (part.lexpr, part.rexpr)):
+                for side in (part.lexpr, part.rexpr):
+                    for item in side.list.items if _kind(side) == "list" else (side,):
+                        _replace_constant(item, old, new)
+    if own:
+        _replace_constant(node, old, new)
+    return _expression(node)
+
+
+def _replace_constant(node: Node, old: str, new: str) -> None:
+    if _kind(node) == "a_const" and node.a_const.HasField("sval") and node.a_const.sval.sval == old:
+        node.a_const.sval.sval = new
+
+
 def sequences_in(text: Expression) -> tuple[QualifiedName, ...]:
     """The sequences that `text` reads through `nextval('…')` and its kin."""
     if not {"nextval", "currval", "setval"} & set(text.functions):

@@ -12,6 +12,7 @@ from alembic.runtime.migration import MigrationContext
 
 from evolve.sql import operations as op
 from evolve.sql.names import QualifiedName, quote
+from evolve.sql.replay.indexes import index_columns
 from evolve.sql.schema import Index, Schema, Table, View
 
 Value = TypeVar("Value")
@@ -334,6 +335,9 @@ class Generator:
         column = self.column_name(table) if table else None
         if table is None or column is None:
             return None
+        over = [i for i in self.schema.indexes_of(table.name) if column in index_columns(i.definition)]
+        if table.partition_by is not None and len(over) > 1:
+            return None  # in which order the server names their parts anew cannot be known
         kind = next(c.type for c in table.columns if c.name == column)
         targets = (
             ["bigint", "numeric", "numeric(12,2)", "text"]

@@ -26,7 +26,7 @@ from evolve.sql.operations import (
 from evolve.sql.parse import sequences_in, types_in
 from evolve.sql.replay.constraints import twin_key
 from evolve.sql.replay.edit import change_constraints, change_family_column, put, resolve
-from evolve.sql.replay.indexes import index_columns, settle
+from evolve.sql.replay.indexes import index_columns
 from evolve.sql.schema import Column, Index, Schema, Table
 
 
@@ -189,8 +189,6 @@ def _remove_index(schema: Schema, found: Index) -> None:
         change_constraints(schema, owner, lambda c: None if c.name == found.constraint else c)
     if found.definition.unique:
         _remove_foreign_keys_to(schema, owner, found.definition.columns, older)
-    if found.partition_of is not None:
-        settle(schema, found.partition_of)
 
 
 def _remove_foreign_keys_to(

@@ -160,8 +160,7 @@ def remake(schema: Schema, table: QualifiedName, column: str) -> None:
         for part in list(_parts(schema, index.name)):
             _forget(schema, part)
         del schema.indexes[index.name]
-        whole = index.valid or bool(partitions)
-        schema.indexes[index.name] = replace(index, definition=definition, valid=whole)
+        schema.indexes[index.name] = replace(index, definition=definition, valid=True)
         for partition in partitions:
             _make_part(schema, partition.name, schema.indexes[index.name], constraint_behind(schema, index))
 

@@ -16,6 +16,7 @@ from evolve.sql.operations import (
     CreateSequence,
     RenameEnumValue,
 )
+from evolve.sql.parse import rename_value
 from evolve.sql.schema import Domain, Enum, Schema, Sequence
 
 
@@ -32,6 +33,39 @@ def change_enum(schema: Schema, operation: CreateEnum | AddEnumValue | RenameEnu
             found = schema.enums.get(name)
             if found is not None and to not in found.values:
                 schema.enums[name] = Enum(name, tuple(to if v == value else v for v in found.values))
+                _rename_in_tables(schema, name, value, to)
+
+
+def _rename_in_tables(schema: Schema, name: QualifiedName, value: str, to: str) -> None:
+    """Stored expressions hold the value itself, not its spelling: they read with the new one."""
+    for table in list(schema.tables.values()):
+        own = tuple(column.name for column in table.columns if column.type == str(name))
+        columns = tuple(
+            replace(
+                column,
+                default=rename_value(
+                    column.default, str(name), value, to, own if column.type == str(name) else ()
+                ),
+            )
+            if column.default is not None
+            else column
+            for column in table.columns
+        )
+        constraints = tuple(
+            replace(c, expression=rename_value(c.expression, str(name), value, to, own))
+            if isinstance(c, Check)
+            else c
+            for c in table.constraints
+        )
+        schema.tables[table.name] = replace(table, columns=columns, constraints=constraints)
+    for index in list(schema.indexes.values()):
+        where = index.definition.where
+        found = schema.tables.get(index.definition.table)
+        if where is None or found is None:
+            continue
+        own = tuple(column.name for column in found.columns if column.type == str(name))
+        renamed = replace(index.definition, where=rename_value(where, str(name), value, to, own))
+        schema.indexes[index.name] = replace(index, definition=renamed)
 
 
 def _position(values: tuple[str, ...], before: str | None, after: str | None) -> int:

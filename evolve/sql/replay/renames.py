@@ -21,7 +21,7 @@ from evolve.sql.operations import (
     PrimaryKey,
     Unique,
 )
-from evolve.sql.parse import expression, rename_in_expression
+from evolve.sql.parse import ExpressionNotRead, expression, rename_in_expression
 from evolve.sql.replay.edit import change_constraints, know, put, rekeyed, resolve
 from evolve.sql.schema import Column, Domain, Schema, Table
 
@@ -192,7 +192,9 @@ def _column(schema: Schema, member: Table, name: str, to: str) -> None:
             member,
             columns=columns,
             constraints=tuple(_map_constraint(c, one, rewrite) for c in member.constraints),
-            partition_by=_map_partition_by(member.partition_by, one, rewrite),
+            partition_by=_map_partition_by(
+                member.partition_by, frozenset(c.name for c in member.columns), one, rewrite
+            ),
         ),
     )
     for other in list(schema.tables):
@@ -244,15 +246,24 @@ def _map_index(definition: IndexDefinition, one: Callable[[str], str], rewrite: 
 
 
 def _map_partition_by(
-    partition_by: PartitionBy | None, one: Callable[[str], str], rewrite: Rewrite
+    partition_by: PartitionBy | None,
+    columns: frozenset[str],
+    one: Callable[[str], str],
+    rewrite: Rewrite,
 ) -> PartitionBy | None:
     if partition_by is None:
         return None
-    keys = []
-    for key in partition_by.keys:
-        plain = one(key)
-        keys.append(plain if plain != key or key.isidentifier() else rewrite(expression(key)).sql)
-    return replace(partition_by, keys=tuple(keys))
+    return replace(
+        partition_by, keys=tuple(one(k) if k in columns else _map_text(k, rewrite) for k in partition_by.keys)
+    )
+
+
+def _map_text(key: str, rewrite: Rewrite) -> str:
+    """A partition key that is an expression; one that names no known column may still be a bare name."""
+    try:
+        return rewrite(expression(key)).sql
+    except ExpressionNotRead:
+        return key
 
 
 def _retarget_columns(constraint: Constraint, target: QualifiedName, one: Callable[[str], str]) -> Constraint:

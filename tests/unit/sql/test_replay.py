@@ -107,6 +107,32 @@ def test_a_rename_is_followed_everywhere() -> None:
     assert schema.sequences[N("t_id_seq")].owned_by == (N("t2"), "id")
 
 
+def test_a_renamed_value_is_followed_where_it_is_of_the_enum() -> None:
+    schema = replay(
+        "CREATE TYPE mood AS ENUM ('a', 'b')",
+        "CREATE TABLE t (m mood DEFAULT 'a' CHECK (m IN ('a', 'b')), x text DEFAULT 'a', y text DEFAULT 'a'::mood)",
+        "CREATE INDEX i ON t (m) WHERE m = 'a' AND x = 'a'",
+        "ALTER TYPE mood RENAME VALUE 'a' TO 'z'",
+    )
+    found = table(schema)
+    assert [c.default.sql if c.default else None for c in found.columns] == ["'z'", "'a'", "'z'::mood"]
+    check = found.constraint("t_m_check")
+    assert isinstance(check, op.Check)
+    assert check.expression.sql == "m IN ('z', 'b')"
+    where = schema.indexes[N("i")].definition.where
+    assert where is not None
+    assert where.sql == "m = 'z' AND x = 'a'"
+
+
+def test_a_partition_key_with_an_odd_name_is_renamed() -> None:
+    schema = replay(
+        'CREATE TABLE t ("My Key" int, "select" int) PARTITION BY RANGE ("My Key", ("select" + 1))',
+        'ALTER TABLE t RENAME "My Key" TO k',
+        'ALTER TABLE t RENAME "select" TO s',
+    )
+    assert table(schema).partition_by == op.PartitionBy("range", ("k", "s + 1"))
+
+
 def test_a_dropped_constraint_gives_no_proof() -> None:
     schema = replay("CREATE TABLE t (a int, CONSTRAINT c CHECK (a IS NOT NULL))")
     assert schema.proves_not_null(N("t"), "a")
