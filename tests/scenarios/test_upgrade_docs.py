@@ -1,0 +1,33 @@
+"""The guide about upgrades can be followed, and its settings are the defaults."""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from collections.abc import Callable
+from dataclasses import asdict
+from importlib.resources import files
+from pathlib import Path
+
+import pytest
+from support.alembic_project import AlembicProject
+from support.pages import Section, run, sections
+
+from evolve.config import Upgrade
+
+GUIDE = Path(str(files("evolve") / "docs" / "guides" / "upgrade.md"))
+SECTIONS = list(sections(GUIDE))
+
+
+@pytest.mark.server
+@pytest.mark.parametrize("section", SECTIONS, ids=[section.heading for section in SECTIONS])
+def test_the_guide_can_be_followed(
+    section: Section, make_project: Callable[..., AlembicProject], database_url: str
+) -> None:
+    printed = run(section, make_project, database_url)
+    assert "nothing to do" in printed
+
+
+def test_the_settings_shown_are_the_defaults() -> None:
+    shown = re.findall(r"^```toml\n(.*?)^```$", GUIDE.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL)
+    assert tomllib.loads(shown[0])["tool"]["evolve"]["upgrade"] == asdict(Upgrade())
