@@ -42,6 +42,7 @@ from evolve.postgres.batches import SqlBatches, key_range, try_batch
 from evolve.postgres.connect import connect
 from evolve.postgres.failure import translated
 from evolve.postgres.fence import OldTransaction, older_transactions
+from evolve.postgres.refusal import forbidden
 from evolve.postgres.replica_lag import ReplicaSensor
 from evolve.postgres.session import Session, Timeouts
 from evolve.postgres.windows import SqlWindows
@@ -165,7 +166,7 @@ def told(doing: str, session: Session) -> Iterator[None]:
         with translated(session.current()):
             yield
     except DatabaseFailure as failure:
-        raise ServerTrouble(doing, failure) from failure
+        raise forbidden(failure.__cause__) or ServerTrouble(doing, failure) from failure
 
 
 def checked_target(session: Session, spec: Spec, watch: Watch, *, plain_sql: bool) -> Target:
@@ -182,7 +183,8 @@ def checked_target(session: Session, spec: Spec, watch: Watch, *, plain_sql: boo
         try_batch(session, spec, target, None)
     except DatabaseFailure as failure:
         if judge(failure) is not Judgement.CONTENDED:
-            raise ServerTrouble("trying the first batch, rolled back", failure) from failure
+            refusal = forbidden(failure.__cause__)
+            raise refusal or ServerTrouble("trying the first batch, rolled back", failure) from failure
         watch.say(f"the first rows could not be tried beforehand: {failure.message}")
     return target
 

@@ -110,13 +110,26 @@ def _run() -> int:
         return 1  # a question was answered with no
     except _PipeClosed:
         raise
-    except Exception:  # noqa: BLE001  # whatever is left is a bug, and must not look like an answer
+    except Exception as error:  # noqa: BLE001  # whatever is left is a bug, and must not look like an answer
+        refusal = _refusal(error)
+        if refusal is not None:
+            print_error(refusal)
+            return refusal.exit_code
         import traceback
 
         traceback.print_exc()
         click.echo(f"this is a bug in evolve {__version__}; please report it with the lines above", err=True)
         return _BUG
     return answer if isinstance(answer, int) else 0
+
+
+def _refusal(error: Exception) -> EvolveError | None:
+    """What a server says that refuses or leaves, wherever it says so."""
+    if "psycopg" not in sys.modules:
+        return None
+    from evolve.postgres.refusal import explain
+
+    return explain(error)
 
 
 def _misuse(error: click.ClickException) -> EvolveError:

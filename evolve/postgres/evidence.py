@@ -36,6 +36,7 @@ from evolve.postgres.composing import type_name as type_sql
 from evolve.postgres.connect import Connection, connect
 from evolve.postgres.fence import older_transactions
 from evolve.postgres.journal import latest_run
+from evolve.postgres.refusal import forbidden
 from evolve.sql.names import QualifiedName
 
 VERSION = 1
@@ -103,7 +104,8 @@ def looking(url: str, application_name: str) -> Iterator[Connection]:
         except psycopg.errors.InsufficientPrivilege as error:
             raise Denied(connection.info.user, error.diag.message_primary or "permission denied") from error
         except psycopg.Error as error:
-            raise ServerRefused(error.sqlstate, error.diag.message_primary or str(error)) from error
+            refused = ServerRefused(error.sqlstate, error.diag.message_primary or str(error))
+            raise forbidden(error) or refused from error
 
 
 # -- storage ------------------------------------------------------------------------------------------------
@@ -388,6 +390,8 @@ def try_expression(
             found = connection.execute(query, ()).fetchone()
     except psycopg.errors.QueryCanceled:
         return False
+    except psycopg.errors.InsufficientPrivilege:
+        raise  # the table may not be read: nothing is wrong with the expression
     except psycopg.Error as error:
         raise ExpressionRefused(option, text, error.diag.message_primary or str(error)) from error
     if found is not None:

@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import chdir, contextmanager, redirect_stdout
 from dataclasses import dataclass, field
 from pathlib import Path
-from traceback import walk_stack
+from traceback import StackSummary, extract_tb, walk_stack
 from typing import TYPE_CHECKING, Literal
 
 from alembic import command
@@ -30,12 +30,15 @@ from sqlalchemy.pool import ConnectionPoolEntry, Pool
 from evolve.errors import Misuse, Refused
 from evolve.revisions.history import BrokenRevision, read_history
 from evolve.revisions.project import Project
+from evolve.revisions.sql_text import split, words
 
 if TYPE_CHECKING:
     from sqlalchemy.engine.interfaces import DBAPIConnection, DBAPICursor
 
 # Statements that wait for old snapshots and need longer than a lock that blocks others may take.
 _CONCURRENTLY = re.compile(r"\bCONCURRENTLY\b", re.IGNORECASE)
+# What begins or ends a transaction, and changes nothing by itself.
+_CONTROL = frozenset({"BEGIN", "START", "COMMIT", "END", "ROLLBACK", "ABORT"})
 _INDEX_BUILD = re.compile(
     r'\s*CREATE\s+(?:UNIQUE\s+)?INDEX\s+CONCURRENTLY\s+(?:IF\s+NOT\s+EXISTS\s+)?((?:"(?:[^"]|"")+"|\w)+)\s+ON\s+'
     r'(?:ONLY\s+)?((?:"(?:[^"]|"")+"|\w|\.)+)',
@@ -47,6 +50,10 @@ LOCK_NOT_AVAILABLE = "55P03"
 _TRANSIENT = frozenset({LOCK_NOT_AVAILABLE, "40P01", "40001"})
 
 
+# insufficient_privilege, read_only_sql_transaction: nothing is wrong with the revision
+_FORBIDDEN = frozenset({"42501", "25006"})
+
+
 class RevisionFailed(Refused):
     """A revision stopped with an error of the server.
 
@@ -56,7 +63,7 @@ class RevisionFailed(Refused):
 
     def __init__(
         self,
-        revision: str,
+        step: Pending,
         place: str,
         statement: str,
         sqlstate: str,
@@ -65,19 +72,13 @@ class RevisionFailed(Refused):
     ) -> None:
         first = " ".join(statement.split())
         shown = first if len(first) <= 160 else first[:157] + "…"
-        if half_applied:
-            fix = (
-                f"look at {place}; permanent already: {'; '.join(half_applied)}. Make the rest true by hand and "
-                f"`alembic stamp {revision}`, or undo it and run `evolve upgrade` again"
-            )
-            why = "it left the transaction (autocommit block or COMMIT) before it failed, so part of it is applied"
-        else:
-            why = "its transaction was rolled back; the database is as it was before this revision"
-            fix = f"mend {place}, then run `evolve upgrade` again"
+        why, fix = _after_failure(step, place, half_applied)
+        if sqlstate in _FORBIDDEN and not half_applied:
+            fix = "connect as a role that may do this, in a session that may write, then run it again"
         super().__init__(
-            f"revision {revision} failed at {place}: {message}\n  sql: {shown}", why=why, fix=fix
+            f"revision {step.revision} failed at {place}: {message}\n  sql: {shown}", why=why, fix=fix
         )
-        self.revision = revision
+        self.revision = step.revision
         self.statement = statement
         self.sqlstate = sqlstate
         self.half_applied = half_applied
@@ -92,6 +93,41 @@ class RevisionFailed(Refused):
         """(index, table) as written, where it failed in CREATE INDEX CONCURRENTLY, which may leave it invalid."""
         found = _INDEX_BUILD.match(self.statement)
         return (found[1], found[2]) if found else None
+
+
+class RevisionRaised(Refused):
+    """The Python code of a revision raised, with or without a part of it being permanent."""
+
+    def __init__(self, step: Pending, cause: BaseException, half_applied: tuple[str, ...]) -> None:
+        lines = [frame.lineno for frame in _frames(cause) if frame.filename == str(step.file)]
+        place = f"{step.file.name}:{lines[-1]}" if lines else step.file.name
+        why, fix = _after_failure(step, place, half_applied)
+        if isinstance(cause, AssertionError) and any(f.name == "autocommit_block" for f in _frames(cause)):
+            why = (
+                "autocommit_block() ends Alembic's transaction, and env.py has begun one of its own around it"
+            )
+            fix = "let env.py use engine.connect() in the place of engine.begin()"
+        super().__init__(
+            f"revision {step.revision} failed at {place}: {type(cause).__name__}: {cause}".rstrip(": "),
+            why=why,
+            fix=fix,
+        )
+
+
+def _after_failure(step: Pending, place: str, half_applied: tuple[str, ...]) -> tuple[str, str]:
+    """Why and fix: what is in the database now, and what to do about it."""
+    if not half_applied:
+        why = "its transaction was rolled back; the database is as it was before this revision"
+        return why, f"mend {place}, then run it again"
+    why = "it left the transaction (autocommit block or COMMIT) before it failed, so part of it is applied"
+    return why, (
+        f"look at {place}; permanent already: {'; '.join(half_applied)}. Make the rest true by hand and "
+        f"`alembic stamp {step.target}`, or undo it and run it again"
+    )
+
+
+def _frames(error: BaseException) -> StackSummary:
+    return extract_tb(error.__traceback__)
 
 
 class RevisionBroken(Misuse):
@@ -232,7 +268,8 @@ class Runner:
 
         Raises:
             RevisionFailed: the server refused a statement.
-            RevisionBroken: env.py or the revision raised something else.
+            RevisionRaised: the revision raised something else.
+            RevisionBroken: env.py did.
             WrongDatabase: env.py talks to another database; nothing was sent.
         """
         self._attempt = _Attempt(file=step.file)
@@ -246,6 +283,8 @@ class Runner:
             except DBAPIError as error:
                 raise self._failed(step, error) from error
             except (Exception, SystemExit) as error:
+                if any(frame.filename == str(step.file) for frame in _frames(error)):
+                    raise RevisionRaised(step, error, tuple(self._attempt.permanent)) from error
                 raise RevisionBroken(error) from error
 
     # -- listening ----------------------------------------------------------------------------------------------------
@@ -291,19 +330,20 @@ class Runner:
         attempt = self._attempt
         attempt.statement = statement
         attempt.place = self._place()
-        if _CONCURRENTLY.search(statement):
+        if _is_concurrent(statement):
             cursor.execute(f"SET lock_timeout = {self._limits.concurrently_lock_timeout:d}")
             cursor.execute("SET statement_timeout = 0")
 
     def _after(self, connection: Connection, cursor: DBAPICursor, statement: str, *_: object) -> None:
-        if attempt_line := self._attempt.place:
-            words = " ".join(statement.split())
-            sent = f"{words[:80]} ({attempt_line})"
-            if _in_autocommit(connection):
-                self._attempt.permanent.append(sent)
-            else:
-                self._attempt.open.append(sent)
-        if _CONCURRENTLY.search(statement):
+        attempt = self._attempt
+        if attempt.place and not _CONTROL.issuperset(words(statement, 1)):
+            attempt.open.append(f"{' '.join(statement.split())[:80]} ({attempt.place})")
+        if not _in_transaction(connection):
+            last = split(statement)[-1:]
+            if not last or words(last[0], 1) not in (["ROLLBACK"], ["ABORT"]):
+                attempt.permanent += attempt.open
+            attempt.open = []
+        if _is_concurrent(statement):
             self._restore(connection)
 
     def _erred(self, context: ExceptionContext) -> None:
@@ -312,8 +352,8 @@ class Runner:
         connection = context.connection
         if (
             connection is not None
-            and _CONCURRENTLY.search(context.statement or "")
-            and _in_autocommit(connection)
+            and _is_concurrent(context.statement or "")
+            and not _in_transaction(connection)
         ):
             self._restore(connection)
 
@@ -345,7 +385,7 @@ class Runner:
         state = getattr(original, "sqlstate", None) or getattr(original, "pgcode", None) or ""
         message = str(original).strip().splitlines()[0] if original else str(error)
         return RevisionFailed(
-            step.revision,
+            step,
             self._attempt.place or step.file.name,
             error.statement or self._attempt.statement,
             str(state),
@@ -395,8 +435,21 @@ class NoSuchTarget(Misuse):
         )
 
 
-def _in_autocommit(connection: Connection) -> bool:
-    return connection.get_execution_options().get("isolation_level") == "AUTOCOMMIT"
+def _in_transaction(connection: Connection) -> bool:
+    """Whether the server has one open. Only the driver knows after a COMMIT that a revision wrote itself."""
+    driver = connection.connection.driver_connection
+    status = getattr(getattr(driver, "info", None), "transaction_status", None)  # psycopg, psycopg2
+    if status is not None:
+        return int(status) != 0
+    asked = getattr(driver, "is_in_transaction", None)  # asyncpg
+    if callable(asked):
+        return bool(asked())
+    return connection.get_execution_options().get("isolation_level") != "AUTOCOMMIT"
+
+
+def _is_concurrent(statement: str) -> bool:
+    """By the keyword: a comment or a text that says the same gets no longer timeout."""
+    return _CONCURRENTLY.search(statement) is not None and "CONCURRENTLY" in words(statement, len(statement))
 
 
 def _no_such_target(target: str, error: Exception, script: ScriptDirectory) -> NoSuchTarget:
