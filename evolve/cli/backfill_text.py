@@ -17,7 +17,10 @@ if TYPE_CHECKING:
 def outcome_text(outcome: Outcome, conflicts: list[tuple[Key, str]]) -> str:
     name, rows = outcome.name, f"{outcome.rows:,} rows"
     if outcome.already:
-        lines = [f'backfill "{name}" is done already: {rows}; nothing was written']
+        lines = [
+            f'backfill "{name}" is done already: {rows}; nothing was written',
+            f"  where rows need it again: evolve backfill run {name} --restart",
+        ]
     elif outcome.state.value == "done":
         lines = [
             f'backfill "{name}" is done: {rows} in {outcome.batches:,} batches, {duration(outcome.seconds)}'

@@ -28,6 +28,7 @@ from sqlalchemy.exc import ArgumentError, DBAPIError
 from sqlalchemy.pool import ConnectionPoolEntry, Pool
 
 from evolve.errors import Misuse, Refused
+from evolve.plan.gate_sql import SHUT
 from evolve.revisions.history import BrokenRevision, read_history
 from evolve.revisions.project import Project
 from evolve.revisions.sql_text import split, words
@@ -46,6 +47,7 @@ _INDEX_BUILD = re.compile(
 )
 
 LOCK_NOT_AVAILABLE = "55P03"
+DUPLICATE_TABLE = "42P07"  # an index of that name as well
 # deadlock_detected, serialization_failure: rolled back whole, right to try again
 _TRANSIENT = frozenset({LOCK_NOT_AVAILABLE, "40P01", "40001"})
 
@@ -59,6 +61,7 @@ class RevisionFailed(Refused):
 
     Args:
         half_applied: statements that this attempt had already made permanent when it failed.
+        hint: what the server advises; that of a shut gate says what opens it.
     """
 
     def __init__(
@@ -69,16 +72,20 @@ class RevisionFailed(Refused):
         sqlstate: str,
         message: str,
         half_applied: tuple[str, ...],
+        hint: str | None = None,
     ) -> None:
         first = " ".join(statement.split())
         shown = first if len(first) <= 160 else first[:157] + "…"
         why, fix = _after_failure(step, place, half_applied)
         if sqlstate in _FORBIDDEN and not half_applied:
             fix = "connect as a role that may do this, in a session that may write, then run it again"
+        elif sqlstate == SHUT and hint is not None:
+            fix = hint
         super().__init__(
             f"revision {step.revision} failed at {place}: {message}\n  sql: {shown}", why=why, fix=fix
         )
         self.revision = step.revision
+        self.reason = message
         self.statement = statement
         self.sqlstate = sqlstate
         self.half_applied = half_applied
@@ -391,6 +398,7 @@ class Runner:
             str(state),
             message,
             tuple(self._attempt.permanent),
+            getattr(getattr(original, "diag", None), "message_hint", None),
         )
 
 

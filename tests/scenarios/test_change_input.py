@@ -209,3 +209,24 @@ def test_offline_plans_refuse_what_the_revisions_show(tmp_path: Path) -> None:
 def test_a_plan_knows_that_the_database_is_behind(users: ChangeProject) -> None:
     users.project.add("second", "op.execute('SELECT 1')")
     assert "The database is at first, the project's head is second" in users.ok(*RENAME)
+
+
+def test_a_gate_that_is_shut_when_its_revision_runs_says_what_opens_it(users: ChangeProject) -> None:
+    users.sql("INSERT INTO users SELECT n, 'a' FROM generate_series(1, 2000) n")
+    users.ok(*RENAME, "--write")
+    users.ok("upgrade")
+    users.ok("advance", CHANGE)
+    users.ok("backfill", "run", CHANGE)
+    users.ok("advance", CHANGE)
+    users.sql("ALTER TABLE users DISABLE TRIGGER USER; UPDATE users SET full_name = NULL")
+    done = users.run("upgrade")
+    assert done.returncode == 1
+    assert f"fix: run: evolve backfill run {CHANGE}; then see: evolve status {CHANGE}" in done.stderr
+
+
+def test_a_backfill_that_is_done_tells_how_to_begin_again(users: ChangeProject) -> None:
+    users.ok(*RENAME, "--write")
+    users.ok("upgrade")
+    users.ok("advance", CHANGE)
+    users.ok("backfill", "run", CHANGE)
+    assert f"evolve backfill run {CHANGE} --restart" in users.ok("backfill", "run", CHANGE)
