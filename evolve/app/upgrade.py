@@ -16,7 +16,7 @@ from evolve.postgres.invalid_indexes import drop_invalid_index
 from evolve.postgres.runner_lock import runner_lock
 from evolve.postgres.stamps import applied_heads, server_identity
 from evolve.revisions.project import Project
-from evolve.revisions.run import Limits, Pending, RevisionFailed, Runner, ServerIdentity
+from evolve.revisions.run import DUPLICATE_TABLE, Limits, Pending, RevisionFailed, Runner, ServerIdentity
 
 Direction = Literal["upgrade", "downgrade"]
 
@@ -80,7 +80,10 @@ class OutOfPatience(Refused):
         names = "; ".join(str(blocker) for blocker in blockers)
         left = ""
         if index_left and failure.unfinished_index is not None:
-            left = f"; the invalid index {failure.unfinished_index[0]} is left: DROP INDEX CONCURRENTLY removes it"
+            left = (
+                f"; the invalid index {failure.unfinished_index[0]} is left: "
+                "DROP INDEX CONCURRENTLY removes it, once no session builds it any more"
+            )
         super().__init__(
             f"revision {failure.revision} did not get its lock in {attempts} attempts over {waited:.0f} s",
             why=(f"blocked by {names}" if names else "nobody was seen holding it") + left,
@@ -136,7 +139,9 @@ def migrate(
     Raises:
         AnotherRunner: another runner held the lock for longer than `patience.wait`.
         RevisionFailed: a revision failed in a way that trying again does not mend.
+        RevisionRaised: its Python code raised.
         OutOfPatience: retries or budget are used up.
+        RunnerLockLost: the session that holds the lock ended; the revision at hand may be applied, none after it.
         WrongDatabase: env.py connects to another database than `url`.
         NothingRan: env.py ended well and did nothing that can be seen.
         StrangeRevisions: the database is at a revision that the project does not have.
@@ -233,13 +238,21 @@ class _Attempts:
     def _cleared(self, failure: RevisionFailed) -> bool:
         index = failure.unfinished_index
         timeout = self.limits.concurrently_lock_timeout
-        return index is None or drop_invalid_index(self.own, *index, lock_timeout=timeout)
+        return index is None or drop_invalid_index(self.own, *index, lock_timeout=timeout) != "stays"
+
+    def _left_behind(self, failure: RevisionFailed) -> bool:
+        """Its index was there already, invalid, from a runner that was killed; now it is dropped."""
+        index = failure.unfinished_index
+        if index is None or failure.sqlstate != DUPLICATE_TABLE or failure.half_applied:
+            return False
+        timeout = self.limits.concurrently_lock_timeout
+        return drop_invalid_index(self.own, *index, lock_timeout=timeout) == "dropped"
 
     def _wait(self, failure: RevisionFailed, attempt: int, started: float) -> None:
         """Wait for the next attempt, or raise where there is to be none."""
         seen = self.watch.take()
         self.blockers.update({blocker.pid: blocker for blocker in seen})
-        if not failure.transient:
+        if not failure.transient and not self._left_behind(failure):
             self._cleared(failure)
             raise failure
         delay = self.patience.delay(attempt, self.environment.chance())
@@ -250,3 +263,5 @@ class _Attempts:
         self.observer.retries(failure, seen, delay)
         self.waited += delay
         self.environment.sleep(delay)
+        # No lock. Raises where the session that keeps other runners out has ended meanwhile.
+        self.own.execute("SELECT")

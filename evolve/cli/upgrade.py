@@ -30,7 +30,8 @@ class Narrator:
         click.echo(f"{number}/{total} {step.revision} {step.message}", err=True)
 
     def retries(self, failure: RevisionFailed, blockers: list[Blocker], delay: float) -> None:
-        click.echo(f"    no lock within its timeout; next try in {delay:.1f} s", err=True)
+        reason = failure.reason if failure.sqlstate != "55P03" else "no lock within its timeout"
+        click.echo(f"    {reason}; next try in {delay:.1f} s", err=True)
         for blocker in blockers:
             click.echo(f"    blocked by {blocker}", err=True)
 

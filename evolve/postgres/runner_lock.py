@@ -10,6 +10,8 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
+import psycopg
+
 from evolve.errors import Refused
 from evolve.postgres.connect import Connection, connect
 
@@ -23,6 +25,15 @@ class AnotherRunner(Refused):
             f"another runner still works on this database after {waited:.0f} s: {holder}",
             why="two runners at once would apply the same revision twice",
             fix="wait for it to end, or give more time: --wait SECONDS",
+        )
+
+
+class RunnerLockLost(Refused):
+    def __init__(self, reason: str) -> None:
+        super().__init__(
+            f"the session that kept other runners out has ended: {reason}",
+            why="another runner may have begun since, so no further revision was started",
+            fix="run it again: what was applied stays applied",
         )
 
 
@@ -46,8 +57,11 @@ def runner_lock(
 
     Raises:
         AnotherRunner: it was still held after `wait` seconds.
+        RunnerLockLost: the block used the connection after the server or the network had ended it.
     """
     with connect(url, application_name="evolve runner", autocommit=True) as connection:
+        # No lock. The session is idle while a revision runs, and must not be ended for it.
+        connection.execute("SET idle_session_timeout = 0")
         started = clock()
         told = False
         while not _try_lock(connection, version_table):
@@ -58,7 +72,12 @@ def runner_lock(
                 on_wait(holder)
                 told = True
             sleep(0.2)
-        yield connection  # closing the connection, or dying, lets the lock go
+        try:
+            yield connection  # closing the connection, or dying, lets the lock go
+        except psycopg.OperationalError as error:
+            if not connection.broken:
+                raise
+            raise RunnerLockLost(str(error).strip().splitlines()[0]) from error
 
 
 def _try_lock(connection: Connection, version_table: str) -> bool:

@@ -17,11 +17,20 @@ from support.alembic_project import ENV, AlembicProject, sqlalchemy_url
 from evolve.app.upgrade import Direction, Done, Environment, Outcome, OutOfPatience, Patience, migrate
 from evolve.errors import Misuse
 from evolve.postgres.blockers import Blocker
-from evolve.postgres.runner_lock import AnotherRunner
+from evolve.postgres.invalid_indexes import drop_invalid_index
+from evolve.postgres.runner_lock import AnotherRunner, RunnerLockLost
 from evolve.revisions.project import find_project
-from evolve.revisions.run import Limits, Pending, RevisionBroken, RevisionFailed, WrongDatabase
+from evolve.revisions.run import (
+    Limits,
+    Pending,
+    RevisionBroken,
+    RevisionFailed,
+    RevisionRaised,
+    WrongDatabase,
+)
 
 MakeProject = Callable[..., AlembicProject]
+VALID = "SELECT indisvalid FROM pg_index WHERE indexrelid = 'users_id'::regclass"
 LIMITS = Limits(lock_timeout=100, concurrently_lock_timeout=5_000)
 QUICK = Patience(wait=5, retries=50, budget=20, first_delay=0.05, longest_delay=0.2)
 
@@ -194,6 +203,68 @@ def test_a_half_applied_revision_is_told_and_not_run_again(
     assert "alembic stamp two" in str(caught.value.fix)
 
 
+@pytest.mark.parametrize(
+    ("env", "leave"),
+    [
+        (ENV, 'op.execute("COMMIT")'),
+        (ENV, 'op.execute("SELECT 1; COMMIT")'),
+        (ENV.replace("poolclass=", 'isolation_level="AUTOCOMMIT", poolclass='), "pass"),
+    ],
+    ids=["commit", "commit among others", "engine in autocommit"],
+)
+def test_what_a_raw_commit_made_permanent_is_told_and_not_run_again(
+    make_project: MakeProject, database_url: str, env: str, leave: str
+) -> None:
+    project = make_project(database_url, env=env)
+    project.add("one", 'op.execute("CREATE TABLE users (id int)")')
+    run(project, database_url)
+    project.add(
+        "two", f'op.execute("CREATE TABLE kept (id int)")\n{leave}\nop.execute("ALTER TABLE users ADD x int")'
+    )
+    witness = Witness()
+    with holding(database_url, "SELECT * FROM users"), pytest.raises(RevisionFailed) as caught:
+        run(project, database_url, witness=witness)
+    assert "CREATE TABLE kept" in caught.value.half_applied[0]
+    assert witness.failures == []
+
+
+def test_what_is_rolled_back_is_not_told_as_permanent(project: AlembicProject, database_url: str) -> None:
+    project.add(
+        "two", 'op.execute("CREATE TABLE gone (id int)")\nop.execute("ROLLBACK")\nop.execute("SELECT 1/0")'
+    )
+    with pytest.raises(RevisionFailed) as caught:
+        run(project, database_url)
+    assert caught.value.half_applied == ()
+
+
+def test_a_revision_that_raises_is_named_with_its_line_and_what_is_permanent(
+    project: AlembicProject, database_url: str
+) -> None:
+    project.add(
+        "two",
+        """
+        with op.get_context().autocommit_block():
+            op.execute("CREATE TABLE kept (id int)")
+        {}["nothing"]
+        """,
+    )
+    with pytest.raises(
+        RevisionRaised, match=r"revision two failed at two.py:13: KeyError: 'nothing'"
+    ) as caught:
+        run(project, database_url)
+    assert "CREATE TABLE kept" in str(caught.value.fix)
+
+
+def test_an_autocommit_block_in_a_transaction_of_env_py_is_told(
+    make_project: MakeProject, database_url: str
+) -> None:
+    project = make_project(database_url, env=ENV.replace("engine.connect()", "engine.begin()"))
+    project.add("one", "with op.get_context().autocommit_block():\n    pass")
+    with pytest.raises(RevisionRaised, match=r"one.py:11") as caught:
+        run(project, database_url)
+    assert "engine.connect()" in str(caught.value.fix)
+
+
 def test_an_interrupted_concurrent_index_is_dropped_and_built_again(
     project: AlembicProject, database_url: str
 ) -> None:
@@ -215,10 +286,7 @@ def test_an_interrupted_concurrent_index_is_dropped_and_built_again(
         assert witness.retried.wait(10)
         writer.rollback()
         runner.join(20)
-    assert (
-        scalar(database_url, "SELECT indisvalid FROM pg_index WHERE indexrelid = 'users_id'::regclass")
-        is True
-    )
+    assert scalar(database_url, VALID) is True
 
 
 def test_concurrent_builds_get_their_own_longer_timeout(project: AlembicProject, database_url: str) -> None:
@@ -241,8 +309,89 @@ def test_concurrent_builds_get_their_own_longer_timeout(project: AlembicProject,
     assert scalar(database_url, "SELECT value FROM seen") == "100ms"
 
 
+@pytest.mark.parametrize(
+    "sql",
+    [
+        "ALTER TABLE users ADD x int -- never concurrently",
+        "ALTER TABLE users ADD x text DEFAULT 'concurrently'",
+    ],
+)
+def test_the_mere_word_concurrently_gives_no_longer_timeout(
+    project: AlembicProject, database_url: str, sql: str
+) -> None:
+    run(project, database_url)
+    project.add("two", f"op.execute({sql!r})")
+    patience = Patience(retries=0)
+    with holding(database_url, "SELECT * FROM users"), pytest.raises(OutOfPatience):
+        run(project, database_url, patience=patience, limits=Limits(100, 0, 2_000))
+
+
+def test_an_index_that_somebody_still_builds_is_left_alone(
+    project: AlembicProject, database_url: str
+) -> None:
+    run(project, database_url)
+
+    def build() -> None:
+        with psycopg.connect(database_url, autocommit=True) as connection:
+            connection.execute("CREATE INDEX CONCURRENTLY users_id ON users (id)")
+
+    def drop() -> None:
+        with psycopg.connect(database_url, autocommit=True) as connection:
+            drop_invalid_index(connection, "users_id", "users", lock_timeout=0)
+
+    builder, dropper = threading.Thread(target=build), threading.Thread(target=drop)
+    with holding(database_url, "UPDATE users SET id = id") as writer:
+        builder.start()
+        while scalar(database_url, "SELECT to_regclass('users_id')") is None:
+            assert builder.is_alive()
+        dropper.start()
+        dropper.join(1)
+        writer.rollback()
+        builder.join(10)
+        dropper.join(10)
+    assert scalar(database_url, VALID) is True
+
+
+def test_an_index_that_a_killed_runner_left_is_built_again(
+    project: AlembicProject, database_url: str
+) -> None:
+    run(project, database_url)
+    with psycopg.connect(database_url, autocommit=True) as connection:
+        connection.execute("INSERT INTO users VALUES (1)")
+        with pytest.raises(psycopg.errors.DivisionByZero):
+            connection.execute("CREATE INDEX CONCURRENTLY users_id ON users ((1 / (id - 1)))")
+    project.add(
+        "two",
+        """
+        with op.get_context().autocommit_block():
+            op.create_index("users_id", "users", ["id"], postgresql_concurrently=True)
+        """,
+    )
+    run(project, database_url)
+    assert scalar(database_url, VALID) is True
+
+
+def test_a_runner_that_lost_its_lock_begins_no_further_revision(
+    project: AlembicProject, database_url: str
+) -> None:
+    end = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'evolve runner'"
+    project.add("two", f'op.execute("{end} AND datname = current_database()")')
+    project.add("three", "pass")
+    with pytest.raises(RunnerLockLost):
+        run(project, database_url)
+    assert scalar(database_url, "SELECT version_num FROM alembic_version") == "two"
+
+
+def test_the_lock_outlives_an_idle_session_timeout(project: AlembicProject, database_url: str) -> None:
+    with psycopg.connect(database_url, autocommit=True) as connection:
+        name = connection.info.dbname
+        connection.execute(f"ALTER DATABASE \"{name}\" SET idle_session_timeout = '300ms'")
+    project.add("two", 'op.execute("SELECT pg_sleep(0.8)")')
+    assert run(project, database_url).heads == ("two",)
+
+
 def test_a_second_runner_waits_and_finds_nothing_to_do(project: AlembicProject, database_url: str) -> None:
-    project.add("two", 'op.execute("SELECT pg_sleep(1)")')
+    project.add("two", 'op.execute("SELECT pg_sleep(4)")')
     first = threading.Thread(target=run, args=(project, database_url))
     first.start()
     while not scalar(database_url, "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory'"):
