@@ -45,6 +45,6 @@ def drop_invalid_index(
         connection.execute(
             sql.SQL("DROP INDEX CONCURRENTLY IF EXISTS {}").format(sql.Identifier(str(row[0]), str(row[1])))
         )
-    except errors.LockNotAvailable:
+    except (errors.LockNotAvailable, errors.DeadlockDetected):
         return "stays"
     return "dropped"
