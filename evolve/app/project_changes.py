@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from evolve.errors import Misuse, Refused
 from evolve.plan.manifest import BadManifest, Manifest, load_all, load_named, path_of
-from evolve.plan.model import PHASES, Change, change_id, columns_of
+from evolve.plan.model import PHASES, Change, change_id, columns_of, columns_read
 from evolve.revisions.history import History, RevisionFile, read_history
 from evolve.revisions.project import Project
 
@@ -17,7 +17,7 @@ class ChangeInFlight(Refused):
         names = ", ".join(f'"{name}"' for name in sorted(columns))
         super().__init__(
             f'change "{other.id}" is in flight on column {names} of "{other.change.table.plain}"',
-            why="two sync triggers on one column would answer each other's writes",
+            why="two sync triggers on one column would answer each other's writes, or miss them",
             fix=f"bring it to its end first; see: evolve status {other.id}",
         )
 
@@ -147,6 +147,8 @@ def refuse_conflicts(changes: Changes, change: Change) -> None:
                     raise AlreadyDone(manifest, str(path))
                 raise ChangeInFlight(manifest, columns_of(change))
             continue
-        shared = columns_of(manifest.change) & columns_of(change)
+        shared = (columns_of(manifest.change) & columns_read(change)) | (
+            columns_read(manifest.change) & columns_of(change)
+        )
         if manifest.following is not None and manifest.change.table == change.table and shared:
             raise ChangeInFlight(manifest, shared)

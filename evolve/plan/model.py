@@ -10,6 +10,7 @@ from typing import ClassVar, Literal, assert_never
 
 from evolve.backfill.spec import Spec
 from evolve.sql.names import QualifiedName, shorten
+from evolve.sql.parse import ExpressionNotRead, expression
 from evolve.sql.statements import Statement
 
 PhaseName = Literal["expand", "backfill", "validate", "switch", "contract", "purge"]
@@ -101,8 +102,23 @@ def _table_words(table: QualifiedName) -> list[str]:
     return [table.name] if table.schema == "public" else [table.schema, table.name]
 
 
+def columns_read(change: Change) -> frozenset[str]:
+    """The columns of `change.table` that no other change may write meanwhile; none of an expression that is broken."""
+    match change:
+        case RenameColumn() | SetNotNull(fill=None):
+            text = None
+        case SetNotNull(fill=text) | AddRequiredColumn(up=text):
+            pass
+        case _:
+            assert_never(change)
+    try:
+        return columns_of(change) if text is None else columns_of(change).union(expression(text).columns)
+    except ExpressionNotRead:
+        return columns_of(change)
+
+
 def columns_of(change: Change) -> frozenset[str]:
-    """The columns of `change.table` that no other change may touch meanwhile."""
+    """The columns of `change.table` that no other change may read or write meanwhile."""
     match change:
         case RenameColumn(column=column, to=to):
             return frozenset({column, to})
@@ -288,9 +304,10 @@ def trigger_name(identifier: str) -> str:
     Row triggers fire in the order of their names: `zz` puts ours after the application's own, so that it sees
     the values which will be stored.
     """
-    return shorten("zz_evolve", identifier)
+    return shorten(SYNC_TRIGGER, identifier)
 
 
+SYNC_TRIGGER = "zz_evolve"
 QUARANTINE = "_evolve_q_"
 
 

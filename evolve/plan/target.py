@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 from evolve.errors import Misuse, Refused
+from evolve.plan.model import SYNC_TRIGGER
 from evolve.sql.names import QualifiedName, quote
 
 ConstraintKind = Literal["check", "unique", "foreign key", "primary key", "exclude"]
@@ -248,8 +249,13 @@ def refuse_family(target: Target) -> None:
 
 
 def refuse_later_triggers(target: Target, ours: str) -> None:
-    """Raise `LaterTrigger` where an own row trigger of the table would fire after `ours`."""
+    """Raise `LaterTrigger` where an own row trigger of the table would fire after `ours`.
+
+    That of another change in flight may: neither touches a column that the other reads or writes.
+    """
     for trigger in target.triggers:
+        if trigger.name.startswith(SYNC_TRIGGER):
+            continue
         # PostgreSQL compares the bytes of the names.
         if trigger.before_row and trigger.name.encode() > ours.encode():
             raise LaterTrigger(target, trigger.name, ours)
