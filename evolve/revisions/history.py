@@ -24,6 +24,9 @@ _RELATIVE = re.compile(r"(?:(?P<label>.+?)@)?(?P<start>\w+)?(?P<steps>[+-]\d+)")
 _LEGACY_FILE = re.compile(r"[a-f0-9]+\.py")
 
 
+RESERVED = frozenset({"base", "head", "heads"})
+
+
 @dataclass(frozen=True, slots=True)
 class RevisionFile:
     """One revision as its file declares it.
@@ -72,6 +75,15 @@ class DuplicateRevision(Misuse):
             f'two files are revision "{revision}": {first} and {second}',
             why="Alembic would run one of them, and nobody can say which",
             fix="give one of them a new id, and correct the down_revision of those that build on it",
+        )
+
+
+class ReservedRevision(Misuse):
+    def __init__(self, revision: str, path: Path) -> None:
+        super().__init__(
+            f'{path} calls its revision "{revision}"',
+            why="Alembic means the ends of the history by base, head and heads, and loses a revision of such a name",
+            fix="give it another id, and correct the down_revision of those that build on it",
         )
 
 
@@ -378,7 +390,7 @@ def read_history(project: Project) -> History:
     """Read every revision file of the project.
 
     Raises:
-        DuplicateRevision, DuplicateLabel, Cycle: the files contradict each other.
+        DuplicateRevision, DuplicateLabel, ReservedRevision, Cycle: the files contradict each other or Alembic.
         MissingRevision: a file builds on a revision that none declares.
         BrokenRevision: so it seems, but a file that cannot be read may be the one.
     """
@@ -402,6 +414,8 @@ def build_history(files: Iterable[RevisionFile], broken: tuple[BrokenFile, ...] 
     revisions = {file.revision: file for file in files}
     labels: dict[str, str] = {}
     for file in revisions.values():
+        if file.revision in RESERVED:
+            raise ReservedRevision(file.revision, file.path)
         for label in file.branch_labels:
             if label in labels or label in revisions:
                 raise DuplicateLabel(label, labels.get(label, label), file.revision)

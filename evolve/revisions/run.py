@@ -27,9 +27,9 @@ from sqlalchemy.engine import Connection, Engine, ExceptionContext, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError
 from sqlalchemy.pool import ConnectionPoolEntry, Pool
 
-from evolve.errors import Misuse, Refused
+from evolve.errors import EvolveError, Misuse, Refused
 from evolve.plan.gate_sql import SHUT
-from evolve.revisions.history import BrokenRevision, read_history
+from evolve.revisions.history import RESERVED, BrokenRevision, read_history
 from evolve.revisions.project import Project
 from evolve.revisions.sql_text import split, words
 
@@ -512,6 +512,10 @@ def load_scripts(project: Project, config: Config | None = None) -> ScriptDirect
             with chdir(project.root), redirect_stdout(sys.stderr):
                 script = ScriptDirectory.from_config(config or alembic_config(project))
                 script.get_heads()
+                if any(name in RESERVED for name in script.get_bases() + script.get_heads()):
+                    read_history(project)  # which refuses such a revision by its file
+        except EvolveError:
+            raise
         except (Exception, SystemExit) as error:
             # Alembic's own error names no file where a revision is missing, doubled or has no id.
             broken = read_history(project).broken

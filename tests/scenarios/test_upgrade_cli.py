@@ -114,6 +114,19 @@ def test_no_such_revision(project: AlembicProject, database_url: str) -> None:
 SLEEPING = "SELECT pid FROM pg_stat_activity WHERE query LIKE '%pg_sleep(30)%' AND pid <> pg_backend_pid()"
 
 
+@pytest.mark.parametrize("command", [["upgrade"], ["upgrade", "--dry-run"], ["lint"], ["status"]])
+def test_a_revision_by_a_name_that_alembic_keeps_for_itself(
+    make_project: MakeProject, database_url: str, command: list[str]
+) -> None:
+    project = make_project(database_url)
+    project.add("base", 'op.execute("CREATE TABLE lost (id int)")')
+    project.add("two", "pass")
+    answer = evolve(*command, cwd=project.root)
+    assert (answer.returncode, answer.stdout) == (2, "")
+    assert 'base.py calls its revision "base"' in answer.stderr
+    assert version(database_url) is None
+
+
 def test_a_killed_runner_leaves_the_revision_whole_or_undone(
     project: AlembicProject, database_url: str
 ) -> None:
