@@ -184,7 +184,7 @@ def test_two_files_with_one_id(revisions: Revisions) -> None:
 
 def test_a_circle_is_shown() -> None:
     with pytest.raises(Cycle, match=r"b → a → b|a → b → a"):
-        build_history([_file("base"), _file("a", "b"), _file("b", "a")])
+        build_history([_file("first"), _file("a", "b"), _file("b", "a")])
 
 
 def test_a_circle_through_depends_on() -> None:
