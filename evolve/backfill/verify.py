@@ -115,13 +115,18 @@ def misses_predicate(spec: Spec) -> str | None:
     """
     given = [part for part in (spec.where, spec.mismatch) if part is not None]
     if given:
-        return " OR ".join(f"({part}\n)" for part in given)
+        return " OR ".join(map(_closed, given))
     targets = {column for column, _ in spec.assignments}
     if any(_mentions(expression, column) for _, expression in spec.assignments for column in targets):
         return None
     return " OR ".join(
-        f"({quote(column)} IS DISTINCT FROM ({expression}\n))" for column, expression in spec.assignments
+        f"({quote(column)} IS DISTINCT FROM {_closed(expression)})" for column, expression in spec.assignments
     )
+
+
+def _closed(sql: str) -> str:
+    """In brackets that a comment at its end cannot swallow."""
+    return f"({sql}\n)" if "--" in sql else f"({sql})"
 
 
 def _mentions(expression: str, column: str) -> bool:

@@ -69,7 +69,7 @@ def verdict_text(verdict: Verdict) -> str:
         return f"verified {verdict.rows:,} rows at {verdict.at}: none is missing"
     lines = [
         f"verified {verdict.rows:,} rows at {verdict.at}: {verdict.misses:,} still fit",
-        *(f"  {line}" for line in verdict.predicate.splitlines() if line.strip() != ")"),
+        *(f"  {line}" for line in verdict.predicate.splitlines()),
         "first keys:",
         *(f"  ({', '.join(key)})" for key in verdict.sample),
     ]

@@ -132,7 +132,9 @@ def test_verify_and_undo_answer_by_exit_status(database_url: str) -> None:
         cli.run("run", "numbers.n", "--set", "7", "--where", "n = 0")
         cli.run("verify", "numbers.n")
         connection.execute("UPDATE numbers SET n = 0 WHERE id = 300")
-        assert "(300)" in cli.run("verify", "numbers.n", expect=1)
+        told = cli.run("verify", "numbers.n", expect=1)
+        assert "(300)" in told
+        assert "  (n = 0)" in told.splitlines()
         assert "(300) changed since" in cli.run("undo", "numbers.n", expect=1)
     assert by_value(database_url) == {0: 500}
 

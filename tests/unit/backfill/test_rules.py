@@ -193,11 +193,15 @@ def test_every_target_must_have_been_null() -> None:
 
 
 def test_where_and_mismatch_are_both_counted() -> None:
-    assert misses_predicate(replace(SPEC, mismatch="full = ''")) == "(full IS NULL\n) OR (full = ''\n)"
+    assert misses_predicate(replace(SPEC, mismatch="full = ''")) == "(full IS NULL) OR (full = '')"
 
 
 def test_without_them_the_assignments_are_compared() -> None:
-    assert misses_predicate(replace(SPEC, where=None)) == '("full" IS DISTINCT FROM (first || last\n))'
+    assert misses_predicate(replace(SPEC, where=None)) == '("full" IS DISTINCT FROM (first || last))'
+
+
+def test_a_comment_does_not_swallow_what_follows() -> None:
+    assert misses_predicate(replace(SPEC, where="full IS NULL -- yet")) == "(full IS NULL -- yet\n)"
 
 
 @pytest.mark.parametrize("expression", ["full || '!'", 'upper("full")', "FULL", "users.full"])
