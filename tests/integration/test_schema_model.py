@@ -76,27 +76,42 @@ def apply_all(schema: Schema, sql: str) -> None:
         apply(schema, operation)
 
 
+SEEDS = st.integers(min_value=0, max_value=2**32 - 1)
 # Shrinking a seed says nothing: the failing one is printed, and plays again with @example.
-@settings(
-    max_examples=6,
+HISTORIES = settings(
     deadline=None,
     phases=[Phase.explicit, Phase.generate],
     suppress_health_check=list(HealthCheck),
     database=None,
 )
-@given(seed=st.integers(min_value=0, max_value=2**32 - 1))
+
+
+# The same histories each time: a corner that nobody has met before is not the fault of the change at hand.
+@settings(HISTORIES, max_examples=6, derandomize=True)
+@given(seed=SEEDS)
 @example(seed=24)
 @example(seed=53)
 @example(seed=74)
 @example(seed=1066)
 @example(seed=1077)
 def test_after_each_statement_the_model_equals_the_catalog(scratch_server: scratch.Server, seed: int) -> None:
-    url = scratch_server.create_database()
+    hold(scratch_server, seed)
+
+
+@pytest.mark.long
+@settings(HISTORIES, max_examples=100)
+@given(seed=SEEDS)
+def test_the_same_for_histories_never_seen_before(scratch_server: scratch.Server, seed: int) -> None:
+    hold(scratch_server, seed)
+
+
+def hold(server: scratch.Server, seed: int) -> None:
+    url = server.create_database()
     try:
         with connect(url, autocommit=True) as connection:
             played = play(connection, seed, OPERATIONS)
     finally:
-        scratch_server.drop_database(url)
+        server.drop_database(url)
     assert played.differing == (), f"after {played.accepted[-1:]}; the whole: {';'.join(played.accepted)}"
     assert len(played.accepted) == OPERATIONS
 
