@@ -10,7 +10,7 @@ from datetime import datetime
 
 from evolve.app.convert_table import Patience, partitioner_for
 from evolve.config import PartitionedTable
-from evolve.errors import Misuse, Refused
+from evolve.errors import EvolveError, Misuse, Refused
 from evolve.partition.maintain import Partitioned, create
 from evolve.plugin_api import Due, Options, Partition, Partitioner, Profile, sorted_ranges
 from evolve.postgres.connect import Connection, connect
@@ -69,12 +69,14 @@ class StillBlocked(Refused):
 class Premade:
     """Args:
     made: partitions that are there now and were not before; those that would be made, in a dry run.
+    error: what stopped the work on this table; what was made before stays.
     """
 
     table: QualifiedName
     made: tuple[Partition, ...]
     due: Due
     dry_run: bool
+    error: EvolveError | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,15 +99,17 @@ def premake(
     """Bring every known table (or `only` one) up to what its scheme wants now.
 
     Two short transactions for each partition; a run that was killed is simply run again. Runs on several machines at
-    once wait for one another, table by table, and the later one finds nothing to do.
+    once wait for one another, table by table, and the later one finds nothing to do. A table that fails keeps no other
+    from getting its partitions.
 
     Args:
         tables: of the settings.
         observe: told of waits.
 
     Raises:
-        NoScheme, NothingPartitioned, NotPartitioned, SchemeDiffers, BadOptions, NoSuchMethod.
-        NameTaken, CannotCreate, StillBlocked: what was made before stays.
+        NothingPartitioned: there is no table to look at.
+        NoScheme, NotPartitioned, SchemeDiffers, BadOptions, NoSuchMethod, NameTaken, CannotCreate, StillBlocked: of
+            the one table; where there are several, each is the `error` of its table.
     """
     with connect(url, application_name="evolve partition premake", autocommit=True) as connection:
         targets = [only] if only is not None else known_tables(connection, tables)
@@ -114,7 +118,15 @@ def premake(
         work = _Work(
             url, now, dry_run, patience or Patience(budget=120.0), environment or Environment(), observe
         )
-        return tuple(work.premake(table, *scheme_of(connection, tables, table)) for table in targets)
+        if len(targets) == 1:
+            return (work.premake(targets[0], *scheme_of(connection, tables, targets[0])),)
+        done = []
+        for table in targets:
+            try:
+                done.append(work.premake(table, *scheme_of(connection, tables, table)))
+            except EvolveError as error:
+                done.append(Premade(table, (), Due(), dry_run, error))
+        return tuple(done)
 
 
 def known_tables(connection: Connection, tables: Mapping[str, PartitionedTable]) -> list[QualifiedName]:

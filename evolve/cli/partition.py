@@ -168,9 +168,11 @@ def premake(
     Made to be run from a scheduler, on several machines at once if need be: what is there is left alone, gaps are
     filled, readers and writers of the table do not wait.
 
-    Exit status 1: a partition that is wanted crosses one that is there.
+    Exit status 1: a partition that is wanted crosses one that is there, or could not be made. The other tables get
+    theirs all the same.
     """
     from evolve.app.premake_partitions import premake as use
+    from evolve.cli import print_error
     from evolve.report import partition as report
     from evolve.sql.names import parse_name
 
@@ -189,6 +191,7 @@ def premake(
                 "table": each.table.plain,
                 "made": report.partitions_data(each.made),
                 **report.due_data(each.due),
+                "error": each.error.what if each.error else None,
             }
             for each in done
         ]
@@ -196,11 +199,16 @@ def premake(
     else:
         word = "missing" if dry_run else "made"
         for each in done:
+            if each.error is not None:
+                continue
             names = ", ".join(partition.name for partition in each.made)
             click.echo(f"{each.table.plain}: {f'{word} {names}' if names else 'nothing is missing'}")
             for line in report.conflict_lines(each.due):
                 click.echo(f"  {line}", err=True)
-    return 1 if any(each.due.conflicts for each in done) else 0
+    errors = [each.error for each in done if each.error is not None]
+    for error in errors:
+        print_error(error)
+    return max([1 if any(each.due.conflicts for each in done) else 0, *(error.exit_code for error in errors)])
 
 
 @command.command()

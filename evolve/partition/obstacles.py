@@ -64,7 +64,7 @@ def _of_the_table(inventory: Inventory) -> Iterator[Obstacle]:
         yield Obstacle("it is not an ordinary table", "name the table itself")
     if inventory.partition:
         yield Obstacle("it is a partition of another table", "convert that one, or detach this one first")
-    elif inventory.parents or inventory.children:
+    elif inventory.kind != "p" and (inventory.parents or inventory.children):
         others = ", ".join((*inventory.parents, *inventory.children))
         yield Obstacle(f"it has inheritance ties to {others}", f"ALTER TABLE … NO INHERIT … for {others}")
     if inventory.persistence == "u":

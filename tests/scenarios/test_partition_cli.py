@@ -167,6 +167,31 @@ unique = {{ orders_ext_ref = "per-partition" }}
     assert json.loads(done.stdout)["partitions"][0]["name"] == "orders_p2026"
 
 
+def test_a_table_that_cannot_be_premade_keeps_no_other_from_it(url: str, run: Run) -> None:
+    days = (
+        "--method",
+        "range",
+        "--key",
+        "at",
+        "--interval",
+        "day",
+        "--premake",
+        "5 days",
+        "--recipe",
+        "copy",
+    )
+    for table in ("a", "b"):
+        execute(url, f"CREATE TABLE {table} (id bigint PRIMARY KEY, at timestamptz NOT NULL)")
+        run("convert", table, *days, "--run")
+        run("finish", table)
+    last = "SELECT max(inhrelid::regclass::text) FROM pg_inherits WHERE inhparent = '{}'::regclass"
+    of_a, of_b = str(scalar(url, last.format("a"))), str(scalar(url, last.format("b")))
+    execute(url, f"DROP TABLE {of_a}, {of_b}; CREATE TABLE {of_a} (id int)")
+    done = run("premake", expect=1)
+    assert f"b: made {of_b}" in done.stdout
+    assert "error: the partition cannot be called" in done.stderr
+
+
 def test_premake_as_json_and_its_exit_status_for_a_conflict(run: Run, url: str) -> None:
     run("convert", "orders", *MONTHLY, "--recipe", "copy", "--run")
     run("finish", "orders")
