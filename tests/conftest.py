@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from hypothesis import settings
 from support.alembic_project import make_project
 from support.benchmarks import compare
 from support.golden import golden
@@ -19,6 +20,11 @@ __all__ = [
     "make_template",
     "scratch_server",
 ]
+
+
+# Two test processes on two cores: a slow example tells of the machine, not of the code.
+settings.register_profile("evolve", settings(), deadline=None)
+settings.load_profile("evolve")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
