@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 SCHEMA = 1
 LINE_EVERY = 5.0  # seconds between two plain lines
+WAIT_AFTER = 1.0  # seconds until a wait that begins or ends has a line of its own
 JSON_EVERY = 1.0
 
 
@@ -32,17 +33,24 @@ class Nothing:
 
 
 class Lines:
-    """A line on stderr every few seconds, and one when a wait begins or ends."""
+    """A line on stderr every few seconds, one for each phase, and one when a wait begins or ends.
+
+    A limit on the rate makes a run wait after every batch: such waits share a line.
+    """
 
     def __init__(self) -> None:
-        self._next = 0.0
+        self._last = float("-inf")
         self._state = ""
 
     def report(self, snapshot: Snapshot) -> None:
         now = time.monotonic()
-        if now < self._next and snapshot.state == self._state:
+        if snapshot.state == self._state:
+            pause = LINE_EVERY
+        else:
+            pause = WAIT_AFTER if "throttled" in (snapshot.state, self._state) else 0.0
+        if now < self._last + pause:
             return
-        self._next = now + LINE_EVERY
+        self._last = now
         self._state = snapshot.state
         click.echo(f"{snapshot.name}: {describe(snapshot)}", err=True)
 
