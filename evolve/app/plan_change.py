@@ -50,11 +50,11 @@ class NullsLeft(Refused):
 
 
 class ConstrainedDomain(Refused):
-    def __init__(self, change: AddRequiredColumn) -> None:
+    def __init__(self, type_name: str, fix: str) -> None:
         super().__init__(
-            f'type "{change.type}" is a domain with constraints',
+            f'type "{type_name}" is a domain with constraints',
             why="adding a column of such a type rewrites the table under ACCESS EXCLUSIVE",
-            fix="add the column with the domain's base type and a NOT VALID check instead",
+            fix=fix,
         )
 
 
@@ -172,7 +172,12 @@ def _schema(changes: Changes) -> Schema:
 def _try(connection: Connection, change: Change) -> list[str]:
     """Try the expressions of `change` on the rows that are there; notes on what could not be tried."""
     match change:
-        case RenameColumn():
+        case RenameColumn(table, column):
+            known = read_target(connection, table).column(column)
+            if known is not None and rewrites_on_add(connection, read_type(known.type).type):
+                raise ConstrainedDomain(
+                    known.type, "keep the name, or move the rows to a column of the base type"
+                )
             return []
         case SetNotNull(table, column, None):
             if any_row(connection, table, f"{quote(column)} IS NULL"):
@@ -187,7 +192,9 @@ def _try(connection: Connection, change: Change) -> list[str]:
         case AddRequiredColumn(table, _, type_name, up, default):
             bare = read_type(type_name).type
             if rewrites_on_add(connection, bare):
-                raise ConstrainedDomain(change)
+                raise ConstrainedDomain(
+                    type_name, "add the column with the domain's base type and a NOT VALID check instead"
+                )
             notes = []
             if not try_expression(connection, table, "--up", up, bare, rows=None):
                 notes.append(_not_tried("--up"))

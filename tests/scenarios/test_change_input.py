@@ -230,3 +230,9 @@ def test_a_backfill_that_is_done_tells_how_to_begin_again(users: ChangeProject) 
     users.ok("advance", CHANGE)
     users.ok("backfill", "run", CHANGE)
     assert f"evolve backfill run {CHANGE} --restart" in users.ok("backfill", "run", CHANGE)
+
+
+def test_a_column_whose_domain_is_constrained_cannot_have_a_twin(users: ChangeProject) -> None:
+    users.sql("CREATE DOMAIN percent AS int CHECK (VALUE < 101); ALTER TABLE users ADD COLUMN part percent")
+    words = 'type "percent" is a domain with constraints'
+    refused(users, "plan", "rename-column", "users.part", "share", "--write", status=1, words=words)
