@@ -176,8 +176,9 @@ def _files(directory: Path, configuration: Path | None) -> tuple[Path | None, Pa
     found_ini = ini if ini.is_file() else None
     found_toml = toml if toml.is_file() and (found_ini or _toml_section(toml)) else None
     if not found_ini and not found_toml:
-        nearby = sorted(directory.glob("*/alembic.ini")) or sorted(directory.glob("*/*/alembic.ini"))
-        raise NoProject((ini, toml), tuple(nearby))
+        around = [file for above in directory.resolve().parents if (file := above / "alembic.ini").is_file()]
+        below = sorted(directory.glob("*/alembic.ini")) or sorted(directory.glob("*/*/alembic.ini"))
+        raise NoProject((ini, toml), tuple(around or below))
     return found_ini, found_toml
 
 

@@ -156,6 +156,15 @@ def test_no_project_points_to_one_below(tmp_path: Path) -> None:
     assert caught.value.fix == f"name the directory: evolve -C {tmp_path / 'backend'}"
 
 
+def test_no_project_points_to_the_one_around_it(tmp_path: Path) -> None:
+    root = _write(tmp_path, "[alembic]\nscript_location = migrations\n")
+
+    with pytest.raises(NoProject) as caught:
+        find_project(root / "migrations" / "versions")
+
+    assert caught.value.fix == f"name the directory: evolve -C {tmp_path}"
+
+
 def test_a_pyproject_without_alembic_is_no_project(tmp_path: Path) -> None:
     _write(tmp_path, toml="[tool.ruff]\nline-length = 100\n")
 
