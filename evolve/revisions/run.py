@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import chdir, contextmanager, redirect_stdout
 from dataclasses import dataclass, field
 from pathlib import Path
+from sysconfig import get_path
 from traceback import StackSummary, extract_tb, walk_stack
 from typing import TYPE_CHECKING, Literal
 
@@ -45,6 +46,8 @@ _INDEX_BUILD = re.compile(
     r'(?:ONLY\s+)?((?:"(?:[^"]|"")+"|\w|\.)+)',
     re.IGNORECASE,
 )
+
+_STANDARD_LIBRARY = get_path("stdlib")
 
 LOCK_NOT_AVAILABLE = "55P03"
 DUPLICATE_TABLE = "42P07"  # an index of that name as well
@@ -416,6 +419,8 @@ def print_sql(project: Project, span: str, direction: Literal["upgrade", "downgr
     try:
         with chdir(project.root), redirect_stdout(sys.stderr):
             act(config, span, sql=True)
+    except BrokenPipeError:
+        raise  # whoever read the SQL has seen enough
     except (CommandError, RevisionError) as error:
         raise _no_such_target(span, error, script) from error
     except (Exception, SystemExit) as error:
@@ -536,7 +541,8 @@ def _innermost_place(error: BaseException) -> str | None:
     place = None
     while trace is not None:
         name = trace.tb_frame.f_code.co_filename
-        if not name.startswith("<") and "site-packages" not in name and __file__ != name:
+        foreign = "site-packages" in name or name.startswith(("<", _STANDARD_LIBRARY))
+        if not foreign and __file__ != name:
             place = f"{name}:{trace.tb_lineno}"
         trace = trace.tb_next
     return place

@@ -83,6 +83,26 @@ def test_sql_needs_no_database(project: AlembicProject) -> None:
     assert "CREATE TABLE users (id int PRIMARY KEY);" in shown.stdout
 
 
+def test_sql_for_a_reader_that_leaves_is_no_fault_of_the_project(project: AlembicProject) -> None:
+    for number in range(20):
+        project.add(f"many{number}", f"op.execute('SELECT {'1, ' * 2000}1')")
+    writer = start_evolve("upgrade", "--sql", cwd=project.root)
+    assert writer.stdout is not None
+    assert writer.stderr is not None
+    writer.stdout.readline()
+    writer.stdout.close()
+    assert "error:" not in writer.stderr.read()
+    writer.stderr.close()
+    assert writer.wait(30) != 2
+
+
+def test_an_env_py_that_fails_is_named_with_its_own_line(project: AlembicProject) -> None:
+    (project.root / "migrations" / "env.py").write_text('import json\n\njson.loads("{")\n')
+    answer = evolve("upgrade", cwd=project.root)
+    assert answer.returncode == 2
+    assert "migrations/env.py:3" in answer.stderr
+
+
 def test_a_server_that_is_down(project: AlembicProject) -> None:
     answer = evolve("upgrade", "--database-url", "postgresql://me@127.0.0.1:1/shop", cwd=project.root)
     assert answer.returncode == 2
