@@ -33,7 +33,7 @@ LEASE = 15.0  # seconds: longer than the longest batch may take, see `session.Ti
 class JournalDenied(Misuse):
     def __init__(self, role: str, reason: str) -> None:
         super().__init__(
-            f'role "{role}" may not create the journal in schema "evolve": {reason}',
+            f'role "{role}" may not keep the journal in schema "evolve": {reason}',
             why="a backfill commits its cursor together with its rows, so the cursor lives in the same database",
             fix="have an administrator run once: CREATE SCHEMA IF NOT EXISTS evolve;"
             f' GRANT ALL ON SCHEMA evolve TO "{role}"',
@@ -77,14 +77,14 @@ def ensure_journal(connection: Connection) -> None:
         JournalDenied: the role may not.
         JournalTooNew: a newer evolve made it.
     """
-    version = installed_version(connection)
-    if version == VERSION:
-        return
-    if version is not None and version > VERSION:
-        raise JournalTooNew(version)
     # CREATE SCHEMA IF NOT EXISTS asks for the right to create one even where it is there already.
     ddl = files("evolve.postgres.schema").joinpath("journal.sql").read_bytes()
     try:
+        version = installed_version(connection)
+        if version == VERSION:
+            return
+        if version is not None and version > VERSION:
+            raise JournalTooNew(version)
         with connection.transaction():
             # No table lock; two first runs at once would both create the schema and one would fail.
             connection.execute("SELECT pg_advisory_xact_lock(hashtext('evolve'), hashtext('journal'))")

@@ -12,7 +12,7 @@ class NotPermitted(Misuse):
     def __init__(self, reason: str) -> None:
         super().__init__(
             f"the role that evolve connects as may not do that: {reason}",
-            why="it has to read Alembic's version table, and to own the tables it changes",
+            why="it reads Alembic's version table, keeps a journal in schema evolve, and owns the tables it changes",
             fix="GRANT what is missing, or name a role that has it in --database-url",
         )
 
