@@ -20,7 +20,10 @@ class NoDatabase(Misuse):
 
 
 def database_url(
-    given: str | None, configured: str | None, alembic: str | None, environment: Mapping[str, str] = os.environ
+    given: str | None,
+    configured: str | None,
+    alembic: str | None,
+    environment: Mapping[str, str] = os.environ,
 ) -> str:
     """The first that is named: the option (or EVOLVE_DATABASE_URL), `[tool.evolve]`, Alembic's own setting, PG*.
 
