@@ -5,14 +5,17 @@ exit status   meaning
 1             the answer is no: findings block, a gate is shut, a run failed
 2             the question was wrong: usage, configuration, project, plugin or connection
 70            a bug in evolve, with its traceback
-130, 141      interrupted from the keyboard; whoever read the output went away
+130, 143, 129 interrupted from the keyboard; told to end; its terminal went away
+141           whoever read the output went away
 """
 
 from __future__ import annotations
 
 import os
+import signal
 import sys
 from pathlib import Path
+from types import FrameType
 
 import click
 
@@ -40,20 +43,38 @@ COMMANDS: dict[str, tuple[str, str]] = {
 }
 
 _BUG = 70
-_INTERRUPTED = 130
 _PIPE_CLOSED = 141
+_KILLED_BY = 128  # plus the number of the signal, as shells have it
 
 
 class _PipeClosed(Exception):
     """Whoever read our output went away."""
 
 
+class _Told(KeyboardInterrupt):
+    """A signal told us to end. As an interrupt, so that the driver cancels the statement that the server is at: left
+    to itself it would go on, and keep its locks, for a client that is gone.
+    """
+
+    def __init__(self, number: int) -> None:
+        super().__init__()
+        self.number = number
+
+
 class _Root(LazyGroup):
+    # Broken pipes go under another name: click would end in 1 for them, which is our "the answer is no".
+    def make_context(
+        self, info_name: str | None, args: list[str], parent: click.Context | None = None, **extra: object
+    ) -> click.Context:
+        try:
+            return super().make_context(info_name, args, parent, **extra)
+        except BrokenPipeError as error:
+            raise _PipeClosed from error
+
     def invoke(self, ctx: click.Context) -> object:
         try:
             return super().invoke(ctx)
         except BrokenPipeError as error:
-            # Under another name: click would end in 1 for it, which is our "the answer is no".
             raise _PipeClosed from error
 
 
@@ -80,6 +101,9 @@ def evolve(context: click.Context, directory: Path | None, config_file: Path | N
 
 def main() -> None:
     """Run the command line, and leave with the exit status that its end means."""
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        if signal.getsignal(number) is not signal.SIG_IGN:  # as nohup leaves it
+            signal.signal(number, _tell)
     try:
         status = _run()
         sys.stdout.flush()
@@ -88,6 +112,11 @@ def main() -> None:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         status = _PIPE_CLOSED
     sys.exit(status)
+
+
+def _tell(number: int, _frame: FrameType | None) -> None:
+    signal.signal(number, signal.SIG_DFL)  # a second one is meant
+    raise _Told(number)
 
 
 def _run() -> int:
@@ -105,8 +134,10 @@ def _run() -> int:
         return 2
     except click.Abort as abort:
         if isinstance(abort.__cause__, KeyboardInterrupt):
+            told = abort.__cause__
+            number = told.number if isinstance(told, _Told) else signal.SIGINT
             click.echo("interrupted", err=True)
-            return _INTERRUPTED
+            return _KILLED_BY + number
         return 1  # a question was answered with no
     except _PipeClosed:
         raise
