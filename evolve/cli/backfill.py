@@ -168,7 +168,10 @@ def resume(
     report_format: str,
     database_url: str | None,
 ) -> int:
-    """Go on with a run that was paused, failed, or lost its worker."""
+    """Go on with a run that was paused, failed, or lost its worker.
+
+    How fast is what this command is given, not what the run began with.
+    """
     from evolve.app.resume_backfill import resume_backfill
 
     url = resolved_url(location, database_url)

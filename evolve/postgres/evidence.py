@@ -224,13 +224,25 @@ def observe(connection: Connection, change: str, gate: Gate) -> Observation:
 
 
 def _trigger(connection: Connection, gate: Gate, table: QualifiedName, trigger: str) -> Observation:
-    # ACCESS SHARE on catalogs only.
+    # ACCESS SHARE on catalogs only. Type 23: FOR EACH ROW BEFORE INSERT OR UPDATE.
     row = connection.execute(
-        "SELECT tgenabled::text FROM pg_trigger WHERE tgrelid = to_regclass(%s) AND tgname = %s",
+        """
+        SELECT t.tgenabled::text,
+               t.tgtype = 23 AND t.tgattr::text = '' AND t.tgqual IS NULL AND n.nspname = 'evolve'
+          FROM pg_trigger t JOIN pg_proc p ON p.oid = t.tgfoid JOIN pg_namespace n ON n.oid = p.pronamespace
+         WHERE t.tgrelid = to_regclass(%s) AND t.tgname = %s
+        """,
         (table.full, trigger),
     ).fetchone()
     if row is None:
         return Observation(gate, False, "it is not there", "apply its revision: evolve upgrade")
+    if not row[1]:
+        return Observation(
+            gate,
+            False,
+            "another trigger has its name, or it has been made to miss some writes",
+            f'drop it and make it again as the expand revision does: DROP TRIGGER "{trigger}" ON {table}',
+        )
     if row[0] in ("A", "O"):
         return Observation(gate, True, "always enabled" if row[0] == "A" else "enabled")
     enable = f'ALTER TABLE {table} ENABLE ALWAYS TRIGGER "{trigger}"'

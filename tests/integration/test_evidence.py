@@ -85,6 +85,27 @@ def test_a_trigger_that_does_not_fire(users: Users, sql: str, observed: str) -> 
     shut(users.see(ARMED), observed)
 
 
+@pytest.mark.parametrize(
+    "event",
+    ["BEFORE UPDATE", "BEFORE INSERT OR UPDATE OF name", "AFTER INSERT OR UPDATE"],
+)
+def test_a_trigger_that_misses_writes(users: Users, event: str) -> None:
+    users.run(
+        f"CREATE OR REPLACE TRIGGER {TRIGGER} {event} ON users "
+        f"FOR EACH ROW EXECUTE FUNCTION evolve.sync_{CHANGE}()"
+    )
+    shut(users.see(ARMED), "made to miss some writes")
+
+
+def test_another_trigger_of_the_same_name(users: Users) -> None:
+    users.run(
+        "CREATE FUNCTION public.nothing() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NEW; END';"
+        f"CREATE OR REPLACE TRIGGER {TRIGGER} BEFORE INSERT OR UPDATE ON users "
+        "FOR EACH ROW EXECUTE FUNCTION public.nothing()"
+    )
+    shut(users.see(ARMED), "another trigger has its name")
+
+
 def test_a_transaction_older_than_the_trigger(users: Users, make_database: Callable[..., str]) -> None:
     users.run(f"DROP TRIGGER {TRIGGER} ON users")
     users.run("CREATE TABLE other ()")
