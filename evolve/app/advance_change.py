@@ -19,7 +19,6 @@ from evolve.postgres.connect import Connection
 from evolve.postgres.plan_target import read_target
 from evolve.postgres.stamps import applied_heads
 from evolve.revisions.project import Project
-from evolve.revisions.writer import new_revision_id
 
 
 class WordTooEarly(Misuse):
@@ -111,6 +110,8 @@ def advance(
         refuse_unclean(changes, replace(plan, phases=(following,)))
         refuse_unready(changes, identifier, following)
         evidence.keep(connection, identifier, following.name, standing.seen, who)
+    from evolve.revisions.writer import new_revision_id  # Alembic takes a while to import
+
     begun = manifest.begin(following.name, [new_revision_id() for _ in following.parts])
     written = write_phase(changes, begun, plan, following)
     return Advanced(standing, following, written.revisions)

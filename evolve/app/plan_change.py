@@ -28,7 +28,6 @@ from evolve.postgres.stamps import applied_heads
 from evolve.revisions.project import Project
 from evolve.revisions.read import read
 from evolve.revisions.select import Range
-from evolve.revisions.writer import NewRevision, new_revision_id, rehearse, write_revision
 from evolve.sql.names import quote
 from evolve.sql.parse import parse
 from evolve.sql.replay import apply
@@ -112,6 +111,8 @@ def write_plan(project: Project, plan: Plan, now: datetime | None = None) -> Wri
     Raises:
         CannotWrite: a directory cannot be written to; nothing was written.
     """
+    from evolve.revisions.writer import new_revision_id  # Alembic takes a while to import
+
     changes = read_changes(project)
     refuse_conflicts(changes, plan.change)
     if any(manifest.id == plan.id for manifest in changes.manifests):
@@ -126,6 +127,8 @@ def write_plan(project: Project, plan: Plan, now: datetime | None = None) -> Wri
 
 def write_phase(changes: Changes, manifest: Manifest, plan: Plan, phase: Phase) -> Written:
     """Write `manifest`, and the revisions of `phase` that it names and no file holds yet, on top of the head."""
+    from evolve.revisions.writer import NewRevision, write_revision
+
     refuse_unready(changes, manifest.id, phase)
     project = changes.project
     path = path_of(project.script_directory, manifest.id)
@@ -147,6 +150,8 @@ def refuse_unready(changes: Changes, identifier: str, phase: Phase) -> None:
     Raises:
         CannotWrite, BrokenTemplate, RevisionBroken and its kin.
     """
+    from evolve.revisions.writer import NewRevision, new_revision_id, rehearse
+
     project = changes.project
     parts = [NewRevision(new_revision_id(), identifier, phase.name, part) for part in phase.parts]
     rehearse(project, parts, changes.head)
