@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import shutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -143,6 +143,7 @@ class Ground:
         status: int = 2,
         env: Mapping[str, str] | None = None,
         started: bool = False,
+        through: Sequence[str] = (),
     ) -> str:
         """Run a command that must refuse; returns what it says on stderr.
 
@@ -151,7 +152,7 @@ class Ground:
             started: it may tell on stderr what it did before the error.
         """
         before = self.snapshot()
-        done = evolve(*arguments, cwd=self.root, env=env)
+        done = evolve(*arguments, cwd=self.root, env=env, through=through)
         said = done.stderr
         assert "Traceback" not in said, said
         assert (done.returncode, done.stdout) == (status, ""), said or done.stdout

@@ -5,15 +5,26 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+
+# Before a command: root like anybody else, for whom a folder can be read-only.
+UNPRIVILEGED = ("setpriv", "--bounding-set=-dac_override,-dac_read_search") if os.geteuid() == 0 else ()
 
 
 def evolve(
-    *arguments: str | Path, cwd: Path, env: Mapping[str, str] | None = None, timeout: float = 60
+    *arguments: str | Path,
+    cwd: Path,
+    env: Mapping[str, str] | None = None,
+    timeout: float = 60,
+    through: Sequence[str] = (),
 ) -> subprocess.CompletedProcess[str]:
+    """
+    Args:
+        through: a program, with its arguments, that starts it.
+    """
     return subprocess.run(
-        [sys.executable, "-m", "evolve", *map(str, arguments)],
+        [*through, sys.executable, "-m", "evolve", *map(str, arguments)],
         cwd=cwd,
         env=environment(env),
         capture_output=True,
