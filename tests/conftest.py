@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import signal
+
 import pytest
 from hypothesis import settings
 from support.alembic_project import make_project
@@ -21,6 +23,10 @@ __all__ = [
     "scratch_server",
 ]
 
+
+# A job started in the background by a shell has SIGINT ignored, and so would every process that a test interrupts.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # Two test processes on two cores: a slow example tells of the machine, not of the code.
 settings.register_profile("evolve", settings(), deadline=None)
