@@ -83,7 +83,7 @@ def whole(users: ChangeProject) -> None:
 # (module, function, the how-manieth call) that the process does not survive
 WRITES = [
     ("evolve.app.plan_change", "save", 1),  # before the manifest
-    ("evolve.app.plan_change", "write_revision", 1),  # manifest written, revision not
+    ("evolve.revisions.writer", "write_revision", 1),  # manifest written, revision not
     ("evolve.revisions.writer", "write_whole", 1),  # the same, with the revision rendered
     ("evolve.app.plan_change", "Written", 1),  # all written
 ]
@@ -102,8 +102,8 @@ def test_a_plan_killed_while_it_is_written(users: ChangeProject, module: str, na
 ADVANCES = [
     ("evolve.postgres.evidence", "keep", 1),
     ("evolve.app.advance_change", "write_phase", 1),
-    ("evolve.app.plan_change", "write_revision", 1),
-    ("evolve.app.plan_change", "write_revision", 2),  # of two
+    ("evolve.revisions.writer", "write_revision", 1),
+    ("evolve.revisions.writer", "write_revision", 2),  # of two
     ("evolve.revisions.writer", "write_whole", 2),
 ]
 
@@ -139,7 +139,7 @@ def test_killed_at_random_moments(users: ChangeProject) -> None:
 
 
 def test_a_manifest_without_its_revision_says_so(users: ChangeProject) -> None:
-    killed(users, "evolve.app.plan_change", "write_revision", 1, *PLAN)
+    killed(users, "evolve.revisions.writer", "write_revision", 1, *PLAN)
     shown = users.ok("status", CHANGE)
     assert "was named and never written" in shown
     assert f"next: evolve advance {CHANGE}" in shown
