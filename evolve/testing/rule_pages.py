@@ -13,6 +13,8 @@ pytest collects the subclass; its name must begin with "Test". A page is the `.m
 Fenced Python blocks under one heading are successive revisions of one history, each with its `upgrade()`; `op` and `sa`
 are imported. `# finding: ACME101 EV105` marks a line and names all that must be found there; nothing else may be found.
 A block under `## Setup` runs first. What every history starts from is `SETUP`, applied and in use.
+A heading that ends in a version, `## Safe: keep both values (PostgreSQL 18)`, is for that major version and later:
+the example is judged as for that version, and runs on no older server.
 """
 
 from __future__ import annotations
@@ -20,7 +22,7 @@ from __future__ import annotations
 import ast
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from textwrap import indent
 from typing import TYPE_CHECKING, ClassVar
@@ -69,6 +71,7 @@ down_revision = {down_revision!r}
 _FENCE = re.compile(r"^```python\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 _MARK = re.compile(r"[ \t]*# finding: (?P<rules>[A-Z]+\d+(?:[ ,]+[A-Z]+\d+)*)[ \t]*$")
 _HEADINGS = ("Setup", "Unsafe", "Safe", "When to allow it")
+_NEEDS = re.compile(r"\(PostgreSQL (?P<major>\d+)\)$")
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +90,7 @@ class Example:
     Args:
         setup: blocks that run before and are in use, `SETUP` the first of them.
         blocks: successive revisions, their marks taken away.
+        needs: the oldest major version that it is for; None where it is for every one.
     """
 
     rule: Rule
@@ -94,6 +98,7 @@ class Example:
     setup: tuple[str, ...]
     blocks: tuple[str, ...]
     marked: frozenset[Marked]
+    needs: int | None = None
 
     @property
     def safe(self) -> bool:
@@ -134,7 +139,10 @@ def lint_example(directory: Path, example: Example, rules: Sequence[Rule]) -> Re
     """Read and judge the example's revisions as `evolve lint` would, those of its setup being in use."""
     project = write_project(directory, example)
     question = ask(project, revisions=f"setup{len(example.setup) - 1}:heads")
-    return lint(project, question, Options(time_limit=1.0), rules)
+    options = Options(time_limit=1.0)
+    if example.needs is not None:
+        options = replace(options, postgres_version=example.needs)
+    return lint(project, question, options, rules)
 
 
 def found(report: Report) -> frozenset[Marked]:
@@ -170,7 +178,8 @@ class RulePages:
         _claim(bool(rest.split("##")[0].strip()), "there is a lead")
         headings = [heading for heading, _ in _sections(rule.page)]
         for heading in headings:
-            known = any(heading == name or heading.startswith(f"{name}:") for name in _HEADINGS)
+            plain = _NEEDS.sub("", heading).strip()
+            known = any(plain == name or plain.startswith(f"{name}:") for name in _HEADINGS)
             _claim(known, f"{heading!r} is one of {_HEADINGS}")
         for name in _HEADINGS[1:]:
             _claim(any(heading.startswith(name) for heading in headings), f"there is a heading {name!r}")
@@ -205,6 +214,7 @@ def safe_form(example: Example, finding: Finding) -> Example:
         (*example.setup, *example.blocks[:block]),
         (*kept, *bodies),
         frozenset(),
+        example.needs,
     )
 
 
@@ -235,7 +245,9 @@ def _example(rule: Rule, heading: str, setup: tuple[str, ...], blocks: Sequence[
                 marked.update(Marked(rule_id, number, line_number) for rule_id in ids)
             lines.append(_MARK.sub("", line))
         plain.append("\n".join(lines) + "\n")
-    return Example(rule, heading, setup, tuple(plain), frozenset(marked))
+    needs = _NEEDS.search(heading)
+    version = int(needs["major"]) if needs else None
+    return Example(rule, heading, setup, tuple(plain), frozenset(marked), version)
 
 
 def _difference(report: Report, example: Example) -> str:

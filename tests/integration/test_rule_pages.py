@@ -13,6 +13,7 @@ from evolve.lint.model import Finding
 from evolve.lint.rule import Rule
 from evolve.lint.rules import ALL
 from evolve.postgres.connect import connect
+from evolve.postgres.scratch import Server
 from evolve.revisions.history import read_history
 from evolve.revisions.project import find_project
 from evolve.revisions.read import record
@@ -37,6 +38,11 @@ def recorded(directory: Path) -> list[Recording]:
     return record(project, history.order(history.revisions.keys()), time_limit=1.0)
 
 
+def skip_on_older(example: Example, server: Server) -> None:
+    if example.needs is not None and server.version < example.needs:
+        pytest.skip(f"the example needs PostgreSQL {example.needs}, and this is {server.version}")
+
+
 def run_and_compare(url: str, directory: Path, findings: Sequence[Finding]) -> list[str]:
     with connect(url, autocommit=True) as connection:
         return list(wrong_claims(connection, recorded(directory), findings))
@@ -44,7 +50,10 @@ def run_and_compare(url: str, directory: Path, findings: Sequence[Finding]) -> l
 
 @pytest.mark.server
 @pytest.mark.parametrize("example", EXAMPLES, ids=str)
-def test_claims_are_what_a_server_does(example: Example, tmp_path: Path, database_url: str) -> None:
+def test_claims_are_what_a_server_does(
+    example: Example, tmp_path: Path, database_url: str, scratch_server: Server
+) -> None:
+    skip_on_older(example, scratch_server)
     report = lint_example(tmp_path, example, ALL)
 
     assert run_and_compare(database_url, tmp_path, report.findings) == []
@@ -52,7 +61,10 @@ def test_claims_are_what_a_server_does(example: Example, tmp_path: Path, databas
 
 @pytest.mark.server
 @pytest.mark.parametrize("example", [each for each in EXAMPLES if not each.safe], ids=str)
-def test_safe_forms_run(example: Example, tmp_path: Path, make_database: MakeDatabase) -> None:
+def test_safe_forms_run(
+    example: Example, tmp_path: Path, make_database: MakeDatabase, scratch_server: Server
+) -> None:
+    skip_on_older(example, scratch_server)
     report = lint_example(tmp_path / "unsafe", example, ALL)
 
     for number, finding in enumerate(finding for finding in report.findings if finding.safe):
