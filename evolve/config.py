@@ -92,6 +92,7 @@ class Lint:
     Args:
         fail_on: the least severe finding that makes the exit status 1.
         ignore: ids or names of rules.
+        enable: what is opt-in and asked all the same: ids, names, families such as "7xx", or "all".
         exclude: globs over revision files, relative to the script directory, or revision ids.
         postgres_version: the oldest major version that the revisions will meet.
         time_limit: seconds that reading one revision may take.
@@ -99,6 +100,7 @@ class Lint:
 
     fail_on: FailOn = "error"
     ignore: tuple[str, ...] = ()
+    enable: tuple[str, ...] = ()
     exclude: tuple[str, ...] = ()
     postgres_version: int = 15
     time_limit: float = 10.0
@@ -252,6 +254,7 @@ def _lint(table: _Table) -> Lint:
     return Lint(
         fail_on=table.fail_on("fail_on", default.fail_on),
         ignore=table.texts("ignore"),
+        enable=table.texts("enable"),
         exclude=table.texts("exclude"),
         postgres_version=table.whole("postgres_version", default.postgres_version, least=14, most=18),
         time_limit=table.seconds("time_limit", default.time_limit),

@@ -103,13 +103,13 @@ def reference(rules: Sequence[Rule] = ALL) -> str:
 
 
 def _row(rule: Rule) -> str:
-    file = Path(getfile(type(rule))).with_suffix(".md").name
+    file = Path(getfile(type(rule))).with_suffix(".md")
     work = "rewrite" if rule.rewrite else "scan" if rule.scan else "fails" if rule.fails else ""
     breaks = [
         word for broken, word in ((rule.breaks_old_code, "old"), (rule.breaks_new_code, "new")) if broken
     ]
     lock = str(rule.lock) if rule.lock is not None else ""
-    link = f"[{rule.id}](../../lint/rules/{file})"
+    link = f"[{rule.id}](../../lint/rules/{file.parent.name}/{file.name})"
     return (
         f"| {link} | {rule.name} | {rule.severity} | {lock} | {work} | {', '.join(breaks)} | {_title(rule)} |"
     )

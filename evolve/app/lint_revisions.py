@@ -55,12 +55,14 @@ class Options:
     Args:
         exclude: globs over files relative to the script directory, or ids: replayed, but not judged.
         ignore: ids or names of rules.
+        enable: opt-in rules that are asked too: ids, names, families such as "7xx", or "all".
         postgres_version: the oldest major version that the revisions must run on.
         time_limit: seconds that reading one revision may take.
     """
 
     exclude: tuple[str, ...] = ()
     ignore: tuple[str, ...] = ()
+    enable: tuple[str, ...] = ()
     postgres_version: int = 15
     time_limit: float = 10.0
 
@@ -119,11 +121,12 @@ def lint(
     """Judge the revisions of `question` against all before them.
 
     Raises:
-        UnknownRule: `options.ignore` names none.
+        UnknownRule: `options.ignore` or `options.enable` names none.
         Misuse: the causes of `History.resolve`, `History.between` and `select`: a name leads nowhere.
     """
     for word in options.ignore:
         lookup.find(word, rules, "lint.ignore")
+    asked_rules = lookup.asked(rules, options.enable)
     recordings, asked = _read(project, question.selection, options.time_limit)
     judged = {
         recording.revision
@@ -133,13 +136,13 @@ def lint(
     }
     result = check(
         recordings,
-        rules,
+        asked_rules,
         judged=judged,
         postgres_version=options.postgres_version,
         together=question.together,
     )
     sources = _sources(recording for recording in recordings if recording.revision in judged)
-    left = suppress(result.findings, sources, rules, clock(), options.ignore)
+    left = suppress(result.findings, sources, rules, clock(), options.ignore, asked_rules)
     return Report(left.findings, left.suppressed, result.coverage)
 
 

@@ -11,7 +11,7 @@ from evolve.app.project_changes import Changes, read_changes, refuse_conflicts
 from evolve.errors import Refused
 from evolve.lint.engine import check
 from evolve.lint.model import Finding, Severity
-from evolve.lint.rules import ALL
+from evolve.lint.rules import DEFAULT
 from evolve.plan.expressions import read_type
 from evolve.plan.files import refuse_unwritable
 from evolve.plan.gate_sql import gate_block
@@ -232,7 +232,7 @@ def refuse_unclean(changes: Changes, plan: Plan) -> None:
     file = path_of(changes.project.script_directory, plan.id)
     recordings = _recordings(plan, file)
     judged = {recording.revision for recording in recordings}
-    result = check(recordings, ALL, judged=judged, schema=_schema(changes), together=False)
+    result = check(recordings, DEFAULT, judged=judged, schema=_schema(changes), together=False)
     findings = [
         finding
         for finding in result.findings

@@ -13,6 +13,7 @@ from evolve.cli.options import Location, database_url_option, format_option, pro
 @click.argument("revisions", required=False)
 @click.option("--since", metavar="GITREF", help="What is new or changed since the branch left GITREF.")
 @click.option("--unapplied", is_flag=True, help="What the database still lacks.")
+@click.option("--enable", metavar="RULE", multiple=True, help="Ask an opt-in rule too: a name, 7xx, or all.")
 @click.option(
     "--fail-on",
     type=click.Choice(["error", "warning", "info"]),
@@ -32,6 +33,7 @@ def command(
     revisions: str | None,
     since: str | None,
     unapplied: bool,
+    enable: tuple[str, ...],
     fail_on: str | None,
     pg_version: int | None,
     verbose: bool,
@@ -71,6 +73,7 @@ def command(
     options = Options(
         exclude=config.lint.exclude,
         ignore=config.lint.ignore,
+        enable=(*config.lint.enable, *enable),
         postgres_version=pg_version or config.lint.postgres_version,
         time_limit=config.lint.time_limit,
     )

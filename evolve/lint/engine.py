@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import get_args
 
 from evolve.lint.advance import advance, enter, open_revision, release
 from evolve.lint.history import OLDEST_SUPPORTED, History
@@ -48,6 +49,7 @@ def check(
             in one is new in the next; else each is judged as if all before it were in use.
     """
     history = History(schema if schema is not None else Schema(), postgres_version)
+    asked = _by_operation(rules)
     findings: list[Finding] = []
     seen: list[Recording] = []
     statements = read = 0
@@ -67,7 +69,8 @@ def check(
             for sent, operations in parsed
             for operation in operations
         ]
-        findings += _check_recording(recording, steps, clauses, rules, history)
+        findings += _check_remarks(recording, rules)
+        findings += _check_steps(recording, steps, clauses, asked, history)
         if not together:
             findings += _finish(rules, history)
             release(history)
@@ -78,20 +81,32 @@ def check(
     return Result(tuple(findings), _coverage(seen, statements, read))
 
 
-def _check_recording(
-    recording: Recording,
-    steps: Sequence[Step],
-    clauses: Sequence[tuple[op.Operation, ...]],
-    rules: Sequence[Rule],
-    history: History,
-) -> Iterator[Finding]:
+def _by_operation(rules: Sequence[Rule]) -> Mapping[type, Sequence[Rule]]:
+    """The rules whose `check` looks at an operation, by its class."""
+    checking = [rule for rule in rules if type(rule).check is not Rule.check]
+    return {
+        kind: [rule for rule in checking if not rule.looks_at or kind in rule.looks_at]
+        for kind in get_args(op.Operation)
+    }
+
+
+def _check_remarks(recording: Recording, rules: Sequence[Rule]) -> Iterator[Finding]:
     for remark in _told_once(recording.remarks):
         for rule in rules:
             yield from rule.check_remark(remark, recording)
+
+
+def _check_steps(
+    recording: Recording,
+    steps: Sequence[Step],
+    clauses: Sequence[tuple[op.Operation, ...]],
+    rules: Mapping[type, Sequence[Rule]],
+    history: History,
+) -> Iterator[Finding]:
     open_revision(history, recording, steps)
     for step, siblings in zip(steps, clauses, strict=True):
         enter(history, step, siblings)
-        for rule in rules:
+        for rule in rules[type(step.operation)]:
             if not (history.gated and rule.answered_by_gate):
                 yield from rule.check(step, history)
         advance(history, step)

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Mapping
 from difflib import get_close_matches
 
 from evolve.errors import Misuse
 from evolve.lint.rule import Rule
+
+_FAMILY = re.compile(r"[1-9]xx")
 
 
 class UnknownRule(Misuse):
@@ -35,6 +38,23 @@ def find(word: str, rules: Collection[Rule], place: str = "") -> Rule:
     if found is None:
         raise UnknownRule(word, nearest(word, words), place)
     return found
+
+
+def asked(rules: Collection[Rule], enable: Collection[str], place: str = "lint.enable") -> tuple[Rule, ...]:
+    """Those that are on by default, and the ones that `enable` adds by id, by name, by family ("7xx") or as "all".
+
+    Raises:
+        UnknownRule: a word of `enable` means nothing.
+    """
+    added: set[str] = set()
+    for word in enable:
+        if word == "all":
+            added.update(rule.id for rule in rules)
+        elif _FAMILY.fullmatch(word):
+            added.update(rule.id for rule in rules if rule.id.startswith(f"EV{word[0]}"))
+        else:
+            added.add(find(word, rules, place).id)
+    return tuple(rule for rule in rules if not rule.opt_in or rule.id in added)
 
 
 def nearest(word: str, words: Mapping[str, Rule]) -> str | None:

@@ -28,6 +28,9 @@ class Rule:
         scan: every row is read while the lock is held; a rewrite is a scan as well.
         fails: the statement raises an error where the table holds rows.
         answered_by_gate: silent in a contract revision that evolve wrote and that opens with its gate.
+        looks_at: the operations that `check` wants to see; all of them where it is empty.
+        opt_in: asked only where the configuration or the command line enables it.
+        peers: names of the same check in other tools, such as "squawk:adding-not-nullable-field".
     """
 
     id: ClassVar[str]
@@ -41,6 +44,9 @@ class Rule:
     breaks_old_code: ClassVar[bool] = False
     breaks_new_code: ClassVar[bool] = False
     answered_by_gate: ClassVar[bool] = False
+    looks_at: ClassVar[tuple[type, ...]] = ()
+    opt_in: ClassVar[bool] = False
+    peers: ClassVar[tuple[str, ...]] = ()
 
     def check(self, step: Step, history: History) -> Iterator[Finding]:  # the hook's signature
         """Look at one step; `history` stands just before it."""
@@ -63,16 +69,20 @@ class Rule:
         lock: LockMode | None = None,
         rewrite: bool | None = None,
         scan: bool | None = None,
+        fails: bool | None = None,
+        breaks_old_code: bool | None = None,
+        breaks_new_code: bool | None = None,
+        severity: Severity | None = None,
         why: str | None = None,
         safe: tuple[str, ...] = (),
         fix: str | None = None,
     ) -> Finding:
-        """A finding at `step`; `lock` (the rule's own unless given) is on `table`."""
+        """A finding at `step`; `lock` is on `table`. What is not given is as the rule claims it."""
         mode = lock or self.lock
         return Finding(
             rule=self.id,
             name=self.name,
-            severity=self.severity,
+            severity=severity or self.severity,
             place=step.place,
             revision=step.revision,
             message=message,
@@ -81,9 +91,9 @@ class Rule:
             lock=LockHeld(mode, table) if mode is not None and table is not None else None,
             rewrite=self.rewrite if rewrite is None else rewrite,
             scan=self.scan if scan is None else scan,
-            fails=self.fails,
-            breaks_old_code=self.breaks_old_code,
-            breaks_new_code=self.breaks_new_code,
+            fails=self.fails if fails is None else fails,
+            breaks_old_code=self.breaks_old_code if breaks_old_code is None else breaks_old_code,
+            breaks_new_code=self.breaks_new_code if breaks_new_code is None else breaks_new_code,
             safe=safe,
             fix=fix,
         )

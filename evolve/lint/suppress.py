@@ -21,11 +21,11 @@ from pathlib import Path
 from evolve.lint import lookup
 from evolve.lint.model import Finding, Suppressed
 from evolve.lint.rule import Rule
-from evolve.lint.rules.allow_expired import AllowExpired
-from evolve.lint.rules.allow_unknown_rule import AllowUnknownRule
-from evolve.lint.rules.allow_unreadable import AllowUnreadable
-from evolve.lint.rules.allow_unused import AllowUnused
-from evolve.lint.rules.allow_without_reason import AllowWithoutReason
+from evolve.lint.rules.allow.allow_expired import AllowExpired
+from evolve.lint.rules.allow.allow_unknown_rule import AllowUnknownRule
+from evolve.lint.rules.allow.allow_unreadable import AllowUnreadable
+from evolve.lint.rules.allow.allow_unused import AllowUnused
+from evolve.lint.rules.allow.allow_without_reason import AllowWithoutReason
 from evolve.sql.steps import Place
 
 _OURS = re.compile(r"#\s*evolve:\s*(?P<text>.*)\Z")
@@ -80,6 +80,7 @@ def suppress(
     rules: Collection[Rule],
     today: date,
     ignore: Collection[str] = (),
+    asked: Collection[Rule] | None = None,
 ) -> Silence:
     """Take away what is allowed, and add a finding for each comment that is wrong or does nothing.
 
@@ -89,6 +90,7 @@ def suppress(
         rules: all rules there are; a comment may name them by name or by id.
         today: an allowance holds up to and with its last day.
         ignore: names or ids of rules that the configuration silences.
+        asked: the rules that were; all unless given. An allowance of another one had no chance to be of use.
     """
     by_word = lookup.by_word(rules)
     ignored = {by_word[word].id for word in ignore if word in by_word}
@@ -111,7 +113,8 @@ def suppress(
             suppressed.append(Suppressed(finding, "ignored by the configuration", None))
         else:
             left.append(finding)
-    unused = [allowance for allowance in allowances if not allowance.used]
+    had_a_chance = {rule.id for rule in (rules if asked is None else asked)}
+    unused = [a for a in allowances if not a.used and a.name in had_a_chance]
     complaints += (
         AllowUnused().about(a.place, sources[a.place.file][0], by_word[a.name].name) for a in unused
     )

@@ -136,10 +136,13 @@ def write_project(directory: Path, example: Example) -> Project:
 
 
 def lint_example(directory: Path, example: Example, rules: Sequence[Rule]) -> Report:
-    """Read and judge the example's revisions as `evolve lint` would, those of its setup being in use."""
+    """Read and judge the example's revisions as `evolve lint` would, those of its setup being in use.
+
+    Rules that are opt-in look at the examples of their own page alone.
+    """
     project = write_project(directory, example)
     question = ask(project, revisions=f"setup{len(example.setup) - 1}:heads")
-    options = Options(time_limit=1.0)
+    options = Options(time_limit=1.0, enable=(example.rule.id,))
     if example.needs is not None:
         options = replace(options, postgres_version=example.needs)
     return lint(project, question, options, rules)

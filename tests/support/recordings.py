@@ -8,7 +8,7 @@ from pathlib import Path
 from evolve.lint.engine import check
 from evolve.lint.model import Finding
 from evolve.lint.rule import Rule
-from evolve.lint.rules import ALL
+from evolve.lint.rules import DEFAULT
 from evolve.sql.steps import CapturedStatement, Mark, Place, Recording, Remark
 
 SHOP = """
@@ -51,7 +51,7 @@ def recording(
 
 
 def judge(
-    *recordings: Recording, rules: tuple[Rule, ...] = ALL, together: bool = True, version: int = 15
+    *recordings: Recording, rules: tuple[Rule, ...] = DEFAULT, together: bool = True, version: int = 15
 ) -> list[Finding]:
     """What is found in `recordings` on top of the shop, whose tables are in use."""
     shop = recording("shop", SHOP, transaction=0)

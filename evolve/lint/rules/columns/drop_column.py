@@ -1,40 +1,37 @@
-"""EV202: `RENAME COLUMN` on a table in use."""
+"""EV204: `DROP COLUMN` on a table in use."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 
-from evolve.lint import command
 from evolve.lint.history import History
 from evolve.lint.model import Finding, Severity
 from evolve.lint.rule import Rule
 from evolve.sql import operations as op
 from evolve.sql.locks import LockMode
-from evolve.sql.names import quote
 from evolve.sql.steps import Step
 
 
-class RenameColumn(Rule):
-    id = "EV202"
-    name = "rename-column"
+class DropColumn(Rule):
+    id = "EV204"
+    name = "drop-column"
     severity = Severity.ERROR
+    looks_at = (op.DropColumn,)
     lock = LockMode.ACCESS_EXCLUSIVE
     breaks_old_code = True
-    breaks_new_code = True
     answered_by_gate = True
     why = (
-        "code that runs knows one of the two names: the old release fails from the moment of the rename, "
-        "the new one until then, so no order of deployment works"
+        "code that still maps the column fails at its next SELECT or INSERT, and the data are gone: first "
+        "deploy a release that does not map it, drop it one release later and say so in an allow comment"
     )
 
     def check(self, step: Step, history: History) -> Iterator[Finding]:
         match step.operation:
-            case op.RenameColumn(table, column, to) if history.column_in_use(table, column):
+            case op.DropColumn(table, column) if history.column_in_use(table, column):
                 yield self.finding(
                     step,
-                    f'"{table.plain}.{column}" becomes "{to}" at one instant, and no code knows both names',
+                    f'"{table.plain}.{column}" is dropped with its data while code may still use it',
                     table=table,
-                    fix=command.plan("rename-column", table, column, quote(to)),
                 )
             case _:
                 return

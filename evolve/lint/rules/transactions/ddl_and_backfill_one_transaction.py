@@ -19,6 +19,7 @@ class DdlAndBackfillOneTransaction(Rule):
     id = "EV110"
     name = "ddl-and-backfill-one-transaction"
     severity = Severity.ERROR
+    looks_at = (op.Update, op.Delete, op.Insert)
     lock = LockMode.ACCESS_EXCLUSIVE
     why = (
         "a lock is kept until the transaction ends: what ALTER TABLE needs for a millisecond is held for as"

@@ -18,6 +18,7 @@ class RenameTable(Rule):
     id = "EV203"
     name = "rename-table"
     severity = Severity.ERROR
+    looks_at = (op.RenameTable,)
     lock = LockMode.ACCESS_EXCLUSIVE
     breaks_old_code = True
     breaks_new_code = True

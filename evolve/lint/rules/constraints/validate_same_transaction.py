@@ -18,6 +18,7 @@ class ValidateSameTransaction(Rule):
     id = "EV107"
     name = "validate-same-transaction"
     severity = Severity.ERROR
+    looks_at = (op.ValidateConstraint,)
     lock = LockMode.ACCESS_EXCLUSIVE
     scan = True
     why = (

@@ -16,6 +16,7 @@ class ConcurrentlyInTransaction(Rule):
     id = "EV601"
     name = "concurrently-in-transaction"
     severity = Severity.ERROR
+    looks_at = (op.CreateIndex, op.DropIndex, op.Reindex, op.DetachPartition, op.TransactionControl)
     fails = True
     why = (
         "PostgreSQL refuses it inside a transaction block, and Alembic opens one around every revision; "

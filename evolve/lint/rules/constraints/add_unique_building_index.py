@@ -18,6 +18,7 @@ class AddUniqueBuildingIndex(Rule):
     id = "EV106"
     name = "add-unique-building-index"
     severity = Severity.ERROR
+    looks_at = (op.AddConstraint, op.AddColumn)
     lock = LockMode.ACCESS_EXCLUSIVE
     scan = True
     breaks_old_code = True

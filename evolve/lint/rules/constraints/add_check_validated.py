@@ -18,6 +18,7 @@ class AddCheckValidated(Rule):
     id = "EV105"
     name = "add-check-validated"
     severity = Severity.ERROR
+    looks_at = (op.AddConstraint, op.AddColumn)
     lock = LockMode.ACCESS_EXCLUSIVE
     scan = True
     breaks_old_code = True

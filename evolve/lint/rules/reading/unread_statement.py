@@ -15,6 +15,7 @@ class UnreadStatement(Rule):
     id = "EV909"
     name = "unread-statement"
     severity = Severity.WARNING
+    looks_at = (op.Unread,)
     why = (
         "the grammar of PostgreSQL refuses it, so the server most likely does as well; what it does was not"
         " checked"

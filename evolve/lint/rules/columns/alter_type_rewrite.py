@@ -18,6 +18,7 @@ class AlterTypeRewrite(Rule):
     id = "EV109"
     name = "alter-type-rewrite"
     severity = Severity.ERROR
+    looks_at = (op.AlterColumnType,)
     lock = LockMode.ACCESS_EXCLUSIVE
     rewrite = True
     scan = True

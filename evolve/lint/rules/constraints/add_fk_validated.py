@@ -20,6 +20,7 @@ class AddFkValidated(Rule):
     id = "EV104"
     name = "add-fk-validated"
     severity = Severity.ERROR
+    looks_at = (op.AddConstraint, op.AddColumn)
     lock = LockMode.SHARE_ROW_EXCLUSIVE
     scan = True
     why = (

@@ -17,6 +17,7 @@ class DropIndexBlocking(Rule):
     id = "EV103"
     name = "drop-index-blocking"
     severity = Severity.WARNING
+    looks_at = (op.DropIndex,)
     lock = LockMode.ACCESS_EXCLUSIVE
     why = (
         "the drop itself is short, but it waits for every open transaction on the table, and all reads and "

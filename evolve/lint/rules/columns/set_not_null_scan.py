@@ -19,6 +19,7 @@ class SetNotNullScan(Rule):
     id = "EV101"
     name = "set-not-null-scan"
     severity = Severity.ERROR
+    looks_at = (op.SetNotNull, op.AddConstraint)
     lock = LockMode.ACCESS_EXCLUSIVE
     scan = True
     breaks_old_code = True

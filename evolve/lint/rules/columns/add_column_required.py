@@ -18,6 +18,7 @@ class AddColumnRequired(Rule):
     id = "EV201"
     name = "add-column-required"
     severity = Severity.ERROR
+    looks_at = (op.AddColumn,)
     lock = LockMode.ACCESS_EXCLUSIVE
     fails = True
     breaks_old_code = True

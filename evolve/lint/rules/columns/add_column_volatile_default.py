@@ -19,6 +19,7 @@ class AddColumnVolatileDefault(Rule):
     id = "EV108"
     name = "add-column-volatile-default"
     severity = Severity.ERROR
+    looks_at = (op.AddColumn,)
     lock = LockMode.ACCESS_EXCLUSIVE
     rewrite = True
     scan = True

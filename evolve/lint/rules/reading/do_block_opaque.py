@@ -15,6 +15,7 @@ class DoBlockOpaque(Rule):
     id = "EV910"
     name = "do-block-opaque"
     severity = Severity.WARNING
+    looks_at = (op.DoBlock,)
     why = (
         "it is a program: what it runs may depend on rows, on the catalog and on text put together at run "
         "time, so its locks were not checked"

@@ -18,6 +18,7 @@ class CreateIndexBlocking(Rule):
     id = "EV102"
     name = "create-index-blocking"
     severity = Severity.ERROR
+    looks_at = (op.CreateIndex,)
     lock = LockMode.SHARE
     scan = True
     why = "writers wait until the whole index is built, and everything that queues behind them waits as well"

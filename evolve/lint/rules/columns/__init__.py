@@ -1,0 +1,20 @@
+"""Rules about columns: adding, dropping, renaming and changing them."""
+
+from __future__ import annotations
+
+from evolve.lint.rule import Rule
+from evolve.lint.rules.columns.add_column_required import AddColumnRequired
+from evolve.lint.rules.columns.add_column_volatile_default import AddColumnVolatileDefault
+from evolve.lint.rules.columns.alter_type_rewrite import AlterTypeRewrite
+from evolve.lint.rules.columns.drop_column import DropColumn
+from evolve.lint.rules.columns.rename_column import RenameColumn
+from evolve.lint.rules.columns.set_not_null_scan import SetNotNullScan
+
+RULES: tuple[Rule, ...] = (
+    AddColumnRequired(),
+    AddColumnVolatileDefault(),
+    AlterTypeRewrite(),
+    DropColumn(),
+    RenameColumn(),
+    SetNotNullScan(),
+)
