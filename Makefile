@@ -7,9 +7,10 @@ BIN := $(VENV)/bin
 INSTALLED := $(VENV)/installed
 TESTS ?= tests
 ARGS ?=
+MAJORS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-long check format bench
+.PHONY: help demo test test-long test-matrix check format bench
 
 help: ## list what can be made
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1|/p' $(MAKEFILE_LIST) | awk -F'|' '{ printf "%-18s %s\n", $$1, $$2 }'
@@ -22,6 +23,9 @@ test: $(INSTALLED) ## run every test but the ones that take minutes
 
 test-long: $(INSTALLED) ## run every test
 	@$(BIN)/python -m pytest -n 2 --long $(TESTS) $(ARGS)
+
+test-matrix: $(INSTALLED) ## hold what is claimed of locks against bare PostgreSQL 14 to 18 (fetched to .servers/); MAJORS=14,17 chooses
+	@$(BIN)/python .ci/matrix.py --majors "$(MAJORS)" $(ARGS)
 
 check: $(INSTALLED) ## check formatting, style, layers and types
 	$(BIN)/ruff format --check .

@@ -6,7 +6,8 @@
     local      initdb and postgres of this machine                a PostgreSQL server package
     embedded   initdb and postgres of a wheel                     the extra "embedded"
 
-The first that works is taken, unless EVOLVE_SCRATCH names one; "local:15" names a major version as well.
+The first that works is taken, unless EVOLVE_SCRATCH names one; "local:15" names a major version as well, and
+"local:/folder/bin" the folder of initdb and postgres.
 A server goes with its `with` block; one whose owner crashed is removed at the next start of any.
 """
 
@@ -17,6 +18,7 @@ import os
 import secrets
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Literal, Protocol, get_args
 from urllib.parse import quote, urlencode, urlsplit, urlunsplit
 
@@ -37,7 +39,8 @@ class UnknownProvider(Misuse):
     def __init__(self, text: str) -> None:
         super().__init__(
             f'"{text}" is not a provider of scratch servers',
-            fix=f"set EVOLVE_SCRATCH to one of {', '.join(PROVIDERS)}; local:15 asks for a version as well",
+            fix=f"set EVOLVE_SCRATCH to one of {', '.join(PROVIDERS)}; local:15 asks for a version as well, "
+            "local:/folder/bin for the programs of a folder",
         )
 
 
@@ -61,10 +64,15 @@ class NoScratchServer(Misuse):
 
 @dataclass(frozen=True, slots=True)
 class Wish:
-    """A provider, and the major version it shall give; None takes the newest it has."""
+    """A provider, and the major version it shall give; None takes the newest it has.
+
+    Args:
+        folder: of initdb and postgres, instead of those that are installed.
+    """
 
     provider: Provider
     major: int | None = None
+    folder: Path | None = None
 
 
 class Server:
@@ -307,7 +315,9 @@ def _starter(
     """How to start what `wish` names, once it is known that there is something to start."""
     if wish.provider == "docker":
         return lambda claim: container.start(container.image(wish.major), claim.folder, settings)
-    if wish.provider == "local":
+    if wish.folder is not None:
+        found, where = programs.in_folder(wish.folder), f"{wish.folder} holds no server (initdb, postgres)"
+    elif wish.provider == "local":
         found, where = (
             programs.on_this_machine(),
             "no server programs (initdb, postgres) on PATH or in the usual folders",
@@ -331,6 +341,8 @@ def _wishes(provider: str | None) -> list[Wish]:
             return [Wish("url")]
         return [Wish(name) for name in PROVIDERS]
     name, colon, major = text.partition(":")
+    if name == "local" and major.startswith("/"):
+        return [Wish("local", folder=Path(major))]
     if name not in PROVIDERS or (colon and not major.isdecimal()) or (name == "url" and colon):
         raise UnknownProvider(text)
     return [Wish(name, int(major) if colon else None)]

