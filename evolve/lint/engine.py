@@ -13,8 +13,9 @@ from evolve.lint.rule import Rule
 from evolve.sql import operations as op
 from evolve.sql.parse import parse
 from evolve.sql.replay import apply
+from evolve.sql.routines import with_calls
 from evolve.sql.schema import Schema
-from evolve.sql.steps import Mark, Recording, Remark, Step
+from evolve.sql.steps import CapturedStatement, Mark, Recording, Remark, Step
 
 _INCOMPLETE = frozenset({Mark.RAISED, Mark.TIMED_OUT, Mark.NOT_LOADED})
 _DEPENDS = frozenset({Mark.READ_ROWS, Mark.READ_CATALOG})
@@ -54,16 +55,16 @@ def check(
     seen: list[Recording] = []
     statements = read = 0
     for recording in recordings:
-        parsed = [(statement, parse(statement.sql)) for statement in recording.statements]
         if judged is not None and recording.revision not in judged:
-            for _, operations in parsed:
-                for operation in operations:
+            for statement in recording.statements:
+                for operation in with_calls(parse(statement.sql), history.schema.functions):
                     apply(history.schema, operation)
             continue
+        parsed = list(_read(recording, history.schema))
         seen.append(recording)
         statements += len(parsed)
         read += sum(_is_read(operations) for _, operations in parsed)
-        clauses = [operations for _, operations in parsed for _ in operations]
+        clauses = [_clauses(operations) for _, operations in parsed for _ in operations]
         steps = [
             Step(operation, sent, recording.revision)
             for sent, operations in parsed
@@ -88,6 +89,17 @@ def _by_operation(rules: Sequence[Rule]) -> Mapping[type, Sequence[Rule]]:
         kind: [rule for rule in checking if not rule.looks_at or kind in rule.looks_at]
         for kind in get_args(op.Operation)
     }
+
+
+def _read(
+    recording: Recording, schema: Schema
+) -> Iterator[tuple[CapturedStatement, tuple[op.Operation, ...]]]:
+    """Every statement with what it does, calls of functions that were made before it followed."""
+    functions = dict(schema.functions)
+    for statement in recording.statements:
+        operations = with_calls(parse(statement.sql), functions)
+        functions.update((o.function, o.runs) for o in operations if isinstance(o, op.CreateFunction))
+        yield statement, operations
 
 
 def _check_remarks(recording: Recording, rules: Sequence[Rule]) -> Iterator[Finding]:
@@ -127,8 +139,16 @@ def _finish(rules: Sequence[Rule], history: History) -> Iterator[Finding]:
         yield from rule.finish(history)
 
 
+def _clauses(operations: tuple[op.Operation, ...]) -> tuple[op.Operation, ...]:
+    """The operations that the server runs as one: what a block or a function does comes one after another."""
+    return () if any(isinstance(o, op.DoBlock | op.Query) for o in operations) else operations
+
+
 def _is_read(operations: tuple[op.Operation, ...]) -> bool:
-    return not any(isinstance(operation, op.Unread | op.DoBlock) for operation in operations)
+    return not any(
+        isinstance(operation, op.Unread) or (isinstance(operation, op.DoBlock) and operation.gaps)
+        for operation in operations
+    )
 
 
 def _coverage(recordings: Sequence[Recording], statements: int, read: int) -> Coverage:

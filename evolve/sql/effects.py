@@ -238,7 +238,9 @@ def _predict(operation: op.Operation, draft: _Draft) -> None:
                 draft.lock((m for n in names for m in _locked_with(draft, draft.known(n))), mode)
         case op.Other():
             _other(operation, draft)
-        case op.DoBlock() | op.Unread():
+        case op.DoBlock(gaps=gaps):
+            draft.opaque = bool(gaps)
+        case op.Unread():
             draft.opaque = True
         case (
             op.CreateEnum()

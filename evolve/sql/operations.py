@@ -509,11 +509,27 @@ class RefreshMaterializedView:
 
 
 @dataclass(frozen=True, slots=True)
+class Body:
+    """What a program may run, every branch of it.
+
+    Args:
+        operations: in the order of its text.
+        gaps: why that is not all: an expression given to EXECUTE, or a language that is not read.
+    """
+
+    operations: tuple[Operation, ...] = ()
+    gaps: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class CreateFunction:
+    """`runs` is what a call of it may do."""
+
     function: QualifiedName
     language: str
     replace: bool = False
     body: str | None = None
+    runs: Body = field(default=Body(), compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -639,10 +655,15 @@ class TransactionControl:
 
 @dataclass(frozen=True, slots=True)
 class DoBlock:
-    """An anonymous code block: what it runs cannot be read from its text with certainty."""
+    """An anonymous code block, or the call of a `function` that is not read to its end.
+
+    The operations that a block may run follow it; `gaps` says why those are not all.
+    """
 
     body: str
     language: str = "plpgsql"
+    gaps: tuple[str, ...] = ()
+    function: QualifiedName | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,7 +16,7 @@ import postgast
 from google.protobuf.message import DecodeError
 from postgast import pg_query_pb2
 
-from evolve.sql import types
+from evolve.sql import plpgsql, types
 from evolve.sql.locks import LockMode
 from evolve.sql.names import QualifiedName, quote
 from evolve.sql.operations import (
@@ -30,6 +30,7 @@ from evolve.sql.operations import (
     AlterTableOther,
     AttachIndex,
     AttachPartition,
+    Body,
     Check,
     ColumnDefinition,
     Constraint,
@@ -1377,7 +1378,23 @@ def _create_function(statement: Node) -> Iterator[Operation]:
             language = option.arg.string.sval
         elif option.defname == "as" and _kind(option.arg) == "list":
             body = option.arg.list.items[0].string.sval
-    yield CreateFunction(_name(_strings(statement.funcname)), language, bool(statement.replace), body)
+    runs = _runs(statement, language, body)
+    yield CreateFunction(_name(_strings(statement.funcname)), language, bool(statement.replace), body, runs)
+
+
+def _runs(statement: Node, language: str, body: str | None) -> Body:
+    """What a call of the function may do; nobody calls a trigger's function."""
+    returns = _strings(statement.return_type.names)
+    if returns and returns[-1] in ("trigger", "event_trigger"):
+        return Body()
+    if language == "sql":
+        if body is not None:
+            return Body(parse(body))
+        parts = (part.list.items for part in statement.sql_body.list.items)
+        return Body(tuple(operation for items in parts for part in items for operation in _read(part)))
+    holder = pb.ParseResult()
+    holder.stmts.add().stmt.create_function_stmt.CopyFrom(statement)
+    return _program(postgast.deparse(holder), language)
 
 
 def _create_trigger(statement: Node) -> Iterator[Operation]:
@@ -1531,7 +1548,25 @@ def _do(statement: Node) -> Iterator[Operation]:
             body = node.def_elem.arg.string.sval
         elif node.def_elem.defname == "language":
             language = node.def_elem.arg.string.sval
-    yield Other(GATE_KIND) if body.lstrip().startswith(GATE_COMMENT) else DoBlock(body, language)
+    if body.lstrip().startswith(GATE_COMMENT):
+        yield Other(GATE_KIND)
+        return
+    quotes = "$evolve_body$"
+    runs = _program(f"DO {quotes}{body}{quotes}", language)
+    yield DoBlock(body, language, runs.gaps)
+    yield from runs.operations
+
+
+def _program(sql: str, language: str) -> Body:
+    """What the block or function that `sql` is, whole, may run."""
+    if language != "plpgsql":
+        return Body(gaps=(f"it is written in {language}",))
+    try:
+        program = plpgsql.read_program(postgast.parse_plpgsql(sql))
+    except (postgast.PgQueryError, ValueError) as error:
+        return Body(gaps=(f"PL/pgSQL refuses it: {error}",))
+    operations = tuple(operation for statement in program.statements for operation in parse(statement))
+    return Body(operations, tuple(f"EXECUTE {expression}" for expression in program.dynamic))
 
 
 _REINDEX: dict[int, Literal["index", "table", "schema", "database", "system"]] = {
@@ -1639,7 +1674,12 @@ def _explain(statement: Node) -> Iterator[Operation]:
         yield from _read(statement.query)
 
 
+def _call(statement: Node) -> Iterator[Operation]:
+    yield Other("CALL", _name(_strings(statement.funccall.funcname)))
+
+
 _READERS: dict[str, Callable[[Node], Iterator[Operation]]] = {
+    "call_stmt": _call,
     "create_stmt": _create_table,
     "create_table_as_stmt": _create_table_as,
     "create_foreign_table_stmt": _foreign_table,

@@ -12,6 +12,7 @@ from typing import Literal
 
 from evolve.sql.names import QualifiedName
 from evolve.sql.operations import (
+    Body,
     Check,
     Constraint,
     Expression,
@@ -164,6 +165,8 @@ class Schema:
     domains: dict[QualifiedName, Domain] = field(default_factory=dict)
     views: dict[QualifiedName, View] = field(default_factory=dict)
     sequences: dict[QualifiedName, Sequence] = field(default_factory=dict)
+    # What a call may run, of functions made by the history: a live catalog is not asked for them.
+    functions: dict[QualifiedName, Body] = field(default_factory=dict, compare=False)
 
     # -- questions ------------------------------------------------------------------------------------------
     def table(self, name: QualifiedName) -> Table | None:
@@ -232,6 +235,7 @@ class Schema:
             dict(self.domains),
             dict(self.views),
             dict(self.sequences),
+            dict(self.functions),
         )
 
 

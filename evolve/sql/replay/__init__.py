@@ -93,7 +93,10 @@ def apply(schema: Schema, operation: op.Operation) -> None:
             drops.view(schema, name)
         case op.RenameView(view=name, to=to):
             renames.relation(schema, name, to)
+        case op.CreateFunction(function=name, runs=runs):
+            schema.functions[name] = runs
         case op.DropFunction(function=name, cascade=cascade):
+            schema.functions.pop(name, None)
             drops.function(schema, name, cascade=cascade)
         case op.CreateTrigger():
             tables.create_trigger(schema, operation)
@@ -117,7 +120,6 @@ def apply(schema: Schema, operation: op.Operation) -> None:
                 know(schema, target)
         case (
             op.RefreshMaterializedView()
-            | op.CreateFunction()
             | op.Query()
             | op.SetParameter()
             | op.TransactionControl()

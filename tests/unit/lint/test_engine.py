@@ -85,7 +85,7 @@ def test_coverage_counts_what_was_judged() -> None:
     result = check(
         [
             recording("old", "CREATE TABLE t (c integer)"),
-            recording("r", "SELECT 1", "DO $$ BEGIN END $$", "no sql at all"),
+            recording("r", "SELECT 1", "DO LANGUAGE plperl $$ x $$", "no sql at all"),
             recording(
                 "s", "SELECT 1", remarks=((Mark.READ_ROWS, 1), (Mark.READ_CATALOG, 1), (Mark.RAISED, 1))
             ),

@@ -65,7 +65,8 @@ from support.recordings import judge, names, recording
         ("autocommit: CREATE INDEX CONCURRENTLY i ON orders (user_id)", "index-redundant"),
         ("autocommit: CREATE INDEX CONCURRENTLY i ON orders (user_id, status)", "index-redundant"),
         ("autocommit: CREATE INDEX CONCURRENTLY i ON orders (user_id, status, id)", "index-redundant"),
-        ("DO $$ BEGIN DROP TABLE orders; END $$", "do-block-opaque"),
+        ("DO $$ BEGIN DROP TABLE orders; END $$", "drop-table"),
+        ("DO LANGUAGE plperl $$ x $$", "do-block-opaque"),
         ("ALTER TABLE orders MODIFY note text", "unread-statement"),
     ],
 )

@@ -1,4 +1,4 @@
-"""EV910: a DO block, whose statements cannot be known from its text."""
+"""EV910: a DO block or a called function, part of which could not be read."""
 
 from __future__ import annotations
 
@@ -17,17 +17,24 @@ class DoBlockOpaque(Rule):
     severity = Severity.WARNING
     looks_at = (op.DoBlock,)
     why = (
-        "it is a program: what it runs may depend on rows, on the catalog and on text put together at run "
-        "time, so its locks were not checked"
+        "what it runs there depends on text put together at run time, or is in a language that is not read, so "
+        "its locks were not checked"
     )
 
     def check(self, step: Step, history: History) -> Iterator[Finding]:  # the hook's signature
         match step.operation:
-            case op.DoBlock(language=language):
+            case op.DoBlock(gaps=gaps, function=function) if gaps:
+                what = "this DO block" if function is None else f'function "{function.plain}"'
                 yield self.finding(
                     step,
-                    f"what this DO block ({language}) runs was not checked",
+                    f"{what} was not checked whole: {_short(gaps[0])}"
+                    + (f", and {len(gaps) - 1} more" if len(gaps) > 1 else ""),
                     fix="write its statements with op.execute, or review it and allow it with a reason",
                 )
             case _:
                 return
+
+
+def _short(text: str) -> str:
+    words = " ".join(text.split())
+    return words if len(words) <= 100 else words[:99] + "…"
