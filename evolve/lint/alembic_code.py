@@ -7,7 +7,8 @@ import re
 from dataclasses import replace
 
 from evolve.sql import operations as op
-from evolve.sql.names import QualifiedName, quote
+from evolve.sql.default_names import object_name
+from evolve.sql.names import QualifiedName, literal, quote, shorten
 
 # As format_type() writes them → SQLAlchemy's names; what is not here is written as SQL.
 _TYPES = {
@@ -66,6 +67,53 @@ def add_column_with_default(table: QualifiedName, column: op.ColumnDefinition) -
     default = f" DEFAULT {column.default.sql}" if column.default else ""
     not_null = " NOT NULL" if column.not_null else ""
     return execute(f"ALTER TABLE {table} ADD COLUMN {quote(column.name)} {column.type}{default}{not_null}")
+
+
+def set_default(table: QualifiedName, column: str, default: str) -> str:
+    """For new rows; those that are there keep what they hold."""
+    return execute(f"ALTER TABLE {table} ALTER COLUMN {quote(column)} SET DEFAULT {default}")
+
+
+def drop_default(table: QualifiedName, column: str) -> str:
+    return execute(f"ALTER TABLE {table} ALTER COLUMN {quote(column)} DROP DEFAULT")
+
+
+def number_new_rows(table: QualifiedName, column: op.ColumnDefinition) -> str:
+    """A nullable column that takes its value from a sequence of its own in every new row."""
+    sequence = QualifiedName(object_name(table.name, column.name, "seq"), table.schema)
+    owner = f"{table}.{quote(column.name)}"
+    return "\n".join(
+        (
+            add_column(table, column),
+            execute(f"CREATE SEQUENCE {sequence} AS {column.type} OWNED BY {owner}"),
+            set_default(table, column.name, f"nextval({literal(str(sequence))})"),
+        )
+    )
+
+
+def compute_by_trigger(table: QualifiedName, column: op.ColumnDefinition, value: str) -> str:
+    """A nullable column that a trigger computes in every row that is written."""
+    name = shorten(table.name, column.name, "compute")
+    function = QualifiedName(name, table.schema)
+    # From a row of NEW, so that the expression may name the columns as it does now.
+    computed = f"(SELECT {value} FROM (SELECT NEW.*) AS written)"  # noqa: S608  # text for a revision
+    body = f"BEGIN NEW.{quote(column.name)} := {computed}; RETURN NEW; END"
+    return "\n".join(
+        (
+            add_column(table, column),
+            execute(f"CREATE FUNCTION {function}() RETURNS trigger LANGUAGE plpgsql AS $${body}$$"),
+            execute(
+                f"CREATE TRIGGER {quote(name)} BEFORE INSERT OR UPDATE ON {table} "
+                f"FOR EACH ROW EXECUTE FUNCTION {function}()"
+            ),
+        )
+    )
+
+
+def add_virtual_column(table: QualifiedName, column: op.ColumnDefinition, value: str) -> str:
+    """PostgreSQL 18."""
+    generated = f"GENERATED ALWAYS AS ({value}) VIRTUAL"
+    return execute(f"ALTER TABLE {table} ADD COLUMN {quote(column.name)} {column.type} {generated}")
 
 
 def not_null(table: QualifiedName, column: str) -> str:

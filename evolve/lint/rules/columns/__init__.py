@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 from evolve.lint.rule import Rule
+from evolve.lint.rules.columns.add_column_constrained_domain import AddColumnConstrainedDomain
+from evolve.lint.rules.columns.add_column_generated_stored import AddColumnGeneratedStored
+from evolve.lint.rules.columns.add_column_identity import AddColumnIdentity
 from evolve.lint.rules.columns.add_column_required import AddColumnRequired
+from evolve.lint.rules.columns.add_column_serial import AddColumnSerial
 from evolve.lint.rules.columns.add_column_volatile_default import AddColumnVolatileDefault
 from evolve.lint.rules.columns.alter_type_rewrite import AlterTypeRewrite
 from evolve.lint.rules.columns.drop_column import DropColumn
@@ -11,7 +15,11 @@ from evolve.lint.rules.columns.rename_column import RenameColumn
 from evolve.lint.rules.columns.set_not_null_scan import SetNotNullScan
 
 RULES: tuple[Rule, ...] = (
+    AddColumnConstrainedDomain(),
+    AddColumnGeneratedStored(),
+    AddColumnIdentity(),
     AddColumnRequired(),
+    AddColumnSerial(),
     AddColumnVolatileDefault(),
     AlterTypeRewrite(),
     DropColumn(),

@@ -11,7 +11,7 @@ from evolve.lint.rule import Rule
 from evolve.sql import operations as op
 from evolve.sql.effects import effect
 from evolve.sql.locks import LockMode
-from evolve.sql.names import QualifiedName, quote
+from evolve.sql.names import QualifiedName
 from evolve.sql.steps import Step
 
 
@@ -20,6 +20,12 @@ class AddColumnVolatileDefault(Rule):
     name = "add-column-volatile-default"
     severity = Severity.ERROR
     looks_at = (op.AddColumn,)
+    peers = (
+        "squawk:adding-field-with-default",
+        "eugene:E10",
+        "strong_migrations:add_column_default",
+        "strong_migrations:add_column_default_callable",
+    )
     lock = LockMode.ACCESS_EXCLUSIVE
     rewrite = True
     scan = True
@@ -34,29 +40,25 @@ class AddColumnVolatileDefault(Rule):
                 pass
             case _:
                 return
+        domain = history.schema.domain(column.type)
+        if column.serial or column.identity or column.generated or (domain and domain.constrained):
+            return  # rules of their own, with safe forms of their own
         if not effect(step.operation, history.schema, history.postgres_version).rewrites:
+            return
+        default = column.default or (domain.default if domain else None)
+        if default is None:
             return
         yield self.finding(
             step,
-            f'adding "{table.plain}.{column.name}" rewrites the table under {self.lock}: {_cause(column)}',
+            f'adding "{table.plain}.{column.name}" rewrites the table under {self.lock}: '
+            f"its default {default.sql} is computed for every row",
             table=table,
-            safe=_safe(table, column),
+            # Of a domain that has the default, the column would get it again.
+            safe=_safe(table, column) if column.default is not None else (),
         )
 
 
-def _cause(column: op.ColumnDefinition) -> str:
-    if column.serial or column.identity:
-        return "every row takes its own number from a sequence"
-    if column.generated:
-        return "its value is computed and stored for every row"
-    if column.default is not None:
-        return f"its default {column.default.sql} is computed for every row"
-    return f"the domain {column.type} is checked for every row"
-
-
 def _safe(table: QualifiedName, column: op.ColumnDefinition) -> tuple[str, ...]:
-    if column.default is None or column.serial or column.identity or column.generated:
-        return ()
-    default = f"ALTER TABLE {table} ALTER COLUMN {quote(column.name)} SET DEFAULT {column.default.sql}"
-    # New rows get the default at once; those that were there are for a backfill.
-    return ("\n".join((code.add_column(table, column), code.execute(default))),)
+    """New rows get the default at once; those that were there are for a backfill."""
+    default = column.default.sql if column.default else "NULL"
+    return ("\n".join((code.add_column(table, column), code.set_default(table, column.name, default))),)
