@@ -233,6 +233,8 @@ def _predict(operation: op.Operation, draft: _Draft) -> None:
         case op.Copy(table=target, into=into):
             if target is not None and into:
                 draft.lock([draft.known(target)], LockMode.ROW_EXCLUSIVE)
+        case op.ChangePublication(tables=published):
+            draft.lock((m for part in published for m in _published(draft, part.table)), _SUE)
         case op.LockTable(tables=names, mode=mode):
             if mode is not LockMode.ACCESS_SHARE:
                 draft.lock((m for n in names for m in _locked_with(draft, draft.known(n))), mode)
@@ -871,6 +873,13 @@ def _query(operation: op.Query, draft: _Draft) -> None:
     if {"nextval", "setval"} & set(operation.functions):
         named = {str(name): name for name in draft.schema.sequences}
         draft.lock((named[text] for text in operation.literals if text in named), LockMode.ROW_EXCLUSIVE)
+
+
+def _published(draft: _Draft, name: QualifiedName) -> list[QualifiedName]:
+    """A publication takes children by INHERITS along; partitions it reaches without a lock."""
+    table = draft.known(name)
+    found = draft.schema.table(table)
+    return [table] if found is not None and found.partition_by is not None else draft.family(table)
 
 
 def _locked_with(draft: _Draft, name: QualifiedName) -> Iterator[QualifiedName]:

@@ -584,13 +584,17 @@ class RenameSchema:
 # -- data ---------------------------------------------------------------------------------------------------
 @dataclass(frozen=True, slots=True)
 class Insert:
-    """`literals`: string constants in the statement; an enum value that was added a moment ago may be among
-    them.
+    """Args:
+    literals: string constants in the statement; an enum value that was added a moment ago may be among them.
+    columns: those it names.
+    sources: relations that its query draws rows from; what only a condition asks is left out.
     """
 
     table: QualifiedName
     from_query: bool = False
     literals: frozenset[str] = frozenset()
+    columns: tuple[str, ...] = ()
+    sources: tuple[QualifiedName, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -636,6 +640,32 @@ class LockTable:
     mode: LockMode
 
 
+# -- logical replication ------------------------------------------------------------------------------------
+@dataclass(frozen=True, slots=True)
+class PublishedTable:
+    """A table in a publication; `columns` is None where it sends all of them, later ones too."""
+
+    table: QualifiedName
+    columns: tuple[str, ...] | None = None
+    row_filter: Expression | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ChangePublication:
+    """CREATE, ALTER and DROP PUBLICATION.
+
+    Args:
+        action: "remove" takes `tables` and `schemas` out of it.
+        all_tables: FOR ALL TABLES.
+    """
+
+    publication: str
+    action: Literal["create", "add", "set", "remove", "drop"]
+    tables: tuple[PublishedTable, ...] = ()
+    schemas: tuple[str, ...] = ()
+    all_tables: bool = False
+
+
 # -- session and the rest -----------------------------------------------------------------------------------
 @dataclass(frozen=True, slots=True)
 class SetParameter:
@@ -673,10 +703,13 @@ class Other:
     Args:
         kind: in capitals, e.g. "COMMENT", "GRANT", "CREATE EXTENSION", "VACUUM FULL".
         target: what it names, where that is a single object.
+        detail: the version of CREATE EXTENSION and ALTER EXTENSION UPDATE, "cascade" of DROP EXTENSION, and the
+            parameter of ALTER ROLE SET and ALTER DATABASE SET.
     """
 
     kind: str
     target: QualifiedName | None = None
+    detail: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -746,6 +779,7 @@ Operation = (
     | Query
     | Copy
     | LockTable
+    | ChangePublication
     | SetParameter
     | TransactionControl
     | DoBlock

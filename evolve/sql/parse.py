@@ -31,6 +31,7 @@ from evolve.sql.operations import (
     AttachIndex,
     AttachPartition,
     Body,
+    ChangePublication,
     Check,
     ColumnDefinition,
     Constraint,
@@ -74,6 +75,7 @@ from evolve.sql.operations import (
     Other,
     PartitionBy,
     PrimaryKey,
+    PublishedTable,
     Query,
     RefreshMaterializedView,
     Reindex,
@@ -1177,6 +1179,10 @@ def _drop_one(
             return DropSchema(parts[-1], if_exists, cascade)
         case pb.OBJECT_RULE | pb.OBJECT_POLICY:
             return Other(f"DROP {_object_words(kind)}", _name(parts[:-1]))
+        case pb.OBJECT_PUBLICATION:
+            return ChangePublication(parts[-1], "drop")
+        case pb.OBJECT_EXTENSION:
+            return Other("DROP EXTENSION", name, "cascade" if cascade else None)
         case _:
             return Other(f"DROP {_object_words(kind)}", name)
 
@@ -1441,7 +1447,9 @@ def _change(kind: str, statement: Node) -> Operation:
         case "insert_stmt":
             query = statement.select_stmt.select_stmt
             from_query = statement.HasField("select_stmt") and not query.values_lists
-            return Insert(table, from_query, _literals(statement))
+            columns = tuple(node.res_target.name for node in statement.cols)
+            sources = _sources(statement) if from_query else ()
+            return Insert(table, from_query, _literals(statement), columns, sources)
         case "update_stmt":
             columns = tuple(dict.fromkeys(node.res_target.name for node in statement.target_list))
             return Update(table, columns, statement.HasField("where_clause"), _literals(statement))
@@ -1449,6 +1457,17 @@ def _change(kind: str, statement: Node) -> Operation:
             return Delete(table, statement.HasField("where_clause"), _literals(statement))
         case _:
             return Other("MERGE", table)
+
+
+def _sources(insert: Node) -> tuple[QualifiedName, ...]:
+    """The relations that the rows of INSERT … SELECT come from, those that only a WHERE asks left out."""
+    copy = pb.InsertStmt()
+    copy.CopyFrom(insert)
+    copy.ClearField("relation")
+    for part in _walk(copy):
+        if type(part).__name__ == "SelectStmt":
+            part.ClearField("where_clause")
+    return _reads(copy)
 
 
 def _changes(kind: str) -> Callable[[Node], Iterator[Operation]]:
@@ -1668,6 +1687,65 @@ def _foreign_table(statement: Node) -> Iterator[Operation]:
     yield Other("CREATE FOREIGN TABLE", _relation(statement.base_stmt.relation))
 
 
+def _extension(kind: str) -> Callable[[Node], Iterator[Operation]]:
+    def read(statement: Node) -> Iterator[Operation]:
+        versions = (
+            node.def_elem.arg.string.sval
+            for node in statement.options
+            if node.def_elem.defname == "new_version"
+        )
+        yield Other(kind, QualifiedName(statement.extname), next(versions, None))
+
+    return read
+
+
+def _parameter_of(kind: str) -> Callable[[Node], Iterator[Operation]]:
+    def read(statement: Node) -> Iterator[Operation]:
+        yield Other(kind, detail=statement.setstmt.name or None)
+
+    return read
+
+
+# -- logical replication ------------------------------------------------------------------------------------
+def _create_publication(statement: Node) -> Iterator[Operation]:
+    tables, schemas = _published(statement)
+    yield ChangePublication(statement.pubname, "create", tables, schemas, bool(statement.for_all_tables))
+
+
+_PUBLICATION: dict[int, Literal["add", "set", "remove"]] = {
+    pb.AP_AddObjects: "add",
+    pb.AP_SetObjects: "set",
+    pb.AP_DropObjects: "remove",
+}
+
+
+def _alter_publication(statement: Node) -> Iterator[Operation]:
+    if not statement.pubobjects:
+        yield Other("ALTER PUBLICATION")
+        return
+    tables, schemas = _published(statement)
+    yield ChangePublication(statement.pubname, _PUBLICATION[statement.action], tables, schemas)
+
+
+def _published(statement: Node) -> tuple[tuple[PublishedTable, ...], tuple[str, ...]]:
+    tables: list[PublishedTable] = []
+    schemas: list[str] = []
+    for node in statement.pubobjects:
+        spec = node.publication_obj_spec
+        # A name alone, behind a comma, is one more of what stands before it.
+        if spec.HasField("pubtable"):
+            part = spec.pubtable
+            filtered = _optional(part, "where_clause")
+            tables.append(PublishedTable(_relation(part.relation), _strings(part.columns) or None, filtered))
+        elif spec.pubobjtype == pb.PUBLICATIONOBJ_TABLES_IN_CUR_SCHEMA:
+            schemas.append("public")
+        elif tables and not schemas:
+            tables.append(PublishedTable(_name((spec.name,))))
+        else:
+            schemas.append(spec.name)
+    return tuple(tables), tuple(schemas)
+
+
 def _explain(statement: Node) -> Iterator[Operation]:
     yield Other("EXPLAIN")
     if _option(statement.options, "analyze"):
@@ -1725,6 +1803,12 @@ _READERS: dict[str, Callable[[Node], Iterator[Operation]]] = {
     "define_stmt": _define,
     "alter_owner_stmt": _alter_owner,
     "explain_stmt": _explain,
+    "create_extension_stmt": _extension("CREATE EXTENSION"),
+    "alter_extension_stmt": _extension("ALTER EXTENSION UPDATE"),
+    "alter_role_set_stmt": _parameter_of("ALTER ROLE SET"),
+    "alter_database_set_stmt": _parameter_of("ALTER DATABASE SET"),
+    "create_publication_stmt": _create_publication,
+    "alter_publication_stmt": _alter_publication,
 }
 
 # Kinds whose node name does not read as the statement does.
@@ -1744,8 +1828,6 @@ _KINDS = {
     "create_table_space_stmt": "CREATE TABLESPACE",
     "drop_table_space_stmt": "DROP TABLESPACE",
     "alter_stats_stmt": "ALTER STATISTICS",
-    "alter_database_set_stmt": "ALTER DATABASE SET",
-    "alter_role_set_stmt": "ALTER ROLE SET",
 }
 
 

@@ -48,6 +48,15 @@ class Trigger:
 
 
 @dataclass(frozen=True, slots=True)
+class Published:
+    """That a publication names the table; `columns` is None where it sends all of them."""
+
+    publication: str
+    columns: tuple[str, ...] | None = None
+    row_filter: Expression | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Table:
     """A table, partitioned or not.
 
@@ -58,6 +67,8 @@ class Table:
         inherits: parents by INHERITS; a partition's parent is `partition_of`.
         implied: columns may be missing: the table was made from a query, or the history never created it and
             it is known only from statements that use it.
+        managed_by: the extension that was told to look after its partitions or shards.
+        published: publications that name it, as far as revisions made them.
     """
 
     name: QualifiedName
@@ -70,6 +81,8 @@ class Table:
     implied: bool = False
     inherits: tuple[QualifiedName, ...] = ()
     unlogged: bool = False
+    managed_by: str | None = field(default=None, compare=False)
+    published: tuple[Published, ...] = field(default=(), compare=False)
 
     def column(self, name: str) -> Column | None:
         return next((column for column in self.columns if column.name == name), None)
@@ -167,6 +180,8 @@ class Schema:
     sequences: dict[QualifiedName, Sequence] = field(default_factory=dict)
     # What a call may run, of functions made by the history: a live catalog is not asked for them.
     functions: dict[QualifiedName, Body] = field(default_factory=dict, compare=False)
+    # Publications that name no tables: the schemas whose tables they send; None is FOR ALL TABLES.
+    publishing: dict[str, frozenset[str] | None] = field(default_factory=dict, compare=False)
 
     # -- questions ------------------------------------------------------------------------------------------
     def table(self, name: QualifiedName) -> Table | None:
@@ -213,6 +228,16 @@ class Schema:
     def views_reading(self, relation: QualifiedName) -> Iterator[View]:
         return (view for view in self.views.values() if relation in view.reads)
 
+    def publications_of(self, table: QualifiedName) -> Iterator[Published]:
+        """Those that send the table's changes, by its own name, that of a table above it, or with all others."""
+        at = self.tables.get(table)
+        while at is not None:
+            yield from at.published
+            at = self.tables.get(at.partition_of) if at.partition_of is not None else None
+        for name, schemas in self.publishing.items():
+            if schemas is None or table.schema in schemas:
+                yield Published(name)
+
     def proves_not_null(self, table: QualifiedName, column: str) -> bool:
         """True where PostgreSQL itself knows that no row has a null there, so that SET NOT NULL does not scan.
 
@@ -236,6 +261,7 @@ class Schema:
             dict(self.views),
             dict(self.sequences),
             dict(self.functions),
+            dict(self.publishing),
         )
 
 

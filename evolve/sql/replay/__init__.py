@@ -5,7 +5,18 @@ from __future__ import annotations
 from typing import assert_never
 
 from evolve.sql import operations as op
-from evolve.sql.replay import columns, constraints, drops, indexes, kinds, partitions, renames, tables
+from evolve.sql.replay import (
+    columns,
+    constraints,
+    drops,
+    indexes,
+    kinds,
+    managed,
+    partitions,
+    publications,
+    renames,
+    tables,
+)
 from evolve.sql.replay.edit import know
 from evolve.sql.schema import Schema
 
@@ -118,9 +129,12 @@ def apply(schema: Schema, operation: op.Operation) -> None:
         case op.Copy(table=target):
             if target is not None:
                 know(schema, target)
+        case op.ChangePublication():
+            publications.change(schema, operation)
+        case op.Query():
+            managed.follow(schema, operation)
         case (
             op.RefreshMaterializedView()
-            | op.Query()
             | op.SetParameter()
             | op.TransactionControl()
             | op.DoBlock()

@@ -23,7 +23,7 @@ from evolve.sql.operations import (
 )
 from evolve.sql.parse import ExpressionNotRead, expression, rename_in_expression
 from evolve.sql.replay.edit import change_constraints, know, put, rekeyed, resolve
-from evolve.sql.schema import Column, Domain, Schema, Table
+from evolve.sql.schema import Column, Domain, Published, Schema, Table
 
 Rewrite = Callable[[Expression], Expression]
 
@@ -195,6 +195,7 @@ def _column(schema: Schema, member: Table, name: str, to: str) -> None:
             partition_by=_map_partition_by(
                 member.partition_by, frozenset(c.name for c in member.columns), one, rewrite
             ),
+            published=tuple(_map_published(p, one, rewrite) for p in member.published),
         ),
     )
     for other in list(schema.tables):
@@ -255,6 +256,14 @@ def _map_partition_by(
         return None
     return replace(
         partition_by, keys=tuple(one(k) if k in columns else _map_text(k, rewrite) for k in partition_by.keys)
+    )
+
+
+def _map_published(published: Published, one: Callable[[str], str], rewrite: Rewrite) -> Published:
+    return replace(
+        published,
+        columns=tuple(map(one, published.columns)) if published.columns is not None else None,
+        row_filter=rewrite(published.row_filter) if published.row_filter is not None else None,
     )
 
 

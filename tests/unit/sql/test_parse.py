@@ -250,8 +250,8 @@ CASES: list[tuple[str, op.Operation]] = [
     ("CREATE SCHEMA IF NOT EXISTS s", op.CreateSchema("s", if_not_exists=True)),
     ("DROP SCHEMA s CASCADE", op.DropSchema("s", cascade=True)),
     ("ALTER SCHEMA s RENAME TO r", op.RenameSchema("s", "r")),
-    ("INSERT INTO t (a) VALUES ('x'), (1)", op.Insert(T, literals=frozenset({"x"}))),
-    ("INSERT INTO t SELECT * FROM u", op.Insert(T, from_query=True)),
+    ("INSERT INTO t (a) VALUES ('x'), (1)", op.Insert(T, literals=frozenset({"x"}), columns=("a",))),
+    ("INSERT INTO t SELECT * FROM u", op.Insert(T, from_query=True, sources=(N("u"),))),
     ("INSERT INTO t DEFAULT VALUES", op.Insert(T)),
     ("UPDATE t SET a = 1, b = 'y' WHERE c", op.Update(T, ("a", "b"), True, frozenset({"y"}))),
     ("DELETE FROM t", op.Delete(T)),
@@ -276,7 +276,22 @@ CASES: list[tuple[str, op.Operation]] = [
     ("COMMENT ON TABLE t IS NULL", op.Other("COMMENT", T)),
     ("COMMENT ON SCHEMA s IS 'x'", op.Other("COMMENT")),
     ("GRANT SELECT ON t TO r", op.Other("GRANT", T)),
-    ("CREATE EXTENSION IF NOT EXISTS citext", op.Other("CREATE EXTENSION")),
+    ("CREATE EXTENSION IF NOT EXISTS citext", op.Other("CREATE EXTENSION", N("citext"))),
+    ("ALTER EXTENSION citext UPDATE TO '1.6'", op.Other("ALTER EXTENSION UPDATE", N("citext"), "1.6")),
+    ("DROP EXTENSION IF EXISTS citext CASCADE", op.Other("DROP EXTENSION", N("citext"), "cascade")),
+    ("ALTER ROLE r SET search_path = a, b", op.Other("ALTER ROLE SET", detail="search_path")),
+    (
+        "CREATE PUBLICATION p FOR TABLE t (a, b), s.u",
+        op.ChangePublication(
+            "p", "create", (op.PublishedTable(T, ("a", "b")), op.PublishedTable(N("u", "s")))
+        ),
+    ),
+    ("CREATE PUBLICATION p FOR ALL TABLES", op.ChangePublication("p", "create", all_tables=True)),
+    ("CREATE PUBLICATION p FOR TABLES IN SCHEMA a, b", op.ChangePublication("p", "create", (), ("a", "b"))),
+    ("ALTER PUBLICATION p ADD TABLE t", op.ChangePublication("p", "add", (op.PublishedTable(T),))),
+    ("ALTER PUBLICATION p DROP TABLE t", op.ChangePublication("p", "remove", (op.PublishedTable(T),))),
+    ("DROP PUBLICATION p", op.ChangePublication("p", "drop")),
+    ("ALTER PUBLICATION p SET (publish = 'insert')", op.Other("ALTER PUBLICATION")),
     ("VACUUM FULL t", op.Other("VACUUM FULL", T)),
     ("ANALYZE", op.Other("ANALYZE")),
     ("CLUSTER t USING i", op.Other("CLUSTER", T)),
@@ -383,7 +398,7 @@ def test_tables_from_queries() -> None:
 
 def test_changes_inside_with_are_seen() -> None:
     read = parse("WITH gone AS (DELETE FROM a WHERE x RETURNING *) INSERT INTO b SELECT * FROM gone")
-    assert read == (op.Delete(N("a"), where=True), op.Insert(N("b"), from_query=True))
+    assert read == (op.Delete(N("a"), where=True), op.Insert(N("b"), from_query=True, sources=(N("a"),)))
 
 
 def test_views_say_what_they_read() -> None:

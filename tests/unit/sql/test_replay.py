@@ -258,3 +258,57 @@ def test_a_long_history_is_replayed_fast() -> None:
     )
     assert len(schema.tables) == 500
     assert time.perf_counter() - start < 3.0
+
+
+def test_a_publication_follows_its_tables_and_columns() -> None:
+    schema = replay(
+        "CREATE TABLE a (x int, y int)",
+        "CREATE PUBLICATION p FOR TABLE a (x) WHERE (x > 0)",
+        "ALTER TABLE a RENAME x TO z",
+        "ALTER TABLE a RENAME TO t",
+    )
+    assert [(p.publication, p.columns, p.row_filter and p.row_filter.sql) for p in table(schema).published] == [
+        ("p", ("z",), "z > 0")
+    ]
+
+
+@pytest.mark.parametrize(
+    ("statements", "expected"),
+    [
+        (("CREATE PUBLICATION p FOR TABLE t",), ["p"]),
+        (("CREATE PUBLICATION p FOR ALL TABLES",), ["p"]),
+        (("CREATE PUBLICATION p FOR TABLES IN SCHEMA public",), ["p"]),
+        (("CREATE PUBLICATION p FOR TABLES IN SCHEMA other",), []),
+        (("CREATE PUBLICATION p", "ALTER PUBLICATION p ADD TABLE t"), ["p"]),
+        (("CREATE PUBLICATION p FOR TABLE t", "ALTER PUBLICATION p SET TABLE u"), []),
+        (("CREATE PUBLICATION p FOR TABLE t", "ALTER PUBLICATION p DROP TABLE t"), []),
+        (("CREATE PUBLICATION p FOR TABLE t", "DROP PUBLICATION p"), []),
+        (("CREATE PUBLICATION p FOR ALL TABLES", "DROP PUBLICATION p"), []),
+    ],
+)
+def test_publications_of_a_table(statements: tuple[str, ...], expected: list[str]) -> None:
+    schema = replay("CREATE TABLE t (a int)", "CREATE TABLE u (a int)", *statements)
+    assert [published.publication for published in schema.publications_of(N("t"))] == expected
+
+
+def test_a_partition_is_published_with_its_parent() -> None:
+    schema = replay(
+        "CREATE TABLE t (a int) PARTITION BY LIST (a)",
+        "CREATE TABLE t_1 PARTITION OF t FOR VALUES IN (1)",
+        "CREATE PUBLICATION p FOR TABLE t",
+    )
+    assert [published.publication for published in schema.publications_of(N("t_1"))] == ["p"]
+
+
+@pytest.mark.parametrize(
+    ("call", "manager"),
+    [
+        ("SELECT partman.create_parent(p_parent_table := 'public.t', p_control := 'a')", "pg_partman"),
+        ("SELECT create_hypertable('t', 'a')", "TimescaleDB"),
+        ("SELECT create_hypertable('t', by_range('a'))", "TimescaleDB"),
+        ("SELECT create_distributed_table('t', 'a')", "Citus"),
+        ("SELECT count(*) FROM t WHERE b = 't'", None),
+    ],
+)
+def test_a_table_is_handed_over_by_a_call(call: str, manager: str | None) -> None:
+    assert table(replay("CREATE TABLE t (a int)", call)).managed_by == manager
