@@ -52,18 +52,7 @@ def relation_taken(schema: Schema, namespace: str, name: str) -> bool:
 
 
 def constraint_taken(schema: Schema, namespace: str, name: str) -> bool:
-    in_tables = any(
-        constraint.name == name
-        for table, value in schema.tables.items()
-        if table.schema == namespace
-        for constraint in value.constraints
-    )
-    return in_tables or any(
-        check.name == name
-        for domain, value in schema.domains.items()
-        if domain.schema == namespace
-        for check in value.checks
-    )
+    return schema.constraint_named(namespace, name)
 
 
 def sequence_name(schema: Schema, table: QualifiedName, column: str) -> QualifiedName:

@@ -6,10 +6,12 @@ changes one as SQL would, `postgres.catalog` reads one from a server, `differenc
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import re
+from collections.abc import Hashable, Iterator
 from dataclasses import dataclass, field
 from typing import Literal
 
+from evolve.sql.grouped import Grouped
 from evolve.sql.names import QualifiedName
 from evolve.sql.operations import (
     Body,
@@ -169,15 +171,68 @@ class Sequence:
     owned_by: tuple[QualifiedName, str] | None = None
 
 
+# -- what each kind of value can be found by ------------------------------------------------------------------
+def _groups_of_table(table: Table) -> Iterator[Hashable]:
+    if table.partition_of is not None:
+        yield "part of", table.partition_of
+    for parent in {table.partition_of, *table.inherits} - {None}:
+        yield "below", parent
+    for constraint in table.constraints:
+        yield "constraint", table.name.schema, constraint.name
+        if isinstance(constraint, ForeignKey):
+            yield "refers to", constraint.target
+    for column in table.columns:
+        if column.default is not None and not _OF_SEQUENCES.isdisjoint(column.default.functions):
+            for text in _LITERAL.findall(column.default.sql):
+                yield "draws from", _loosely(text.replace("''", "'"))
+
+
+def _groups_of_index(index: Index) -> Iterator[Hashable]:
+    yield "of", index.definition.table
+    if index.partition_of is not None:
+        yield "part of", index.partition_of
+
+
+def _groups_of_view(view: View) -> Iterator[Hashable]:
+    for relation in view.reads:
+        yield "reads", relation
+    for relation, _ in view.uses:
+        yield "uses", relation
+
+
+def _groups_of_sequence(sequence: Sequence) -> Iterator[Hashable]:
+    if sequence.owned_by is not None:
+        yield "owned by", sequence.owned_by[0]
+
+
+def _groups_of_domain(domain: Domain) -> Iterator[Hashable]:
+    yield "spelled", str(domain.name)
+    for check in domain.checks:
+        yield "constraint", domain.name.schema, check.name
+
+
+def _groups_of_enum(enum: Enum) -> Iterator[Hashable]:
+    yield "spelled", str(enum.name)
+
+
+_OF_SEQUENCES = frozenset({"nextval", "currval", "setval"})
+_LITERAL = re.compile(r"'((?:[^']|'')*)'")
+
+
+def _loosely(text: str) -> str:
+    """A name as text without schema and quotes: alike for all spellings of one name, and for a few others."""
+    return text.replace('"', "").rpartition(".")[2].lower()
+
+
 @dataclass(slots=True)
 class Schema:
     schemas: set[str] = field(default_factory=lambda: {"public"})
-    tables: dict[QualifiedName, Table] = field(default_factory=dict)
-    indexes: dict[QualifiedName, Index] = field(default_factory=dict)
-    enums: dict[QualifiedName, Enum] = field(default_factory=dict)
-    domains: dict[QualifiedName, Domain] = field(default_factory=dict)
-    views: dict[QualifiedName, View] = field(default_factory=dict)
-    sequences: dict[QualifiedName, Sequence] = field(default_factory=dict)
+    tables: Grouped[Table] = field(default_factory=lambda: Grouped(_groups_of_table))
+    indexes: Grouped[Index] = field(default_factory=lambda: Grouped(_groups_of_index))
+    enums: Grouped[Enum] = field(default_factory=lambda: Grouped(_groups_of_enum))
+    domains: Grouped[Domain] = field(default_factory=lambda: Grouped(_groups_of_domain))
+    views: Grouped[View] = field(default_factory=lambda: Grouped(_groups_of_view))
+    sequences: Grouped[Sequence] = field(default_factory=lambda: Grouped(_groups_of_sequence))
     # What a call may run, of functions made by the history: a live catalog is not asked for them.
     functions: dict[QualifiedName, Body] = field(default_factory=dict, compare=False)
     # Publications that name no tables: the schemas whose tables they send; None is FOR ALL TABLES.
@@ -192,16 +247,18 @@ class Schema:
         return found.column(column) if found else None
 
     def indexes_of(self, table: QualifiedName) -> Iterator[Index]:
-        return (index for index in self.indexes.values() if index.definition.table == table)
+        return iter(self.indexes.group(("of", table)))
+
+    def parts_of_index(self, index: QualifiedName) -> Iterator[Index]:
+        """The indexes of partitions that make up an index of a partitioned table, one level down."""
+        return iter(self.indexes.group(("part of", index)))
 
     def partitions_of(self, table: QualifiedName) -> Iterator[Table]:
-        return (child for child in self.tables.values() if child.partition_of == table)
+        return iter(self.tables.group(("part of", table)))
 
     def children_of(self, table: QualifiedName) -> Iterator[Table]:
         """Its partitions and the tables that inherit from it, one level down."""
-        return (
-            child for child in self.tables.values() if child.partition_of == table or table in child.inherits
-        )
+        return iter(self.tables.group(("below", table)))
 
     def family(self, table: QualifiedName) -> Iterator[Table]:
         """The table itself, where it is known, and everything below it: what an ALTER of it reaches."""
@@ -216,17 +273,36 @@ class Schema:
         return next((child for child in self.partitions_of(table) if child.bound == "DEFAULT"), None)
 
     def is_enum(self, type_: str) -> bool:
-        return any(str(name) == type_ for name in self.enums)
+        return bool(self.enums.group(("spelled", type_)))
 
     def domain(self, type_: str) -> Domain | None:
         """The domain that a column's type names, if it is one."""
-        return next((domain for name, domain in self.domains.items() if str(name) == type_), None)
+        return next(iter(self.domains.group(("spelled", type_))), None)
 
     def foreign_keys_to(self, table: QualifiedName) -> Iterator[tuple[Table, ForeignKey]]:
-        return ((t, key) for t in self.tables.values() for key in t.foreign_keys if key.target == table)
+        referring = self.tables.group(("refers to", table))
+        return ((t, key) for t in referring for key in t.foreign_keys if key.target == table)
 
     def views_reading(self, relation: QualifiedName) -> Iterator[View]:
-        return (view for view in self.views.values() if relation in view.reads)
+        return iter(self.views.group(("reads", relation)))
+
+    def views_using(self, relation: QualifiedName, column: str) -> Iterator[View]:
+        """The views that read this very column of it."""
+        return (view for view in self.views.group(("uses", relation)) if (relation, column) in view.uses)
+
+    def sequences_of(self, table: QualifiedName, column: str | None = None) -> Iterator[Sequence]:
+        """The sequences that the table owns, or one column of it."""
+        owned = self.sequences.group(("owned by", table))
+        return (s for s in owned if column is None or s.owned_by == (table, column))
+
+    def tables_drawing_from(self, sequence: QualifiedName) -> Iterator[Table]:
+        """The tables with a default that may draw from it: all that do, and now and then one more."""
+        return iter(self.tables.group(("draws from", _loosely(sequence.name))))
+
+    def constraint_named(self, namespace: str, name: str) -> bool:
+        """True where a table or a domain of the schema `namespace` has a constraint of that name."""
+        key = ("constraint", namespace, name)
+        return bool(self.tables.group(key) or self.domains.group(key))
 
     def publications_of(self, table: QualifiedName) -> Iterator[Published]:
         """Those that send the table's changes, by its own name, that of a table above it, or with all others."""
@@ -254,12 +330,12 @@ class Schema:
     def copy(self) -> Schema:
         return Schema(
             set(self.schemas),
-            dict(self.tables),
-            dict(self.indexes),
-            dict(self.enums),
-            dict(self.domains),
-            dict(self.views),
-            dict(self.sequences),
+            self.tables.copy(),
+            self.indexes.copy(),
+            self.enums.copy(),
+            self.domains.copy(),
+            self.views.copy(),
+            self.sequences.copy(),
             dict(self.functions),
             dict(self.publishing),
         )

@@ -87,9 +87,8 @@ def alter_type(schema: Schema, operation: AlterColumnType) -> None:
         indexes.remake(schema, member.name, operation.column)
     constraints.hand_down(schema, table, operation.column)
     if known is not None and known.identity is not None:
-        for name, sequence in list(schema.sequences.items()):
-            if sequence.owned_by == (table, operation.column):
-                schema.sequences[name] = replace(sequence, type=operation.type)
+        for sequence in list(schema.sequences_of(table, operation.column)):
+            schema.sequences[sequence.name] = replace(sequence, type=operation.type)
 
 
 def set_not_null(schema: Schema, table: QualifiedName, column: str) -> None:
@@ -127,9 +126,8 @@ def drop_identity(schema: Schema, table: QualifiedName, column: str) -> None:
     known = schema.column(table, column)
     if known is None or known.identity is None:
         return
-    for name, sequence in list(schema.sequences.items()):
-        if sequence.owned_by == (table, column):
-            del schema.sequences[name]
+    for sequence in list(schema.sequences_of(table, column)):
+        del schema.sequences[sequence.name]
     change_column(schema, table, column, lambda c: replace(c, identity=None))
 
 

@@ -24,7 +24,6 @@ from evolve.sql.replay.edit import (
     change_column,
     change_constraints,
     change_family_column,
-    rekeyed,
     resolve,
 )
 from evolve.sql.schema import Schema, Table
@@ -207,7 +206,7 @@ def _add_using_index(
         together = index.definition.nulls_not_distinct
         named = Unique(columns, final, nulls_not_distinct=together, include=index.definition.include)
     renamed = replace(index, definition=replace(index.definition, name=final), constraint=final)
-    schema.indexes = rekeyed(schema.indexes, name, renamed.name, renamed)
+    schema.indexes.rekey(name, renamed.name, renamed)
     add_constraint(schema, table, named)
 
 

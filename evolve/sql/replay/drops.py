@@ -47,13 +47,13 @@ def table(schema: Schema, name: QualifiedName) -> None:
     del schema.tables[name]
     for index_ in list(schema.indexes_of(name)):
         _remove_index(schema, index_)
-    for other in list(schema.tables):
+    for other in {referrer.name: None for referrer, _ in schema.foreign_keys_to(name)}:
         change_constraints(
             schema,
             other,
             lambda c: None if isinstance(c, ForeignKey) and c.target == name else c,
         )
-    for owned in [s.name for s in schema.sequences.values() if s.owned_by and s.owned_by[0] == name]:
+    for owned in [s.name for s in schema.sequences_of(name)]:
         sequence(schema, owned)
 
 
@@ -89,9 +89,9 @@ def _column(schema: Schema, member: Table, name: str) -> None:
     for index_ in list(schema.indexes_of(member.name)):
         if name in index_columns(index_.definition) and index_.name in schema.indexes:
             _remove_index(schema, index_)
-    for view_ in [v for v in schema.views.values() if (member.name, name) in v.uses]:
+    for view_ in list(schema.views_using(member.name, name)):
         view(schema, view_.name)
-    for owned in [s.name for s in schema.sequences.values() if s.owned_by == (member.name, name)]:
+    for owned in [s.name for s in schema.sequences_of(member.name, name)]:
         sequence(schema, owned)
     left = schema.tables[member.name]
     put(schema, replace(left, columns=tuple(c for c in left.columns if c.name != name)))
@@ -177,12 +177,12 @@ def index(schema: Schema, name: QualifiedName) -> None:
 def _remove_index(schema: Schema, found: Index) -> None:
     older = [
         index.definition
-        for index in takewhile(lambda other: other.name != found.name, schema.indexes.values())
-        if index.definition.table == found.definition.table
+        for index in takewhile(
+            lambda other: other.name != found.name, schema.indexes_of(found.definition.table)
+        )
     ]
     schema.indexes.pop(found.name, None)
-    parts = [i for i in schema.indexes.values() if i.partition_of == found.name]
-    for part in parts:
+    for part in list(schema.parts_of_index(found.name)):
         _remove_index(schema, part)
     owner = found.definition.table
     if found.constraint is not None and owner in schema.tables:
@@ -208,7 +208,7 @@ def sequence(schema: Schema, name: QualifiedName) -> None:
     """Drop the sequence; defaults that draw from it go with it."""
     if schema.sequences.pop(name, None) is None:
         return
-    for found in list(schema.tables.values()):
+    for found in list(schema.tables_drawing_from(name)):
         for known in found.columns:
             if known.default is not None and name in sequences_in(known.default):
                 _drop_default(schema, found.name, known.name)

@@ -4,13 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
-from typing import TypeVar
 
 from evolve.sql.names import QualifiedName
 from evolve.sql.operations import Constraint
 from evolve.sql.schema import Column, Schema, Table
-
-Value = TypeVar("Value")
 
 
 def know(schema: Schema, name: QualifiedName) -> QualifiedName:
@@ -73,13 +70,3 @@ def change_constraints(
 def add_constraint(schema: Schema, table: QualifiedName, constraint: Constraint) -> None:
     found = schema.tables[table]
     put(schema, replace(found, constraints=(*found.constraints, constraint)))
-
-
-def rekeyed(
-    values: dict[QualifiedName, Value], old: QualifiedName, new: QualifiedName, value: Value
-) -> dict[QualifiedName, Value]:
-    """`values` with one entry replaced at its place, maybe under a new key."""
-    if old == new:
-        values[old] = value
-        return values
-    return {new if key == old else key: value if key == old else kept for key, kept in values.items()}

@@ -126,7 +126,7 @@ def settle(schema: Schema, parent: QualifiedName) -> None:
     above = schema.indexes.get(parent)
     if above is None or above.valid:
         return
-    parts = {i.definition.table for i in schema.indexes.values() if i.partition_of == parent and i.valid}
+    parts = {i.definition.table for i in schema.parts_of_index(parent) if i.valid}
     if all(partition.name in parts for partition in schema.partitions_of(above.definition.table)):
         schema.indexes[parent] = replace(above, valid=True)
         if above.partition_of is not None:
@@ -166,10 +166,9 @@ def remake(schema: Schema, table: QualifiedName, column: str) -> None:
 
 
 def _parts(schema: Schema, name: QualifiedName) -> Iterator[Index]:
-    for part in list(schema.indexes.values()):
-        if part.partition_of == name:
-            yield part
-            yield from _parts(schema, part.name)
+    for part in list(schema.parts_of_index(name)):
+        yield part
+        yield from _parts(schema, part.name)
 
 
 def _forget(schema: Schema, index: Index) -> None:

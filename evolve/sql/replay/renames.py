@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 
 from evolve.sql import default_names
@@ -22,7 +22,7 @@ from evolve.sql.operations import (
     Unique,
 )
 from evolve.sql.parse import ExpressionNotRead, expression, rename_in_expression
-from evolve.sql.replay.edit import change_constraints, know, put, rekeyed, resolve
+from evolve.sql.replay.edit import change_constraints, know, put, resolve
 from evolve.sql.schema import Column, Domain, Published, Schema, Table
 
 Rewrite = Callable[[Expression], Expression]
@@ -48,10 +48,9 @@ def _index(schema: Schema, name: QualifiedName, to: str) -> None:
     new = QualifiedName(to, name.schema)
     backs = found.constraint is not None
     renamed = replace(found, definition=replace(found.definition, name=to), constraint=to if backs else None)
-    schema.indexes = rekeyed(schema.indexes, name, new, renamed)
-    for part in list(schema.indexes.values()):
-        if part.partition_of == name:
-            schema.indexes[part.name] = replace(part, partition_of=new)
+    schema.indexes.rekey(name, new, renamed)
+    for part in list(schema.parts_of_index(name)):
+        schema.indexes[part.name] = replace(part, partition_of=new)
     if backs:
         change_constraints(
             schema,
@@ -72,7 +71,7 @@ def _substitute(schema: Schema, names: Mapping[QualifiedName, QualifiedName]) ->
                 text = rename_in_expression(text, relation=(old, renamed))
         return text
 
-    for table in list(schema.tables.values()):
+    for table in _naming(schema, names):
         put_as = replace(
             table,
             name=new(table.name),
@@ -82,20 +81,13 @@ def _substitute(schema: Schema, names: Mapping[QualifiedName, QualifiedName]) ->
             inherits=tuple(new(parent) for parent in table.inherits),
         )
         if put_as != table:
-            schema.tables = rekeyed(schema.tables, table.name, put_as.name, put_as)
-    moved = {
-        index.name: QualifiedName(index.name.name, new(index.definition.table).schema)
-        for index in schema.indexes.values()
-    }
-    for index in list(schema.indexes.values()):
-        parent = index.partition_of
-        kept_index = replace(
-            index,
-            definition=replace(index.definition, table=new(index.definition.table)),
-            partition_of=moved.get(parent, parent) if parent is not None else None,
-        )
-        if kept_index != index:
-            schema.indexes = rekeyed(schema.indexes, index.name, kept_index.name, kept_index)
+            schema.tables.rekey(table.name, put_as.name, put_as)
+    for index in [index for name in names for index in schema.indexes_of(name)]:
+        kept_index = replace(index, definition=replace(index.definition, table=new(index.definition.table)))
+        schema.indexes.rekey(index.name, kept_index.name, kept_index)
+        if kept_index.name != index.name:
+            for part in list(schema.parts_of_index(index.name)):
+                schema.indexes[part.name] = replace(part, partition_of=kept_index.name)
     for view in list(schema.views.values()):
         seen = replace(
             view,
@@ -104,8 +96,10 @@ def _substitute(schema: Schema, names: Mapping[QualifiedName, QualifiedName]) ->
             uses=frozenset((new(used), column) for used, column in view.uses),
         )
         if seen != view:
-            schema.views = rekeyed(schema.views, view.name, seen.name, seen)
-    for sequence in list(schema.sequences.values()):
+            schema.views.rekey(view.name, seen.name, seen)
+    owned = [sequence for name in names for sequence in schema.sequences_of(name)]
+    named = [schema.sequences[name] for name in names if name in schema.sequences]
+    for sequence in {found.name: found for found in (*owned, *named)}.values():
         owner_of = sequence.owned_by
         kept = replace(
             sequence,
@@ -113,7 +107,23 @@ def _substitute(schema: Schema, names: Mapping[QualifiedName, QualifiedName]) ->
             owned_by=(new(owner_of[0]), owner_of[1]) if owner_of is not None else None,
         )
         if kept != sequence:
-            schema.sequences = rekeyed(schema.sequences, sequence.name, kept.name, kept)
+            schema.sequences.rekey(sequence.name, kept.name, kept)
+
+
+def _naming(schema: Schema, names: Iterable[QualifiedName]) -> list[Table]:
+    """The tables of those names and all that name one of them: children, referrers, drawers from a sequence."""
+    found: dict[QualifiedName, Table] = {}
+    for name in names:
+        own = schema.tables.get(name)
+        referrers = (table for table, _ in schema.foreign_keys_to(name))
+        for table in (
+            *((own,) if own is not None else ()),
+            *schema.children_of(name),
+            *referrers,
+            *schema.tables_drawing_from(name),
+        ):
+            found[table.name] = table
+    return list(found.values())
 
 
 def _map_column(column: Column, rewrite: Rewrite) -> Column:
@@ -142,9 +152,8 @@ def move(schema: Schema, operation: MoveToSchema) -> None:
             return
         know(schema, name)
     names = {name: to}
-    for sequence in schema.sequences.values():
-        if sequence.owned_by is not None and sequence.owned_by[0] == name:
-            names[sequence.name] = QualifiedName(sequence.name.name, operation.to_schema)
+    for sequence in schema.sequences_of(name):
+        names[sequence.name] = QualifiedName(sequence.name.name, operation.to_schema)
     _substitute(schema, names)
 
 
@@ -198,18 +207,16 @@ def _column(schema: Schema, member: Table, name: str, to: str) -> None:
             published=tuple(_map_published(p, one, rewrite) for p in member.published),
         ),
     )
-    for other in list(schema.tables):
+    for other in {referrer.name: None for referrer, _ in schema.foreign_keys_to(member.name)}:
         change_constraints(schema, other, lambda c: _retarget_columns(c, member.name, one))
     for index in list(schema.indexes_of(member.name)):
         definition = _map_index(index.definition, one, rewrite)
         schema.indexes[index.name] = replace(index, definition=definition)
-    for view in list(schema.views.values()):
-        if (member.name, name) in view.uses:
-            uses = frozenset((t, one(c)) if t == member.name else (t, c) for t, c in view.uses)
-            schema.views[view.name] = replace(view, uses=uses)
-    for sequence in list(schema.sequences.values()):
-        if sequence.owned_by == (member.name, name):
-            schema.sequences[sequence.name] = replace(sequence, owned_by=(member.name, to))
+    for view in list(schema.views_using(member.name, name)):
+        uses = frozenset((t, one(c)) if t == member.name else (t, c) for t, c in view.uses)
+        schema.views[view.name] = replace(view, uses=uses)
+    for sequence in list(schema.sequences_of(member.name, name)):
+        schema.sequences[sequence.name] = replace(sequence, owned_by=(member.name, to))
 
 
 def _map_constraint(constraint: Constraint, one: Callable[[str], str], rewrite: Rewrite) -> Constraint:
@@ -313,9 +320,9 @@ def _retype(schema: Schema, name: QualifiedName, to: QualifiedName) -> None:
 
     if name in schema.enums:
         enum = replace(schema.enums[name], name=to)
-        schema.enums = rekeyed(schema.enums, name, to, enum)
+        schema.enums.rekey(name, to, enum)
     if name in schema.domains:
-        schema.domains = rekeyed(schema.domains, name, to, replace(schema.domains[name], name=to))
+        schema.domains.rekey(name, to, replace(schema.domains[name], name=to))
     for domain in list(schema.domains.values()):
         schema.domains[domain.name] = _map_domain(domain, spelled, rewrite)
     for table in list(schema.tables.values()):
