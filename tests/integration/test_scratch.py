@@ -161,6 +161,19 @@ def test_environment_names_the_provider_and_the_version(monkeypatch: pytest.Monk
         assert (server.provider, server.version) == ("embedded", 16)
 
 
+def test_environment_names_the_folder_of_the_programs(monkeypatch: pytest.MonkeyPatch) -> None:
+    newest = programs.in_the_wheel()[0]
+    monkeypatch.setenv("EVOLVE_SCRATCH", f"local:{newest.folder}")
+    with scratch.server() as server:
+        assert (server.provider, server.version) == ("local", newest.major)
+
+
+def test_a_folder_without_programs_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("EVOLVE_SCRATCH", f"local:{tmp_path}")
+    with pytest.raises(scratch.NoScratchServer, match=f"{tmp_path} holds no server"), scratch.server():
+        pass
+
+
 # -- what a server is ----------------------------------------------------------------------------------------
 @pytest.mark.parametrize("provider", ["local", "embedded"])
 def test_listens_on_loopback_only(provider: str) -> None:

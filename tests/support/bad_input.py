@@ -21,6 +21,7 @@ CHANGE = "rename_users_name_to_full_name"
 COMMANDS: dict[str, tuple[str, ...]] = {
     "lint": ("lint", "base:heads"),
     "lint --unapplied": ("lint", "--unapplied"),
+    "facts export": ("facts", "export"),
     "plan rename-column": ("plan", "rename-column", "users.email", "mail", "--write"),
     "plan set-not-null": ("plan", "set-not-null", "users.email", "--fill", "''"),
     "plan add-required-column": ("plan", "add-required-column", "users.tier", "text", "--up", "'x'"),
