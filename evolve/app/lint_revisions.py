@@ -124,9 +124,6 @@ def lint(
         UnknownRule: `options.ignore` or `options.enable` names none.
         Misuse: the causes of `History.resolve`, `History.between` and `select`: a name leads nowhere.
     """
-    for word in options.ignore:
-        lookup.find(word, rules, "lint.ignore")
-    asked_rules = lookup.asked(rules, options.enable)
     recordings, asked = _read(project, question.selection, options.time_limit)
     judged = {
         recording.revision
@@ -134,15 +131,42 @@ def lint(
         if recording.revision in asked
         and not _excluded(project, recording.file, recording.revision, options.exclude)
     }
+    sources = _sources(recording for recording in recordings if recording.revision in judged)
+    return judge(recordings, judged, sources, options, rules, together=question.together, clock=clock)
+
+
+def judge(
+    recordings: Sequence[Recording],
+    judged: Collection[str],
+    sources: Mapping[Path, tuple[str, str]],
+    options: Options,
+    rules: Sequence[Rule],
+    *,
+    together: bool,
+    clock: Callable[[], date],
+) -> Report:
+    """Judge those of `recordings` that are asked about, and take away what `sources` and settings allow.
+
+    Args:
+        recordings: in the order in which they are applied.
+        judged: ids of those that are asked about.
+        sources: revision id and text of each of their files.
+        together: they reach the database in one rollout.
+
+    Raises:
+        UnknownRule: `options.ignore` or `options.enable` names none.
+    """
+    for word in options.ignore:
+        lookup.find(word, rules, "lint.ignore")
+    asked = lookup.asked(rules, options.enable)
     result = check(
         recordings,
-        asked_rules,
+        asked,
         judged=judged,
         postgres_version=options.postgres_version,
-        together=question.together,
+        together=together,
     )
-    sources = _sources(recording for recording in recordings if recording.revision in judged)
-    left = suppress(result.findings, sources, rules, clock(), options.ignore, asked_rules)
+    left = suppress(result.findings, sources, rules, clock(), options.ignore, asked)
     return Report(left.findings, left.suppressed, result.coverage)
 
 

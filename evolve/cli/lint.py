@@ -10,10 +10,12 @@ from evolve.cli.options import Location, database_url_option, format_option, pro
 
 
 @click.command("lint")
-@click.argument("revisions", required=False)
+@click.argument("revisions", nargs=-1)
 @click.option("--since", metavar="GITREF", help="What is new or changed since the branch left GITREF.")
 @click.option("--unapplied", is_flag=True, help="What the database still lacks.")
 @click.option("--enable", metavar="RULE", multiple=True, help="Ask an opt-in rule too: a name, 7xx, or all.")
+@click.option("--strict", is_flag=True, help="What could not be read makes the exit status 1 too.")
+@click.option("--in-transaction", is_flag=True, help="Whoever runs a .sql file puts it into one transaction.")
 @click.option(
     "--fail-on",
     type=click.Choice(["error", "warning", "info"]),
@@ -30,21 +32,26 @@ from evolve.cli.options import Location, database_url_option, format_option, pro
 @project_options
 def command(
     location: Location,
-    revisions: str | None,
+    revisions: tuple[str, ...],
     since: str | None,
     unapplied: bool,
     enable: tuple[str, ...],
+    strict: bool,
+    in_transaction: bool,
     fail_on: str | None,
     pg_version: int | None,
     verbose: bool,
     report_format: str,
     database_url: str | None,
 ) -> None:
-    """Check REVISIONS for changes that running code or live traffic cannot survive.
+    """Check REVISIONS, or files of plain SQL, for changes that running code or live traffic cannot survive.
 
     REVISIONS is a range, such as base:heads or ae1027a:, or one revision. Without it, --since and --unapplied, the
     revisions that are new since the default branch (origin/HEAD, main or master) are checked, uncommitted ones too;
     outside a git repository, all.
+
+    Names that end in .sql are files instead, in the order in which they run; - is standard input. A statement
+    outside BEGIN and COMMIT then has a transaction of its own.
 
     Tables made by one of the checked revisions are not in use yet, so that changing them is safe; in a range from
     base each revision is judged as if all before it were in use.
@@ -59,17 +66,11 @@ def command(
     """
     from evolve.app.explain_rule import all_rules
     from evolve.app.lint_revisions import Options, ask, lint
+    from evolve.app.lint_scripts import lint_scripts, names_scripts
     from evolve.lint.model import Severity
     from evolve.revisions.project import find_project
 
     config = location.config()
-    project = find_project(location.directory, configuration=config.alembic_config)
-    url = None
-    if unapplied:
-        from evolve.app import target
-
-        override = database_url or config.resolved_database_url()
-        url = target.database_url(override, None, project.database_url)
     options = Options(
         exclude=config.lint.exclude,
         ignore=config.lint.ignore,
@@ -77,8 +78,20 @@ def command(
         postgres_version=pg_version or config.lint.postgres_version,
         time_limit=config.lint.time_limit,
     )
-    question = ask(project, revisions=revisions, since=since, unapplied_on=url)
-    report = lint(project, question, options, all_rules())
+    if names_scripts(revisions):
+        words = "plain SQL"
+        report = lint_scripts(revisions, options, all_rules(), in_transaction=in_transaction)
+    else:
+        project = find_project(location.directory, configuration=config.alembic_config)
+        url = None
+        if unapplied:
+            from evolve.app import target
+
+            override = database_url or config.resolved_database_url()
+            url = target.database_url(override, None, project.database_url)
+        question = ask(project, revisions=revisions[0] if revisions else None, since=since, unapplied_on=url)
+        words = question.words
+        report = lint(project, question, options, all_rules())
     if report_format == "json":
         from evolve.report import json
 
@@ -86,10 +99,10 @@ def command(
     else:
         from evolve.report import text
 
-        click.echo(f"checking {question.words}", err=True)
+        click.echo(f"checking {words}", err=True)
         if not report.coverage.revisions:
             click.echo("there are none; all revisions: evolve lint base:heads", err=True)
         width = min(shutil.get_terminal_size((110, 24)).columns, 110)
         click.echo(text.render(report, width=width, verbose=verbose))
-    if report.blocks(Severity[(fail_on or config.lint.fail_on).upper()]):
+    if report.blocks(Severity[(fail_on or config.lint.fail_on).upper()]) or (strict and report.has_gaps):
         raise SystemExit(1)

@@ -5,7 +5,7 @@
     # evolve: allow-file[create-index-blocking] because this database is filled at night only
 
 A comment speaks for the line it stands on; alone on its line, for the next one. A call over several lines is
-one line.
+one line. In a file of plain SQL such comments begin with two dashes, and a statement is one line.
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ from evolve.lint.rules.allow.allow_unknown_rule import AllowUnknownRule
 from evolve.lint.rules.allow.allow_unreadable import AllowUnreadable
 from evolve.lint.rules.allow.allow_unused import AllowUnused
 from evolve.lint.rules.allow.allow_without_reason import AllowWithoutReason
+from evolve.sql.script import comments, pieces
 from evolve.sql.steps import Place
 
 _OURS = re.compile(r"#\s*evolve:\s*(?P<text>.*)\Z")
@@ -174,10 +175,30 @@ def _allowing(finding: Finding, allowances: Iterable[Allowance]) -> Allowance | 
 
 def _comments(file: Path, source: str) -> Iterator[tuple[Place, str, range]]:
     """Each of our comments with the lines of the statement that it stands in, behind, or above."""
-    waiting: list[tuple[Place, str]] = []
-    start: int | None = None
     if "evolve:" not in source:
         return  # to read tokens takes longer than everything else
+    if file.suffix == ".py":
+        yield from _python_comments(file, source)
+    else:
+        yield from _sql_comments(file, source)
+
+
+def _sql_comments(file: Path, source: str) -> Iterator[tuple[Place, str, range]]:
+    statements = [range(piece.first_line, piece.last_line + 1) for piece in pieces(source)]
+    for comment in comments(source):
+        found = _OURS.match(f"# {comment.text}")
+        if found is None:
+            continue
+        spoken_for = (lines for lines in statements if comment.line < lines.stop)
+        if not comment.above:
+            spoken_for = (lines for lines in statements if comment.line in lines)
+        lines = next(spoken_for, range(comment.line, comment.line + 1))
+        yield Place(file, comment.line), found["text"].strip(), lines
+
+
+def _python_comments(file: Path, source: str) -> Iterator[tuple[Place, str, range]]:
+    waiting: list[tuple[Place, str]] = []
+    start: int | None = None
     try:
         for token in tokenize.generate_tokens(io.StringIO(source).readline):
             if token.type == tokenize.COMMENT:

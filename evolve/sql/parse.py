@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import replace
 from functools import lru_cache
 from typing import Any, Literal, cast
 
@@ -26,6 +27,8 @@ from evolve.sql.operations import (
     AddIdentity,
     AlterColumnType,
     AlterDomain,
+    AlterFunction,
+    AlterPolicy,
     AlterSequence,
     AlterTableOther,
     AttachIndex,
@@ -40,6 +43,7 @@ from evolve.sql.operations import (
     CreateEnum,
     CreateFunction,
     CreateIndex,
+    CreatePolicy,
     CreateSchema,
     CreateSequence,
     CreateTable,
@@ -56,6 +60,7 @@ from evolve.sql.operations import (
     DropIdentity,
     DropIndex,
     DropNotNull,
+    DropPolicy,
     DropSchema,
     DropSequence,
     DropTable,
@@ -89,6 +94,7 @@ from evolve.sql.operations import (
     RenameTrigger,
     RenameType,
     RenameView,
+    RenameViewColumn,
     SetDefault,
     SetExpression,
     SetNotNull,
@@ -132,6 +138,19 @@ def split(sql: str) -> tuple[str, ...]:
     except (postgast.PgQueryError, UnicodeError):
         parts = [sql]
     return tuple(part.strip() for part in parts if part.strip())
+
+
+def tokens(sql: str) -> Iterator[tuple[str, int, int]]:
+    """The words of `sql`: the scanner's name for each, its first byte in UTF-8 and the one behind its last.
+
+    Text that does not scan, such as one with a string that never ends, is one word "UNREAD".
+    """
+    try:
+        found = postgast.scan(sql).tokens
+    except (postgast.PgQueryError, DecodeError, UnicodeError):
+        yield "UNREAD", 0, len(sql.encode("utf-8", "surrogateescape"))
+        return
+    yield from ((pb.Token.Name(token.token), token.start, token.end) for token in found)
 
 
 class ExpressionNotRead(ValueError):
@@ -681,6 +700,10 @@ def _column(definition: Node) -> ColumnDefinition:
                 last = constraints[-1] if constraints else None
                 if isinstance(last, ForeignKey):
                     constraints[-1] = _deferrable(last)
+            case pb.CONSTR_ATTR_NOT_ENFORCED:
+                last = constraints[-1] if constraints else None
+                if isinstance(last, Check | ForeignKey):
+                    constraints[-1] = replace(last, not_valid=True, enforced=False)
             case _:
                 constraints.extend(_constraint(constraint, column=definition.colname))
     return ColumnDefinition(
@@ -707,6 +730,7 @@ def _deferrable(key: ForeignKey) -> ForeignKey:
         key.on_delete,
         key.on_update,
         deferrable=True,
+        enforced=key.enforced,
     )
 
 
@@ -754,6 +778,7 @@ def _constraint(constraint: Node, column: str | None = None) -> Iterator[Constra
                 # NOT ENFORCED (PostgreSQL 18) proves as little as NOT VALID.
                 not_valid=bool(constraint.skip_validation) or not constraint.is_enforced,
                 no_inherit=bool(constraint.is_no_inherit),
+                enforced=bool(constraint.is_enforced),
             )
         case pb.CONSTR_FOREIGN:
             yield ForeignKey(
@@ -765,6 +790,7 @@ def _constraint(constraint: Node, column: str | None = None) -> Iterator[Constra
                 on_delete=_ACTIONS.get(constraint.fk_del_action),
                 on_update=_ACTIONS.get(constraint.fk_upd_action),
                 deferrable=bool(constraint.deferrable),
+                enforced=bool(constraint.is_enforced),
             )
         case pb.CONSTR_EXCLUSION:
             yield Exclude(
@@ -853,7 +879,33 @@ def _create_table(statement: Node) -> Iterator[Operation]:
         like_after=tuple(position for _, position in like),
         temporary=statement.relation.relpersistence == "t",
         unlogged=statement.relation.relpersistence == "u",
+        settings=_settings(statement.options),
     )
+
+
+def _settings(options: Iterable[Node]) -> tuple[tuple[str, str], ...]:
+    """Storage parameters with their values; one that is named alone is on."""
+    return tuple(
+        (
+            f"{node.def_elem.defnamespace}.{node.def_elem.defname}".removeprefix("."),
+            _setting(node.def_elem.arg) if node.def_elem.HasField("arg") else "true",
+        )
+        for node in options
+    )
+
+
+def _setting(node: Node) -> str:
+    match _kind(node):
+        case "string":
+            return cast("str", node.string.sval)
+        case "type_name":  # the grammar takes a bare word such as off for a type
+            return _strings(node.type_name.names)[-1]
+        case "boolean":
+            return "true" if node.boolean.boolval else "false"
+        case "integer":
+            return str(node.integer.ival)
+        case _:
+            return cast("str", node.float.fval)
 
 
 def _create_table_as(statement: Node) -> Iterator[Operation]:
@@ -927,6 +979,7 @@ def _create_index(statement: Node) -> Iterator[Operation]:
         include=tuple(node.index_elem.name for node in statement.index_including_params),
         where=_optional(statement, "where_clause"),
         nulls_not_distinct=bool(statement.nulls_not_distinct),
+        options=tuple(node.def_elem.defname for node in statement.options),
     )
     yield CreateIndex(
         definition,
@@ -1000,7 +1053,9 @@ def _alter_table(statement: Node) -> Iterator[Operation]:
         if statement.objtype == pb.OBJECT_INDEX and command.subtype == pb.AT_AttachPartition:
             yield AttachIndex(table, _relation(_definition(command).partition_cmd.name))
         elif statement.objtype != pb.OBJECT_TABLE:
-            yield Other(_ALTERED.get(statement.objtype, "ALTER"), table)
+            kind = _ALTERED.get(statement.objtype, "ALTER")
+            owned = command.subtype == pb.AT_ChangeOwner
+            yield Other(f"{kind} OWNER", table, _role(command.newowner)) if owned else Other(kind, table)
         else:
             yield _alter_table_clause(table, command, only=not statement.relation.inh)
 
@@ -1057,6 +1112,13 @@ def _alter_table_clause(table: QualifiedName, command: Node, *, only: bool) -> O
                 concurrently=bool(definition.partition_cmd.concurrent),
                 finalize=command.subtype == pb.AT_DetachPartitionFinalize,
             )
+        case pb.AT_SetRelOptions:
+            return AlterTableOther(
+                table,
+                _clause_words(command),
+                _clause_detail(command),
+                _settings(definition.list.items),
+            )
         case _:
             return AlterTableOther(table, _clause_words(command), _clause_detail(command))
 
@@ -1073,6 +1135,8 @@ def _clause_words(command: Node) -> str:
         change = _definition(command).atalter_constraint
         if change.alter_deferrability:
             return f"alter constraint {'' if change.deferrable else 'not '}deferrable"
+        if change.alter_enforceability:
+            return f"alter constraint {'' if change.is_enforced else 'not '}enforced"
     return _CLAUSES.get(command.subtype) or pb.AlterTableType.Name(command.subtype).removeprefix("AT_")
 
 
@@ -1082,7 +1146,7 @@ def _clause_detail(command: Node) -> str | None:
         case pb.AT_AlterConstraint:
             return definition.atalter_constraint.conname or None
         case pb.AT_ChangeOwner:
-            return command.newowner.rolename or None
+            return _role(command.newowner)
         case pb.AT_SetRelOptions | pb.AT_ResetRelOptions:
             return ", ".join(item.def_elem.defname for item in definition.list.items)
         case pb.AT_EnableTrigAll | pb.AT_DisableTrigAll:
@@ -1124,6 +1188,10 @@ def _rename(statement: Node) -> Iterator[Operation]:
             yield AlterDomain(_name(named), "rename constraint", constraint=statement.subname, to=new)
         case pb.OBJECT_SCHEMA:
             yield RenameSchema(statement.subname, new)
+        case pb.OBJECT_COLUMN if statement.relation_type in (pb.OBJECT_VIEW, pb.OBJECT_MATVIEW):
+            yield RenameViewColumn(relation, statement.subname, new)
+        case pb.OBJECT_POLICY:
+            yield AlterPolicy(relation, statement.subname, to=new)
         case pb.OBJECT_TRIGGER:
             yield RenameTrigger(relation, statement.subname, new)
         case _:
@@ -1177,8 +1245,10 @@ def _drop_one(
             return DropTrigger(_name(parts[:-1]), parts[-1], if_exists)
         case pb.OBJECT_SCHEMA:
             return DropSchema(parts[-1], if_exists, cascade)
-        case pb.OBJECT_RULE | pb.OBJECT_POLICY:
-            return Other(f"DROP {_object_words(kind)}", _name(parts[:-1]))
+        case pb.OBJECT_POLICY:
+            return DropPolicy(_name(parts[:-1]), parts[-1], if_exists)
+        case pb.OBJECT_RULE:
+            return Other("DROP RULE", _name(parts[:-1]))
         case pb.OBJECT_PUBLICATION:
             return ChangePublication(parts[-1], "drop")
         case pb.OBJECT_EXTENSION:
@@ -1293,7 +1363,9 @@ def _create_view(statement: Node) -> Iterator[Operation]:
 
 
 def _refresh(statement: Node) -> Iterator[Operation]:
-    yield RefreshMaterializedView(_relation(statement.relation), bool(statement.concurrent))
+    yield RefreshMaterializedView(
+        _relation(statement.relation), bool(statement.concurrent), not statement.skip_data
+    )
 
 
 def _ctes(node: Node) -> frozenset[str]:
@@ -1384,8 +1456,91 @@ def _create_function(statement: Node) -> Iterator[Operation]:
             language = option.arg.string.sval
         elif option.defname == "as" and _kind(option.arg) == "list":
             body = option.arg.list.items[0].string.sval
-    runs = _runs(statement, language, body)
-    yield CreateFunction(_name(_strings(statement.funcname)), language, bool(statement.replace), body, runs)
+    options = [node.def_elem for node in statement.options]
+    yield CreateFunction(
+        _name(_strings(statement.funcname)),
+        language,
+        bool(statement.replace),
+        body,
+        _runs(statement, language, body),
+        _is_definer(options),
+        _pinned(options),
+    )
+
+
+def _is_definer(options: Iterable[Node]) -> bool:
+    return any(option.defname == "security" and option.arg.boolean.boolval for option in options)
+
+
+def _pinned(options: Iterable[Node]) -> tuple[str, ...]:
+    """The parameters that SET clauses give a value."""
+    return tuple(
+        option.arg.variable_set_stmt.name
+        for option in options
+        if option.defname == "set" and option.arg.variable_set_stmt.kind != pb.VAR_RESET
+    )
+
+
+def _alter_function(statement: Node) -> Iterator[Operation]:
+    options = [node.def_elem for node in statement.actions]
+    yield AlterFunction(
+        _name(_strings(statement.func.objname)),
+        tuple(_function_option(option) for option in options),
+        _is_definer(options),
+        _pinned(options),
+    )
+
+
+def _function_option(option: Node) -> str:
+    match option.defname:
+        case "security":
+            return f"security {'definer' if option.arg.boolean.boolval else 'invoker'}"
+        case "strict":
+            return "strict" if option.arg.boolean.boolval else "called on null input"
+        case "leakproof":
+            return "leakproof" if option.arg.boolean.boolval else "not leakproof"
+        case "set":
+            change = option.arg.variable_set_stmt
+            if change.kind == pb.VAR_RESET_ALL:
+                return "reset all"
+            return f"{'reset' if change.kind == pb.VAR_RESET else 'set'} {change.name}"
+        case "volatility":
+            return cast("str", option.arg.string.sval)
+        case name:
+            return cast("str", name)
+
+
+_ROLE_WORDS = {pb.ROLESPEC_PUBLIC: "public", pb.ROLESPEC_CURRENT_USER: "current_user"}
+
+
+def _role(spec: Node) -> str:
+    return spec.rolename or _ROLE_WORDS.get(spec.roletype, "session_user")
+
+
+def _roles(specs: Iterable[Node]) -> tuple[str, ...]:
+    return tuple(_role(node.role_spec) for node in specs)
+
+
+def _create_policy(statement: Node) -> Iterator[Operation]:
+    yield CreatePolicy(
+        _relation(statement.table),
+        statement.policy_name,
+        bool(statement.permissive),
+        statement.cmd_name,
+        _roles(statement.roles),
+        _optional(statement, "qual"),
+        _optional(statement, "with_check"),
+    )
+
+
+def _alter_policy(statement: Node) -> Iterator[Operation]:
+    yield AlterPolicy(
+        _relation(statement.table),
+        statement.policy_name,
+        _roles(statement.roles),
+        _optional(statement, "qual"),
+        _optional(statement, "with_check"),
+    )
 
 
 def _runs(statement: Node, language: str, body: str | None) -> Body:
@@ -1512,7 +1667,8 @@ def _truncate(statement: Node) -> Iterator[Operation]:
 
 def _copy(statement: Node) -> Iterator[Operation]:
     table = _relation(statement.relation) if statement.HasField("relation") else None
-    yield Copy(table, bool(statement.is_from))
+    server: Literal["file", "program"] | None = "program" if statement.is_program else None
+    yield Copy(table, bool(statement.is_from), server or ("file" if statement.filename else None))
 
 
 def _lock_table(statement: Node) -> Iterator[Operation]:
@@ -1649,7 +1805,8 @@ def _comment(statement: Node) -> Iterator[Operation]:
 def _grant(statement: Node) -> Iterator[Operation]:
     kind = "GRANT" if statement.is_grant else "REVOKE"
     single = len(statement.objects) == 1 and _kind(statement.objects[0]) == "range_var"
-    yield Other(kind, _relation(statement.objects[0].range_var) if single else None)
+    target = _relation(statement.objects[0].range_var) if single else None
+    yield Other(kind, target, ", ".join(_roles(statement.grantees)))
 
 
 def _named(kind: str, field: str) -> Callable[[Node], Iterator[Operation]]:
@@ -1672,7 +1829,29 @@ def _define(statement: Node) -> Iterator[Operation]:
 
 def _alter_owner(statement: Node) -> Iterator[Operation]:
     target = _name(_object_name(statement.object)) if statement.HasField("object") else None
-    yield Other(f"ALTER {_object_words(statement.object_type)} OWNER", target)
+    yield Other(f"ALTER {_object_words(statement.object_type)} OWNER", target, _role(statement.newowner))
+
+
+def _change_role(kind: str) -> Callable[[Node], Iterator[Operation]]:
+    def read(statement: Node) -> Iterator[Operation]:
+        options = (node.def_elem for node in statement.options)
+        name = statement.role if isinstance(statement.role, str) else _role(statement.role)
+        turned_on = frozenset(o.defname for o in options if _kind(o.arg) == "boolean" and o.arg.boolean.boolval)
+        yield Other(kind, QualifiedName(name), options=turned_on)
+
+    return read
+
+
+def _drop_database(statement: Node) -> Iterator[Operation]:
+    yield Other("DROP DATABASE", QualifiedName(statement.dbname))
+
+
+def _drop_tablespace(statement: Node) -> Iterator[Operation]:
+    yield Other("DROP TABLESPACE", QualifiedName(statement.tablespacename))
+
+
+def _drop_owned(statement: Node) -> Iterator[Operation]:
+    yield Other("DROP OWNED", None, ", ".join(_roles(statement.roles)))
 
 
 def _create_type(field: str) -> Callable[[Node], Iterator[Operation]]:
@@ -1694,7 +1873,10 @@ def _extension(kind: str) -> Callable[[Node], Iterator[Operation]]:
             for node in statement.options
             if node.def_elem.defname == "new_version"
         )
-        yield Other(kind, QualifiedName(statement.extname), next(versions, None))
+        # Only CREATE has the field at all.
+        met = getattr(statement, "if_not_exists", False)
+        options = frozenset({"if not exists"} if met else ())
+        yield Other(kind, QualifiedName(statement.extname), next(versions, None), options)
 
     return read
 
@@ -1797,8 +1979,14 @@ _READERS: dict[str, Callable[[Node], Iterator[Operation]]] = {
     "comment_stmt": _comment,
     "grant_stmt": _grant,
     "rule_stmt": _named("CREATE RULE", "relation"),
-    "create_policy_stmt": _named("CREATE POLICY", "table"),
-    "alter_policy_stmt": _named("ALTER POLICY", "table"),
+    "create_policy_stmt": _create_policy,
+    "alter_policy_stmt": _alter_policy,
+    "alter_function_stmt": _alter_function,
+    "create_role_stmt": _change_role("CREATE ROLE"),
+    "alter_role_stmt": _change_role("ALTER ROLE"),
+    "dropdb_stmt": _drop_database,
+    "drop_table_space_stmt": _drop_tablespace,
+    "drop_owned_stmt": _drop_owned,
     "create_stats_stmt": _create_statistics,
     "define_stmt": _define,
     "alter_owner_stmt": _alter_owner,
@@ -1815,7 +2003,6 @@ _READERS: dict[str, Callable[[Node], Iterator[Operation]]] = {
 _KINDS = {
     "alter_type_stmt": "ALTER TYPE",
     "createdb_stmt": "CREATE DATABASE",
-    "dropdb_stmt": "DROP DATABASE",
     "create_fdw_stmt": "CREATE FOREIGN DATA WRAPPER",
     "alter_fdw_stmt": "ALTER FOREIGN DATA WRAPPER",
     "create_plang_stmt": "CREATE LANGUAGE",
@@ -1826,7 +2013,6 @@ _KINDS = {
     "constraints_set_stmt": "SET CONSTRAINTS",
     "grant_role_stmt": "GRANT ROLE",
     "create_table_space_stmt": "CREATE TABLESPACE",
-    "drop_table_space_stmt": "DROP TABLESPACE",
     "alter_stats_stmt": "ALTER STATISTICS",
 }
 

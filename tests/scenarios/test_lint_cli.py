@@ -19,7 +19,7 @@ TABLES = """
 """
 SAFE = 'op.add_column("users", sa.Column("nickname", sa.Text()))'
 BAD = 'op.drop_column("users", "name")'
-WARNS = 'op.execute("DO $$ BEGIN PERFORM 1; END $$")'
+WARNS = 'op.execute("DO $$ BEGIN EXECUTE current_user; END $$")'
 
 MakeProject = Callable[..., AlembicProject]
 

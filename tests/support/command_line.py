@@ -18,6 +18,7 @@ def evolve(
     env: Mapping[str, str] | None = None,
     timeout: float = 60,
     through: Sequence[str] = (),
+    stdin: str = "",
 ) -> subprocess.CompletedProcess[str]:
     """
     Args:
@@ -30,7 +31,7 @@ def evolve(
         capture_output=True,
         text=True,
         timeout=timeout,
-        stdin=subprocess.DEVNULL,
+        input=stdin,
     )
 
 

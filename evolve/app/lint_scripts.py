@@ -1,0 +1,80 @@
+"""Judges files of plain SQL, for migrations that no Alembic runs."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Sequence
+from datetime import date
+from pathlib import Path
+
+from evolve.app.lint_revisions import Options, judge, today
+from evolve.errors import Misuse
+from evolve.lint.model import Report
+from evolve.lint.rule import Rule
+from evolve.sql.script import read_script
+
+STDIN = "-"
+
+
+class NotOnlyScripts(Misuse):
+    def __init__(self, words: Sequence[str]) -> None:
+        super().__init__(
+            f"{', '.join(words)}: either .sql files, or one range of revisions",
+            fix="run `evolve lint` for each",
+        )
+
+
+class CannotRead(Misuse):
+    def __init__(self, file: str, reason: str) -> None:
+        super().__init__(
+            f"{file} cannot be read: {reason}", fix="name files of SQL in UTF-8; - is standard input"
+        )
+
+
+def names_scripts(words: Sequence[str]) -> bool:
+    """Whether what was typed means files rather than revisions.
+
+    Raises:
+        NotOnlyScripts: it means both, or several ranges.
+    """
+    scripts = [word for word in words if word == STDIN or word.endswith(".sql")]
+    if len(scripts) != len(words) and (scripts or len(words) > 1):
+        raise NotOnlyScripts(words)
+    return bool(scripts)
+
+
+def lint_scripts(
+    files: Sequence[str],
+    options: Options,
+    rules: Sequence[Rule],
+    *,
+    in_transaction: bool = False,
+    clock: Callable[[], date] = today,
+) -> Report:
+    """Judge `files` in the order given, as one rollout on a database of which nothing is known.
+
+    Args:
+        files: paths; "-" is standard input.
+        in_transaction: whoever runs a file puts all of it into one transaction.
+
+    Raises:
+        CannotRead: there is no such file, or it is no text.
+        UnknownRule: the options name none.
+    """
+    sources = {Path(file): (file, _text(file)) for file in dict.fromkeys(files)}
+    recordings = [
+        read_script(text, file, in_transaction=in_transaction) for file, (_, text) in sources.items()
+    ]
+    asked = {recording.revision for recording in recordings}
+    return judge(recordings, asked, sources, options, rules, together=True, clock=clock)
+
+
+def _text(file: str) -> str:
+    try:
+        raw = sys.stdin.buffer.read() if file == STDIN else Path(file).read_bytes()
+    except OSError as error:
+        raise CannotRead(file, error.strerror or str(error)) from error
+    try:
+        return raw.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise CannotRead(file, f"byte {error.start} is not UTF-8") from error

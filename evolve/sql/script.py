@@ -1,0 +1,122 @@
+"""From a file of plain SQL, such as psql runs, to its statements with their lines and transactions."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from evolve.sql.operations import TransactionControl
+from evolve.sql.parse import parse, tokens
+from evolve.sql.steps import CapturedStatement, Mark, Place, Recording, Remark
+
+_COPY_DATA = re.compile(
+    r"(?P<head>^[ \t]*COPY\b[^;]*?\bFROM\s+STDIN\b[^;]*;[^\n]*\n)(?P<rows>.*?^\\\.[ \t]*$)",
+    re.IGNORECASE | re.MULTILINE | re.DOTALL,
+)
+_PSQL_COMMAND = re.compile(r"^\\[a-z!?][^\n]*", re.MULTILINE)
+_NOT_A_LINE_END = re.compile(r"[^\n]")
+
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """One statement of a script, without its semicolon; lines count from 1."""
+
+    sql: str
+    first_line: int
+    last_line: int
+
+
+@dataclass(frozen=True, slots=True)
+class Comment:
+    """A comment of one line, without its dashes; `above` is True where nothing else stands on its line."""
+
+    text: str
+    line: int
+    above: bool
+
+
+def read_script(text: str, file: Path, *, in_transaction: bool = False) -> Recording:
+    """The script as if it were a revision, under the file's path.
+
+    BEGIN and COMMIT are what tells the transactions, and are no statements of the recording. Each statement outside
+    them commits on its own. Rows of COPY are skipped; commands of psql are remarks.
+
+    Args:
+        in_transaction: whoever runs the file puts all of it into one transaction.
+    """
+    remarks = [
+        Remark(Mark.UNKNOWN_OPERATION, Place(file, _line(text, found.start())), found.group().strip())
+        for found in _PSQL_COMMAND.finditer(_COPY_DATA.sub(_blank_rows, text))
+    ]
+    captured: list[CapturedStatement] = []
+    transaction, is_open = 0, in_transaction
+    for piece in pieces(text):
+        match parse(piece.sql):
+            case (TransactionControl(action="begin"),):
+                transaction, is_open = transaction + 1, True
+            case (TransactionControl(action="commit" | "rollback"),) if is_open:
+                is_open = in_transaction
+                transaction += 1
+            case _:
+                place = Place(file, piece.first_line)
+                captured.append(CapturedStatement(piece.sql, place, transaction if is_open else None))
+    return Recording(str(file), (), file, tuple(captured), tuple(remarks))
+
+
+def pieces(text: str) -> Iterator[Piece]:
+    """The statements of `text`; a text that cannot be cut into words comes back whole."""
+    cleaned = _PSQL_COMMAND.sub(_blanks, _COPY_DATA.sub(_blank_rows, text))
+    raw = cleaned.encode("utf-8", "surrogateescape")
+    start: int | None = None
+    end, depth, atomic, previous = 0, 0, 0, ""
+    for kind, begin, stop in tokens(cleaned):
+        if kind in ("SQL_COMMENT", "C_COMMENT"):
+            continue
+        if kind == "ASCII_59" and not depth and not atomic:
+            if start is not None:
+                yield _piece(raw, start, end)
+            start, previous = None, ""
+            continue
+        start = begin if start is None else start
+        end = stop
+        depth += (kind == "ASCII_40") - (kind == "ASCII_41")
+        # The body of a function in SQL-standard form holds semicolons of its own.
+        if atomic:
+            atomic += (kind == "CASE") - (kind == "END_P")
+        elif kind == "ATOMIC" and previous == "BEGIN_P":
+            atomic = 1
+        previous = kind
+    if start is not None:
+        yield _piece(raw, start, end)
+
+
+def comments(text: str) -> Iterator[Comment]:
+    """Comments that begin with two dashes, in their order."""
+    raw = text.encode("utf-8", "surrogateescape")
+    for kind, begin, end in tokens(text):
+        if kind == "SQL_COMMENT":
+            before = raw[raw.rfind(b"\n", 0, begin) + 1 : begin]
+            words = raw[begin:end].decode("utf-8", "surrogateescape")
+            yield Comment(
+                words.removeprefix("--").strip(), raw.count(b"\n", 0, begin) + 1, not before.strip()
+            )
+
+
+def _piece(raw: bytes, start: int, end: int) -> Piece:
+    sql = raw[start:end].decode("utf-8", "surrogateescape")
+    first = raw.count(b"\n", 0, start) + 1
+    return Piece(sql, first, first + sql.count("\n"))
+
+
+def _line(text: str, at: int) -> int:
+    return text.count("\n", 0, at) + 1
+
+
+def _blanks(found: re.Match[str]) -> str:
+    return _NOT_A_LINE_END.sub(" ", found.group())
+
+
+def _blank_rows(found: re.Match[str]) -> str:
+    return found["head"] + _NOT_A_LINE_END.sub(" ", found["rows"])

@@ -1,0 +1,100 @@
+"""`evolve lint` on files of plain SQL."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from pathlib import Path
+
+import pytest
+from support.command_line import evolve
+
+HAZARD = "ALTER TABLE orders ALTER email SET NOT NULL;\n"
+
+
+def lint(directory: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    return evolve("lint", *arguments, "--format", "json", cwd=directory)
+
+
+def found(done: subprocess.CompletedProcess[str]) -> list[tuple[str, int]]:
+    return [(each["name"], each["line"]) for each in json.loads(done.stdout)["findings"]]
+
+
+def test_a_file_needs_no_project(tmp_path: Path) -> None:
+    (tmp_path / "a.sql").write_text("SELECT 1;\n" + HAZARD)
+
+    done = lint(tmp_path, "a.sql")
+
+    assert (done.returncode, found(done)) == (1, [("set-not-null-scan", 2)])
+
+
+def test_files_are_one_rollout_in_their_order(tmp_path: Path) -> None:
+    (tmp_path / "a.sql").write_text("CREATE TABLE orders (id bigint PRIMARY KEY, email text);\n")
+    (tmp_path / "b.sql").write_text(HAZARD)
+
+    assert found(lint(tmp_path, "a.sql", "b.sql")) == []
+    assert found(lint(tmp_path, "b.sql", "a.sql")) == [("set-not-null-scan", 1)]
+
+
+def test_transactions_are_those_of_the_file(tmp_path: Path) -> None:
+    (tmp_path / "a.sql").write_text("CREATE INDEX CONCURRENTLY by_email ON orders (email);\n")
+
+    assert found(lint(tmp_path, "a.sql")) == []
+    assert found(lint(tmp_path, "a.sql", "--in-transaction")) == [("concurrently-in-transaction", 1)]
+
+
+@pytest.mark.parametrize(
+    "comment",
+    [
+        "-- evolve: allow[set-not-null-scan] because it is small\n{}",
+        "{} -- evolve: allow[EV101] because it is small",
+    ],
+)
+def test_a_comment_allows(tmp_path: Path, comment: str) -> None:
+    (tmp_path / "a.sql").write_text(comment.format(HAZARD.strip()) + "\n")
+
+    assert (lint(tmp_path, "a.sql").returncode, found(lint(tmp_path, "a.sql"))) == (0, [])
+
+
+def test_a_comment_that_allows_nothing_is_told(tmp_path: Path) -> None:
+    (tmp_path / "a.sql").write_text("-- evolve: allow[drop-table] because it is empty\nSELECT 1;\n")
+
+    assert found(lint(tmp_path, "a.sql")) == [("allow-unused", 1)]
+
+
+def test_standard_input(tmp_path: Path) -> None:
+    done = evolve("lint", "-", "--format", "json", cwd=tmp_path, stdin=HAZARD)
+
+    assert found(done) == [("set-not-null-scan", 1)]
+
+
+def test_gaps_fail_when_strict(tmp_path: Path) -> None:
+    (tmp_path / "a.sql").write_text("DO $$ BEGIN EXECUTE current_user; END $$;\n")
+
+    assert [lint(tmp_path, "a.sql").returncode, lint(tmp_path, "a.sql", "--strict").returncode] == [0, 1]
+
+
+def test_an_allowed_gap_is_none(tmp_path: Path) -> None:
+    (tmp_path / "a.sql").write_text(
+        "-- evolve: allow[do-block-opaque] because it only analyses\nDO $$ BEGIN EXECUTE current_user; END $$;\n"
+    )
+
+    assert lint(tmp_path, "a.sql", "--strict").returncode == 0
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("none.sql",), "none.sql cannot be read: No such file or directory"),
+        (("latin.sql",), "latin.sql cannot be read: byte 8 is not UTF-8"),
+        (("a.sql", "base:heads"), "either .sql files, or one range of revisions"),
+        (("base:heads", "head"), "either .sql files, or one range of revisions"),
+    ],
+)
+def test_wrong_question(tmp_path: Path, arguments: tuple[str, ...], said: str) -> None:
+    (tmp_path / "a.sql").write_text("SELECT 1;")
+    (tmp_path / "latin.sql").write_bytes("SELECT 'é'".encode("latin-1"))
+
+    done = lint(tmp_path, *arguments)
+
+    assert (done.returncode, said in done.stderr) == (2, True)
