@@ -20,7 +20,7 @@ from evolve.postgres import scratch
 pytestmark = pytest.mark.server
 
 # Where a project, or a database, is not asked for.
-WITHOUT_PROJECT = {name for name in COMMANDS if name.startswith(("backfill", "partition"))} - {
+WITHOUT_PROJECT = {name for name in COMMANDS if name.startswith(("backfill", "facts", "partition"))} - {
     "backfill run CHANGE"
 }
 WITHOUT_DATABASE = {"lint", "upgrade --sql"}
