@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import assert_never
 
 from evolve.sql import operations as op
-from evolve.sql.bound_proof import implies_bound
+from evolve.sql.bound_proof import excludes_bound, implies_bound
 from evolve.sql.locks import LockMode
 from evolve.sql.names import QualifiedName, parse_name
 from evolve.sql.parse import sequences_in
@@ -210,6 +210,13 @@ def _predict(operation: op.Operation, draft: _Draft) -> None:
                 draft.scans.update(_tables_behind(draft, reads))
         case op.DropView(view=name):
             _drop_view(draft, name)
+        case op.RenameViewColumn(view=name):
+            draft.lock([name], _AE)
+        case op.CreatePolicy(table=name) | op.AlterPolicy(table=name) | op.DropPolicy(table=name):
+            draft.lock([draft.known(name)], _AE)
+        case op.RefreshMaterializedView(view=name, with_data=False):
+            draft.lock([name], _AE)
+            draft.rewrites.add(name)
         case op.RefreshMaterializedView(view=name, concurrently=concurrently):
             _refresh(draft, name, concurrently=concurrently)
         case op.DropFunction(function=name, cascade=cascade):
@@ -252,6 +259,7 @@ def _predict(operation: op.Operation, draft: _Draft) -> None:
             | op.CreateDomain()
             | op.CreateSequence()
             | op.CreateFunction()
+            | op.AlterFunction()
             | op.CreateSchema()
             | op.RenameSchema()
             | op.SetParameter()
@@ -282,10 +290,11 @@ def _create_table(operation: op.CreateTable, draft: _Draft) -> None:
 
 def _squeeze_default(draft: _Draft, parent: QualifiedName, bound: str) -> None:
     """A new partition shrinks what the DEFAULT partition may hold: its rows are checked."""
-    default = draft.schema.default_partition(parent)
-    if default is not None and bound != "DEFAULT":
+    default, above = draft.schema.default_partition(parent), draft.schema.table(parent)
+    if default is not None and above is not None and bound != "DEFAULT":
         draft.lock([default.name], _AE)
-        draft.scan(default.name)
+        if not excludes_bound(default, above, bound):
+            draft.scan(default.name)
 
 
 def _join_foreign_keys(draft: _Draft, parent: QualifiedName) -> None:
@@ -388,6 +397,8 @@ _REACHING = frozenset(
         "alter constraint",
         "alter constraint deferrable",
         "alter constraint not deferrable",
+        "alter constraint enforced",
+        "alter constraint not enforced",
     }
 )
 _REWRITING = frozenset({"set logged", "set unlogged", "set access method"})
@@ -906,14 +917,14 @@ _OTHER_LOCKS = {
     "CREATE RULE": _AE,
     "DROP RULE": _AE,
     "RENAME RULE": _AE,
-    "CREATE POLICY": _AE,
-    "ALTER POLICY": _AE,
-    "DROP POLICY": _AE,
-    "RENAME POLICY": _AE,
     "ALTER SEQUENCE": _AE,
+    "ALTER SEQUENCE OWNER": _AE,
     "ALTER VIEW": _AE,
+    "ALTER VIEW OWNER": _AE,
     "ALTER MATERIALIZED VIEW": _AE,
+    "ALTER MATERIALIZED VIEW OWNER": _AE,
     "ALTER FOREIGN TABLE": _AE,
+    "ALTER FOREIGN TABLE OWNER": _AE,
     "RENAME COLUMN": _AE,
     "DROP FOREIGN TABLE": _AE,
 }

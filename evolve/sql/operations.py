@@ -62,6 +62,7 @@ class Check:
     name: str | None = None
     not_valid: bool = False
     no_inherit: bool = False
+    enforced: bool = field(default=True, compare=False)  # NOT ENFORCED is not valid either
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +75,7 @@ class ForeignKey:
     on_delete: str | None = None  # "CASCADE", "SET NULL", …; None is NO ACTION
     on_update: str | None = None
     deferrable: bool = False
+    enforced: bool = field(default=True, compare=False)  # NOT ENFORCED is not valid either
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,6 +136,7 @@ class IndexDefinition:
     nulls_not_distinct: bool = False
     # The names that the columns of `include` had when the index was made, where those differ.
     include_labels: tuple[str, ...] = field(default=(), compare=False)
+    options: tuple[str, ...] = field(default=(), compare=False)  # storage parameters that WITH (…) names
 
     @property
     def columns(self) -> tuple[str | None, ...]:
@@ -165,6 +168,7 @@ class CreateTable:
     temporary: bool = False
     unlogged: bool = False
     reads: tuple[QualifiedName, ...] = ()  # with as_query: the relations its query names
+    settings: tuple[tuple[str, str], ...] = ()  # storage parameters of WITH (…)
 
 
 @dataclass(frozen=True, slots=True)
@@ -198,6 +202,7 @@ class AlterTableOther:
     table: QualifiedName
     clause: str
     detail: str | None = None  # column, trigger or parameter it names
+    settings: tuple[tuple[str, str], ...] = ()  # with "set parameters": each with its value
 
 
 # -- columns ------------------------------------------------------------------------------------------------
@@ -503,9 +508,17 @@ class RenameView:
 
 
 @dataclass(frozen=True, slots=True)
+class RenameViewColumn:
+    view: QualifiedName
+    column: str
+    to: str
+
+
+@dataclass(frozen=True, slots=True)
 class RefreshMaterializedView:
     view: QualifiedName
     concurrently: bool = False
+    with_data: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -523,13 +536,29 @@ class Body:
 
 @dataclass(frozen=True, slots=True)
 class CreateFunction:
-    """`runs` is what a call of it may do."""
+    """Args:
+    runs: what a call of it may do.
+    security_definer: it runs with its owner's rights.
+    settings: the parameters that its SET clauses pin.
+    """
 
     function: QualifiedName
     language: str
     replace: bool = False
     body: str | None = None
     runs: Body = field(default=Body(), compare=False)
+    security_definer: bool = False
+    settings: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class AlterFunction:
+    """ALTER FUNCTION, PROCEDURE or ROUTINE with options; `settings` are the parameters that it pins."""
+
+    function: QualifiedName
+    options: tuple[str, ...]  # in words, such as "immutable", "security definer", "set search_path"
+    security_definer: bool = False
+    settings: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -560,6 +589,38 @@ class RenameTrigger:
     table: QualifiedName
     name: str
     to: str
+
+
+@dataclass(frozen=True, slots=True)
+class CreatePolicy:
+    """A row-level security policy; `command` is "all", "select", "insert", "update" or "delete"."""
+
+    table: QualifiedName
+    name: str
+    permissive: bool = True
+    command: str = "all"
+    roles: tuple[str, ...] = ("public",)
+    using: Expression | None = None
+    check: Expression | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class AlterPolicy:
+    """ALTER POLICY; `to` is its new name where that is what changes."""
+
+    table: QualifiedName
+    name: str
+    roles: tuple[str, ...] = ()
+    using: Expression | None = None
+    check: Expression | None = None
+    to: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class DropPolicy:
+    table: QualifiedName
+    name: str
+    if_exists: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -630,8 +691,11 @@ class Query:
 
 @dataclass(frozen=True, slots=True)
 class Copy:
+    """`server` is what it reads or writes on the server itself, where it is not the client that it talks to."""
+
     table: QualifiedName | None
     into: bool = True
+    server: Literal["file", "program"] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -704,12 +768,14 @@ class Other:
         kind: in capitals, e.g. "COMMENT", "GRANT", "CREATE EXTENSION", "VACUUM FULL".
         target: what it names, where that is a single object.
         detail: the version of CREATE EXTENSION and ALTER EXTENSION UPDATE, "cascade" of DROP EXTENSION, and the
-            parameter of ALTER ROLE SET and ALTER DATABASE SET.
+            parameter of ALTER ROLE SET and ALTER DATABASE SET; the roles of GRANT and REVOKE, and the new owner.
+        options: "if not exists" of CREATE EXTENSION, and those that CREATE and ALTER ROLE turn on.
     """
 
     kind: str
     target: QualifiedName | None = None
     detail: str | None = None
+    options: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -763,12 +829,17 @@ Operation = (
     | CreateView
     | DropView
     | RenameView
+    | RenameViewColumn
     | RefreshMaterializedView
     | CreateFunction
+    | AlterFunction
     | DropFunction
     | CreateTrigger
     | DropTrigger
     | RenameTrigger
+    | CreatePolicy
+    | AlterPolicy
+    | DropPolicy
     | CreateSchema
     | DropSchema
     | RenameSchema

@@ -1836,7 +1836,9 @@ def _change_role(kind: str) -> Callable[[Node], Iterator[Operation]]:
     def read(statement: Node) -> Iterator[Operation]:
         options = (node.def_elem for node in statement.options)
         name = statement.role if isinstance(statement.role, str) else _role(statement.role)
-        turned_on = frozenset(o.defname for o in options if _kind(o.arg) == "boolean" and o.arg.boolean.boolval)
+        turned_on = frozenset(
+            o.defname for o in options if _kind(o.arg) == "boolean" and o.arg.boolean.boolval
+        )
         yield Other(kind, QualifiedName(name), options=turned_on)
 
     return read

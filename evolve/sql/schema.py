@@ -71,6 +71,7 @@ class Table:
             it is known only from statements that use it.
         managed_by: the extension that was told to look after its partitions or shards.
         published: publications that name it, as far as revisions made them.
+        policies: of row-level security, by name, as far as revisions made them.
     """
 
     name: QualifiedName
@@ -85,6 +86,7 @@ class Table:
     unlogged: bool = False
     managed_by: str | None = field(default=None, compare=False)
     published: tuple[Published, ...] = field(default=(), compare=False)
+    policies: tuple[str, ...] = field(default=(), compare=False)
 
     def column(self, name: str) -> Column | None:
         return next((column for column in self.columns if column.name == name), None)

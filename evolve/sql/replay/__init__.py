@@ -13,6 +13,7 @@ from evolve.sql.replay import (
     kinds,
     managed,
     partitions,
+    policies,
     publications,
     renames,
     tables,
@@ -104,6 +105,8 @@ def apply(schema: Schema, operation: op.Operation) -> None:
             drops.view(schema, name)
         case op.RenameView(view=name, to=to):
             renames.relation(schema, name, to)
+        case op.RenameViewColumn(view=name, column=column, to=to):
+            renames.view_column(schema, name, column, to)
         case op.CreateFunction(function=name, runs=runs):
             schema.functions[name] = runs
         case op.DropFunction(function=name, cascade=cascade):
@@ -115,6 +118,8 @@ def apply(schema: Schema, operation: op.Operation) -> None:
             tables.drop_trigger(schema, know(schema, name), trigger)
         case op.RenameTrigger(table=name, name=trigger, to=to):
             tables.rename_trigger(schema, know(schema, name), trigger, to)
+        case op.CreatePolicy() | op.AlterPolicy() | op.DropPolicy():
+            policies.change(schema, operation)
         case op.CreateSchema(schema=namespace):
             schema.schemas.add(namespace)
         case op.DropSchema(schema=namespace):
@@ -135,6 +140,7 @@ def apply(schema: Schema, operation: op.Operation) -> None:
             managed.follow(schema, operation)
         case (
             op.RefreshMaterializedView()
+            | op.AlterFunction()
             | op.SetParameter()
             | op.TransactionControl()
             | op.DoBlock()

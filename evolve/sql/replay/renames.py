@@ -185,6 +185,17 @@ def column(schema: Schema, table: QualifiedName, name: str, to: str) -> None:
         _column(schema, schema.tables[member], name, to)
 
 
+def view_column(schema: Schema, view: QualifiedName, name: str, to: str) -> None:
+    """Rename a column of a view, also in the views that read it."""
+    found = schema.views.get(view)
+    if found is not None and found.columns is not None:
+        columns = tuple(to if column == name else column for column in found.columns)
+        schema.views[view] = replace(found, columns=columns)
+    for above in list(schema.views_reading(view)):
+        uses = frozenset((view, to) if used == (view, name) else used for used in above.uses)
+        schema.views[above.name] = replace(above, uses=uses)
+
+
 def _column(schema: Schema, member: Table, name: str, to: str) -> None:
     def one(column_name: str) -> str:
         return to if column_name == name else column_name
