@@ -7,7 +7,7 @@ import time
 import pytest
 
 from evolve.sql import operations as op
-from evolve.sql.bound_proof import implies_bound
+from evolve.sql.bound_proof import excludes_bound, implies_bound
 from evolve.sql.default_names import object_name
 from evolve.sql.differences import differences
 from evolve.sql.names import QualifiedName as N
@@ -312,3 +312,26 @@ def test_a_partition_is_published_with_its_parent() -> None:
 )
 def test_a_table_is_handed_over_by_a_call(call: str, manager: str | None) -> None:
     assert table(replay("CREATE TABLE t (a int)", call)).managed_by == manager
+
+
+@pytest.mark.parametrize(
+    ("condition", "excluded"),
+    [
+        ("a < 5 OR a >= 9", True),
+        ("a >= 9 OR a < 5 OR a IS NULL", True),
+        ("NOT (a >= 5 AND a < 9)", True),
+        ("b > 0 AND a < 5", True),
+        ("a < 6 OR a >= 9", False),
+        ("a < 5 OR b >= 9", False),
+        ("a < 5 OR a >= 9 OR b > 0", False),
+        ("a IS NULL OR b > 0", False),
+    ],
+)
+def test_a_check_keeps_the_keys_of_a_bound_out_of_the_default(condition: str, excluded: bool) -> None:
+    schema = replay(
+        "CREATE TABLE p (a int, b int) PARTITION BY RANGE (a)",
+        "CREATE TABLE t PARTITION OF p DEFAULT",
+        f"ALTER TABLE t ADD CHECK ({condition})",
+    )
+    bound = "FOR VALUES FROM (5) TO (9)"
+    assert excludes_bound(table(schema), table(schema, "p"), bound) is excluded
