@@ -6,9 +6,11 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import get_args
 
+from evolve.compat.models import Models
 from evolve.lint.advance import advance, enter, open_revision, release
 from evolve.lint.history import OLDEST_SUPPORTED, History
 from evolve.lint.model import Coverage, Finding
+from evolve.lint.needs import Need, needs
 from evolve.lint.rule import Rule
 from evolve.sql import operations as op
 from evolve.sql.parse import parse
@@ -23,10 +25,17 @@ _DEPENDS = frozenset({Mark.READ_ROWS, Mark.READ_CATALOG})
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """Findings in the order of revisions, then of lines."""
+    """Findings in the order of revisions, then of lines.
+
+    Args:
+        needs: what code of the next release may use, still there when its own revision ends.
+        lasting: those still there at the end.
+    """
 
     findings: tuple[Finding, ...]
     coverage: Coverage
+    needs: tuple[Need, ...] = ()
+    lasting: tuple[Need, ...] = ()
 
 
 def check(
@@ -37,6 +46,8 @@ def check(
     schema: Schema | None = None,
     postgres_version: int = OLDEST_SUPPORTED,
     together: bool = True,
+    old_models: Models | None = None,
+    new_models: Models | None = None,
 ) -> Result:
     """Replay `recordings` and judge those that are asked about. A rule that raises is a bug and is not caught.
 
@@ -48,10 +59,18 @@ def check(
         postgres_version: the oldest major version that the revisions must run on.
         together: the judged ones are not applied yet and reach the database in one rollout, so that a table made
             in one is new in the next; else each is judged as if all before it were in use.
+        old_models: those of the release that runs before the judged revisions; None where they are not known.
+        new_models: those of the release that goes with the schema after them.
     """
-    history = History(schema if schema is not None else Schema(), postgres_version)
+    history = History(
+        schema if schema is not None else Schema(),
+        postgres_version,
+        old_models=old_models,
+        new_models=new_models,
+    )
     asked = _by_operation(rules)
     findings: list[Finding] = []
+    needed: list[Need] = []
     seen: list[Recording] = []
     statements = read = 0
     for recording in recordings:
@@ -71,7 +90,9 @@ def check(
             for operation in operations
         ]
         findings += _check_remarks(recording, rules)
-        findings += _check_steps(recording, steps, clauses, asked, history)
+        added: list[Need] = []
+        findings += _check_steps(recording, steps, clauses, asked, history, added)
+        needed += (need for need in added if need.stands(history.schema))
         if not together:
             findings += _finish(rules, history)
             release(history)
@@ -79,7 +100,8 @@ def check(
         findings += _finish(rules, history)
     order = {recording.revision: number for number, recording in enumerate(seen)}
     findings.sort(key=lambda finding: (order[finding.revision], finding.place.line))
-    return Result(tuple(findings), _coverage(seen, statements, read))
+    lasting = tuple(need for need in needed if need.stands(history.schema))
+    return Result(tuple(findings), _coverage(seen, statements, read), tuple(needed), lasting)
 
 
 def _by_operation(rules: Sequence[Rule]) -> Mapping[type, Sequence[Rule]]:
@@ -114,6 +136,7 @@ def _check_steps(
     clauses: Sequence[tuple[op.Operation, ...]],
     rules: Mapping[type, Sequence[Rule]],
     history: History,
+    added: list[Need],
 ) -> Iterator[Finding]:
     open_revision(history, recording, steps)
     for step, siblings in zip(steps, clauses, strict=True):
@@ -121,6 +144,7 @@ def _check_steps(
         for rule in rules[type(step.operation)]:
             if not (history.gated and rule.answered_by_gate):
                 yield from rule.check(step, history)
+        added.extend(needs(step, history))
         advance(history, step)
 
 

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import islice
 
+from evolve.compat.models import Models
 from evolve.sql import operations as op
 from evolve.sql.locks import LockMode
 from evolve.sql.names import QualifiedName
@@ -54,6 +55,8 @@ class History:
         steps: every step of the revisions that are applied together, up to and without this one.
         revision: all steps of the revision; this one stands at `position`.
         gated: the revision is the contract or purge phase of a change and opens with the gate that evolve wrote.
+        old_models: those of the release that runs before these revisions; None where they are not known.
+        new_models: those of the release that goes with the schema after them.
     """
 
     schema: Schema
@@ -67,6 +70,8 @@ class History:
     revision: Sequence[Step] = ()
     position: int = 0
     gated: bool = False
+    old_models: Models | None = None
+    new_models: Models | None = None
 
     # -- questions that rules ask ----------------------------------------------------------------------------
     def in_use(self, table: QualifiedName) -> bool:

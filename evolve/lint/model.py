@@ -7,10 +7,14 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import IntEnum
+from typing import TYPE_CHECKING
 
 from evolve.sql.locks import LockMode
 from evolve.sql.names import QualifiedName
 from evolve.sql.steps import Place
+
+if TYPE_CHECKING:
+    from evolve.lint.verdict import Compatibility
 
 
 class Severity(IntEnum):
@@ -110,6 +114,7 @@ class Report:
     findings: tuple[Finding, ...]
     suppressed: tuple[Suppressed, ...]
     coverage: Coverage
+    compatibility: Compatibility | None = None
 
     def blocks(self, fail_on: Severity) -> bool:
         return any(finding.severity >= fail_on for finding in self.findings)
