@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tokenize
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
 from fnmatch import fnmatch
 from pathlib import Path
@@ -15,6 +15,8 @@ from evolve.lint.engine import check
 from evolve.lint.model import Report
 from evolve.lint.rule import Rule
 from evolve.lint.suppress import suppress
+from evolve.lint.verdict import assess
+from evolve.lint.verdict import judge as judge_rollout
 from evolve.revisions.default_branch import default_branch
 from evolve.revisions.history import BrokenFile, read_history
 from evolve.revisions.project import Project
@@ -56,15 +58,21 @@ class Options:
         exclude: globs over files relative to the script directory, or ids: replayed, but not judged.
         ignore: ids or names of rules.
         enable: opt-in rules that are asked too: ids, names, families such as "7xx", or "all".
+        imported: ids of rules that ignore lists of other tools silence, with the words that say which.
+        import_from: other tools whose comments in files of SQL count as well.
         postgres_version: the oldest major version that the revisions must run on.
         time_limit: seconds that reading one revision may take.
+        window: how many revisions, up to the newest that is asked about, every release among them must survive.
     """
 
     exclude: tuple[str, ...] = ()
     ignore: tuple[str, ...] = ()
     enable: tuple[str, ...] = ()
+    imported: Mapping[str, str] = field(default_factory=dict)
+    import_from: tuple[str, ...] = ()
     postgres_version: int = 15
     time_limit: float = 10.0
+    window: int = 0
 
 
 def today() -> date:
@@ -125,14 +133,17 @@ def lint(
         Misuse: the causes of `History.resolve`, `History.between` and `select`: a name leads nowhere.
     """
     recordings, asked = _read(project, question.selection, options.time_limit)
-    judged = {
+    wanted = [
         recording.revision
         for recording in recordings
-        if recording.revision in asked
-        and not _excluded(project, recording.file, recording.revision, options.exclude)
-    }
+        if not _excluded(project, recording.file, recording.revision, options.exclude)
+    ]
+    judged = asked.intersection(wanted)
+    window = wanted[-options.window :] if options.window and judged else []
     sources = _sources(recording for recording in recordings if recording.revision in judged)
-    return judge(recordings, judged, sources, options, rules, together=question.together, clock=clock)
+    return judge(
+        recordings, judged, sources, options, rules, together=question.together, clock=clock, window=window
+    )
 
 
 def judge(
@@ -144,6 +155,7 @@ def judge(
     *,
     together: bool,
     clock: Callable[[], date],
+    window: Sequence[str] = (),
 ) -> Report:
     """Judge those of `recordings` that are asked about, and take away what `sources` and settings allow.
 
@@ -152,6 +164,7 @@ def judge(
         judged: ids of those that are asked about.
         sources: revision id and text of each of their files.
         together: they reach the database in one rollout.
+        window: ids of the revisions that every release among them must survive.
 
     Raises:
         UnknownRule: `options.ignore` or `options.enable` names none.
@@ -166,8 +179,22 @@ def judge(
         postgres_version=options.postgres_version,
         together=together,
     )
-    left = suppress(result.findings, sources, rules, clock(), options.ignore, asked)
-    return Report(left.findings, left.suppressed, result.coverage)
+    left = suppress(
+        result.findings, sources, rules, clock(), options.ignore, asked, options.imported, options.import_from
+    )
+    over_window = None
+    if window:
+        alone = check(
+            recordings, asked, judged=window, postgres_version=options.postgres_version, together=False
+        )
+        over_window = judge_rollout(window, alone.findings, alone.needs)
+    compatibility = assess(
+        [recording.revision for recording in recordings if recording.revision in judged],
+        result,
+        together=together,
+        window=over_window,
+    )
+    return Report(left.findings, left.suppressed, result.coverage, compatibility)
 
 
 def _read(project: Project, selection: Selection, time_limit: float) -> tuple[list[Recording], set[str]]:
@@ -177,7 +204,7 @@ def _read(project: Project, selection: Selection, time_limit: float) -> tuple[li
     """
     broken: list[BrokenFile] = []
     history = read_history(project)
-    selected = select(project, history, selection, on_broken=broken.append)
+    selected = select(project, history, selection, on_broken=broken.append, compiling=False)
     asked = {file.revision for file in selected}
     if not asked and not broken:
         return [], asked

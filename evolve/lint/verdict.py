@@ -14,10 +14,12 @@ Schema registries mean readers and data by the same words; here they are always 
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from enum import Enum
 
+from evolve.lint.engine import Result
 from evolve.lint.model import Finding
 from evolve.lint.needs import Need
 
@@ -137,6 +139,32 @@ def judge(revisions: Sequence[str], findings: Collection[Finding], needs: Collec
             ]
         ),
         plans=_once(f.fix for f in breaking if f.fix is not None and f.fix.startswith(_PLAN)),
+    )
+
+
+def assess(
+    revisions: Sequence[str], result: Result, *, together: bool, window: Verdict | None = None
+) -> Compatibility:
+    """The verdicts on the judged `revisions`, in their order.
+
+    Args:
+        result: what was found in them, nothing that is allowed taken away.
+        together: they are one rollout, of which only what is there at its end needs to be there first.
+        window: the verdict on the window's revisions, each judged alone.
+    """
+    findings: defaultdict[str, list[Finding]] = defaultdict(list)
+    for finding in result.findings:
+        findings[finding.revision].append(finding)
+    needs: defaultdict[str, list[Need]] = defaultdict(list)
+    for need in result.needs:
+        needs[need.revision].append(need)
+    each = tuple(judge([revision], findings[revision], needs[revision]) for revision in revisions)
+    coverage = result.coverage
+    return Compatibility(
+        whole=judge(revisions, result.findings, result.lasting) if together else None,
+        revisions=each,
+        window=window,
+        complete=coverage.read == coverage.statements and not coverage.incomplete,
     )
 
 

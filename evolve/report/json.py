@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TypedDict
 
 from evolve.lint.model import Finding, Report, Severity, Suppressed
+from evolve.lint.verdict import Compatibility, Verdict
 
 SCHEMA = 1  # raised when a field goes away or changes its meaning, not when one is added
 
@@ -38,6 +39,26 @@ class FindingEntry(TypedDict):
     fix: str | None
 
 
+class VerdictEntry(TypedDict):
+    revisions: list[str]
+    level: str
+    order: str
+    breaks_old_code: bool
+    breaks_new_code: bool
+    why_old: list[str]
+    why_new: list[str]
+    plans: list[str]
+
+
+class CompatibilityEntry(TypedDict):
+    range: VerdictEntry | None
+    revisions: list[VerdictEntry]
+    window: VerdictEntry | None
+    complete: bool
+    old_models: str | None
+    new_models: str | None
+
+
 class SuppressedEntry(FindingEntry):
     reason: str
     allowed_by: str
@@ -64,10 +85,36 @@ def render(report: Report, *, root: Path | None = None) -> str:
             "data_dependent": coverage.data_dependent,
             "incomplete": coverage.incomplete,
         },
+        "compatibility": _compatibility(report.compatibility) if report.compatibility else None,
         "findings": [_finding(finding, base) for finding in report.findings],
         "suppressed": [_suppressed(item, base) for item in report.suppressed],
     }
     return json.dumps(document, indent=2, ensure_ascii=False)
+
+
+def _compatibility(compatibility: Compatibility) -> CompatibilityEntry:
+    window = compatibility.window
+    return CompatibilityEntry(
+        range=_verdict(compatibility.whole) if compatibility.whole else None,
+        revisions=[_verdict(verdict) for verdict in compatibility.revisions],
+        window=_verdict(window, transitive=True) if window else None,
+        complete=compatibility.complete,
+        old_models=compatibility.old_models,
+        new_models=compatibility.new_models,
+    )
+
+
+def _verdict(verdict: Verdict, *, transitive: bool = False) -> VerdictEntry:
+    return VerdictEntry(
+        revisions=list(verdict.revisions),
+        level=verdict.level.transitive if transitive else verdict.level.value,
+        order=verdict.order.value,
+        breaks_old_code=verdict.breaks_old_code,
+        breaks_new_code=verdict.breaks_new_code,
+        why_old=list(verdict.old),
+        why_new=list(verdict.new),
+        plans=list(verdict.plans),
+    )
 
 
 def _finding(finding: Finding, base: Path) -> FindingEntry:

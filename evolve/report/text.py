@@ -11,6 +11,7 @@ from pathlib import Path
 import click
 
 from evolve.lint.model import Coverage, Finding, Report, Severity, Suppressed
+from evolve.report import verdict
 from evolve.sql.steps import Place
 
 _COLOURS = {Severity.ERROR: "red", Severity.WARNING: "yellow", Severity.INFO: "blue"}
@@ -30,7 +31,7 @@ def render(report: Report, *, width: int = 100, root: Path | None = None, verbos
     blocks = ["\n".join(_finding(finding, max(width, 30), base)) for finding in report.findings]
     if verbose:
         blocks += ["\n".join(_suppressed(item, base)) for item in report.suppressed]
-    blocks.append("\n".join(_summary(report)))
+    blocks.append("\n".join(_summary(report, verbose=verbose)))
     return "\n\n".join(blocks)
 
 
@@ -97,7 +98,7 @@ def _suppressed(item: Suppressed, base: Path) -> Iterator[str]:
     yield f"{_MARGIN}because: {item.reason}"
 
 
-def _summary(report: Report) -> Iterator[str]:
+def _summary(report: Report, *, verbose: bool = False) -> Iterator[str]:
     counts = [
         click.style(_count(report.count(severity), str(severity)), fg=_COLOURS[severity])
         for severity in sorted(Severity, reverse=True)
@@ -115,6 +116,8 @@ def _summary(report: Report) -> Iterator[str]:
             + "".join(f", {text}" for text in allowed)
             + f" in {revisions}"
         )
+    if report.coverage.revisions and report.compatibility is not None:
+        yield from verdict.lines(report.compatibility, verbose=verbose)
     if report.coverage.revisions:
         yield coverage_line(report.coverage)
 
