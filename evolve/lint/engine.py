@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import get_args
 
 from evolve.compat.models import Models
 from evolve.lint.advance import advance, enter, open_revision, release
+from evolve.lint.facts import Facts
 from evolve.lint.history import OLDEST_SUPPORTED, History
 from evolve.lint.model import Coverage, Finding
 from evolve.lint.needs import Need, needs
 from evolve.lint.rule import Rule
+from evolve.lint.sizes import Work, weigh, work_of
+from evolve.lint.thresholds import Thresholds
 from evolve.sql import operations as op
+from evolve.sql.names import QualifiedName
 from evolve.sql.parse import parse
 from evolve.sql.replay import apply
 from evolve.sql.routines import with_calls
@@ -30,12 +34,14 @@ class Result:
     Args:
         needs: what code of the next release may use, still there when its own revision ends.
         lasting: those still there at the end.
+        in_use: tables that traffic uses at the end.
     """
 
     findings: tuple[Finding, ...]
     coverage: Coverage
     needs: tuple[Need, ...] = ()
     lasting: tuple[Need, ...] = ()
+    in_use: frozenset[QualifiedName] = frozenset()
 
 
 def check(
@@ -48,6 +54,8 @@ def check(
     together: bool = True,
     old_models: Models | None = None,
     new_models: Models | None = None,
+    facts: Facts | None = None,
+    thresholds: Thresholds | None = None,
 ) -> Result:
     """Replay `recordings` and judge those that are asked about. A rule that raises is a bug and is not caught.
 
@@ -61,12 +69,16 @@ def check(
             in one is new in the next; else each is judged as if all before it were in use.
         old_models: those of the release that runs before the judged revisions; None where they are not known.
         new_models: those of the release that goes with the schema after them.
+        facts: sizes and write rates of a live database, which findings are weighed by.
+        thresholds: where its small tables end and its hot ones begin.
     """
     history = History(
         schema if schema is not None else Schema(),
         postgres_version,
         old_models=old_models,
         new_models=new_models,
+        facts=facts,
+        thresholds=thresholds or Thresholds(),
     )
     asked = _by_operation(rules)
     findings: list[Finding] = []
@@ -101,7 +113,8 @@ def check(
     order = {recording.revision: number for number, recording in enumerate(seen)}
     findings.sort(key=lambda finding: (order[finding.revision], finding.place.line))
     lasting = tuple(need for need in needed if need.stands(history.schema))
-    return Result(tuple(findings), _coverage(seen, statements, read), tuple(needed), lasting)
+    in_use = frozenset(name for name in history.schema.tables if history.in_use(name))
+    return Result(tuple(findings), _coverage(seen, statements, read), tuple(needed), lasting, in_use)
 
 
 def _by_operation(rules: Sequence[Rule]) -> Mapping[type, Sequence[Rule]]:
@@ -143,7 +156,7 @@ def _check_steps(
         enter(history, step, siblings)
         for rule in rules[type(step.operation)]:
             if not (history.gated and rule.answered_by_gate):
-                yield from rule.check(step, history)
+                yield from _weighed(rule.check(step, history), history, step)
         added.extend(needs(step, history))
         advance(history, step)
 
@@ -160,7 +173,18 @@ def _told_once(remarks: Sequence[Remark]) -> Iterator[Remark]:
 
 def _finish(rules: Sequence[Rule], history: History) -> Iterator[Finding]:
     for rule in rules:
-        yield from rule.finish(history)
+        yield from _weighed(rule.finish(history), history)
+
+
+def _weighed(findings: Iterable[Finding], history: History, step: Step | None = None) -> Iterator[Finding]:
+    """The findings of one rule, by the sizes of the tables where they are known."""
+    if history.facts is None:
+        yield from findings
+        return
+    work: Work | None = None
+    for finding in findings:
+        work = work or (Work() if step is None else work_of(step, history))
+        yield weigh(finding, work, history.facts, history.thresholds)
 
 
 def _clauses(operations: tuple[op.Operation, ...]) -> tuple[op.Operation, ...]:

@@ -9,6 +9,8 @@ from dataclasses import dataclass, field, replace
 from itertools import islice
 
 from evolve.compat.models import Models
+from evolve.lint.facts import Facts
+from evolve.lint.thresholds import Thresholds
 from evolve.sql import operations as op
 from evolve.sql.locks import LockMode
 from evolve.sql.names import QualifiedName
@@ -57,6 +59,8 @@ class History:
         gated: the revision is the contract or purge phase of a change and opens with the gate that evolve wrote.
         old_models: those of the release that runs before these revisions; None where they are not known.
         new_models: those of the release that goes with the schema after them.
+        facts: sizes and write rates of a live database; None where they are not given.
+        thresholds: where its small tables end and its hot ones begin.
     """
 
     schema: Schema
@@ -72,6 +76,8 @@ class History:
     gated: bool = False
     old_models: Models | None = None
     new_models: Models | None = None
+    facts: Facts | None = None
+    thresholds: Thresholds = field(default_factory=Thresholds)
 
     # -- questions that rules ask ----------------------------------------------------------------------------
     def in_use(self, table: QualifiedName) -> bool:

@@ -40,6 +40,25 @@ class LockHeld:
 
 
 @dataclass(frozen=True, slots=True)
+class Weight:
+    """What the facts of a live database say of the table that a finding locks.
+
+    Args:
+        rows: with its partitions, as the planner estimates them; None where nobody has counted.
+        bytes: with indexes, TOAST and partitions.
+        seconds: that the statement reads or rewrites while it holds the lock, estimated; None where it does neither.
+        writes_per_second: rows, on average; None where it is not known.
+        before: the finding's severity where `sizes.weigh` has looked at it again.
+    """
+
+    rows: int | None
+    bytes: int
+    seconds: float | None
+    writes_per_second: float | None
+    before: Severity | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Finding:
     """What one rule found at one place.
 
@@ -57,6 +76,7 @@ class Finding:
         safe: what to write instead of the statement, as Alembic code in the user's names; each item is the body
             of one `upgrade()`; they are applied in this order, in transactions of their own.
         fix: the command that does it.
+        weight: of the table, where facts of a live database are given and know it.
     """
 
     rule: str
@@ -75,6 +95,12 @@ class Finding:
     breaks_new_code: bool = False
     safe: tuple[str, ...] = ()
     fix: str | None = None
+    weight: Weight | None = None
+
+    @property
+    def quieted(self) -> bool:
+        """The table is small: it would be more severe on a larger one."""
+        return self.weight is not None and (self.weight.before or self.severity) > self.severity
 
 
 @dataclass(frozen=True, slots=True)
