@@ -28,6 +28,7 @@ from typing import Literal, get_args
 from evolve.errors import Misuse
 
 FailOn = Literal["error", "warning", "info"]
+Required = Literal["BACKWARD", "FORWARD", "FULL"]
 
 _VARIABLE = "env:"
 
@@ -93,17 +94,25 @@ class Lint:
         fail_on: the least severe finding that makes the exit status 1.
         ignore: ids or names of rules.
         enable: what is opt-in and asked all the same: ids, names, families such as "7xx", or "all".
+        import_ignores: other tools whose ignore lists hold here too, such as "squawk".
         exclude: globs over revision files, relative to the script directory, or revision ids.
         postgres_version: the oldest major version that the revisions will meet.
         time_limit: seconds that reading one revision may take.
+        require: the level of compatibility that every rollout must have; None requires none.
+        window: how many of the last revisions every release among them must survive; 0 looks at the rollout alone.
+        models: files, folders, globs or packages that hold the mapped classes; those that env.py imports unless given.
     """
 
     fail_on: FailOn = "error"
     ignore: tuple[str, ...] = ()
     enable: tuple[str, ...] = ()
+    import_ignores: tuple[str, ...] = ()
     exclude: tuple[str, ...] = ()
     postgres_version: int = 15
     time_limit: float = 10.0
+    require: Required | None = None
+    window: int = 0
+    models: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -255,9 +264,13 @@ def _lint(table: _Table) -> Lint:
         fail_on=table.fail_on("fail_on", default.fail_on),
         ignore=table.texts("ignore"),
         enable=table.texts("enable"),
+        import_ignores=table.texts("import_ignores"),
         exclude=table.texts("exclude"),
         postgres_version=table.whole("postgres_version", default.postgres_version, least=14, most=18),
         time_limit=table.seconds("time_limit", default.time_limit),
+        require=table.required("require"),
+        window=table.whole("window", default.window),
+        models=table.texts("models"),
     )
 
 
@@ -342,6 +355,16 @@ class _Table:
                 found: FailOn = choice
                 return found
         raise self.bad(key, f"one of {', '.join(get_args(FailOn))}", value)
+
+    def required(self, key: str) -> Required | None:
+        value = self.values.get(key)
+        for choice in get_args(Required):
+            if value == choice:
+                found: Required = choice
+                return found
+        if value is None:
+            return None
+        raise self.bad(key, f"one of {', '.join(get_args(Required))}", value)
 
     def whole(self, key: str, default: int, least: int = 0, most: int | None = None) -> int:
         value = self.values.get(key, default)

@@ -63,6 +63,8 @@ class Options:
         postgres_version: the oldest major version that the revisions must run on.
         time_limit: seconds that reading one revision may take.
         window: how many revisions, up to the newest that is asked about, every release among them must survive.
+        models: where the mapped classes are; what env.py imports where it is empty.
+        old_models: a git reference: the release that runs now. Without it, where the branch left the default branch.
     """
 
     exclude: tuple[str, ...] = ()
@@ -73,6 +75,8 @@ class Options:
     postgres_version: int = 15
     time_limit: float = 10.0
     window: int = 0
+    models: tuple[str, ...] = ()
+    old_models: str | None = None
 
 
 def today() -> date:

@@ -14,6 +14,12 @@ from evolve.cli.options import Location, database_url_option, format_option, pro
 @click.option("--since", metavar="GITREF", help="What is new or changed since the branch left GITREF.")
 @click.option("--unapplied", is_flag=True, help="What the database still lacks.")
 @click.option("--enable", metavar="RULE", multiple=True, help="Ask an opt-in rule too: a name, 7xx, or all.")
+@click.option(
+    "--import-ignores",
+    metavar="TOOL",
+    multiple=True,
+    help="Ignore what squawk, eugene, strong_migrations or zdm was told to.",
+)
 @click.option("--strict", is_flag=True, help="What could not be read makes the exit status 1 too.")
 @click.option("--in-transaction", is_flag=True, help="Whoever runs a .sql file puts it into one transaction.")
 @click.option(
@@ -26,6 +32,20 @@ from evolve.cli.options import Location, database_url_option, format_option, pro
     type=click.IntRange(14, 18),
     help="Oldest major version the revisions must run on.  [default: 15]",
 )
+@click.option(
+    "--require",
+    type=click.Choice(["BACKWARD", "FORWARD", "FULL"]),
+    help="The compatibility without which the exit status is 1; see below.",
+)
+@click.option(
+    "--window",
+    type=click.IntRange(min=1),
+    metavar="N",
+    help="Judge the last N revisions each alone too: releases so old must run.",
+)
+@click.option(
+    "--old-models", metavar="GITREF", help="The release that runs now.  [default: where the branch began]"
+)
 @click.option("-v", "--verbose", is_flag=True, help="List what is allowed too, with its reasons.")
 @format_option("text", "json")
 @database_url_option
@@ -36,10 +56,14 @@ def command(
     since: str | None,
     unapplied: bool,
     enable: tuple[str, ...],
+    import_ignores: tuple[str, ...],
     strict: bool,
     in_transaction: bool,
     fail_on: str | None,
     pg_version: int | None,
+    require: str | None,
+    window: int | None,
+    old_models: str | None,
     verbose: bool,
     report_format: str,
     database_url: str | None,
@@ -56,31 +80,58 @@ def command(
     Tables made by one of the checked revisions are not in use yet, so that changing them is safe; in a range from
     base each revision is judged as if all before it were in use.
 
+    What survives, allowed findings counted too, with old code for the release before the revisions, new code for the
+    one after them, old and new schema alike. Schema registries mean readers and data by the same words.
+
+    \b
+    BACKWARD  old code runs on the new schema: migrate, then deploy
+    FORWARD   new code runs on the old schema: deploy, then migrate
+    FULL      both: any order
+    NONE      neither: it needs phases, as evolve plan makes them
+
+    Over a --window they are called BACKWARD_TRANSITIVE and so on. The mapped classes of both releases, read and never
+    run, tell which code uses what.
+
     \b
     exit status  0  nothing found, or nothing as severe as --fail-on
-                 1  findings
+                 1  findings, or not the level that --require names
                  2  the question was wrong: no project, no such revision, no connection
 
     Explanations: evolve explain RULE. To allow a finding, in the line or above it:
     # evolve: allow[rule-name] because REASON
     """
     from evolve.app.explain_rule import all_rules
+    from evolve.app.import_ignores import Imported
+    from evolve.app.import_ignores import import_ignores as read_ignores
     from evolve.app.lint_revisions import Options, ask, lint
     from evolve.app.lint_scripts import lint_scripts, names_scripts
     from evolve.lint.model import Severity
+    from evolve.lint.verdict import Level
     from evolve.revisions.project import find_project
 
     config = location.config()
+    rules = all_rules()
+    import_from = tuple(dict.fromkeys((*config.lint.import_ignores, *import_ignores)))
+    imported = Imported()
+    if import_from:
+        imported = read_ignores(import_from, location.directory.resolve(), rules)
+        for file, names in imported.unmatched.items():
+            click.echo(f"{file} ignores what evolve has no rule for: {', '.join(names)}", err=True)
     options = Options(
         exclude=config.lint.exclude,
         ignore=config.lint.ignore,
         enable=(*config.lint.enable, *enable),
+        imported=imported.reasons,
+        import_from=import_from,
         postgres_version=pg_version or config.lint.postgres_version,
         time_limit=config.lint.time_limit,
+        window=config.lint.window if window is None else window,
+        models=config.lint.models,
+        old_models=old_models,
     )
     if names_scripts(revisions):
         words = "plain SQL"
-        report = lint_scripts(revisions, options, all_rules(), in_transaction=in_transaction)
+        report = lint_scripts(revisions, options, rules, in_transaction=in_transaction)
     else:
         project = find_project(location.directory, configuration=config.alembic_config)
         url = None
@@ -91,7 +142,7 @@ def command(
             url = target.database_url(override, None, project.database_url)
         question = ask(project, revisions=revisions[0] if revisions else None, since=since, unapplied_on=url)
         words = question.words
-        report = lint(project, question, options, all_rules())
+        report = lint(project, question, options, rules)
     if report_format == "json":
         from evolve.report import json
 
@@ -104,5 +155,9 @@ def command(
             click.echo("there are none; all revisions: evolve lint base:heads", err=True)
         width = min(shutil.get_terminal_size((110, 24)).columns, 110)
         click.echo(text.render(report, width=width, verbose=verbose))
+    required = require or config.lint.require
+    if required and report.compatibility and report.compatibility.unmet(Level[required]):
+        click.echo(f"{required} is required, and not met", err=True)
+        raise SystemExit(1)
     if report.blocks(Severity[(fail_on or config.lint.fail_on).upper()]) or (strict and report.has_gaps):
         raise SystemExit(1)

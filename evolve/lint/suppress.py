@@ -20,6 +20,7 @@ from pathlib import Path
 
 from evolve.lint import lookup
 from evolve.lint.model import Finding, Suppressed
+from evolve.lint.peers import equivalents, ignores_in
 from evolve.lint.rule import Rule
 from evolve.lint.rules.allow.allow_expired import AllowExpired
 from evolve.lint.rules.allow.allow_unknown_rule import AllowUnknownRule
@@ -82,6 +83,8 @@ def suppress(
     today: date,
     ignore: Collection[str] = (),
     asked: Collection[Rule] | None = None,
+    imported: Mapping[str, str] | None = None,
+    tools: Collection[str] = (),
 ) -> Silence:
     """Take away what is allowed, and add a finding for each comment that is wrong or does nothing.
 
@@ -92,6 +95,8 @@ def suppress(
         today: an allowance holds up to and with its last day.
         ignore: names or ids of rules that the configuration silences.
         asked: the rules that were; all unless given. An allowance of another one had no chance to be of use.
+        imported: ids of rules that the ignore lists of other tools silence, with the words that say which.
+        tools: other tools whose comments in files of SQL count as well.
     """
     by_word = lookup.by_word(rules)
     ignored = {by_word[word].id for word in ignore if word in by_word}
@@ -104,12 +109,16 @@ def suppress(
                 complaints.append(problem)
             elif isinstance(item, Allowance):
                 allowances.append(replace(item, name=by_word[item.name].id))
+        allowances += _imported_allowances(file, source, tools, rules)
+    reasons = imported or {}
     left: list[Finding] = []
     suppressed: list[Suppressed] = []
     for finding in findings:
         allowance = _allowing(finding, allowances)
         if allowance is not None:
             suppressed.append(Suppressed(finding, allowance.reason, allowance.place))
+        elif finding.rule in reasons:
+            suppressed.append(Suppressed(finding, reasons[finding.rule], None))
         elif finding.rule in ignored:
             suppressed.append(Suppressed(finding, "ignored by the configuration", None))
         else:
@@ -139,6 +148,21 @@ def read_allowances(file: Path, source: str) -> Iterator[Allowance | Unreadable]
         reason = (match["reason"] or "").strip()
         for name in names:
             yield Allowance(name, place, lines if match["scope"] == "allow" else None, reason, until)
+
+
+def _imported_allowances(
+    file: Path, source: str, tools: Collection[str], rules: Collection[Rule]
+) -> Iterator[Allowance]:
+    """What comments of other tools allow; nobody minds one that allows nothing here."""
+    if file.suffix == ".py":
+        return
+    for tool in tools:
+        known = equivalents(tool, rules)
+        for ignore in ignores_in(tool, source):
+            for name in ignore.names or known:
+                for rule in known.get(name, ()):
+                    reason = f"a comment tells {tool} to ignore {name}"
+                    yield Allowance(rule.id, Place(file, ignore.line), ignore.lines, reason, used=True)
 
 
 def _problem(

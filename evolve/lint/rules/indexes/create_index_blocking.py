@@ -21,6 +21,13 @@ class CreateIndexBlocking(Rule):
     looks_at = (op.CreateIndex,)
     lock = LockMode.SHARE
     scan = True
+    peers = (
+        "squawk:require-concurrent-index-creation",
+        "eugene:E6",
+        "strong_migrations:add_index",
+        "zdm:R001",
+        "zdm:R003",
+    )
     why = "writers wait until the whole index is built, and everything that queues behind them waits as well"
 
     def check(self, step: Step, history: History) -> Iterator[Finding]:
