@@ -25,9 +25,9 @@ def lines(compatibility: Compatibility, *, verbose: bool) -> Iterator[str]:
         yield f"{whole.level.value}: {_MEANS[whole.level]}{so_far}"
         yield from _order(compatibility, whole)
     differ = whole is not None and len({verdict.level for verdict in compatibility.revisions}) > 1
-    if verbose or differ:
+    if (verbose and len(compatibility.revisions) > 1) or differ:
         for verdict in compatibility.revisions:
-            why = f": {verdict.why}" if verdict.why else ""
+            why = f": {verdict.why}" if verdict.why and not verdict.plans else ""
             yield f"  {verdict.revisions[0]}  {verdict.level.value}  {order(verdict)}{why}"
     if compatibility.window is not None:
         count = len(compatibility.window.revisions)
@@ -39,7 +39,8 @@ def lines(compatibility: Compatibility, *, verbose: bool) -> Iterator[str]:
 def order(verdict: Verdict) -> str:
     """The order of deployment, with the command where there is one."""
     if verdict.order is Order.PHASES and verdict.plans:
-        return f"{verdict.order.value}: run {' and '.join(verdict.plans)}"
+        more = f" (and {len(verdict.plans) - 1} more)" if len(verdict.plans) > 1 else ""
+        return f"{verdict.order.value}: run {verdict.plans[0]}{more}"
     return verdict.order.value
 
 

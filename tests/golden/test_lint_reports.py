@@ -110,6 +110,9 @@ def violations(
         match key:
             case "$ref":
                 yield from violations(value, root["$defs"][rule.removeprefix("#/$defs/")], root, path)
+            case "anyOf":
+                if all(list(violations(value, each, root, path)) for each in rule):
+                    yield f"{path}: {value!r} is none of {rule}"
             case "allOf":
                 for each in rule:
                     yield from violations(value, each, root, path)
