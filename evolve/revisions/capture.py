@@ -12,8 +12,10 @@ import re
 import sys
 import threading
 import traceback
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
+from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
 from pathlib import Path
@@ -42,7 +44,7 @@ from evolve.revisions.recording_dialect import recording_engine
 from evolve.revisions.recording_operations import RecordingOperations
 from evolve.revisions.reflection import Reflection
 from evolve.revisions.shims import accept_old_idioms
-from evolve.revisions.stubs import Importer, Stub
+from evolve.revisions.stubs import Importer, Stub, UnknownValue
 from evolve.revisions.unreached import unreached
 from evolve.revisions.watchdog import TimedOut, within
 from evolve.sql.steps import Mark, Recording
@@ -90,6 +92,15 @@ def account_of(database_url: str | None) -> Account:
     return Account.SERVER
 
 
+@dataclass(frozen=True, slots=True)
+class _Before:
+    """Where a reading began: its open transaction, how many there had been, and the way back to its schema."""
+
+    transaction: int | None
+    transactions: int
+    bring_back: Callable[[], None]
+
+
 class _NothingToRun(Exception):
     def __init__(self, direction: str) -> None:
         super().__init__(f"it defines no {direction}()")
@@ -111,9 +122,10 @@ class _Reader:
 
     def read(self, revisions: Sequence[RevisionFile]) -> list[Recording]:
         project = self._project
-        importer = Importer(
-            own=(project.root, project.script_directory, *project.version_directories),
+        self._importer = importer = Importer(
+            own=(project.root,),
             sources=project.source_paths,
+            beside=(project.script_directory, *project.version_directories),
         )
         guard = Guard(lambda: recording_engine(self._recorder, self._account, self._reflect))
         with Patches() as patches:
@@ -123,18 +135,67 @@ class _Reader:
 
     def _read_all(self, revisions: Sequence[RevisionFile]) -> list[Recording]:
         recordings: list[Recording] = []
-        left = list(revisions)
+        left = deque(revisions)
         while left:
             with self._run() as context:
                 while left:
-                    file = left.pop(0)
-                    self._recorder.start(file.path)
-                    sound = self._read_one(file, context)
-                    recordings.append(self._recording(file))
-                    self._recorder.stop()
+                    file = left.popleft()
+                    before = self._before()
+                    recording, sound = self._recorded(file, context)
                     if not sound:
                         break  # whatever it left behind, the next one gets a connection in order
+                    recordings.append(recording)
+                else:
+                    return recordings
+            recordings.append(self._read_again(file, recording, before))
         return recordings
+
+    def _before(self) -> _Before:
+        keep = self._reflect.keep if self._reflect is not None else None
+        return _Before(
+            self._driver_connection.transaction,
+            self._recorder.transactions,
+            keep() if keep is not None else lambda: None,
+        )
+
+    def _back_to(self, before: _Before, resume: int | None) -> None:
+        before.bring_back()
+        self._recorder.transactions = before.transactions
+        self._resume = resume
+
+    def _recorded(self, file: RevisionFile, context: MigrationContext) -> tuple[Recording, bool]:
+        self._recorder.start(file.path)
+        sound = self._read_one(file, context)
+        recording = self._recording(file)
+        self._recorder.stop()
+        return recording, sound
+
+    def _read_again(self, file: RevisionFile, first: Recording, before: _Before) -> Recording:
+        """Suppose something else where a reading failed; it stands all the same unless another comes to the end.
+
+        A revision may need rows, which no empty database has, or an application that runs, which its source is not.
+        """
+        marks = {remark.mark for remark in first.remarks}
+        if Mark.TIMED_OUT in marks:
+            return first
+        after = self._before()
+        resume = self._resume
+        suppositions: list[AbstractContextManager[None]] = [self._importer.without_application()]
+        if marks & {Mark.READ_ROWS, Mark.READ_CATALOG}:
+            suppositions.insert(0, nullcontext())
+        self._recorder.made_up = lambda column: UnknownValue.named(f"row.{column}")
+        try:
+            for supposed in suppositions:
+                self._back_to(before, before.transaction)
+                with supposed, self._run() as context:
+                    recording, sound = self._recorded(file, context)
+                    if sound:
+                        self._resume = self._left_open()
+                        return recording
+        finally:
+            self._recorder.made_up = None
+        self._back_to(after, resume)
+        return first
 
     def _read_one(self, file: RevisionFile, context: MigrationContext) -> bool:
         """Read one revision in its transaction; False where connection and context may be left in disorder."""
@@ -147,9 +208,13 @@ class _Reader:
                 self._recorder.remark(Mark.RAISED, f"at its end, {_said(error)}", line=0)
             sound = False
         if not sound:
-            open_transaction = not self._project.transaction_per_migration or self._outer
-            self._resume = self._driver_connection.transaction if open_transaction else None
+            self._resume = self._left_open()
         return sound
+
+    def _left_open(self) -> int | None:
+        """The transaction that the next revision would have gone on in."""
+        shared = not self._project.transaction_per_migration or self._outer
+        return self._driver_connection.transaction if shared else None
 
     def _upgrade(self, file: RevisionFile) -> bool:
         recorder = self._recorder
@@ -164,7 +229,8 @@ class _Reader:
                     raise _NothingToRun(self._direction)
                 stage = Mark.RAISED
                 with _touches(recorder):
-                    function(*_arguments(function))
+                    for arguments in _arguments(function, module, self._direction):
+                        function(*arguments)
 
         try:
             source = file.path.read_bytes()
@@ -215,9 +281,11 @@ class _Reader:
     @contextmanager
     def _run(self) -> Iterator[MigrationContext]:
         settings = self._project.environment
-        connection = self._engine.connect()
+        self._connection = connection = self._engine.connect()
         self._driver_connection = _driver_connection(connection)
-        if self._outer:
+        if settings.outer_may_end:
+            connection.exec_driver_sql("SELECT 1")  # nothing is being written down yet
+        elif self._outer:
             connection.begin()
         environment = EnvironmentContext(_config(self._project), None)  # type: ignore[arg-type]  # no revision asks for it
         environment.configure(
@@ -229,7 +297,9 @@ class _Reader:
             version_table_schema=settings.version_table_schema,
         )
         context = environment.get_context()
+        context.opts = _Options(context.opts)
         if self._outer:
+            self._autocommit_block = context.autocommit_block
             context.autocommit_block = self._refused_autocommit  # type: ignore[method-assign]
         operations = RecordingOperations(context, self._recorder)
         proxy = alembic.op.__dict__
@@ -251,6 +321,10 @@ class _Reader:
     @contextmanager
     def _refused_autocommit(self) -> Iterator[None]:
         """Where `env.py` has a transaction open, Alembic's autocommit block fails; what is in it shows all the same."""
+        if not self._connection.in_transaction():  # the revision has ended it
+            with self._autocommit_block():
+                yield
+            return
         line = self._project.environment.outer_transaction
         self._recorder.remark(
             Mark.RAISED,
@@ -286,17 +360,36 @@ def _touches(recorder: Recorder) -> Iterator[None]:
         Stub.touched = None
 
 
-def _arguments(function: Callable[..., object]) -> list[object]:
-    """`env.py` may hand further arguments to `upgrade()`; what they are only running it would tell."""
-    arguments: list[object] = []
-    for parameter in inspect.signature(function).parameters.values():
-        if parameter.default is not parameter.empty or parameter.kind in (
-            parameter.VAR_POSITIONAL,
-            parameter.VAR_KEYWORD,
-        ):
-            continue
-        arguments.append(alembic.op if parameter.name == "op" else Stub.named(f"argument {parameter.name}"))
-    return arguments
+def _arguments(
+    function: Callable[..., object], module: ModuleType, direction: Direction
+) -> list[list[object]]:
+    """What `env.py` may hand to `upgrade()`, for each time it would call it; only running it would tell more.
+
+    Alembic's template for several databases calls `upgrade(engine_name)` for each, which calls `upgrade_NAME()`.
+    """
+    required = [
+        parameter
+        for parameter in inspect.signature(function).parameters.values()
+        if parameter.default is parameter.empty
+        and parameter.kind not in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD)
+    ]
+    prefix = f"{direction}_"
+    engines = [name.removeprefix(prefix) for name in vars(module) if name.startswith(prefix)]
+    if len(required) == 1 and required[0].name != "op" and engines:
+        return [[engine] for engine in engines]
+    return [
+        [
+            alembic.op if parameter.name == "op" else Stub.named(f"argument {parameter.name}")
+            for parameter in required
+        ]
+    ]
+
+
+class _Options(dict[str, object]):
+    """Options of the context; those that `env.py` would add are known only when it runs."""
+
+    def __missing__(self, name: str) -> Stub:
+        return Stub.named(f"context option {name}").use()
 
 
 def _config(project: Project) -> Config:

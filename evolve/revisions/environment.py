@@ -20,6 +20,7 @@ class Environment:
     Args:
         outer_transaction: line of `env.py` that opens a transaction before Alembic does, so that Alembic opens none of
             its own and `autocommit_block()` cannot work; None where it leaves transactions to Alembic.
+        outer_may_end: that transaction began with a statement, so that a revision's `commit()` ends it.
         unread: options it sets from something that only running it would tell; the default stands for them here.
     """
 
@@ -29,6 +30,7 @@ class Environment:
     version_table: str = "alembic_version"
     version_table_schema: str | None = None
     outer_transaction: int | None = None
+    outer_may_end: bool = False
     unread: tuple[str, ...] = ()
 
 
@@ -74,13 +76,15 @@ def read_environment(file: Path, options: Mapping[str, str]) -> Environment:
             return None
         return found[0] if found else None
 
+    begun, sent = _begun_outside(tree), _sent_outside(tree)
     return Environment(
         transaction_per_migration=flag("transaction_per_migration", default=False),
         transactional_ddl=flag("transactional_ddl", default=True),
         include_schemas=flag("include_schemas", default=False),
         version_table=word("version_table") or "alembic_version",
         version_table_schema=word("version_table_schema"),
-        outer_transaction=_outer_transaction(tree),
+        outer_transaction=begun if begun is not None else sent,
+        outer_may_end=begun is None and sent is not None,
         unread=tuple(dict.fromkeys(unread)),
     )
 
@@ -139,7 +143,8 @@ def _value(
             raise _Unreadable
 
 
-def _outer_transaction(tree: ast.Module) -> int | None:
+def _begun_outside(tree: ast.Module) -> int | None:
+    """Line of a `with connection.begin()` round the run of the revisions."""
     runners = _RUNS_REVISIONS | {
         node.name
         for node in ast.walk(tree)
@@ -150,6 +155,10 @@ def _outer_transaction(tree: ast.Module) -> int | None:
             for item in node.items:
                 if isinstance(item.context_expr, ast.Call) and _called(item.context_expr) == "begin":
                     return item.context_expr.lineno
+    return None
+
+
+def _sent_outside(tree: ast.Module) -> int | None:
     for node in ast.walk(tree):
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
             line = _statement_before_configure(node)

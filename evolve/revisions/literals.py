@@ -25,6 +25,10 @@ class CannotAdapt(TypeError):
         super().__init__(f"cannot adapt type {type(value).__name__!r}")
 
 
+class Unknown:
+    """A value that only a real run would tell; `str()` of it is what stands for it in a statement."""
+
+
 @dataclass(frozen=True, slots=True)
 class JsonValue:
     """A value bound to a json or jsonb column."""
@@ -77,6 +81,8 @@ def literal(value: object) -> str:
     match value:
         case None:
             return "NULL"
+        case Unknown():
+            return quoted(str(value))
         case bool():
             return "true" if value else "false"
         case Enum():

@@ -89,6 +89,7 @@ class Recorder:
     """Collects what the revision that is running now sends.
 
     `file` is the revision file; while it is None nothing is written down, as when an engine is set up.
+    `made_up` makes one value of a row that no database gave; where it is set, each query has one row, once.
     """
 
     def __init__(self) -> None:
@@ -98,8 +99,10 @@ class Recorder:
         self.reached: set[int] = set()
         self.line: int | None = None  # stands for the stack where Alembic runs a batch operation late
         self.told: Callable[[CapturedStatement], None] | None = None
+        self.made_up: Callable[[str], object] | None = None
+        self._given: set[tuple[int, str]] = set()
         self._filename = ""
-        self._transactions = 0
+        self.transactions = 0
         self._keys = 0
 
     def start(self, file: Path) -> None:
@@ -110,6 +113,7 @@ class Recorder:
         self.reached = set()
         self.line = None
         self._keys = 0
+        self._given = set()
 
     def stop(self) -> None:
         self.file = None
@@ -149,14 +153,22 @@ class Recorder:
             if self.told is not None:
                 self.told(statement)
 
+    def row(self, columns: Sequence[str], sql: str) -> tuple[object, ...] | None:
+        """A made-up row for a query that has none; a second time, as in a loop until none are left, there is none."""
+        asked = (self.line_now(), sql)
+        if self.made_up is None or self.file is None or asked in self._given:
+            return None
+        self._given.add(asked)
+        return tuple(self.made_up(column) for column in columns)
+
     def next_key(self) -> int:
         """A key for a row that an INSERT makes, unlike any other of this revision."""
         self._keys += 1
         return self._keys
 
     def next_transaction(self) -> int:
-        self._transactions += 1
-        return self._transactions
+        self.transactions += 1
+        return self.transactions
 
 
 class RecordingConnection:
@@ -335,6 +347,9 @@ class RecordingCursor:
         if self._answer.made_up:
             key = self.connection.recorder.next_key()
             self._rows = [tuple(key for _ in row) for row in self._rows]
+        if not self._rows and self._answer.columns:
+            row = self.connection.recorder.row(self._answer.columns, text)
+            self._rows = [row] if row is not None else []
         self.rowcount = len(self._rows)
         return self
 

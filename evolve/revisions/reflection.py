@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -69,6 +69,10 @@ class Reflection(Protocol):
 
     def sent(self, statement: CapturedStatement) -> None:
         """Told each statement as soon as it is written down, so that later questions see what it does."""
+        ...
+
+    def keep(self) -> Callable[[], None]:
+        """Keep the schema as it is now, for the function that is returned to bring it back."""
         ...
 
     def schemas(self) -> Sequence[str]: ...

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from evolve.revisions.reflection import (
     ReflectedCheck,
@@ -23,15 +23,34 @@ from evolve.sql.steps import CapturedStatement
 class ReplayedSchema:
     """A `Reflection` over a schema that starts empty, or as given, and follows each statement.
 
-    A table that the history only implies counts as there, with the columns that are known of it.
+    A table that the history only implies counts as there, with the columns that are known of it. Nothing is replayed
+    before somebody asks: few revisions do.
     """
 
     def __init__(self, schema: Schema | None = None) -> None:
-        self.schema = schema if schema is not None else Schema()
+        self._schema = schema if schema is not None else Schema()
+        self._waiting: list[str] = []
+
+    @property
+    def schema(self) -> Schema:
+        """As it is after all that was sent."""
+        waiting, self._waiting = self._waiting, []
+        for sql in waiting:
+            for operation in parse(sql):
+                apply(self._schema, operation)
+        return self._schema
 
     def sent(self, statement: CapturedStatement) -> None:
-        for operation in parse(statement.sql):
-            apply(self.schema, operation)
+        self._waiting.append(statement.sql)
+
+    def keep(self) -> Callable[[], None]:
+        kept, waiting = self._schema.copy(), self._waiting
+        count = len(waiting)
+
+        def bring_back() -> None:
+            self._schema, self._waiting = kept.copy(), waiting[:count]
+
+        return bring_back
 
     def schemas(self) -> Sequence[str]:
         return sorted(self.schema.schemas)

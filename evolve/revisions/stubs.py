@@ -6,20 +6,26 @@ well-known packages are told apart, so that a missing package does not cost the 
 
 from __future__ import annotations
 
+import dis
 import importlib
 import sys
+from abc import ABCMeta
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from datetime import datetime, timedelta, tzinfo
 from importlib.abc import Loader, MetaPathFinder
 from importlib.machinery import ModuleSpec, PathFinder
 from pathlib import Path
 from types import FrameType, ModuleType
-from typing import Protocol
+from typing import Protocol, Self
 
+from sqlalchemy import ClauseElement, literal_column, table
 from sqlalchemy.types import UserDefinedType
 
 from evolve.revisions.imports import WrappedLoader
 from evolve.revisions.known_types import known_type
 from evolve.revisions.libraries import known_object
+from evolve.revisions.literals import Unknown
 
 _NEVER_STUBBED = frozenset({"alembic", "sqlalchemy", "evolve", "greenlet"}) | sys.stdlib_module_names
 _INSTALLED = ("site-packages", "dist-packages")
@@ -31,8 +37,11 @@ class Touched(Protocol):
     def __call__(self, name: str) -> None: ...
 
 
-class Stub(UserDefinedType[object]):
-    """Any object of a module that is not there. It passes for a column type, too, and says it is text."""
+class Stub(UserDefinedType[object], tzinfo, Unknown):
+    """Any object of a module that is not there.
+
+    It passes for a column type, too, and says it is text; for a time zone, which is UTC; and for a table or a column.
+    """
 
     cache_ok = True
     touched: Touched | None = None
@@ -42,7 +51,7 @@ class Stub(UserDefinedType[object]):
         self.__dict__.setdefault("_stub_name", "stub")
 
     @classmethod
-    def named(cls, name: str) -> Stub:
+    def named(cls, name: str) -> Self:
         made = cls()
         made.__dict__["_stub_name"] = name
         return made
@@ -57,7 +66,13 @@ class Stub(UserDefinedType[object]):
 
     def _other(self, suffix: str = "") -> Stub:
         self._touch()
-        return Stub.named(f"{self._stub_name}{suffix}")
+        return self.named(f"{self._stub_name}{suffix}")
+
+    @property
+    def last_name(self) -> str:
+        """The last word of its dotted name."""
+        plain = self._stub_name.replace("()", "").replace("[]", "").partition(" (")[0]
+        return plain.rpartition(".")[2]
 
     def get_col_spec(self, **_: object) -> str:
         self._touch()
@@ -67,6 +82,8 @@ class Stub(UserDefinedType[object]):
         if name == "__tablename__":
             self._touch()
             return "stub_" + "".join(letter if letter.isalnum() else "_" for letter in self._stub_name)
+        if name in ("__name__", "__qualname__"):
+            return self.last_name
         if name == "__subclasses__":
             return list
         if name == "__members__":
@@ -74,7 +91,12 @@ class Stub(UserDefinedType[object]):
         if name.startswith("_") and name != "__table__":
             raise AttributeError(name)
         # Looking deeper is no use yet: `sqlmodel.sql.sqltypes.AutoString()` may end at something known.
-        return Stub.named(f"{self._stub_name}.{name}")
+        return self.named(f"{self._stub_name}.{name}")
+
+    def __clause_element__(self) -> ClauseElement:
+        self._touch()
+        name = self.last_name
+        return table(f"stub_{name.lower()}") if name[:1].isupper() else literal_column(f"stub_{name}")
 
     def __call__(self, *args: object, **kwargs: object) -> object:
         known = known_type(self._stub_name, args, kwargs) or known_object(self._stub_name, args, kwargs)
@@ -86,12 +108,13 @@ class Stub(UserDefinedType[object]):
         return self._other("()")
 
     def __mro_entries__(self, bases: tuple[object, ...]) -> tuple[type, ...]:
-        del bases
-        return (StubBase,)
+        # A class has one metaclass; where another base brings its own, this one must not.
+        metas = {type(base) for base in bases if isinstance(base, type)}
+        return (StubBase,) if metas <= {type, ABCMeta, _StubMeta} else (PlainStubBase,)
 
     def __iter__(self) -> Iterator[object]:
         self._touch()
-        return iter(())
+        return iter([self._other("[]") for _ in range(_unpacked(sys._getframe(1)))])  # noqa: SLF001  # its caller
 
     def __len__(self) -> int:
         return 0
@@ -110,6 +133,8 @@ class Stub(UserDefinedType[object]):
     def __str__(self) -> str:
         self._touch()
         return "stub"
+
+    __fspath__ = __str__
 
     def __repr__(self) -> str:
         return f"<stub {self._stub_name}>"
@@ -155,12 +180,63 @@ class Stub(UserDefinedType[object]):
         del other
         return self._other()
 
-    __add__ = __radd__ = __sub__ = __rsub__ = __mul__ = __rmul__ = __truediv__ = __or__ = __ror__ = (
-        __and__
-    ) = _combine
+    __add__ = __radd__ = __sub__ = __rsub__ = __mul__ = __rmul__ = __truediv__ = __rtruediv__ = __or__ = (
+        __ror__
+    ) = __and__ = __rand__ = __mod__ = __rmod__ = __floordiv__ = __pow__ = __lshift__ = __rshift__ = _combine
+
+    def __invert__(self) -> Stub:
+        return self._other()
+
+    __neg__ = __pos__ = __abs__ = __invert__
+
+    # As a time zone.
+    def utcoffset(self, dt: datetime | None) -> timedelta:
+        del dt
+        return timedelta(0)
+
+    dst = utcoffset
+
+    def tzname(self, dt: datetime | None) -> str:
+        del dt
+        return "UTC"
+
+    def fromutc(self, dt: datetime) -> datetime:
+        return dt
 
 
-class StubBase:
+class UnknownValue(Stub):
+    """A value of a row that was made up so that a reading may go on; that rows were read is marked elsewhere."""
+
+    def _touch(self) -> None:
+        """Not a module that is missing."""
+
+    def __bool__(self) -> bool:
+        return True
+
+    def __len__(self) -> int:
+        return 1
+
+
+def _unpacked(frame: FrameType) -> int:
+    """How many names the caller unpacks into; 0 where it does anything else."""
+    code = frame.f_code.co_code
+    at = frame.f_lasti
+    if at < 0 or dis.opname[code[at]] not in ("UNPACK_SEQUENCE", "UNPACK_EX"):
+        return 0
+    return code[at + 1]
+
+
+class _StubMeta(ABCMeta):
+    """Lets a class whose base is missing be asked for what the base would have given it."""
+
+    def __getattr__(cls, name: str) -> object:
+        if name.startswith("_") and name not in ("__table__", "__tablename__"):
+            raise AttributeError(name)
+        found: object = getattr(Stub.named(f"{cls.__module__}.{cls.__name__}"), name)
+        return found
+
+
+class PlainStubBase:
     """What a class inherits from when its base class is not there."""
 
     def __init__(self, *_: object, **__: object) -> None:
@@ -168,6 +244,10 @@ class StubBase:
 
     def __init_subclass__(cls, **_: object) -> None:
         super().__init_subclass__()
+
+
+class StubBase(PlainStubBase, metaclass=_StubMeta):
+    """The same, where no other base has a metaclass of its own."""
 
 
 class StubModule(ModuleType):
@@ -213,10 +293,13 @@ class Importer:
     Args:
         own: directories whose code may see stubs; a library that tries whether an optional package is there may not.
         sources: where the application is importable from; modules found there load tolerantly.
+        beside: directories of the revisions themselves, whose modules are never stubs.
     """
 
-    def __init__(self, own: Sequence[Path], sources: Sequence[Path]) -> None:
-        self._own = tuple(f"{path}/" for path in dict.fromkeys((*own, *sources)))
+    def __init__(self, own: Sequence[Path], sources: Sequence[Path], beside: Sequence[Path] = ()) -> None:
+        self._own = tuple(f"{path}/" for path in dict.fromkeys((*own, *sources, *beside)))
+        self._beside = tuple(f"{path}/" for path in beside)
+        self._application = True
         self._sources = [str(path) for path in sources]
         self.first: MetaPathFinder = _ProjectFinder(self)
         self.last: MetaPathFinder = _StubFinder(self)
@@ -232,8 +315,28 @@ class Importer:
             spec = self._installed_spec(name, path)
         if spec is None or spec.loader is None or spec.origin is None or not self.is_own(spec.origin):
             return None
+        if not self._application and not spec.origin.startswith(self._beside):
+            return ModuleSpec(name, _StubLoader(), is_package=True)
         spec.loader = WrappedLoader(spec.loader, _load_tolerantly)
         return spec
+
+    @contextmanager
+    def without_application(self) -> Iterator[None]:
+        """Let the application's own modules be stubs as well: it may need more than its source to do anything."""
+        kept = dict(sys.modules)
+        for name, module in kept.items():
+            origin = getattr(getattr(module, "__spec__", None), "origin", None)
+            if isinstance(origin, str) and self.is_own(origin) and not origin.startswith(self._beside):
+                del sys.modules[name]
+        self._application = False
+        try:
+            yield
+        finally:
+            self._application = True
+            for name in set(sys.modules) - set(kept):
+                if isinstance(sys.modules[name], StubModule):
+                    del sys.modules[name]
+            sys.modules.update(kept)
 
     def _installed_spec(self, name: str, path: Sequence[str] | None) -> ModuleSpec | None:
         """What Python itself would find: an application may be installed in development mode."""
@@ -289,21 +392,29 @@ def forget_modules(before: dict[str, ModuleType], importer: Importer) -> None:
 
     A library is loaded for good: an extension module cannot be loaded twice, and SQLAlchemy's classes must stay single.
     """
-    for name, module in list(sys.modules.items()):
-        if name in before:
-            continue
-        origin = getattr(getattr(module, "__spec__", None), "origin", None) or getattr(
-            module, "__file__", None
-        )
-        locations = getattr(module, "__path__", None)
-        own = isinstance(origin, str) and importer.is_own(origin)
-        own = own or any(importer.is_own(f"{location}/") for location in locations or ())
-        if isinstance(module, StubModule) or own:
-            del sys.modules[name]
-            parent, _, child = name.rpartition(".")
-            holder = sys.modules.get(parent)
-            if holder is not None and holder.__dict__.get(child) is module:
-                delattr(holder, child)
+    # All are looked at before any goes: the path of a namespace package is asked of the package above it.
+    forgotten = [
+        (name, module)
+        for name, module in list(sys.modules.items())
+        if name not in before and (isinstance(module, StubModule) or _is_own(module, importer))
+    ]
+    for name, module in forgotten:
+        del sys.modules[name]
+        parent, _, child = name.rpartition(".")
+        holder = sys.modules.get(parent)
+        if holder is not None and holder.__dict__.get(child) is module:
+            delattr(holder, child)
     for name, module in before.items():
         if sys.modules.get(name) is not module:
             sys.modules[name] = module
+
+
+def _is_own(module: ModuleType, importer: Importer) -> bool:
+    origin = getattr(getattr(module, "__spec__", None), "origin", None) or getattr(module, "__file__", None)
+    if isinstance(origin, str) and importer.is_own(origin):
+        return True
+    try:
+        locations = [str(location) for location in getattr(module, "__path__", None) or ()]
+    except KeyError:  # a namespace package whose parent a revision took out of sys.modules
+        return True
+    return any(importer.is_own(f"{location}/") for location in locations)
