@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import re
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from inspect import getfile
 from pathlib import Path
 
 from evolve.lint import lookup
+from evolve.lint.peers import TOOLS
 from evolve.lint.rule import Rule
 from evolve.lint.rules import ALL
 from evolve.plugin_loader import load_plugins
@@ -25,8 +26,7 @@ FAMILIES = {
     "8": "costs without use",
     "9": "could not be analysed, or is allowed in a way that does not work",
 }
-_HEADING = "| id | name | severity | lock | under the lock | breaks code | |"
-_RULER = "|---|---|---|---|---|---|---|"
+_COLUMNS = ("id", "name", "severity", "lock", "under the lock", "breaks code", "versions", *TOOLS, "")
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +37,9 @@ class Explanation:
         title: the first sentence of the rule's module, or of its page.
         page: the whole page, in Markdown.
         lock: the lock it claims, in PostgreSQL's words; None where it claims none.
+        opt_in: asked only where it is enabled.
+        versions: the major versions of PostgreSQL it concerns; empty for all.
+        peers: the same check in other tools, such as "squawk:renaming-column".
     """
 
     rule: str
@@ -50,6 +53,9 @@ class Explanation:
     fails: bool
     breaks_old_code: bool
     breaks_new_code: bool
+    opt_in: bool
+    versions: str
+    peers: tuple[str, ...]
 
 
 def all_rules() -> tuple[Rule, ...]:
@@ -84,6 +90,9 @@ def describe(rule: Rule) -> Explanation:
         fails=rule.fails,
         breaks_old_code=rule.breaks_old_code,
         breaks_new_code=rule.breaks_new_code,
+        opt_in=rule.opt_in,
+        versions=rule.versions,
+        peers=rule.peers,
     )
 
 
@@ -93,12 +102,15 @@ def reference(rules: Sequence[Rule] = ALL) -> str:
         "# Rules",
         "",
         "Written by `evolve explain --reference`. The lock is the strongest one taken, or kept, on a table in use.",
-        "It is measured: a test runs the examples of each page on a server.",
+        "It is measured: a test runs the examples of each page on a server. A rule that is opt-in is asked where",
+        "`--enable` or `[tool.evolve.lint] enable` names it. Four columns name the same check in other tools:",
+        "`evolve lint --import-ignores squawk` reads what they were told to ignore.",
     ]
     for digit, family in FAMILIES.items():
         members = [rule for rule in rules if rule.id.startswith(f"EV{digit}")]
         if members:
-            lines += ["", f"## {digit}xx {family}", "", _HEADING, _RULER, *map(_row, members)]
+            lines += ["", f"## {digit}xx {family}", "", _line(_COLUMNS), "|---" * len(_COLUMNS) + "|"]
+            lines += map(_row, members)
     return "\n".join(lines) + "\n"
 
 
@@ -109,10 +121,22 @@ def _row(rule: Rule) -> str:
         word for broken, word in ((rule.breaks_old_code, "old"), (rule.breaks_new_code, "new")) if broken
     ]
     lock = str(rule.lock) if rule.lock is not None else ""
+    severity = f"{rule.severity}, opt-in" if rule.opt_in else str(rule.severity)
     link = f"[{rule.id}](../../lint/rules/{file.parent.name}/{file.name})"
-    return (
-        f"| {link} | {rule.name} | {rule.severity} | {lock} | {work} | {', '.join(breaks)} | {_title(rule)} |"
-    )
+    peers = (", ".join(_names_in(rule, tool)) for tool in TOOLS)
+    breaking = ", ".join(breaks)
+    return _line((link, rule.name, severity, lock, work, breaking, rule.versions, *peers, _title(rule)))
+
+
+def _names_in(rule: Rule, tool: str) -> Iterator[str]:
+    for peer in rule.peers:
+        owner, _, name = peer.partition(":")
+        if owner == tool:
+            yield name
+
+
+def _line(cells: Iterable[str]) -> str:
+    return f"| {' | '.join(cells)} |"
 
 
 def _title(rule: Rule) -> str:

@@ -29,6 +29,7 @@ class Rule:
         fails: the statement raises an error where the table holds rows.
         answered_by_gate: silent in a contract revision that evolve wrote and that opens with its gate.
         looks_at: the operations that `check` wants to see; all of them where it is empty.
+        versions: the major versions of PostgreSQL that it concerns, such as "18+", where that is not all.
         opt_in: asked only where the configuration or the command line enables it.
         peers: names of the same check in other tools, such as "squawk:adding-not-nullable-field".
     """
@@ -45,6 +46,7 @@ class Rule:
     breaks_new_code: ClassVar[bool] = False
     answered_by_gate: ClassVar[bool] = False
     looks_at: ClassVar[tuple[type, ...]] = ()
+    versions: ClassVar[str] = ""
     opt_in: ClassVar[bool] = False
     peers: ClassVar[tuple[str, ...]] = ()
 
