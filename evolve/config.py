@@ -26,6 +26,7 @@ from types import MappingProxyType
 from typing import Literal, get_args
 
 from evolve.errors import Misuse
+from evolve.lint.thresholds import Thresholds
 
 FailOn = Literal["error", "warning", "info"]
 Required = Literal["BACKWARD", "FORWARD", "FULL"]
@@ -98,6 +99,8 @@ class Lint:
         exclude: globs over revision files, relative to the script directory, or revision ids.
         postgres_version: the oldest major version that the revisions will meet.
         time_limit: seconds that reading one revision may take.
+        facts: what `evolve facts export` wrote, relative paths starting at the configuration file's folder.
+        sizes: where a small table ends and a hot one begins in those facts.
         require: the level of compatibility that every rollout must have; None requires none.
         window: how many of the last revisions every release among them must survive; 0 looks at the rollout alone.
         models: files, folders, globs or packages that hold the mapped classes; those that env.py imports unless given.
@@ -110,6 +113,8 @@ class Lint:
     exclude: tuple[str, ...] = ()
     postgres_version: int = 15
     time_limit: float = 10.0
+    facts: Path | None = None
+    sizes: Thresholds = field(default_factory=Thresholds)
     require: Required | None = None
     window: int = 0
     models: tuple[str, ...] = ()
@@ -259,6 +264,7 @@ def _config(file: Path, values: dict[str, object]) -> Config:
 
 def _lint(table: _Table) -> Lint:
     table.allow(named.name for named in fields(Lint))
+    facts = table.text("facts", None)
     default = Lint()
     return Lint(
         fail_on=table.fail_on("fail_on", default.fail_on),
@@ -268,9 +274,24 @@ def _lint(table: _Table) -> Lint:
         exclude=table.texts("exclude"),
         postgres_version=table.whole("postgres_version", default.postgres_version, least=14, most=18),
         time_limit=table.seconds("time_limit", default.time_limit),
+        facts=table.file.parent / facts if facts else None,
+        sizes=_sizes(table.table("sizes")),
         require=table.required("require"),
         window=table.whole("window", default.window),
         models=table.texts("models"),
+    )
+
+
+def _sizes(table: _Table) -> Thresholds:
+    names = [named.name for named in fields(Thresholds)]
+    table.allow(names)
+    default = Thresholds()
+    # Speeds divide; none is 0.
+    return Thresholds(
+        **{
+            name: table.whole(name, getattr(default, name), least=1 if name.endswith("mb_s") else 0)
+            for name in names
+        }
     )
 
 

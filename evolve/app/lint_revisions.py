@@ -12,9 +12,12 @@ from pathlib import Path
 from evolve.errors import Misuse
 from evolve.lint import lookup
 from evolve.lint.engine import check
-from evolve.lint.model import Report
+from evolve.lint.facts import Facts
+from evolve.lint.model import FactsUsed, Report
 from evolve.lint.rule import Rule
+from evolve.lint.sizes import unknown_tables
 from evolve.lint.suppress import suppress
+from evolve.lint.thresholds import Thresholds
 from evolve.lint.verdict import assess
 from evolve.lint.verdict import judge as judge_rollout
 from evolve.revisions.default_branch import default_branch
@@ -22,9 +25,21 @@ from evolve.revisions.history import BrokenFile, read_history
 from evolve.revisions.project import Project
 from evolve.revisions.read import record
 from evolve.revisions.select import Range, Selection, Since, Unapplied, select
+from evolve.sql.names import QualifiedName
 from evolve.sql.steps import Mark, Place, Recording, Remark
 
 EVERYTHING = "base:heads"
+
+
+class FactsOfAnotherDatabase(Misuse):
+    def __init__(self, unknown: Sequence[QualifiedName], asked: int) -> None:
+        names = ", ".join(f'"{name.plain}"' for name in unknown[:3])
+        super().__init__(
+            f"the facts know {asked - len(unknown)} of the {asked} tables that the revisions use; not {names}"
+            + (" and others" if len(unknown) > 3 else ""),
+            why="they are of another database or schema, and its sizes say nothing about this one",
+            fix="export them from the database that these revisions are for: evolve facts export --database-url …",
+        )
 
 
 class SeveralSelections(Misuse):
@@ -62,6 +77,8 @@ class Options:
         import_from: other tools whose comments in files of SQL count as well.
         postgres_version: the oldest major version that the revisions must run on.
         time_limit: seconds that reading one revision may take.
+        facts: of the live database, which findings are weighed by.
+        sizes: where its small tables end and its hot ones begin.
         window: how many revisions, up to the newest that is asked about, every release among them must survive.
         models: where the mapped classes are; what env.py imports where it is empty.
         old_models: a git reference: the release that runs now. Without it, where the branch left the default branch.
@@ -74,6 +91,8 @@ class Options:
     import_from: tuple[str, ...] = ()
     postgres_version: int = 15
     time_limit: float = 10.0
+    facts: Facts | None = None
+    sizes: Thresholds = field(default_factory=Thresholds)
     window: int = 0
     models: tuple[str, ...] = ()
     old_models: str | None = None
@@ -182,7 +201,10 @@ def judge(
         judged=judged,
         postgres_version=options.postgres_version,
         together=together,
+        facts=options.facts,
+        thresholds=options.sizes,
     )
+    facts_used = _facts_used(options.facts, options.sizes, result.in_use, clock()) if options.facts else None
     left = suppress(
         result.findings, sources, rules, clock(), options.ignore, asked, options.imported, options.import_from
     )
@@ -198,7 +220,20 @@ def judge(
         together=together,
         window=over_window,
     )
-    return Report(left.findings, left.suppressed, result.coverage, compatibility)
+    return Report(left.findings, left.suppressed, result.coverage, compatibility, facts_used)
+
+
+def _facts_used(facts: Facts, sizes: Thresholds, in_use: Collection[QualifiedName], day: date) -> FactsUsed:
+    """
+    Raises:
+        FactsOfAnotherDatabase: they know less than half of the tables that the revisions use.
+    """
+    unknown = unknown_tables(in_use, facts)
+    asked = [name for name in in_use if facts.schemas is None or name.schema in facts.schemas]
+    if len(unknown) * 2 > len(asked):
+        raise FactsOfAnotherDatabase(unknown, len(asked))
+    age = max((day - facts.taken.date()).days, 0)
+    return FactsUsed(facts.taken.date(), age, age > sizes.days, facts.server_version, unknown)
 
 
 def _read(project: Project, selection: Selection, time_limit: float) -> tuple[list[Recording], set[str]]:

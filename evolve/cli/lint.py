@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from pathlib import Path
 
 import click
 
@@ -46,6 +47,13 @@ from evolve.cli.options import Location, database_url_option, format_option, pro
 @click.option(
     "--old-models", metavar="GITREF", help="The release that runs now.  [default: where the branch began]"
 )
+@click.option(
+    "--facts",
+    "facts_file",
+    metavar="FILE",
+    type=click.Path(path_type=Path),
+    help="Weigh findings by what `evolve facts export` wrote.",
+)
 @click.option("-v", "--verbose", is_flag=True, help="List what is allowed too, with its reasons.")
 @format_option("text", "json")
 @database_url_option
@@ -64,6 +72,7 @@ def command(
     require: str | None,
     window: int | None,
     old_models: str | None,
+    facts_file: Path | None,
     verbose: bool,
     report_format: str,
     database_url: str | None,
@@ -105,11 +114,13 @@ def command(
     from evolve.app.import_ignores import import_ignores as read_ignores
     from evolve.app.lint_revisions import Options, ask, lint
     from evolve.app.lint_scripts import lint_scripts, names_scripts
+    from evolve.lint.facts import read as read_facts
     from evolve.lint.model import Severity
     from evolve.lint.verdict import Level
     from evolve.revisions.project import find_project
 
     config = location.config()
+    facts_file = facts_file or config.lint.facts
     rules = all_rules()
     import_from = tuple(dict.fromkeys((*config.lint.import_ignores, *import_ignores)))
     imported = Imported()
@@ -125,6 +136,8 @@ def command(
         import_from=import_from,
         postgres_version=pg_version or config.lint.postgres_version,
         time_limit=config.lint.time_limit,
+        facts=read_facts(facts_file) if facts_file else None,
+        sizes=config.lint.sizes,
         window=config.lint.window if window is None else window,
         models=config.lint.models,
         old_models=old_models,

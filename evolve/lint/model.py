@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from datetime import date
 from enum import IntEnum
 from typing import TYPE_CHECKING
 
@@ -134,6 +135,24 @@ class Coverage:
 
 
 @dataclass(frozen=True, slots=True)
+class FactsUsed:
+    """The facts of a live database that findings were weighed by.
+
+    Args:
+        age: in days.
+        stale: older than the settings allow.
+        server_version: major.
+        unknown: tables in use that the facts do not know, so that they were judged without them.
+    """
+
+    taken: date
+    age: int
+    stale: bool
+    server_version: int
+    unknown: tuple[QualifiedName, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class Report:
     """`findings` and `suppressed` are in the order of the revisions, then of the lines."""
 
@@ -141,6 +160,7 @@ class Report:
     suppressed: tuple[Suppressed, ...]
     coverage: Coverage
     compatibility: Compatibility | None = None
+    facts: FactsUsed | None = None
 
     def blocks(self, fail_on: Severity) -> bool:
         return any(finding.severity >= fail_on for finding in self.findings)
@@ -149,6 +169,19 @@ class Report:
     def has_gaps(self) -> bool:
         """Something was not read and nobody has allowed that."""
         return any(finding.rule.startswith("EV9") for finding in self.findings)
+
+    @property
+    def quieted(self) -> int:
+        """How many findings are only information since their tables are small."""
+        return sum(finding.quieted for finding in self._all)
+
+    @property
+    def raised(self) -> int:
+        """How many findings are about tables that are hot or large."""
+        return sum(
+            finding.weight is not None and finding.weight.before is not None and not finding.quieted
+            for finding in self._all
+        )
 
     def count(self, severity: Severity) -> int:
         return sum(finding.severity is severity for finding in self.findings)
