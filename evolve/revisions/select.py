@@ -97,10 +97,12 @@ def select(
     selection: Selection,
     *,
     on_broken: Callable[[BrokenFile], None] = refuse,
+    compiling: bool = True,
 ) -> tuple[RevisionFile, ...]:
     """The revisions of `selection`, each after those it needs.
 
     Args:
+        compiling: see whether each compiles as a whole; who reads them next finds out anyway.
         on_broken: told of each file among them, or perhaps among them, that cannot be read; where it returns, those
             whose id can be read are selected all the same.
 
@@ -120,7 +122,7 @@ def select(
         case _:
             assert_never(selection)
     for file in chosen:
-        broken = file.broken or compile_error(file.path)
+        broken = file.broken or (compile_error(file.path) if compiling else None)
         if broken is not None:
             on_broken(broken)
     return chosen

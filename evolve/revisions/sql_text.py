@@ -48,6 +48,8 @@ def split(sql: str) -> list[str]:
 
     The body of a function in SQL-standard form (BEGIN ATOMIC … END) stays one statement.
     """
+    if ";" not in sql and (whole := sql.strip())[:1].isalpha():
+        return [whole]  # nearly every statement that Alembic sends
     pieces: list[str] = []
     start, filled, depth, atomic = 0, False, 0, 0
     previous = ""
