@@ -44,6 +44,25 @@ def excludes_bound(default: Table, parent: Table, bound: str) -> bool:
     return not given.isdisjoint(map(canonical, _exclusions(column.name, bound)))
 
 
+def implying_check(column: str, bound: str) -> str | None:
+    """The condition that spares ATTACH PARTITION reading the table; None where none is known."""
+    values = bound_values(bound)
+    if values is None:
+        return None
+    kind, low, high = values
+    name = quote(column)
+    if kind == "list":
+        if any(value.upper() == "NULL" for value in low):
+            return None
+        equal = f"{name} = {low[0]}" if len(low) == 1 else f"{name} IN ({', '.join(low)})"
+        return f"{name} IS NOT NULL AND {equal}"
+    if len(low) != 1 or len(high) != 1:
+        return None
+    above = [f"{name} >= {low[0]}"] if low[0] != "MINVALUE" else []
+    below = [f"{name} < {high[0]}"] if high[0] != "MAXVALUE" else []
+    return " AND ".join([f"{name} IS NOT NULL", *above, *below])
+
+
 def excluding_check(column: str, bound: str) -> str | None:
     """The condition for the DEFAULT partition's rows that spares reading them; None where none is known."""
     return next(_exclusions(column, bound), None)
@@ -78,21 +97,8 @@ def _exclusions(column: str, bound: str) -> Iterator[str]:
 
 def _conditions(column: str, bound: str) -> set[str] | None:
     """What each row must meet beside NOT NULL, canonically; None where it cannot be told."""
-    values = bound_values(bound)
-    if values is None:
+    check = implying_check(column, bound)
+    if check is None:
         return None
-    kind, low, high = values
-    name = quote(column)
-    if kind == "list":
-        if any(value.upper() == "NULL" for value in low):
-            return None
-        equal = f"{name} = {low[0]}" if len(low) == 1 else f"{name} IN ({', '.join(low)})"
-        return {canonical(equal)}
-    if len(low) != 1 or len(high) != 1:
-        return None
-    conditions = set()
-    if low[0] != "MINVALUE":
-        conditions.add(canonical(f"{name} >= {low[0]}"))
-    if high[0] != "MAXVALUE":
-        conditions.add(canonical(f"{name} < {high[0]}"))
-    return conditions
+    _, *conditions = conjuncts(check)
+    return set(conditions)

@@ -3,5 +3,26 @@
 from __future__ import annotations
 
 from evolve.lint.rule import Rule
+from evolve.lint.rules.partitions.attach_partition_builds_index import AttachPartitionBuildsIndex
+from evolve.lint.rules.partitions.attach_partition_default_scan import AttachPartitionDefaultScan
+from evolve.lint.rules.partitions.attach_partition_no_check import AttachPartitionNoCheck
+from evolve.lint.rules.partitions.create_partition_of import CreatePartitionOf
+from evolve.lint.rules.partitions.default_partition_growth import DefaultPartitionGrowth
+from evolve.lint.rules.partitions.detach_partition_blocking import DetachPartitionBlocking
+from evolve.lint.rules.partitions.managed_table_ddl import ManagedTableDdl
+from evolve.lint.rules.partitions.partition_key_not_in_pk import PartitionKeyNotInPk
+from evolve.lint.rules.partitions.partition_key_several_columns import PartitionKeySeveralColumns
+from evolve.lint.rules.partitions.partitioned_parent_fanout import PartitionedParentFanout
 
-RULES: tuple[Rule, ...] = ()
+RULES: tuple[Rule, ...] = (
+    AttachPartitionBuildsIndex(),
+    AttachPartitionDefaultScan(),
+    AttachPartitionNoCheck(),
+    CreatePartitionOf(),
+    DefaultPartitionGrowth(),
+    DetachPartitionBlocking(),
+    ManagedTableDdl(),
+    PartitionKeyNotInPk(),
+    PartitionKeySeveralColumns(),
+    PartitionedParentFanout(),
+)
