@@ -18,6 +18,8 @@ def open_revision(history: History, recording: Recording, steps: Sequence[Step])
     """Stand before the first of the `steps` of a revision."""
     history.revision = steps
     history.position = -1
+    if recording.metadata:
+        history.planned.add(recording.revision)
     opening = next((s.operation for s in steps if not isinstance(s.operation, op.SetParameter)), None)
     guarded = isinstance(opening, op.Other) and opening.kind == GATE_KIND
     history.gated = guarded and dict(recording.metadata).get("phase") in ("contract", "purge")

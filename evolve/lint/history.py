@@ -57,6 +57,7 @@ class History:
         steps: every step of the revisions that are applied together, up to and without this one.
         revision: all steps of the revision; this one stands at `position`.
         gated: the revision is the contract or purge phase of a change and opens with the gate that evolve wrote.
+        planned: ids of the revisions looked at so far that are phases of a change planned by evolve.
         old_models: those of the release that runs before these revisions; None where they are not known.
         new_models: those of the release that goes with the schema after them.
         facts: sizes and write rates of a live database; None where they are not given.
@@ -74,6 +75,7 @@ class History:
     revision: Sequence[Step] = ()
     position: int = 0
     gated: bool = False
+    planned: set[str] = field(default_factory=set)
     old_models: Models | None = None
     new_models: Models | None = None
     facts: Facts | None = None

@@ -9,6 +9,7 @@ from evolve.lint import alembic_code as code
 from evolve.lint.history import History
 from evolve.lint.model import Finding, Severity
 from evolve.lint.rule import Rule
+from evolve.lint.rules.constraints.target import target_columns
 from evolve.sql import operations as op
 from evolve.sql.locks import LockMode
 from evolve.sql.names import QualifiedName, shorten
@@ -23,6 +24,12 @@ class AddFkValidated(Rule):
     looks_at = (op.AddConstraint, op.AddColumn)
     lock = LockMode.SHARE_ROW_EXCLUSIVE
     scan = True
+    peers = (
+        "squawk:adding-foreign-key-constraint",
+        "squawk:constraint-missing-not-valid",
+        "eugene:E1",
+        "strong_migrations:add_foreign_key",
+    )
     why = (
         "both tables refuse writes while PostgreSQL looks up the target of every row; NOT VALID takes the "
         "same locks for an instant, and VALIDATE then reads the rows while writes go on"
@@ -37,7 +44,7 @@ class AddFkValidated(Rule):
                 refused = (
                     found is not None and found.partition_by is not None and history.postgres_version < 18
                 )
-                not_valid = code.add_foreign_key(table, name, key, _target_columns(key, history))
+                not_valid = code.add_foreign_key(table, name, key, target_columns(key, history))
                 yield self.finding(
                     step,
                     f'the foreign key from "{table.plain}" to "{key.target.plain}" reads every row '
@@ -67,7 +74,7 @@ class AddFkValidated(Rule):
         key = replace(inline, columns=(column.name,))
         add = (
             code.add_column_with_default(table, column),
-            code.add_foreign_key(table, name, key, _target_columns(key, history)),
+            code.add_foreign_key(table, name, key, target_columns(key, history)),
         )
         # A default that is computed for every row is EV108's to part.
         ready = not volatile_functions(column.default)
@@ -84,12 +91,3 @@ class AddFkValidated(Rule):
 def _valued(column: op.ColumnDefinition) -> bool:
     """Without a default every row has a null there, and PostgreSQL looks up none."""
     return column.default is not None and column.default.sql.upper() != "NULL"
-
-
-def _target_columns(key: op.ForeignKey, history: History) -> tuple[str, ...]:
-    """The target's primary key where the statement names no columns."""
-    if key.target_columns:
-        return key.target_columns
-    target = history.schema.table(key.target)
-    primary = target.primary_key if target else None
-    return primary.columns if primary else key.columns

@@ -21,6 +21,11 @@ class ValidateSameTransaction(Rule):
     looks_at = (op.ValidateConstraint,)
     lock = LockMode.ACCESS_EXCLUSIVE
     scan = True
+    peers = (
+        "squawk:constraint-missing-not-valid",
+        "strong_migrations:validate_check_constraint",
+        "strong_migrations:validate_foreign_key",
+    )
     why = (
         "locks are kept until the transaction ends, so the rows are read under the strong lock that adding "
         "the constraint took, and NOT VALID has gained nothing"
