@@ -9,7 +9,14 @@ from evolve.lint.rules.columns.add_column_identity import AddColumnIdentity
 from evolve.lint.rules.columns.add_column_required import AddColumnRequired
 from evolve.lint.rules.columns.add_column_serial import AddColumnSerial
 from evolve.lint.rules.columns.add_column_volatile_default import AddColumnVolatileDefault
+from evolve.lint.rules.columns.alter_type_blocked_by_view import AlterTypeBlockedByView
+from evolve.lint.rules.columns.alter_type_default_stays import AlterTypeDefaultStays
+from evolve.lint.rules.columns.alter_type_index_rebuild import AlterTypeIndexRebuild
+from evolve.lint.rules.columns.alter_type_narrowing import AlterTypeNarrowing
+from evolve.lint.rules.columns.alter_type_needs_using import AlterTypeNeedsUsing
 from evolve.lint.rules.columns.alter_type_rewrite import AlterTypeRewrite
+from evolve.lint.rules.columns.alter_type_scan_only import AlterTypeScanOnly
+from evolve.lint.rules.columns.alter_type_timezone import AlterTypeTimezone
 from evolve.lint.rules.columns.drop_column import DropColumn
 from evolve.lint.rules.columns.rename_column import RenameColumn
 from evolve.lint.rules.columns.set_not_null_scan import SetNotNullScan
@@ -22,6 +29,13 @@ RULES: tuple[Rule, ...] = (
     AddColumnSerial(),
     AddColumnVolatileDefault(),
     AlterTypeRewrite(),
+    AlterTypeIndexRebuild(),
+    AlterTypeScanOnly(),
+    AlterTypeTimezone(),
+    AlterTypeBlockedByView(),
+    AlterTypeDefaultStays(),
+    AlterTypeNarrowing(),
+    AlterTypeNeedsUsing(),
     DropColumn(),
     RenameColumn(),
     SetNotNullScan(),

@@ -7,11 +7,12 @@ from collections.abc import Iterator
 from evolve.lint.history import History
 from evolve.lint.model import Finding, Severity
 from evolve.lint.rule import Rule
+from evolve.lint.rules.columns.changed_type import ZONES, ChangedType, changed_type
 from evolve.sql import operations as op
-from evolve.sql.effects import Effect, effect
 from evolve.sql.locks import LockMode
-from evolve.sql.names import QualifiedName
 from evolve.sql.steps import Step
+from evolve.sql.type_casts import NUMBERS, STRINGS
+from evolve.sql.types import base
 
 
 class AlterTypeRewrite(Rule):
@@ -19,6 +20,12 @@ class AlterTypeRewrite(Rule):
     name = "alter-type-rewrite"
     severity = Severity.ERROR
     looks_at = (op.AlterColumnType,)
+    peers = (
+        "squawk:changing-column-type",
+        "eugene:E5",
+        "strong_migrations:change_column",
+        "zdm:R015",
+    )
     lock = LockMode.ACCESS_EXCLUSIVE
     rewrite = True
     scan = True
@@ -30,35 +37,25 @@ class AlterTypeRewrite(Rule):
     )
 
     def check(self, step: Step, history: History) -> Iterator[Finding]:
-        match step.operation:
-            case op.AlterColumnType(table, column, new) if history.in_use(table):
-                pass
-            case _:
-                return
-        predicted = effect(step.operation, history.schema, history.postgres_version)
-        if not predicted.rewrites:
-            if predicted.scans:
-                yield self._made_anew(step, table, column, predicted)
+        changed = changed_type(step, history)
+        if changed is None or not changed.in_use or changed.fails or not changed.effect.rewrites:
             return
-        known = history.schema.column(table, column)
-        old = f"from {known.type}" if known and known.type else "from a type that no revision tells"
-        unless = ", unless the session's TimeZone is UTC" if predicted.only_if_not_utc else ""
+        if changed.old is not None and {base(changed.old), base(changed.new)} == ZONES:
+            return  # alter-type-timezone says more of it
         yield self.finding(
             step,
-            f'changing "{table.plain}.{column}" {old} to {new} rewrites the table under {self.lock}{unless}',
-            table=table,
+            f"changing {changed} rewrites the table under {self.lock}",
+            table=changed.table,
+            breaks_old_code=not _same_family(changed),
         )
 
-    def _made_anew(self, step: Step, table: QualifiedName, column: str, predicted: Effect) -> Finding:
-        """The rows stay as they are; indexes and constraints over the column do not."""
-        indexes = ", ".join(f'"{index.plain}"' for index in sorted(predicted.rebuilds, key=str))
-        what = f"builds {indexes} anew" if indexes else "checks every row against its constraints again"
-        return self.finding(
-            step,
-            f'changing the type of "{table.plain}.{column}" {what} under {self.lock}',
-            table=table,
-            rewrite=False,
-            why="the rows stay, but PostgreSQL reads all of them under a lock that stops all reads and writes; "
-            "an index dropped before and built concurrently after, or a check added again NOT VALID and then "
-            "validated, lets traffic go on",
-        )
+
+_FAMILIES = (NUMBERS, STRINGS | {"citext"}, frozenset({"json", "jsonb"}))
+
+
+def _same_family(changed: ChangedType) -> bool:
+    """True where a client goes on binding the old type: the server takes it for the new one."""
+    if changed.old is None:
+        return False
+    one, other = base(changed.old), base(changed.new)
+    return one == other or any(one in family and other in family for family in _FAMILIES)

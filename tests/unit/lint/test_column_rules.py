@@ -1,0 +1,162 @@
+"""What the rules about columns find, and above all what they leave alone."""
+
+from __future__ import annotations
+
+import pytest
+from support.recordings import judge, names, recording
+
+from evolve.lint.model import Finding
+from evolve.lint.rules import columns
+from evolve.sql.steps import Recording
+
+DEFAULT = tuple(rule for rule in columns.RULES if not rule.opt_in)
+
+
+def judged(*recordings: Recording, version: int = 15, everything: bool = False) -> list[Finding]:
+    """What the rules about columns find; those that are opt-in where `everything` is asked."""
+    return judge(*recordings, rules=columns.RULES if everything else DEFAULT, version=version)
+
+
+def found(*statements: str, version: int = 15) -> list[str]:
+    return names(judged(recording("r", *statements), version=version))
+
+
+# -- changes of type ------------------------------------------------------------------------------------------------
+@pytest.mark.parametrize(
+    ("sql", "expected"),
+    [
+        ("ALTER TABLE orders ALTER total TYPE numeric(10,3)", "fails at the first value that is greater"),
+        ("ALTER TABLE orders ALTER total TYPE numeric(8,2)", "fails at the first value that is greater"),
+        ("ALTER TABLE orders ALTER total TYPE numeric(10,1)", "rounds values"),
+        (
+            "ALTER TABLE orders ALTER total TYPE numeric(8,1)",
+            "rounds values, and fails at the first that is greater",
+        ),
+        (
+            "ALTER TABLE orders ALTER total TYPE integer",
+            "rounds values, and fails at the first that is greater",
+        ),
+        ("ALTER TABLE orders ALTER total TYPE real", "rounds values"),
+        ("ALTER TABLE orders ALTER id TYPE integer", "fails at the first value that is greater"),
+        ("ALTER TABLE users ALTER name TYPE varchar(20)", "fails at the first value that is longer"),
+        ("ALTER TABLE orders ALTER note TYPE varchar(20)", "fails at the first value that is longer"),
+        (
+            "ALTER TABLE orders ALTER note TYPE varchar(20) USING note::varchar(20)",
+            "cuts values that are longer",
+        ),
+        ("ALTER TABLE orders ALTER placed TYPE date", "cuts off a part of each value"),
+    ],
+)
+def test_values_that_do_not_fit_are_told_of_beside_the_rewrite(sql: str, expected: str) -> None:
+    rewrite, narrowing = judged(recording("r", sql))
+
+    assert (rewrite.name, narrowing.name) == ("alter-type-rewrite", "alter-type-narrowing")
+    assert narrowing.message.endswith(expected)
+
+
+@pytest.mark.parametrize(
+    "sql",
+    [
+        "ALTER TABLE orders ALTER id TYPE numeric",
+        "ALTER TABLE orders ALTER user_id TYPE text",
+        "ALTER TABLE orders ALTER note TYPE varchar(20) USING left(note, 20)",
+        "ALTER TABLE orders ALTER status TYPE text",
+        "ALTER TABLE unknown ALTER c TYPE varchar(20)",
+    ],
+)
+def test_what_fits_or_what_using_makes_fit_does_not_narrow(sql: str) -> None:
+    assert found(sql) == ["alter-type-rewrite"]
+
+
+@pytest.mark.parametrize(
+    ("values", "expected"),
+    [
+        ("'new', 'paid', 'sent'", []),
+        ("'paid', 'sent'", ["alter-type-narrowing"]),
+    ],
+)
+def test_another_enum_narrows_where_it_lacks_a_value(values: str, expected: list[str]) -> None:
+    names_found = found(
+        f"CREATE TYPE state AS ENUM ({values})",
+        "ALTER TABLE orders ALTER status DROP DEFAULT",
+        "ALTER TABLE orders ALTER status TYPE state USING status::text::state",
+        "ALTER TABLE orders ALTER status SET DEFAULT 'paid'",
+    )
+
+    assert names_found == ["alter-type-rewrite", *expected]
+
+
+@pytest.mark.parametrize(
+    ("sql", "rule"),
+    [
+        ("ALTER TABLE orders ALTER note TYPE integer", "alter-type-needs-using"),
+        ("ALTER TABLE orders ALTER user_id TYPE boolean", "alter-type-needs-using"),
+        ("ALTER TABLE orders ALTER note TYPE status", "alter-type-needs-using"),
+        ("ALTER TABLE orders ALTER note TYPE text[]", "alter-type-needs-using"),
+        ("ALTER TABLE orders ALTER status TYPE integer USING 1", "alter-type-default-stays"),
+        ("ALTER TABLE events ALTER year TYPE bigint", "alter-type-blocked-by-view"),
+    ],
+)
+def test_what_fails_whatever_the_rows_hold_is_told_alone(sql: str, rule: str) -> None:
+    assert found(sql) == [rule]
+
+
+def test_a_statement_that_fails_is_told_of_on_a_new_table_too() -> None:
+    assert found("CREATE TABLE t (c text)", "ALTER TABLE t ALTER c TYPE integer") == [
+        "alter-type-needs-using"
+    ]
+
+
+@pytest.mark.parametrize(
+    "sql",
+    [
+        "ALTER TABLE t ALTER c DROP DEFAULT, ALTER c TYPE integer USING c::integer",
+        "ALTER TABLE t ALTER c TYPE integer USING c::integer, ALTER c DROP DEFAULT",
+    ],
+)
+def test_default_dropped_in_the_same_statement_is_in_nobodys_way(sql: str) -> None:
+    assert found("CREATE TABLE t (c text DEFAULT '1')", sql) == []
+
+
+def test_default_without_a_cast_that_a_function_gives_is_not_judged() -> None:
+    names_found = found(
+        "CREATE TABLE t (c text DEFAULT gen_random_uuid())", "ALTER TABLE t ALTER c TYPE uuid USING c::uuid"
+    )
+
+    assert names_found == []
+
+
+def test_view_dropped_before_blocks_nothing() -> None:
+    view = "CREATE VIEW v AS SELECT name FROM users"
+
+    assert found(view, "DROP VIEW v", "ALTER TABLE users ALTER name TYPE text", view) == []
+
+
+@pytest.mark.parametrize(
+    ("statements", "expected"),
+    [
+        (("SET LOCAL timezone = 'UTC'",), []),
+        (("SET TIME ZONE 'UTC'",), []),
+        (("SET timezone TO 'Europe/Oslo'",), ["alter-type-timezone"]),
+        (("SET LOCAL timezone = 'UTC'", "SET LOCAL timezone = 'Europe/Oslo'"), ["alter-type-timezone"]),
+        (("autocommit: SET LOCAL timezone = 'UTC'",), ["alter-type-timezone"]),
+    ],
+)
+def test_zone_of_the_session_decides(statements: tuple[str, ...], expected: list[str]) -> None:
+    assert found(*statements, "ALTER TABLE orders ALTER placed TYPE timestamptz") == expected
+
+
+@pytest.mark.parametrize(
+    ("sql", "breaks"),
+    [
+        ("ALTER TABLE orders ALTER id TYPE numeric", False),
+        ("ALTER TABLE orders ALTER user_id TYPE text", True),
+        ("ALTER TABLE unknown ALTER c TYPE bigint", True),
+    ],
+)
+def test_code_that_binds_the_old_type_breaks_where_the_new_one_is_of_another_kind(
+    sql: str, breaks: bool
+) -> None:
+    [finding] = judged(recording("r", sql))
+
+    assert finding.breaks_old_code is breaks
