@@ -177,9 +177,9 @@ class Report:
 
     @property
     def raised(self) -> int:
-        """How many findings are about tables that are hot or large."""
+        """How many findings are more severe since their tables are hot or large."""
         return sum(
-            finding.weight is not None and finding.weight.before is not None and not finding.quieted
+            finding.weight is not None and (finding.weight.before or finding.severity) < finding.severity
             for finding in self._all
         )
 

@@ -7,7 +7,7 @@ import os
 from pathlib import Path
 from typing import TypedDict
 
-from evolve.lint.model import Finding, Report, Severity, Suppressed
+from evolve.lint.model import FactsUsed, Finding, Report, Severity, Suppressed, Weight
 from evolve.lint.verdict import Compatibility, Verdict
 
 SCHEMA = 1  # raised when a field goes away or changes its meaning, not when one is added
@@ -17,6 +17,14 @@ class LockEntry(TypedDict):
     mode: str
     relation: str
     blocks: str
+
+
+class WeightEntry(TypedDict):
+    rows: int | None
+    bytes: int
+    seconds: float | None
+    writes_per_second: float | None
+    severity_before: str | None
 
 
 class FindingEntry(TypedDict):
@@ -37,6 +45,7 @@ class FindingEntry(TypedDict):
     breaks_new_code: bool
     safe: list[str]
     fix: str | None
+    weight: WeightEntry | None
 
 
 class VerdictEntry(TypedDict):
@@ -86,6 +95,7 @@ def render(report: Report, *, root: Path | None = None) -> str:
             "incomplete": coverage.incomplete,
         },
         "compatibility": _compatibility(report.compatibility) if report.compatibility else None,
+        "facts": _facts(report, report.facts) if report.facts else None,
         "findings": [_finding(finding, base) for finding in report.findings],
         "suppressed": [_suppressed(item, base) for item in report.suppressed],
     }
@@ -139,7 +149,30 @@ def _finding(finding: Finding, base: Path) -> FindingEntry:
         breaks_new_code=finding.breaks_new_code,
         safe=list(finding.safe),
         fix=finding.fix,
+        weight=_weight(finding.weight) if finding.weight else None,
     )
+
+
+def _weight(weight: Weight) -> WeightEntry:
+    return WeightEntry(
+        rows=weight.rows,
+        bytes=weight.bytes,
+        seconds=None if weight.seconds is None else round(weight.seconds, 3),
+        writes_per_second=None if weight.writes_per_second is None else round(weight.writes_per_second, 1),
+        severity_before=None if weight.before is None else str(weight.before),
+    )
+
+
+def _facts(report: Report, facts: FactsUsed) -> dict[str, object]:
+    return {
+        "taken": facts.taken.isoformat(),
+        "age_days": facts.age,
+        "stale": facts.stale,
+        "server_version": facts.server_version,
+        "unknown_tables": [name.plain for name in facts.unknown],
+        "quieted": report.quieted,
+        "raised": report.raised,
+    }
 
 
 def _suppressed(item: Suppressed, base: Path) -> SuppressedEntry:

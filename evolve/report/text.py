@@ -12,6 +12,7 @@ import click
 
 from evolve.lint.model import Coverage, Finding, Report, Severity, Suppressed
 from evolve.report import verdict
+from evolve.report.sizes import facts_lines, weight_text
 from evolve.sql.steps import Place
 
 _COLOURS = {Severity.ERROR: "red", Severity.WARNING: "yellow", Severity.INFO: "blue"}
@@ -39,6 +40,10 @@ def _finding(finding: Finding, width: int, base: Path) -> Iterator[str]:
     severity = click.style(str(finding.severity), fg=_COLOURS[finding.severity], bold=True)
     place = click.style(_place(finding.place, base), bold=True)
     yield f"{place}: {severity} {finding.rule} {finding.name}"
+    if finding.weight is not None and finding.quieted:
+        yield from _prose("", finding.message, width)
+        yield from _prose("size: ", weight_text(finding, finding.weight), width)
+        return
     yield from _source(finding)
     yield from _prose("", finding.message, width)
     for label, text in _facts(finding):
@@ -54,6 +59,8 @@ def _facts(finding: Finding) -> Iterator[tuple[str, str]]:
         work = "rewrites the table" if finding.rewrite else "reads every row" if finding.scan else ""
         blocks = f"blocks {finding.lock.mode.blocks}"
         yield "lock", f"{finding.lock}: {blocks}" + (f" while it {work}" if work else "")
+    if finding.weight is not None:
+        yield "size", weight_text(finding, finding.weight)
     if finding.fails:
         yield "fails", "PostgreSQL refuses the statement"
     breaks = [
@@ -118,6 +125,8 @@ def _summary(report: Report, *, verbose: bool = False) -> Iterator[str]:
         )
     if report.coverage.revisions and report.compatibility is not None:
         yield from verdict.lines(report.compatibility, verbose=verbose)
+    if report.coverage.revisions and report.facts is not None:
+        yield from facts_lines(report, report.facts)
     if report.coverage.revisions:
         yield coverage_line(report.coverage)
 
