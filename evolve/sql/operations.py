@@ -768,7 +768,8 @@ class Other:
         kind: in capitals, e.g. "COMMENT", "GRANT", "CREATE EXTENSION", "VACUUM FULL".
         target: what it names, where that is a single object.
         detail: the version of CREATE EXTENSION and ALTER EXTENSION UPDATE, "cascade" of DROP EXTENSION, and the
-            parameter of ALTER ROLE SET and ALTER DATABASE SET; the roles of GRANT and REVOKE, and the new owner.
+            parameter of ALTER ROLE SET and ALTER DATABASE SET; the roles of GRANT and REVOKE, the new owner, and
+            the new name of RENAME.
         options: "if not exists" of CREATE EXTENSION, and those that CREATE and ALTER ROLE turn on.
     """
 

@@ -1196,7 +1196,7 @@ def _rename(statement: Node) -> Iterator[Operation]:
             yield RenameTrigger(relation, statement.subname, new)
         case _:
             target = relation if statement.HasField("relation") else _name(named) if named else None
-            yield Other(f"RENAME {_object_words(statement.rename_type)}", target)
+            yield Other(f"RENAME {_object_words(statement.rename_type)}", target, new)
 
 
 def _object_words(object_type: int) -> str:
