@@ -44,6 +44,7 @@ from evolve.revisions.recording_dialect import recording_engine
 from evolve.revisions.recording_operations import RecordingOperations
 from evolve.revisions.reflection import Reflection
 from evolve.revisions.shims import accept_old_idioms
+from evolve.revisions.stub_shims import accept_stubs
 from evolve.revisions.stubs import Importer, Stub, UnknownValue
 from evolve.revisions.unreached import unreached
 from evolve.revisions.watchdog import TimedOut, within
@@ -130,6 +131,7 @@ class _Reader:
         guard = Guard(lambda: recording_engine(self._recorder, self._account, self._reflect))
         with Patches() as patches:
             later = accept_old_idioms(patches, self._recorder)
+            accept_stubs(patches, self._engine)
             with isolated(project, importer, guard, later):
                 return self._read_all(revisions)
 
@@ -320,17 +322,18 @@ class _Reader:
 
     @contextmanager
     def _refused_autocommit(self) -> Iterator[None]:
-        """Where `env.py` has a transaction open, Alembic's autocommit block fails; what is in it shows all the same."""
+        """Where `env.py` has a transaction open, Alembic's autocommit block fails: what is in it shows as it is meant."""
         if not self._connection.in_transaction():  # the revision has ended it
             with self._autocommit_block():
                 yield
             return
         line = self._project.environment.outer_transaction
-        self._recorder.remark(
-            Mark.RAISED,
-            f"autocommit_block() fails inside the transaction that env.py opens on its line {line}",
-        )
-        yield
+        self._recorder.remark(Mark.OUTER_TRANSACTION, f"env.py opens one on its line {line}")
+        self._driver_connection.outside = True
+        try:
+            yield
+        finally:
+            self._driver_connection.outside = False
 
 
 @contextmanager

@@ -21,7 +21,7 @@ from alembic.operations.base import AbstractOperations
 from evolve.revisions.guard import DRIVERS, Guard
 from evolve.revisions.imports import Action, AfterImport
 from evolve.revisions.project import Project
-from evolve.revisions.stubs import Importer, forget_modules
+from evolve.revisions.stubs import Importer, Stub, forget_modules
 
 
 @contextmanager
@@ -38,7 +38,7 @@ def isolated(
         stack.enter_context(
             _imports(project, importer, {**dict.fromkeys(DRIVERS, guard.disarm), **after_import})
         )
-        stack.enter_context(_surroundings(project.root))
+        stack.enter_context(_surroundings(project.root, importer))
         stack.enter_context(_logging())
         stack.enter_context(_silence())
         stack.enter_context(guard)
@@ -66,19 +66,37 @@ def _imports(project: Project, importer: Importer, actions: Mapping[str, Action]
 
 
 @contextmanager
-def _surroundings(root: Path) -> Iterator[None]:
+def _surroundings(root: Path, importer: Importer) -> Iterator[None]:
     environment, arguments, here = dict(os.environ), list(sys.argv), Path.cwd()
+    plain = type(os.environ)
     os.chdir(root)
     try:
+        os.environ.__class__ = _tolerant_environment(importer)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             yield
     finally:
+        os.environ.__class__ = plain
         os.chdir(here)
         sys.argv[:] = arguments
         if dict(os.environ) != environment:
             os.environ.clear()
             os.environ.update(environment)
+
+
+def _tolerant_environment(importer: Importer) -> type[os._Environ[str]]:
+    """A variable that the application cannot do without, and that is set only where it runs, is a stub."""
+
+    class Environment(os._Environ[str]):
+        def __getitem__(self, name: str) -> str:
+            try:
+                return super().__getitem__(name)
+            except KeyError:
+                if importer.is_own(sys._getframe(1).f_code.co_filename):  # noqa: SLF001  # not `environ.get()`
+                    return Stub.named(f"the environment variable {name}")  # type: ignore[return-value]
+                raise
+
+    return Environment
 
 
 @contextmanager

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, MutableMapping
 from types import TracebackType
+from typing import Any
 
 _ABSENT = object()
 
@@ -18,12 +19,27 @@ def method(owner: object, name: str) -> Callee:
 
 class Patches:
     def __init__(self) -> None:
-        self._undo: list[tuple[object, str, object]] = []
+        self._undo: list[Callable[[], None]] = []
 
     def set(self, owner: object, name: str, value: object) -> None:
         own = vars(owner) if hasattr(owner, "__dict__") else {}
-        self._undo.append((owner, name, own.get(name, _ABSENT)))
+        before = own.get(name, _ABSENT)
+        self._undo.append(
+            lambda: delattr(owner, name) if before is _ABSENT else setattr(owner, name, before)
+        )
         setattr(owner, name, value)
+
+    def item(self, mapping: MutableMapping[Any, Any], key: object, value: object) -> None:
+        before = mapping.get(key, _ABSENT)
+
+        def undo() -> None:
+            if before is _ABSENT:
+                mapping.pop(key, None)
+            else:
+                mapping[key] = before
+
+        self._undo.append(undo)
+        mapping[key] = value
 
     def __enter__(self) -> Patches:
         return self
@@ -32,8 +48,4 @@ class Patches:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         while self._undo:
-            owner, name, value = self._undo.pop()
-            if value is _ABSENT:
-                delattr(owner, name)
-            else:
-                setattr(owner, name, value)
+            self._undo.pop()()

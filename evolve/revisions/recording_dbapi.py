@@ -144,6 +144,11 @@ class Recorder:
             key = (mark, 0 if mark is Mark.TOUCHED_STUB else at, detail)
             self.remarks.setdefault(key, Remark(mark, Place(self.file, at), detail))
 
+    @property
+    def uses_stubs(self) -> bool:
+        """Whether the revision has used something that only stands in for what is missing."""
+        return self.made_up is not None or any(mark is Mark.TOUCHED_STUB for mark, _, _ in self.remarks)
+
     def record(self, sql: str, transaction: int | None) -> None:
         if self.file is not None:
             if len(self.statements) >= MOST_STATEMENTS:
@@ -189,6 +194,8 @@ class RecordingConnection:
         self.notices: list[str] = []
         self._account = account
         self._autocommit = False
+        # Set while what is sent is to be written down as if it stood outside the open transaction.
+        self.outside = False
         self._begun = False  # what the driver believes
         self._open = False  # what the server knows
         self._implied = False  # open only until the end of a text of several statements
@@ -275,9 +282,10 @@ class RecordingConnection:
     def _record(self, sql: str) -> None:
         if self.recorder.file is None:
             return
-        if self._open and self._number is None:
+        inside = self._open and not self.outside
+        if inside and self._number is None:
             self._number = self.recorder.next_transaction()
-        self.recorder.record(sql, self._number if self._open else None)
+        self.recorder.record(sql, self._number if inside else None)
 
     def commit(self) -> None:
         if not self._autocommit or self._account is Account.SERVER:

@@ -9,8 +9,9 @@ from collections.abc import Callable, Iterable
 from types import ModuleType
 from typing import Literal
 
-from sqlalchemy import Connection, Dialect, Engine, create_engine
+from sqlalchemy import Connection, Dialect, Engine, Enum, create_engine
 from sqlalchemy.dialects import registry
+from sqlalchemy.dialects.postgresql.base import PGIdentifierPreparer, PGTypeCompiler
 from sqlalchemy.dialects.postgresql.psycopg import PGDialect_psycopg
 from sqlalchemy.pool import NullPool
 
@@ -18,14 +19,41 @@ from evolve.revisions import recording_dbapi
 from evolve.revisions.answers import SERVER_VERSION
 from evolve.revisions.catalog_answers import CatalogAnswers
 from evolve.revisions.literals import JsonValue, MultirangeValue, RangeValue
+from evolve.revisions.patches import method
 from evolve.revisions.recording_dbapi import Account, Recorder, RecordingConnection, RecordingCursor
 from evolve.revisions.reflection import Reflection
+from evolve.sql.steps import Mark
+
+
+def _foreign(dialect: Dialect, name: str) -> str:
+    """Write a type as it stands in the revision where PostgreSQL has none such, and mark it."""
+    if isinstance(dialect, RecordingDialect):
+        dialect.recorder.remark(
+            Mark.UNKNOWN_OPERATION, f"a column of type {name}, which PostgreSQL does not have"
+        )
+    return name
+
+
+class RecordingTypeCompiler(PGTypeCompiler):
+    def visit_unsupported_compilation(self, element: object, err: Exception, **kw: object) -> str:  # type: ignore[override]  # the base only raises
+        del err, kw
+        return _foreign(self.dialect, str(getattr(element, "__visit_name__", type(element).__name__)).upper())
+
+
+class RecordingIdentifierPreparer(PGIdentifierPreparer):
+    def format_type(self, type_: Enum, use_schema: bool = True) -> str:
+        if not type_.name:
+            _foreign(self.dialect, "ENUM without a name")
+            return "ENUM"
+        return str(method(super(), "format_type")(type_, use_schema))
 
 
 class RecordingDialect(CatalogAnswers, PGDialect_psycopg):  # type: ignore[misc]  # its answers have plainer types
     """`recorder` and `reflection` are set by `recording_engine` before the first connection."""
 
     driver = "evolve_recording"
+    type_compiler_cls = RecordingTypeCompiler
+    preparer = RecordingIdentifierPreparer
     supports_statement_cache = True
     # Rows are counted as 0, and rows to insert go one statement each, so that keys need no sorting out.
     supports_sane_rowcount = False

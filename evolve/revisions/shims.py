@@ -5,9 +5,12 @@ They only widen what is accepted; what 2.x accepts goes through unchanged.
 
 from __future__ import annotations
 
+import importlib
 import sys
 from collections.abc import Mapping, Sequence
+from importlib.util import find_spec
 from types import ModuleType
+from typing import ClassVar
 
 import sqlalchemy
 import sqlalchemy.sql
@@ -20,6 +23,7 @@ from evolve.revisions.imports import Action
 from evolve.revisions.patches import Callee, Patches, method
 from evolve.revisions.recording_dbapi import Recorder
 from evolve.revisions.recording_dialect import is_recording
+from evolve.revisions.stub_shims import accept_stubs_in_sessions, despite_stubs
 from evolve.revisions.stubs import Stub
 from evolve.sql.steps import Mark
 
@@ -30,7 +34,8 @@ def accept_old_idioms(patches: Patches, recorder: Recorder) -> dict[str, Action]
     Returns:
         shims for modules that are not imported yet: to be called once they are.
     """
-    _connections(patches)
+    _connections(patches, recorder)
+    _modules(patches)
     _engines(patches)
     _constructs(patches)
     _metadata(patches)
@@ -42,7 +47,33 @@ def accept_old_idioms(patches: Patches, recorder: Recorder) -> dict[str, Action]
     return {}
 
 
-def _connections(patches: Patches) -> None:
+class _OldNames:
+    """Names that SQLAlchemy no longer has, and modules of it that another import used to bring in."""
+
+    _GONE: ClassVar[Mapping[str, str]] = {"Binary": "LargeBinary", "relation": "relationship"}
+
+    def __init__(self, module: ModuleType) -> None:
+        self._module = module
+
+    def __call__(self, name: str) -> object:
+        new = self._GONE.get(name)
+        if new is not None and hasattr(self._module, new):
+            return getattr(self._module, new)
+        submodule = f"{self._module.__name__}.{name}"
+        if not name.startswith("_") and hasattr(self._module, "__path__") and find_spec(submodule) is not None:
+            return importlib.import_module(submodule)
+        message = f"module {self._module.__name__!r} has no attribute {name!r}"
+        raise AttributeError(message)
+
+
+def _modules(patches: Patches) -> None:
+    for name in ("sqlalchemy", "sqlalchemy.types", "sqlalchemy.orm", "sqlalchemy.sql", "sqlalchemy.dialects"):
+        module = sys.modules.get(name)
+        if module is not None and not hasattr(module, "__getattr__"):
+            patches.set(module, "__getattr__", _OldNames(module))
+
+
+def _connections(patches: Patches, recorder: Recorder) -> None:
     execute = method(Connection, "execute")
     scalar = method(Connection, "scalar")
     begin = method(Connection, "begin")
@@ -62,9 +93,8 @@ def _connections(patches: Patches) -> None:
             if isinstance(statement, str):  # 1.x handed a string to the driver as it was
                 result = self.exec_driver_sql(statement, parameters)  # type: ignore[arg-type]  # the revision's own
                 return result if original is execute else result.scalar()
-            if parameters is None:
-                return original(self, statement, **options)
-            return original(self, statement, parameters, **options)
+            given = () if parameters is None else (parameters,)
+            return despite_stubs(recorder, "execute", lambda: original(self, statement, *given, **options))
 
         return run
 
@@ -140,6 +170,8 @@ def _sessions(patches: Patches, orm: ModuleType) -> None:
 
     def shim(original: Callee) -> Callee:
         def run(self: object, statement: object, *args: object, **kwargs: object) -> object:
+            if isinstance(statement, Stub):
+                return statement.use()
             return original(
                 self, text(statement) if isinstance(statement, str) else statement, *args, **kwargs
             )
@@ -159,6 +191,7 @@ def _sessions(patches: Patches, orm: ModuleType) -> None:
     patches.set(session, "__init__", init)
     patches.set(session, "execute", shim(method(session, "execute")))
     patches.set(session, "scalar", shim(method(session, "scalar")))
+    accept_stubs_in_sessions(patches, session)
 
 
 def _constructs(patches: Patches) -> None:

@@ -140,6 +140,8 @@ class Stub(UserDefinedType[object], tzinfo, Unknown):
         return f"<stub {self._stub_name}>"
 
     def __eq__(self, other: object) -> bool:
+        if isinstance(other, str | int | float):
+            self._touch()
         return self is other
 
     def __hash__(self) -> int:
