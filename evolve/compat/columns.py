@@ -25,9 +25,9 @@ _LIBRARIES = (
 )
 _ENUMS = frozenset({"Enum", "ENUM"})
 _INTEGERS = frozenset({"Integer", "INTEGER", "BigInteger", "BIGINT", "SmallInteger", "SMALLINT"})
-_NOT_COLUMNS = frozenset(
-    {"classmethod", "staticmethod", "property", "dict", "list", "set", "tuple", "frozenset", "str", "int", "TypeVar", "getLogger"}
-)  # fmt: skip
+_NOT_COLUMNS = frozenset({"property", "dict", "list", "set", "tuple", "frozenset", "str", "int", "getLogger"})
+_MAPPED = ("Mapped", "DynamicMapped", "WriteOnlyMapped")
+_FIELD_WORDS = ("primary_key", "nullable", "default", "default_factory", None)
 _DEPTH = 8
 
 
@@ -107,11 +107,9 @@ class Columns:
                 if len(returned) == 1 and returned[0] is not None and len(body) <= 2:
                     read = self.read(owner, name, annotation, returned[0], sqlmodel=sqlmodel, depth=depth + 1)
                     # Its arguments may change anything but the name.
-                    return (
-                        replace(read, static=False)
-                        if isinstance(read, MappedColumn) and call.args + call.keywords
-                        else read
-                    )
+                    if isinstance(read, MappedColumn) and (call.args or call.keywords):
+                        return replace(read, static=False)
+                    return read
             case Local(module=owner, node=ast.Call() as partial) if depth < _DEPTH and partial.args:
                 if self.last_name(owner, partial.func) == "partial":
                     whole = ast.Call(
@@ -251,11 +249,7 @@ class Columns:
                     return self._mapped_annotation(module, ast.parse(text, mode="eval").body)
                 except SyntaxError:
                     return None
-            case ast.Subscript(value=value, slice=inner) if _last(value) in (
-                "Mapped",
-                "DynamicMapped",
-                "WriteOnlyMapped",
-            ):
+            case ast.Subscript(value=value, slice=inner) if _last(value) in _MAPPED:
                 return inner
             case _:
                 return None
@@ -318,6 +312,18 @@ class Columns:
         if name in ("DateTime", "TIMESTAMP") and call and _flag(_words(call), "timezone"):
             sql = "timestamp with time zone"
         return MappedType(name, sql)
+
+    def annotation_map(self, module: Module, node: ast.expr) -> dict[str, MappedType | None] | None:
+        """`type_annotation_map`: what `Mapped[…]` alone would give → what it gives; None where it is not known."""
+        owner, value = self.followed(module, node)
+        if not isinstance(value, ast.Dict):
+            return None
+        changed: dict[str, MappedType | None] = {}
+        for key, item in zip(value.keys, value.values, strict=True):
+            usual = self._python_type(owner, key) if key is not None else None
+            if usual is not None:
+                changed[usual.name] = self.type(owner, item)
+        return changed
 
     def _enum(self, module: Module, call: ast.Call) -> MappedType:
         words = _words(call)
@@ -387,11 +393,7 @@ class Columns:
         column = self._from_annotation(module, name, annotation)
         given = value is not None and not isinstance(value, ast.Call) and not _is_none(value)
         column = replace(column, default=given)
-        words = {
-            word: node
-            for word, node in words.items()
-            if word in ("primary_key", "nullable", "default", "default_factory", None)
-        }
+        words = {word: node for word, node in words.items() if word in _FIELD_WORDS}
         return self._options(module, column, words, [], annotated=True)
 
     # -- names and texts ---------------------------------------------------------------------------------------
@@ -419,13 +421,13 @@ class Columns:
             case _:
                 return _last(node.func if isinstance(node, ast.Call) else node)
 
-    def followed(self, module: Module, node: ast.expr) -> ast.expr:
-        """The expression that a name stands for, or itself."""
+    def followed(self, module: Module, node: ast.expr) -> tuple[Module, ast.expr]:
+        """The expression that a name stands for, or itself, and the file that it is written in."""
         match self._code.meaning(module, node) if isinstance(node, ast.Name | ast.Attribute) else None:
-            case Local(node=ast.expr() as value):
-                return value
+            case Local(module=owner, node=ast.expr() as value):
+                return owner, value
             case _:
-                return node
+                return module, node
 
     def text(self, module: Module, node: ast.expr, names: Mapping[str, str], depth: int = 0) -> str | None:
         """A text that can be told without running anything; `names` are attributes of the class: `cls.__name__`."""
@@ -444,19 +446,8 @@ class Columns:
                 parts = [self.text(module, part, names, depth) for part in (left, right)]
                 return _concatenated(parts)
             case ast.JoinedStr(values=values):
-                return _concatenated(
-                    [
-                        self.text(
-                            module, part.value if isinstance(part, ast.FormattedValue) else part, names, depth
-                        )
-                        for part in values
-                        if not (
-                            isinstance(part, ast.FormattedValue)
-                            and (part.conversion != -1 or part.format_spec)
-                        )
-                        or _unreadable()
-                    ]
-                )
+                pieces = [part.value if isinstance(part, ast.FormattedValue) else part for part in values]
+                return _concatenated([self.text(module, piece, names, depth) for piece in pieces])
             case ast.Call(func=ast.Attribute(value=value, attr="lower" | "upper" as change), args=[]):
                 found = self.text(module, value, names, depth)
                 return None if found is None else getattr(found, change)()
@@ -465,19 +456,15 @@ class Columns:
 
     def metadata_schema(self, module: Module, node: ast.expr) -> str | None:
         """The schema of `MetaData(schema="…")`, of a name for one, or of `Base.metadata`."""
-        value = self.followed(module, node)
+        owner, value = self.followed(module, node)
         if isinstance(value, ast.Call) and _last(value.func) == "MetaData":
             schema = _words(value).get("schema")
-            return self.text(module, schema, {}) if schema is not None else None
+            return self.text(owner, schema, {}) if schema is not None else None
         return None
 
 
 def _concatenated(parts: list[str | None]) -> str | None:
     return None if None in parts else "".join(part for part in parts if part is not None)
-
-
-def _unreadable() -> bool:
-    return True
 
 
 def _words(call: ast.expr) -> dict[str | None, ast.expr]:

@@ -1,21 +1,22 @@
 """Mapped classes and Core tables, read from source that is never run.
 
-Read are declarative classes of SQLAlchemy (`Mapped[…]` and `mapped_column`, or `Column`; mixins, abstract bases, classes that
-share a table, `Annotated` types, `declared_attr`), `Table(…)`, Flask-SQLAlchemy's `db.Model` and SQLModel. What depends on
-running the code is a gap, or makes a class partly read; it is never guessed.
+Read are declarative classes of SQLAlchemy (`Mapped[…]` and `mapped_column`, or `Column`; mixins, abstract bases,
+classes that share a table, `Annotated` types, `declared_attr`), `Table(…)`, Flask-SQLAlchemy's `db.Model` and SQLModel.
+What depends on running the code is a gap, or makes a class partly read; it is never guessed.
 """
 
 from __future__ import annotations
 
 import ast
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from evolve.compat.columns import Columns
-from evolve.compat.models import Gap, MappedColumn, MappedTable, Models, Relationship
+from evolve.compat.models import Gap, MappedColumn, MappedTable, MappedType, Models, Relationship
 from evolve.compat.source import Attribute, Code, External, Local, Module
+from evolve.compat.types import SQL
 from evolve.sql.names import QualifiedName
 
 # Without one of these words a file maps nothing.
@@ -24,11 +25,17 @@ _ROOTS = frozenset({"DeclarativeBase", "DeclarativeBaseNoMeta", "SQLModel"})
 _ROOT_CALLS = frozenset({"declarative_base", "generate_base", "automap_base"})
 # Bases of libraries that map no column.
 _BARE = frozenset(
-    {
-        "ABC", "AsyncAttrs", "AllFeaturesMixin", "BaseModel", "Enum", "Generic", "MappedAsDataclass", "NamedTuple", "Protocol",
-        "TypedDict", "object", "str", "int",
-    }
-)  # fmt: skip
+    [
+        "ABC",
+        "AllFeaturesMixin",
+        "AsyncAttrs",
+        "BaseModel",
+        "Generic",
+        "MappedAsDataclass",
+        "Protocol",
+        "object",
+    ]
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,10 +116,8 @@ class _Reader:
         abstract = self._own(lineage.classes[:1], "__abstract__")
         if abstract is not None and _is_true(abstract[1]):
             return False
-        if any(
-            self._columns.last_name(module, each) in ("mapped", "mapped_as_dataclass")
-            for each in node.decorator_list
-        ):
+        decorators = {self._columns.last_name(module, each) for each in node.decorator_list}
+        if not decorators.isdisjoint({"mapped", "mapped_as_dataclass"}):
             return True
         if lineage.sqlmodel:
             return any(word.arg == "table" and _is_true(word.value) for word in node.keywords)
@@ -175,10 +180,23 @@ class _Reader:
                         pass
         return replace(
             mapped,
-            columns=_keys_first(columns.values()),
+            columns=_counting(self._typed(columns.values(), lineage)),
             relationships=tuple(relationships.values()),
             partly=tuple(partly),
         )
+
+    def _typed(self, columns: Iterable[MappedColumn], lineage: _Lineage) -> Iterator[MappedColumn]:
+        """With the SQL of types that `Mapped[…]` alone gives, which the base's `type_annotation_map` may change."""
+        own = self._own(lineage.classes, "type_annotation_map")
+        changed = self._columns.annotation_map(*own) if own is not None else {}
+        for column in columns:
+            if column.type is None or column.type.sql is not None or column.type.name not in SQL:
+                yield column
+            elif changed is None:
+                yield replace(column, type=None)
+            else:
+                named = MappedType(column.type.name, SQL[column.type.name])
+                yield replace(column, type=changed.get(column.type.name, named))
 
     def _attributes(self, found: Local) -> Iterator[tuple[str, ast.expr | None, ast.expr | None, int]]:
         """Name, annotation and value of what a class body sets; a declared_attr has the value it returns."""
@@ -313,14 +331,13 @@ class _Reader:
         if own is None:
             return
         module, value = own
-        value = self._columns.followed(module, value)
+        module, value = self._columns.followed(module, value)
         if isinstance(value, ast.Tuple) and value.elts:
-            value = self._columns.followed(module, value.elts[-1])
+            module, value = self._columns.followed(module, value.elts[-1])
         if isinstance(value, ast.Dict):
             for key, item in zip(value.keys, value.values, strict=True):
-                if isinstance(key, ast.Constant) and key.value == "schema":
-                    if not (isinstance(item, ast.Constant) and item.value is None):
-                        yield item, module
+                if isinstance(key, ast.Constant) and key.value == "schema" and not _is_none(item):
+                    yield item, module
 
     def _metadata_schema(self, found: Local) -> str | None:
         own = self._own((found,), "metadata")
@@ -386,8 +403,8 @@ def _joined(first: _Lineage, second: _Lineage) -> _Lineage:
     )
 
 
-def _keys_first(columns: Iterable[MappedColumn]) -> tuple[MappedColumn, ...]:
-    """With what only the whole class tells: a single key of an integer type counts up by itself."""
+def _counting(columns: Iterable[MappedColumn]) -> tuple[MappedColumn, ...]:
+    """With what only the whole class tells: a key counts up by itself where it is the only one."""
     found = list(columns)
     keys = [column for column in found if column.primary_key]
     return tuple(
@@ -421,12 +438,7 @@ def _returned(function: ast.FunctionDef) -> ast.expr | None:
 
 
 def _names(node: ast.expr) -> set[str]:
-    return {
-        name
-        for each in ast.walk(node)
-        for name in (getattr(each, "id", None), getattr(each, "attr", None))
-        if name
-    }
+    return {getattr(each, "id", None) or getattr(each, "attr", "") for each in ast.walk(node)}
 
 
 def _dunder(name: str) -> bool:

@@ -248,11 +248,9 @@ class Code:
         key = folder, dotted
         if key not in self._files:
             path = folder.joinpath(*dotted.split(".")) if dotted else folder
-            candidates = (
-                [path / "__init__.py"]
-                if not dotted
-                else [path.with_name(path.name + ".py"), path / "__init__.py"]
-            )
+            candidates = [path / "__init__.py"]
+            if dotted:
+                candidates.insert(0, path.with_name(f"{path.name}.py"))
             self._files[key] = next(
                 (each for each in candidates if self.sources.read(each) is not None), None
             )
