@@ -122,6 +122,10 @@ class _Draft:
             member for member in self.family(name) if member not in self.schema.tables
         ]
 
+    def with_key_triggers(self, name: QualifiedName) -> list[QualifiedName]:
+        """Those of the family that the triggers of a foreign key to it are on; in 14 partitioned tables have none."""
+        return self.family(name) if self.version >= 15 else self.stored(name)
+
     def rewrite(self, name: QualifiedName) -> None:
         self.rewrites.update(self.stored(name))
         self.scan(name)
@@ -158,6 +162,8 @@ def _predict(operation: op.Operation, draft: _Draft) -> None:
         case op.SetNotNull(table=name, column=column):
             draft.lock(draft.family(draft.known(name)), _AE)
             _prove_not_null(draft, draft.known(name), column)
+        case op.RenameTrigger(table=name) if draft.version < 15:
+            draft.lock([draft.known(name)], _AE)
         case op.SetExpression(table=name, column=column):
             _set_expression(draft, draft.known(name), column)
         case (
@@ -300,7 +306,9 @@ def _squeeze_default(draft: _Draft, parent: QualifiedName, bound: str) -> None:
 def _join_foreign_keys(draft: _Draft, parent: QualifiedName) -> None:
     """A table that becomes a partition gets the foreign keys of its parent, in both directions."""
     draft.lock(_targets(draft.schema, parent), _SRE)
-    draft.lock(_referencing(draft.schema, parent), _SRE)
+    # In 14 a key that points to a partitioned table has its triggers on the partitions alone.
+    if draft.version >= 15:
+        draft.lock(_referencing(draft.schema, parent), _SRE)
 
 
 def _targets(schema: Schema, table: QualifiedName) -> set[QualifiedName]:
@@ -335,7 +343,7 @@ def _drop_table(draft: _Draft, name: QualifiedName) -> None:
         draft.lock(_referencing(schema, found.partition_of), _AE)
     for member in members:
         for target in _targets(schema, member):
-            draft.lock(draft.family(target), _AE)
+            draft.lock(draft.with_key_triggers(target), _AE)
         for other, _ in schema.foreign_keys_to(member):
             draft.lock([other.name], _AE)
         for view in list(schema.views_reading(member)):
@@ -413,6 +421,8 @@ def _alter_other(operation: op.AlterTableOther, draft: _Draft) -> None:
     draft.lock(draft.family(table) if clause in _REACHING else [table], mode)
     if clause in _REWRITING and not _is_so_already(draft.schema.table(table), clause):
         draft.rewrite(table)
+    elif clause == "set tablespace":
+        draft.rewrites.update(member for member in draft.stored(table) if member == table)  # copied, not read
     elif clause == "inherit" and operation.detail is not None:
         draft.lock([draft.known(parse_name(operation.detail))], _SUE)
     elif clause.startswith("set generated") or clause == "set sequence options":
@@ -483,7 +493,7 @@ def _lock_other_side(draft: _Draft, table: QualifiedName, constraint: op.Constra
     """What else is locked when a constraint goes: foreign keys have triggers on both of their tables."""
     match constraint:
         case op.ForeignKey(target=target):
-            draft.lock(draft.family(target), _AE)
+            draft.lock([target, *draft.with_key_triggers(target)], _AE)
         case op.PrimaryKey(columns=columns) | op.Unique(columns=columns):
             for other, key in draft.schema.foreign_keys_to(table):
                 if frozenset(key.target_columns) == frozenset(columns):
@@ -565,7 +575,8 @@ def _check_anew(draft: _Draft, table: QualifiedName, column: str, *, rebuild: bo
             case op.Check(not_valid=False):
                 draft.scan(table)
             case op.ForeignKey(target=target, not_valid=not_valid):
-                draft.lock(draft.family(target), _AE)
+                draft.lock(draft.family(target), _SRE)
+                draft.lock(draft.with_key_triggers(target), _AE)
                 if rebuild and not not_valid:
                     draft.scan(table)
             case op.Check() | op.PrimaryKey() | op.Unique() | op.Exclude() | op.NotNull():
@@ -592,8 +603,8 @@ def _add_constraint(draft: _Draft, table: QualifiedName, constraint: op.Constrai
     match constraint:
         case op.Check(no_inherit=no_inherit, not_valid=not_valid):
             alone = only or no_inherit
-            # Measured: from 18 the children are locked even where nothing reaches them; 17 is taken to be alike.
-            draft.lock([table] if only or (alone and draft.version < 17) else draft.family(table), _AE)
+            # From 18 the children are locked even where nothing reaches them.
+            draft.lock([table] if only or (alone and draft.version < 18) else draft.family(table), _AE)
             if not not_valid:
                 draft.scans.update([table] if alone else draft.stored(table))
         case op.ForeignKey(target=target, not_valid=not_valid):
@@ -618,8 +629,7 @@ def _add_indexed(
     if using is None:
         partitions = [] if only else [m for m in draft.family(table) if m != table]
         tree = set(_partition_tree(draft.schema, table))
-        # Measured: SHARE up to 16, ACCESS EXCLUSIVE in 18; 17 is taken to be like 18.
-        below = LockMode.SHARE if draft.version < 17 else _AE
+        below = LockMode.SHARE if draft.version < 18 else _AE
         draft.lock((m for m in partitions if m in tree), below)
         draft.scans.update(m for m in draft.stored(table) if not only and m in tree)
         if table not in draft.schema.tables:
