@@ -21,8 +21,15 @@ from evolve.sql.steps import Recording
 from evolve.testing.rule_claims import wrong_claims
 from evolve.testing.rule_pages import Example, RulePages, examples, lint_example, safe_form
 
-# What these pages show does not reach a server as it stands: text that is no SQL, code that raises or never ends.
-UNREADABLE = ("unread-statement", "revision-raised", "revision-timed-out", "revision-not-loaded")
+# What these pages show does not reach a server as it stands: text that is no SQL, code that raises or never ends, or
+# a tablespace, which lies in a folder of the server's machine.
+UNREADABLE = (
+    "unread-statement",
+    "revision-raised",
+    "revision-timed-out",
+    "revision-not-loaded",
+    "set-tablespace",
+)
 EXAMPLES = [
     example for rule in ALL for example in examples(rule) if example.safe or rule.name not in UNREADABLE
 ]

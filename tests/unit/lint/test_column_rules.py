@@ -68,14 +68,8 @@ def test_what_fits_or_what_using_makes_fit_does_not_narrow(sql: str) -> None:
     assert found(sql) == ["alter-type-rewrite"]
 
 
-@pytest.mark.parametrize(
-    ("values", "expected"),
-    [
-        ("'new', 'paid', 'sent'", []),
-        ("'paid', 'sent'", ["alter-type-narrowing"]),
-    ],
-)
-def test_another_enum_narrows_where_it_lacks_a_value(values: str, expected: list[str]) -> None:
+@pytest.mark.parametrize("values", ["'new', 'paid', 'sent'", "'paid', 'sent'"])
+def test_an_enum_that_lacks_a_value_is_left_to_enum_drop_value(values: str) -> None:
     names_found = found(
         f"CREATE TYPE state AS ENUM ({values})",
         "ALTER TABLE orders ALTER status DROP DEFAULT",
@@ -83,7 +77,7 @@ def test_another_enum_narrows_where_it_lacks_a_value(values: str, expected: list
         "ALTER TABLE orders ALTER status SET DEFAULT 'paid'",
     )
 
-    assert names_found == ["alter-type-rewrite", *expected]
+    assert names_found == ["alter-type-rewrite"]
 
 
 @pytest.mark.parametrize(

@@ -41,12 +41,12 @@ class AlterTypeNarrowing(Rule):
         changed = changed_type(step, history)
         if changed is None or not changed.in_use or changed.fails or changed.old is None:
             return
-        lost = _lost(changed, history)
+        lost = _lost(changed)
         if lost:
             yield self.finding(step, f"changing {changed} {lost}", safe=_safe(changed))
 
 
-def _lost(changed: ChangedType, history: History) -> str | None:
+def _lost(changed: ChangedType) -> str | None:
     """What becomes of values that do not fit; None where all of them do, or where USING says what to do."""
     old, new, using = changed.old or "", changed.new, changed.operation.using
     if old == new or not plain_cast(using, changed.column):
@@ -54,8 +54,6 @@ def _lost(changed: ChangedType, history: History) -> str | None:
     one, other = base(old), base(new)
     if old.endswith("[]") != new.endswith("[]"):
         return None
-    if history.schema.is_enum(one) and history.schema.is_enum(other):
-        return _lost_of_enum(one, other, history)
     if not type_change(old, new).narrows:
         return None
     if one in STRINGS and other in STRINGS:
@@ -90,12 +88,6 @@ def _lost_of_number(old: str, new: str) -> str:
             return _OVERFLOWS
         return _ROUNDS if precision - scale >= old_precision - old_scale else _BOTH
     return _BOTH
-
-
-def _lost_of_enum(old: str, new: str, history: History) -> str | None:
-    values = {str(name): enum.values for name, enum in history.schema.enums.items()}
-    missing = [value for value in values[old] if value not in values[new]]
-    return f"fails at the first row that holds '{missing[0]}'" if missing else None
 
 
 def _safe(changed: ChangedType) -> tuple[str, ...]:
