@@ -206,7 +206,7 @@ class Columns:
             nullable = False
         counts = words.get("autoincrement")
         no_counting = isinstance(counts, ast.Constant) and counts.value is False
-        integer = type_ is None or type_.name in _INTEGERS
+        integer = type_ is not None and type_.name in _INTEGERS
         dynamic = None in words or any(isinstance(argument, ast.Starred) for argument in arguments)
         dynamic = dynamic or ("nullable" in words and not isinstance(words["nullable"], ast.Constant))
         return replace(
