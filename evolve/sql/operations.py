@@ -660,17 +660,23 @@ class Insert:
 
 @dataclass(frozen=True, slots=True)
 class Update:
+    """`filters`: columns that its WHERE names."""
+
     table: QualifiedName
     columns: tuple[str, ...] = ()
     where: bool = False
     literals: frozenset[str] = frozenset()
+    filters: tuple[str, ...] = field(default=(), compare=False)
 
 
 @dataclass(frozen=True, slots=True)
 class Delete:
+    """`filters`: columns that its WHERE names."""
+
     table: QualifiedName
     where: bool = False
     literals: frozenset[str] = frozenset()
+    filters: tuple[str, ...] = field(default=(), compare=False)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1607,11 +1607,21 @@ def _change(kind: str, statement: Node) -> Operation:
             return Insert(table, from_query, _literals(statement), columns, sources)
         case "update_stmt":
             columns = tuple(dict.fromkeys(node.res_target.name for node in statement.target_list))
-            return Update(table, columns, statement.HasField("where_clause"), _literals(statement))
+            filtered = statement.HasField("where_clause")
+            return Update(table, columns, filtered, _literals(statement), _filters(statement))
         case "delete_stmt":
-            return Delete(table, statement.HasField("where_clause"), _literals(statement))
+            return Delete(
+                table, statement.HasField("where_clause"), _literals(statement), _filters(statement)
+            )
         case _:
             return Other("MERGE", table)
+
+
+def _filters(statement: Node) -> tuple[str, ...]:
+    """The columns that a WHERE names."""
+    parts = _walk(statement.where_clause) if statement.HasField("where_clause") else ()
+    named = (_column_of(part) for part in parts if type(part).__name__ == "ColumnRef")
+    return tuple(dict.fromkeys(column for column in named if column is not None))
 
 
 def _sources(insert: Node) -> tuple[QualifiedName, ...]:

@@ -50,6 +50,6 @@ class PartitionedParentFanout(Rule):
                 step,
                 f'"{found.name.plain}" and its {len(locked)} partitions are all locked until the last of them is free',
                 table=found.name,
-                fix="run it with a short lock_timeout and retries, as evolve upgrade does; prove a CHECK or NOT NULL on each "
+                fix="run it with a short lock_timeout and retries, as evolve upgrade does; prove a CHECK on each "
                 "partition first",
             )

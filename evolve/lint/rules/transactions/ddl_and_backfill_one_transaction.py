@@ -27,7 +27,7 @@ class DdlAndBackfillOneTransaction(Rule):
     )
 
     def check(self, step: Step, history: History) -> Iterator[Finding]:
-        table = _rows_of(step.operation)
+        table = _rows_of(step.operation, history)
         kept = history.transaction.strongest()
         if table is None or not history.in_use(table) or kept is None or not kept[1].blocks_writes:
             return
@@ -46,10 +46,15 @@ class DdlAndBackfillOneTransaction(Rule):
         )
 
 
-def _rows_of(operation: op.Operation) -> QualifiedName | None:
-    """The table whose rows are changed in bulk; a plain INSERT … VALUES adds a few rows and ends at once."""
+def _rows_of(operation: op.Operation, history: History) -> QualifiedName | None:
+    """The table whose rows are changed in bulk.
+
+    INSERT … VALUES adds a few rows and ends at once, and so does one whose query reads constants or a new table.
+    """
     match operation:
-        case op.Update(table=table) | op.Delete(table=table) | op.Insert(table=table, from_query=True):
+        case op.Update(table=table) | op.Delete(table=table):
+            return table
+        case op.Insert(table=table, from_query=True, sources=sources) if any(map(history.in_use, sources)):
             return table
         case _:
             return None
