@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from evolve.lint.history import History
 from evolve.lint.model import Finding, Severity
 from evolve.lint.rule import Rule
+from evolve.lint.rules.columns.dropped_column import dependents, is_there
 from evolve.sql import operations as op
 from evolve.sql.locks import LockMode
 from evolve.sql.steps import Step
@@ -17,6 +18,7 @@ class DropColumn(Rule):
     name = "drop-column"
     severity = Severity.ERROR
     looks_at = (op.DropColumn,)
+    peers = ("squawk:ban-drop-column", "strong_migrations:remove_column", "zdm:R005")
     lock = LockMode.ACCESS_EXCLUSIVE
     breaks_old_code = True
     answered_by_gate = True
@@ -27,11 +29,13 @@ class DropColumn(Rule):
 
     def check(self, step: Step, history: History) -> Iterator[Finding]:
         match step.operation:
-            case op.DropColumn(table, column) if history.column_in_use(table, column):
-                yield self.finding(
-                    step,
-                    f'"{table.plain}.{column}" is dropped with its data while code may still use it',
-                    table=table,
-                )
+            case op.DropColumn(table, column) as drop if history.column_in_use(table, column):
+                pass
             case _:
                 return
+        if is_there(drop, history) and not dependents(drop, history).fails(drop):
+            yield self.finding(
+                step,
+                f'"{table.plain}.{column}" is dropped with its data while code may still use it',
+                table=table,
+            )

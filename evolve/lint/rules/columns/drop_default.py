@@ -1,0 +1,55 @@
+"""EV206: a NOT NULL column loses its default."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from evolve.lint.history import History
+from evolve.lint.model import Finding, Severity
+from evolve.lint.rule import Rule
+from evolve.lint.rules.columns.in_the_same_transaction import filled_otherwise
+from evolve.sql import operations as op
+from evolve.sql.locks import LockMode
+from evolve.sql.steps import Step
+
+
+class DropDefault(Rule):
+    id = "EV206"
+    name = "drop-default"
+    severity = Severity.ERROR
+    looks_at = (op.DropDefault,)
+    lock = LockMode.ACCESS_EXCLUSIVE
+    breaks_old_code = True
+    answered_by_gate = True
+    why = (
+        "inserts that leave the column out fail from then on: those of the previous release do where the column "
+        "is new, or where its model has no value for it. First deploy code that always gives one, and drop the "
+        "default one release later"
+    )
+
+    def check(self, step: Step, history: History) -> Iterator[Finding]:
+        match step.operation:
+            case op.DropDefault(table, column) if history.in_use(table):
+                pass
+            case _:
+                return
+        known = history.schema.column(table, column)
+        found = history.schema.table(table)
+        if filled_otherwise(step, history, table, column):
+            return
+        if known is not None and known.type:
+            if not known.not_null or known.default is None:
+                return
+            new = "" if history.column_in_use(table, column) else ", which running code does not know,"
+            yield self.finding(
+                step,
+                f'"{table.plain}.{column}"{new} is NOT NULL and loses its default {known.default.sql}',
+                table=table,
+            )
+        elif found is None or found.implied:
+            yield self.finding(
+                step,
+                f'"{table.plain}.{column}" loses its default, and no revision tells whether it is NOT NULL',
+                table=table,
+                severity=Severity.WARNING,
+            )
