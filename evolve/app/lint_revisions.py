@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tokenize
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime
 from fnmatch import fnmatch
 from pathlib import Path
@@ -21,10 +21,11 @@ from evolve.lint.thresholds import Thresholds
 from evolve.lint.verdict import assess
 from evolve.lint.verdict import judge as judge_rollout
 from evolve.revisions.default_branch import default_branch
-from evolve.revisions.history import BrokenFile, read_history
+from evolve.revisions.history import BrokenFile, History, RevisionFile, read_history
 from evolve.revisions.project import Project
 from evolve.revisions.read import record
 from evolve.revisions.select import Range, Selection, Since, Unapplied, select
+from evolve.revisions.source_remarks import history_remarks, source_remarks
 from evolve.sql.names import QualifiedName
 from evolve.sql.steps import Mark, Place, Recording, Remark
 
@@ -249,6 +250,8 @@ def _read(project: Project, selection: Selection, time_limit: float) -> tuple[li
         return [], asked
     needed = history.order(history.ancestors(asked))
     recordings = record(project, needed, time_limit=time_limit)
+    told = {file.revision: _remarks(project, history, file) for file in selected}
+    recordings = [replace(each, remarks=(*each.remarks, *told.get(each.revision, ()))) for each in recordings]
     known = {file.path for file in needed}
     for file in broken:
         if file.path not in known:
@@ -256,6 +259,14 @@ def _read(project: Project, selection: Selection, time_limit: float) -> tuple[li
             recordings.append(_unreadable(file))
             asked.add(file.path.name)
     return recordings, asked
+
+
+def _remarks(project: Project, history: History, file: RevisionFile) -> tuple[Remark, ...]:
+    text = _source(file.path)
+    roots = (project.root, *project.source_paths)
+    if text is None:
+        return ()
+    return (*source_remarks(file.path, text, roots), *history_remarks(history, file, text))
 
 
 def _unreadable(file: BrokenFile) -> Recording:
@@ -280,11 +291,13 @@ def _excluded(project: Project, file: Path, revision: str, patterns: Collection[
 
 def _sources(recordings: Iterable[Recording]) -> Mapping[Path, tuple[str, str]]:
     """Revision id and text of each file; one that is no text holds no comments."""
-    sources: dict[Path, tuple[str, str]] = {}
-    for recording in recordings:
-        try:
-            with tokenize.open(recording.file) as stream:
-                sources[recording.file] = (recording.revision, stream.read())
-        except (OSError, SyntaxError, UnicodeDecodeError):
-            continue
-    return sources
+    texts = {recording.file: (recording.revision, _source(recording.file)) for recording in recordings}
+    return {file: (revision, text) for file, (revision, text) in texts.items() if text is not None}
+
+
+def _source(file: Path) -> str | None:
+    try:
+        with tokenize.open(file) as stream:
+            return stream.read()
+    except (OSError, SyntaxError, UnicodeDecodeError):
+        return None

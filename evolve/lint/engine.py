@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from typing import get_args
 
 from evolve.compat.models import Models
@@ -17,11 +18,11 @@ from evolve.lint.sizes import Work, weigh, work_of
 from evolve.lint.thresholds import Thresholds
 from evolve.sql import operations as op
 from evolve.sql.names import QualifiedName
-from evolve.sql.parse import parse
+from evolve.sql.parse import parse, split
 from evolve.sql.replay import apply
 from evolve.sql.routines import with_calls
 from evolve.sql.schema import Schema
-from evolve.sql.steps import CapturedStatement, Mark, Recording, Remark, Step
+from evolve.sql.steps import Mark, Recording, Remark, Step
 
 _INCOMPLETE = frozenset({Mark.RAISED, Mark.TIMED_OUT, Mark.NOT_LOADED})
 _DEPENDS = frozenset({Mark.READ_ROWS, Mark.READ_CATALOG})
@@ -91,16 +92,12 @@ def check(
                 for operation in with_calls(parse(statement.sql), history.schema.functions):
                     apply(history.schema, operation)
             continue
-        parsed = list(_read(recording, history.schema))
         seen.append(recording)
-        statements += len(parsed)
-        read += sum(_is_read(operations) for _, operations in parsed)
-        clauses = [_clauses(operations) for _, operations in parsed for _ in operations]
-        steps = [
-            Step(operation, sent, recording.revision)
-            for sent, operations in parsed
-            for operation in operations
-        ]
+        read_steps = list(_read(recording, history.schema))
+        steps = [step for step, _ in read_steps]
+        clauses = [together for _, together in read_steps]
+        statements += len(recording.statements)
+        read += len(recording.statements) - len({id(s.statement) for s in steps if _is_gap(s.operation)})
         findings += _check_remarks(recording, rules)
         added: list[Need] = []
         findings += _check_steps(recording, steps, clauses, asked, history, added)
@@ -126,15 +123,27 @@ def _by_operation(rules: Sequence[Rule]) -> Mapping[type, Sequence[Rule]]:
     }
 
 
-def _read(
-    recording: Recording, schema: Schema
-) -> Iterator[tuple[CapturedStatement, tuple[op.Operation, ...]]]:
-    """Every statement with what it does, calls of functions that were made before it followed."""
+def _read(recording: Recording, schema: Schema) -> Iterator[tuple[Step, tuple[op.Operation, ...]]]:
+    """Every step with the operations that the server runs as one with it.
+
+    Calls of functions that were made before are followed; what a program does comes one after another.
+    """
     functions = dict(schema.functions)
     for statement in recording.statements:
-        operations = with_calls(parse(statement.sql), functions)
-        functions.update((o.function, o.runs) for o in operations if isinstance(o, op.CreateFunction))
-        yield statement, operations
+        for clauses in _apart(statement.sql):
+            operations = with_calls(clauses, functions)
+            functions.update((o.function, o.runs) for o in operations if isinstance(o, op.CreateFunction))
+            together = () if isinstance(clauses[0], op.DoBlock) else clauses
+            for operation in operations:
+                yield Step(operation, statement, recording.revision), together
+
+
+def _apart(sql: str) -> Iterator[tuple[op.Operation, ...]]:
+    """The operations of each statement in `sql`."""
+    whole = parse(sql)
+    single = [parse(piece) for piece in split(sql)] if ";" in sql else []
+    # The splitter knows less than the parser: it cuts function bodies in SQL-standard form.
+    yield from filter(None, single if tuple(chain.from_iterable(single)) == whole else [whole])
 
 
 def _check_remarks(recording: Recording, rules: Sequence[Rule]) -> Iterator[Finding]:
@@ -187,16 +196,14 @@ def _weighed(findings: Iterable[Finding], history: History, step: Step | None = 
         yield weigh(finding, work, history.facts, history.thresholds)
 
 
-def _clauses(operations: tuple[op.Operation, ...]) -> tuple[op.Operation, ...]:
-    """The operations that the server runs as one: what a block or a function does comes one after another."""
-    return () if any(isinstance(o, op.DoBlock | op.Query) for o in operations) else operations
-
-
-def _is_read(operations: tuple[op.Operation, ...]) -> bool:
-    return not any(
-        isinstance(operation, op.Unread) or (isinstance(operation, op.DoBlock) and operation.gaps)
-        for operation in operations
-    )
+def _is_gap(operation: op.Operation) -> bool:
+    match operation:
+        case op.Unread():
+            return True
+        case op.DoBlock(gaps=gaps):
+            return bool(gaps)
+        case _:
+            return False
 
 
 def _coverage(recordings: Sequence[Recording], statements: int, read: int) -> Coverage:

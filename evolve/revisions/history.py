@@ -36,6 +36,7 @@ class RevisionFile:
         depends_on: ids or branch labels it needs first, as written.
         message: first paragraph of its docstring.
         metadata: the module attribute `evolve`, its scalars as text, in the order of the file.
+        edited: its code is another one than where the branch left; see `Since`.
         broken: why Python cannot compile it, with the line; None where it can, or where nobody has looked yet.
     """
 
@@ -47,6 +48,7 @@ class RevisionFile:
     message: str = ""
     metadata: tuple[tuple[str, str], ...] = ()
     broken: BrokenFile | None = None
+    edited: bool = False
 
 
 @dataclass(frozen=True, slots=True)

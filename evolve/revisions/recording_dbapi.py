@@ -7,6 +7,7 @@ Statements, remarks and the count of transactions live in one `Recorder` for a w
 from __future__ import annotations
 
 import sys
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from enum import Enum
 from pathlib import Path
@@ -18,6 +19,7 @@ from evolve.revisions.sql_text import split, words
 from evolve.sql.steps import CapturedStatement, Mark, Place, Remark
 
 MOST_STATEMENTS = 100_000
+_MOST_MADE_UP = 4  # rows for one query on one line
 _NUMERIC_OID = 1700  # SQLAlchemy asks for the type of numbers only, and takes this one as it comes
 
 # -- what PEP 249 asks of a driver's module -------------------------------------------------------------
@@ -89,7 +91,7 @@ class Recorder:
     """Collects what the revision that is running now sends.
 
     `file` is the revision file; while it is None nothing is written down, as when an engine is set up.
-    `made_up` makes one value of a row that no database gave; where it is set, each query has one row, once.
+    `made_up` makes one value of a row that no database gave; where it is set, each query has one row, a few times.
     """
 
     def __init__(self) -> None:
@@ -100,7 +102,7 @@ class Recorder:
         self.line: int | None = None  # stands for the stack where Alembic runs a batch operation late
         self.told: Callable[[CapturedStatement], None] | None = None
         self.made_up: Callable[[str], object] | None = None
-        self._given: set[tuple[int, str]] = set()
+        self._given: Counter[tuple[int, str]] = Counter()
         self._filename = ""
         self.transactions = 0
         self._keys = 0
@@ -113,7 +115,7 @@ class Recorder:
         self.reached = set()
         self.line = None
         self._keys = 0
-        self._given = set()
+        self._given = Counter()
 
     def stop(self) -> None:
         self.file = None
@@ -159,11 +161,11 @@ class Recorder:
                 self.told(statement)
 
     def row(self, columns: Sequence[str], sql: str) -> tuple[object, ...] | None:
-        """A made-up row for a query that has none; a second time, as in a loop until none are left, there is none."""
+        """A made-up row for a query that has none; some time, as in a loop until none are left, there is none."""
         asked = (self.line_now(), sql)
-        if self.made_up is None or self.file is None or asked in self._given:
+        if self.made_up is None or self.file is None or self._given[asked] == _MOST_MADE_UP:
             return None
-        self._given.add(asked)
+        self._given[asked] += 1
         return tuple(self.made_up(column) for column in columns)
 
     def next_key(self) -> int:

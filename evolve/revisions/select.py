@@ -5,7 +5,7 @@ from __future__ import annotations
 import ast
 import subprocess
 from collections.abc import Callable, Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import assert_never
 
@@ -173,16 +173,18 @@ def _report_strangers(history: History, on_broken: Callable[[BrokenFile], None])
 def _since(
     project: Project, history: History, reference: str, on_broken: Callable[[BrokenFile], None]
 ) -> tuple[RevisionFile, ...]:
-    changed: set[Path] = set()
+    changed: dict[Path, bool] = {}
     for directory in project.version_directories:
         changed |= _changed_files(directory, reference)
     for broken in history.broken:
         if broken.path.resolve() in changed:
             on_broken(broken)
-    return history.order([key for key, file in history.revisions.items() if file.path.resolve() in changed])
+    new = [key for key, file in history.revisions.items() if file.path.resolve() in changed]
+    return tuple(replace(file, edited=changed[file.path.resolve()]) for file in history.order(new))
 
 
-def _changed_files(directory: Path, reference: str) -> set[Path]:
+def _changed_files(directory: Path, reference: str) -> dict[Path, bool]:
+    """The files that are new or changed; True where a file was there before and its code is another one now."""
     top = Path(
         _git(directory, ["rev-parse", "--show-toplevel"], NotARepository(directory)).removesuffix("\n")
     )
@@ -197,7 +199,7 @@ def _changed_files(directory: Path, reference: str) -> set[Path]:
         directory,
         [
             "diff",
-            "--name-only",
+            "--name-status",
             "-z",
             "--no-ext-diff",
             "--find-renames=100%",
@@ -210,7 +212,32 @@ def _changed_files(directory: Path, reference: str) -> set[Path]:
     untracked = _git(
         directory, ["ls-files", "--others", "--exclude-standard", "--full-name", "-z", "--", "."]
     )
-    return {(top / name).resolve() for name in (*differing.split("\0"), *untracked.split("\0")) if name}
+    changed = {(top / name).resolve(): False for name in untracked.split("\0") if name}
+    words = iter(differing.split("\0"))
+    for status in words:
+        if not status:
+            continue
+        name = next(words)
+        if status.startswith("C"):
+            name = next(words)  # behind the one it was copied from
+        file = (top / name).resolve()
+        changed[file] = status == "M" and _code(_git(top, ["show", f"{fork}:{name}"])) != _code_of(file)
+    return changed
+
+
+def _code_of(file: Path) -> str | None:
+    try:
+        return _code(file.read_bytes())
+    except OSError:
+        return None
+
+
+def _code(source: str | bytes) -> str | None:
+    """What Python makes of it: comments, line breaks and quotes are no difference. None where it is no Python."""
+    try:
+        return ast.dump(ast.parse(source))
+    except (SyntaxError, ValueError):
+        return None
 
 
 def _git(directory: Path, arguments: Sequence[str], on_failure: Misuse | None = None) -> str:

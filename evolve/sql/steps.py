@@ -57,7 +57,7 @@ class Step:
 
 
 class Mark(Enum):
-    """Why the reading of a revision may be incomplete; each becomes a finding, never silence."""
+    """What its statements do not tell of a revision; mostly why its reading may be incomplete, which is never silent."""
 
     RAISED = "upgrade() raised before its end"
     TIMED_OUT = "upgrade() did not end in time"
@@ -67,6 +67,12 @@ class Mark(Enum):
     TOUCHED_STUB = "it uses a module that could not be imported"
     UNKNOWN_OPERATION = "it calls an operation that evolve does not know"
     UNREACHED = "an operation in its source was never reached"
+    OUTER_TRANSACTION = "it leaves the transaction that env.py opened"
+    IMPORTS_MODELS = "it imports the application's models"
+    NO_DOWNGRADE = "its downgrade() does nothing"
+    LEFTOVER = "the comments of autogenerate are still in it"
+    FORKED = "another revision builds on the same one"
+    EDITED = "it was changed after others may have applied it"
 
 
 @dataclass(frozen=True, slots=True)

