@@ -40,6 +40,9 @@ def advance(history: History, step: Step) -> None:
         _remember_locks(history, step)
     invalid = set(_not_valid(history, operation))
     made_relation, made_column = _makes(history, operation)
+    if isinstance(operation, op.DropIndex) and operation.index in history.schema.indexes:
+        gone = history.schema.indexes[operation.index]
+        history.dropped_indexes[operation.index] = (gone.definition, step)
     indexes = len(history.schema.indexes)
     apply(history.schema, operation)
     if made_relation is not None:
@@ -61,6 +64,7 @@ def release(history: History) -> None:
     history.new_tables.clear()
     history.new_columns.clear()
     history.new_indexes.clear()
+    history.dropped_indexes.clear()
     history.steps.clear()
     history.transaction = Transaction()
 

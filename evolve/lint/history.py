@@ -57,6 +57,7 @@ class History:
         steps: every step of the revisions that are applied together, up to and without this one.
         revision: all steps of the revision; this one stands at `position`.
         gated: the revision is the contract or purge phase of a change and opens with the gate that evolve wrote.
+        dropped_indexes: indexes that such revisions drop, each as it was and with the step.
         planned: ids of the revisions looked at so far that are phases of a change planned by evolve.
         old_models: those of the release that runs before these revisions; None where they are not known.
         new_models: those of the release that goes with the schema after them.
@@ -76,6 +77,7 @@ class History:
     position: int = 0
     gated: bool = False
     planned: set[str] = field(default_factory=set)
+    dropped_indexes: dict[QualifiedName, tuple[op.IndexDefinition, Step]] = field(default_factory=dict)
     old_models: Models | None = None
     new_models: Models | None = None
     facts: Facts | None = None

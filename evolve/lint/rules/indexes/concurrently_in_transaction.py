@@ -8,6 +8,7 @@ from evolve.lint import alembic_code as code
 from evolve.lint.history import History
 from evolve.lint.model import Finding, Severity
 from evolve.lint.rule import Rule
+from evolve.lint.rules.indexes.concurrently_partitioned import spans_partitions
 from evolve.sql import operations as op
 from evolve.sql.steps import Step
 
@@ -25,8 +26,8 @@ class ConcurrentlyInTransaction(Rule):
     )
 
     def check(self, step: Step, history: History) -> Iterator[Finding]:
-        if step.transaction is None:
-            return
+        if step.transaction is None or spans_partitions(step.operation, history) is not None:
+            return  # EV621 is for what is refused in autocommit as well
         safe = code.autocommit(code.execute(step.sql))
         match step.operation:
             case op.CreateIndex(index, concurrently=True):

@@ -8,9 +8,10 @@ from evolve.lint import alembic_code as code
 from evolve.lint.history import History
 from evolve.lint.model import Finding, Severity
 from evolve.lint.rule import Rule
+from evolve.lint.rules.indexes import partitioned_index
+from evolve.lint.rules.indexes.made import made, name_of
 from evolve.sql import operations as op
 from evolve.sql.locks import LockMode
-from evolve.sql.names import QualifiedName, quote, shorten
 from evolve.sql.steps import Step
 
 
@@ -32,53 +33,24 @@ class CreateIndexBlocking(Rule):
 
     def check(self, step: Step, history: History) -> Iterator[Finding]:
         match step.operation:
-            case op.CreateIndex(index, concurrently=False, only=False) as create if history.in_use(
-                index.table
-            ):
+            case op.CreateIndex(index, concurrently=False, only=False) if history.in_use(index.table):
                 pass
             case _:
                 return
-        if create.if_not_exists and index.name and _known(history, index):
+        if made(step, history) is None:
             return
         if index.table in history.schema.views:
             return  # nobody writes to a materialized view but its refresh
         table = history.schema.table(index.table)
-        name = index.name or shorten(index.table.name, *(c or "expr" for c in index.columns), "idx")
+        name = name_of(index)
         partitioned = table is not None and table.partition_by is not None
-        partitions = (
-            tuple(part.name for part in history.schema.partitions_of(index.table)) if partitioned else ()
-        )
+        further = " and to all its partitions" if partitioned else ""
         yield self.finding(
             step,
-            f'building index "{name}" blocks every write to "{index.table.plain}" until it is done',
+            f'building index "{name}" blocks every write to "{index.table.plain}"{further} until it is done',
             table=index.table,
-            safe=_safe_partitioned(index, name, partitions)
+            scan=not partitioned,  # the lock told of is the parent's, and the rows are in the partitions
+            safe=partitioned_index.revisions(history.schema, index, name)
             if partitioned
             else (code.create_index_concurrently(index, name),),
         )
-
-
-def _known(history: History, index: op.IndexDefinition) -> bool:
-    return QualifiedName(index.name or "", index.table.schema) in history.schema.indexes
-
-
-def _safe_partitioned(
-    index: op.IndexDefinition, name: str, partitions: tuple[QualifiedName, ...]
-) -> tuple[str, ...]:
-    """An index on the parent only, then one on each partition concurrently, then attach: CONCURRENTLY cannot
-    span them.
-    """
-    parent = code.create_index_only(index, name)
-    children = [(part, shorten(part.name, name)) for part in partitions]
-    builds = [code.create_index_concurrently(code.moved_to(index, part), child) for part, child in children]
-    attach = [
-        code.execute(
-            f"ALTER INDEX {_qualified(index, name)} ATTACH PARTITION {QualifiedName(child, part.schema)}"
-        )
-        for part, child in children
-    ]
-    return tuple("\n".join(block) for block in ([parent], builds, attach) if block)
-
-
-def _qualified(index: op.IndexDefinition, name: str) -> str:
-    return quote(name) if index.table.schema == "public" else f"{quote(index.table.schema)}.{quote(name)}"

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from evolve.lint.history import History
 from evolve.lint.model import Finding, Severity
 from evolve.lint.rule import Rule
-from evolve.sql import operations as op
+from evolve.lint.rules.indexes.covers import covers
 from evolve.sql.names import QualifiedName
 from evolve.sql.schema import Index
 from evolve.sql.steps import Step
@@ -55,27 +55,11 @@ def _spare_and_reason(index: Index, other: Index) -> tuple[Index, Index] | None:
     """The one of two indexes that could go, then the one that makes it so."""
     if other is index:
         return None
-    if index.constraint is None and _covers(other.definition, index.definition):
+    if index.constraint is None and covers(other.definition, index.definition):
         return index, other
-    if other.constraint is None and _covers(index.definition, other.definition):
+    if other.constraint is None and covers(index.definition, other.definition):
         return other, index
     return None
-
-
-def _covers(wide: op.IndexDefinition, narrow: op.IndexDefinition) -> bool:
-    """True where every use of `narrow` is one of `wide`: the same keys, or more behind them.
-
-    A unique index also keeps duplicates out, which only a unique one over the same keys does as well. Only
-    B-trees are ordered, so only there does a left prefix help.
-    """
-    if narrow.method != wide.method or narrow.where != wide.where or not narrow.keys:
-        return False
-    if not set(narrow.include) <= {*wide.include, *wide.columns}:
-        return False
-    same = narrow.keys == wide.keys
-    if narrow.unique:
-        return same and wide.unique and narrow.nulls_not_distinct == wide.nulls_not_distinct
-    return same or (narrow.method == "btree" and wide.keys[: len(narrow.keys)] == narrow.keys)
 
 
 def _columns(index: Index) -> str:
