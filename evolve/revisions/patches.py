@@ -24,9 +24,7 @@ class Patches:
     def set(self, owner: object, name: str, value: object) -> None:
         own = vars(owner) if hasattr(owner, "__dict__") else {}
         before = own.get(name, _ABSENT)
-        self._undo.append(
-            lambda: delattr(owner, name) if before is _ABSENT else setattr(owner, name, before)
-        )
+        self._undo.append(lambda: delattr(owner, name) if before is _ABSENT else setattr(owner, name, before))
         setattr(owner, name, value)
 
     def item(self, mapping: MutableMapping[Any, Any], key: object, value: object) -> None:

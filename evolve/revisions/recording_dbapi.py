@@ -228,7 +228,14 @@ class RecordingConnection:
     @property
     def transaction(self) -> int | None:
         """Number of the open transaction; None where none is open, or nothing was written down in it."""
-        return self._number if self._open else None
+        return self._number if self._open or self._resumed else None
+
+    @property
+    def settled(self) -> bool:
+        """True where another session that carried on the open transaction would do what this one does."""
+        asked = (self.isolation_level, self.read_only, self.deferrable)
+        astray = self._account is Account.OWN and self._begun != self._open
+        return not (astray or self._autocommit or self._implied or self.closed) and asked == (None, None, None)
 
     def send(self, sql: str) -> None:
         """Write one text down as the server would run it: statement by statement where it ends a transaction itself."""

@@ -125,7 +125,7 @@ def recording_engine(
     """An engine whose every connection is a `RecordingConnection`; `resume` is asked at each new one."""
     registry.register("postgresql.evolve_recording", __name__, RecordingDialect.__name__)
     engine = create_engine(
-        "postgresql+evolve_recording://",
+        "postgresql+evolve_recording:///recorded",
         creator=lambda: RecordingConnection(recorder, account, resume()),
         poolclass=NullPool,
     )

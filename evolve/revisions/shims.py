@@ -17,6 +17,7 @@ import sqlalchemy.sql
 from sqlalchemy import Connection, Engine, MetaData, Table, TableClause, inspect, text
 from sqlalchemy.engine import CursorResult
 from sqlalchemy.sql import expression
+from sqlalchemy.sql.base import ReadOnlyColumnCollection
 from sqlalchemy.sql.selectable import Select
 
 from evolve.revisions.imports import Action
@@ -39,6 +40,7 @@ def accept_old_idioms(patches: Patches, recorder: Recorder) -> dict[str, Action]
     _engines(patches)
     _constructs(patches)
     _metadata(patches)
+    _columns(patches, recorder)
     _row_counts(patches, recorder)
     orm = sys.modules.get("sqlalchemy.orm")
     if orm is None:  # it takes a quarter of Alembic's own time to import, and few revisions need it
@@ -60,7 +62,11 @@ class _OldNames:
         if new is not None and hasattr(self._module, new):
             return getattr(self._module, new)
         submodule = f"{self._module.__name__}.{name}"
-        if not name.startswith("_") and hasattr(self._module, "__path__") and find_spec(submodule) is not None:
+        if (
+            not name.startswith("_")
+            and hasattr(self._module, "__path__")
+            and find_spec(submodule) is not None
+        ):
             return importlib.import_module(submodule)
         message = f"module {self._module.__name__!r} has no attribute {name!r}"
         raise AttributeError(message)
@@ -301,6 +307,27 @@ def _metadata(patches: Patches) -> None:
         patches.set(MetaData, name, bound(method(MetaData, name)))
     patches.set(Table, "__new__", make)
     patches.set(Table, "__init__", init_table)
+
+
+def _columns(patches: Patches, recorder: Recorder) -> None:
+    """A table that the history does not make may have columns that nobody knows here: tried when all else failed."""
+    found = method(ReadOnlyColumnCollection, "__getattr__")
+    item = method(ReadOnlyColumnCollection, "__getitem__")
+
+    def supposed(original: Callee, error: type[Exception]) -> Callee:
+        def get(self: object, name: object) -> object:
+            try:
+                return original(self, name)
+            except error:
+                if recorder.made_up is None or not isinstance(name, str) or name.startswith("_"):
+                    raise
+                recorder.remark(Mark.READ_CATALOG, f"column {name} of a table that the history does not make")
+                return sqlalchemy.column(name)
+
+        return get
+
+    patches.set(ReadOnlyColumnCollection, "__getattr__", supposed(found, AttributeError))
+    patches.set(ReadOnlyColumnCollection, "__getitem__", supposed(item, KeyError))
 
 
 def _row_counts(patches: Patches, recorder: Recorder) -> None:

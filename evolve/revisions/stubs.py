@@ -6,6 +6,7 @@ well-known packages are told apart, so that a missing package does not cost the 
 
 from __future__ import annotations
 
+import builtins
 import dis
 import importlib
 import sys
@@ -16,7 +17,7 @@ from datetime import datetime, timedelta, tzinfo
 from importlib.abc import Loader, MetaPathFinder
 from importlib.machinery import ModuleSpec, PathFinder
 from pathlib import Path
-from types import FrameType, ModuleType
+from types import CodeType, FrameType, ModuleType
 from typing import Protocol, Self
 
 from sqlalchemy import ClauseElement, literal_column, table
@@ -96,7 +97,8 @@ class Stub(UserDefinedType[object], tzinfo, Unknown):
     def __clause_element__(self) -> ClauseElement:
         self._touch()
         name = self.last_name
-        return table(f"stub_{name.lower()}") if name[:1].isupper() else literal_column(f"stub_{name}")
+        is_class = name[:1].isupper() and not name.isupper()
+        return table(f"stub_{name.lower()}") if is_class else literal_column(f"stub_{name.lower()}")
 
     def __call__(self, *args: object, **kwargs: object) -> object:
         known = known_type(self._stub_name, args, kwargs) or known_object(self._stub_name, args, kwargs)
@@ -254,9 +256,19 @@ class StubBase(PlainStubBase, metaclass=_StubMeta):
 
 class StubModule(ModuleType):
     def __getattr__(self, name: str) -> object:
+        if (
+            name == "__all__"
+        ):  # `from module import *`: whatever its importer speaks of and nothing else defines
+            importing = sys._getframe(1)  # noqa: SLF001  # its caller
+            return sorted(_names(importing.f_code) - set(importing.f_globals) - set(vars(builtins)))
         if name.startswith("__"):
             raise AttributeError(name)
         return Stub.named(f"{self.__name__}.{name}")
+
+
+def _names(code: CodeType) -> set[str]:
+    inner = [constant for constant in code.co_consts if isinstance(constant, CodeType)]
+    return set(code.co_names).union(*map(_names, inner))
 
 
 class _StubLoader(Loader):
