@@ -163,8 +163,10 @@ def _check_steps(
     open_revision(history, recording, steps)
     for step, siblings in zip(steps, clauses, strict=True):
         enter(history, step, siblings)
-        for rule in rules[type(step.operation)]:
-            if not (history.gated and rule.answered_by_gate):
+        asked = rules[type(step.operation)]
+        silent = {name for rule in asked for name in rule.speaks_for(step, history)}
+        for rule in asked:
+            if rule.name not in silent and not (history.gated and rule.answered_by_gate):
                 yield from _weighed(rule.check(step, history), history, step)
         added.extend(needs(step, history))
         advance(history, step)

@@ -99,16 +99,6 @@ def _relaxed(step: Step, history: History) -> Iterator[Need]:
         case op.DropConstraint(table=table, name=name) if history.in_use(table):
             if _forbade(history, table, name):
                 yield Need(step.revision, f'new code that writes what "{name}" forbids needs it gone first')
-        case op.DropColumn(table=table, column=name) if (
-            history.column_in_use(table, name) and not history.gated
-        ):
-            column = history.schema.column(table, name)
-            if column is not None and _required(column):
-                yield Need(
-                    step.revision,
-                    f'new code that no longer writes "{table.plain}.{name}", which is NOT NULL without a default, '
-                    "needs it gone first",
-                )
         case _:
             return
 

@@ -54,6 +54,10 @@ class Rule:
         """Look at one step; `history` stands just before it."""
         yield from ()
 
+    def speaks_for(self, step: Step, history: History) -> tuple[str, ...]:
+        """Names of rules that know less than this one does of `step`, and are not asked there."""
+        return ()
+
     def check_remark(self, remark: Remark, recording: Recording) -> Iterator[Finding]:
         """Look at something that could not be seen while the revision was read."""
         yield from ()
