@@ -18,6 +18,7 @@ def open_revision(history: History, recording: Recording, steps: Sequence[Step])
     """Stand before the first of the `steps` of a revision."""
     history.revision = steps
     history.position = -1
+    history.remarks = recording.remarks
     if recording.metadata:
         history.planned.add(recording.revision)
     opening = next((s.operation for s in steps if not isinstance(s.operation, op.SetParameter)), None)
@@ -44,6 +45,7 @@ def advance(history: History, step: Step) -> None:
         gone = history.schema.indexes[operation.index]
         history.dropped_indexes[operation.index] = (gone.definition, step)
     indexes = len(history.schema.indexes)
+    history.freed_functions.update(_frees(history, operation))
     apply(history.schema, operation)
     if made_relation is not None:
         history.new_tables.add(made_relation)
@@ -65,6 +67,7 @@ def release(history: History) -> None:
     history.new_columns.clear()
     history.new_indexes.clear()
     history.dropped_indexes.clear()
+    history.freed_functions.clear()
     history.steps.clear()
     history.transaction = Transaction()
 
@@ -105,6 +108,19 @@ def _makes(
             return None, (name, column.name)
         case _:
             return None, None
+
+
+def _frees(history: History, operation: op.Operation) -> Iterator[QualifiedName]:
+    """The functions of the triggers that go: nothing but a trigger can call one."""
+    match operation:
+        case op.DropTrigger(table=table, name=name):
+            for member in history.schema.family(table):
+                yield from (trigger.function for trigger in member.trigger_list if trigger.name == name)
+        case op.DropTable(table=table):
+            for member in history.schema.family(table):
+                yield from (trigger.function for trigger in member.trigger_list)
+        case _:
+            return
 
 
 def _follow_names(history: History, operation: op.Operation) -> None:

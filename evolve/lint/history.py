@@ -15,7 +15,7 @@ from evolve.sql import operations as op
 from evolve.sql.locks import LockMode
 from evolve.sql.names import QualifiedName
 from evolve.sql.schema import Schema
-from evolve.sql.steps import Step
+from evolve.sql.steps import Remark, Step
 
 OLDEST_SUPPORTED = 14
 
@@ -53,10 +53,12 @@ class History:
         new_tables: tables and views made by revisions that are not applied yet, so that no traffic uses them.
         new_columns: columns added to older tables by such revisions.
         new_indexes: indexes made by such revisions, also those of constraints, and the step that made each.
+        freed_functions: those of triggers that such revisions dropped, alone or with their tables.
         clauses: all operations of the statement that the step belongs to, in their order.
         steps: every step of the revisions that are applied together, up to and without this one.
         revision: all steps of the revision; this one stands at `position`.
         gated: the revision is the contract or purge phase of a change and opens with the gate that evolve wrote.
+        remarks: what its statements do not tell of the revision.
         dropped_indexes: indexes that such revisions drop, each as it was and with the step.
         planned: ids of the revisions looked at so far that are phases of a change planned by evolve.
         old_models: those of the release that runs before these revisions; None where they are not known.
@@ -70,12 +72,14 @@ class History:
     new_tables: set[QualifiedName] = field(default_factory=set)
     new_columns: set[tuple[QualifiedName, str]] = field(default_factory=set)
     new_indexes: dict[QualifiedName, Step] = field(default_factory=dict)
+    freed_functions: set[QualifiedName] = field(default_factory=set)
     transaction: Transaction = field(default_factory=Transaction)
     clauses: tuple[op.Operation, ...] = ()
     steps: list[Step] = field(default_factory=list)
     revision: Sequence[Step] = ()
     position: int = 0
     gated: bool = False
+    remarks: tuple[Remark, ...] = ()
     planned: set[str] = field(default_factory=set)
     dropped_indexes: dict[QualifiedName, tuple[op.IndexDefinition, Step]] = field(default_factory=dict)
     old_models: Models | None = None

@@ -223,6 +223,8 @@ def _predict(operation: op.Operation, draft: _Draft) -> None:
         case op.RefreshMaterializedView(view=name, with_data=False):
             draft.lock([name], _AE)
             draft.rewrites.add(name)
+            if any(draft.schema.indexes_of(name)):
+                draft.scans.add(name)  # the empty file is read for each
         case op.RefreshMaterializedView(view=name, concurrently=concurrently):
             _refresh(draft, name, concurrently=concurrently)
         case op.DropFunction(function=name, cascade=cascade):
