@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Collection, Generator, Iterator, Sequence
 from itertools import groupby
 
 import psycopg
@@ -16,7 +16,10 @@ from evolve.sql.steps import CapturedStatement, Recording
 
 
 def wrong_claims(
-    connection: Connection, recordings: Sequence[Recording], findings: Sequence[Finding]
+    connection: Connection,
+    recordings: Sequence[Recording],
+    findings: Sequence[Finding],
+    applied: Collection[str] = (),
 ) -> Iterator[str]:
     """Run every statement as Alembic would, and say where what a finding claims is not what happens.
 
@@ -26,16 +29,17 @@ def wrong_claims(
         connection: in autocommit mode, on a database that holds nothing but what the recordings make.
         recordings: in order, those that findings are not about among them.
         findings: those whose claims are checked.
+        applied: ids of revisions that were applied before the others, whose transactions are not theirs.
     """
-    for recording in recordings:
-        for transaction, group in groupby(recording.statements, key=lambda statement: statement.transaction):
-            statements = list(group)
-            units = [statements] if transaction is not None else [[statement] for statement in statements]
-            for unit in units:
-                failing = yield from _check_unit(connection, recording, unit, findings)
-                if failing:
-                    return
-                run(connection, unit)
+    sent = [(recording.revision, statement) for recording in recordings for statement in recording.statements]
+    # Several revisions may share a transaction.
+    for (transaction, _), group in groupby(sent, key=lambda one: (one[1].transaction, one[0] in applied)):
+        together = list(group)
+        for unit in [together] if transaction is not None else [[one] for one in together]:
+            failing = yield from _check_unit(connection, unit, findings)
+            if failing:
+                return
+            run(connection, [statement for _, statement in unit])
 
 
 def run(connection: Connection, statements: Sequence[CapturedStatement]) -> None:
@@ -50,17 +54,20 @@ def run(connection: Connection, statements: Sequence[CapturedStatement]) -> None
 
 def _check_unit(
     connection: Connection,
-    recording: Recording,
-    statements: Sequence[CapturedStatement],
+    unit: Sequence[tuple[str, CapturedStatement]],
     findings: Sequence[Finding],
 ) -> Generator[str, None, bool]:
-    """Yields what is wrong; returns True where a statement fails as claimed."""
-    for number, statement in enumerate(statements, 1):
+    """Yields what is wrong; returns True where a statement fails as claimed.
+
+    Args:
+        unit: the statements of one transaction, each with the id of its revision.
+    """
+    for number, (revision, statement) in enumerate(unit, 1):
         for finding in findings:
-            if not _is_about(finding, recording, statement) or not (finding.lock or finding.fails):
+            if not _is_about(finding, revision, statement) or not (finding.lock or finding.fails):
                 continue
             # With all that went before it in the transaction: a lock that is kept counts.
-            measured = measure(connection, ";\n".join(each.sql for each in statements[:number]))
+            measured = measure(connection, ";\n".join(each.sql for _, each in unit[:number]))
             if statement.transaction is None and _needs_none(measured):
                 # Measuring is done in a transaction, and this one refuses to run in any.
                 if not finding.fails:
@@ -84,9 +91,9 @@ def _run_alone(connection: Connection, statement: CapturedStatement) -> Measured
     return Measured({})
 
 
-def _is_about(finding: Finding, recording: Recording, statement: CapturedStatement) -> bool:
+def _is_about(finding: Finding, revision: str, statement: CapturedStatement) -> bool:
     same = finding.place == statement.place and finding.sql == statement.sql
-    return same and finding.revision == recording.revision
+    return same and finding.revision == revision
 
 
 def _compare(finding: Finding, measured: Measured) -> Iterator[str]:
