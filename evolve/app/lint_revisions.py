@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime
 from fnmatch import fnmatch
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from evolve.errors import Misuse
 from evolve.lint import lookup
@@ -23,11 +24,15 @@ from evolve.lint.verdict import judge as judge_rollout
 from evolve.revisions.default_branch import default_branch
 from evolve.revisions.history import BrokenFile, History, RevisionFile, read_history
 from evolve.revisions.project import Project
-from evolve.revisions.read import record
+from evolve.revisions.read import record_from
 from evolve.revisions.select import Range, Selection, Since, Unapplied, select
 from evolve.revisions.source_remarks import history_remarks, source_remarks
 from evolve.sql.names import QualifiedName
+from evolve.sql.schema import Schema
 from evolve.sql.steps import Mark, Place, Recording, Remark
+
+if TYPE_CHECKING:
+    from evolve.revisions.cache.store import Store
 
 EVERYTHING = "base:heads"
 
@@ -79,6 +84,7 @@ class Options:
         postgres_version: the oldest major version that the revisions must run on.
         time_limit: seconds that reading one revision may take.
         facts: of the live database, which findings are weighed by.
+        verify: run the statements on a scratch server as well.
         sizes: where its small tables end and its hot ones begin.
         window: how many revisions, up to the newest that is asked about, every release among them must survive.
         models: where the mapped classes are; what env.py imports where it is empty.
@@ -93,6 +99,7 @@ class Options:
     postgres_version: int = 15
     time_limit: float = 10.0
     facts: Facts | None = None
+    verify: bool = False
     sizes: Thresholds = field(default_factory=Thresholds)
     window: int = 0
     models: tuple[str, ...] = ()
@@ -149,14 +156,20 @@ def lint(
     options: Options,
     rules: Sequence[Rule],
     clock: Callable[[], date] = today,
+    store: Store | None = None,
 ) -> Report:
     """Judge the revisions of `question` against all before them.
+
+    Args:
+        store: readings of earlier runs, which save most of the time that this one takes.
 
     Raises:
         UnknownRule: `options.ignore` or `options.enable` names none.
         Misuse: the causes of `History.resolve`, `History.between` and `select`: a name leads nowhere.
     """
-    recordings, asked = _read(project, question.selection, options.time_limit)
+    # A server needs every statement, not only those that an earlier run has not read yet.
+    known = None if options.verify else store
+    schema, recordings, asked = _read(project, question.selection, options, known)
     wanted = [
         recording.revision
         for recording in recordings
@@ -166,7 +179,15 @@ def lint(
     window = wanted[-options.window :] if options.window and judged else []
     sources = _sources(recording for recording in recordings if recording.revision in judged)
     return judge(
-        recordings, judged, sources, options, rules, together=question.together, clock=clock, window=window
+        recordings,
+        judged,
+        sources,
+        options,
+        rules,
+        together=question.together,
+        clock=clock,
+        window=window,
+        schema=schema,
     )
 
 
@@ -180,6 +201,7 @@ def judge(
     together: bool,
     clock: Callable[[], date],
     window: Sequence[str] = (),
+    schema: Schema | None = None,
 ) -> Report:
     """Judge those of `recordings` that are asked about, and take away what `sources` and settings allow.
 
@@ -189,10 +211,12 @@ def judge(
         sources: revision id and text of each of their files.
         together: they reach the database in one rollout.
         window: ids of the revisions that every release among them must survive.
+        schema: before the first of `recordings`; empty unless given.
 
     Raises:
         UnknownRule: `options.ignore` or `options.enable` names none.
     """
+    schema = schema if schema is not None else Schema()
     for word in options.ignore:
         lookup.find(word, rules, "lint.ignore")
     asked = lookup.asked(rules, options.enable)
@@ -200,6 +224,7 @@ def judge(
         recordings,
         asked,
         judged=judged,
+        schema=schema.copy(),
         postgres_version=options.postgres_version,
         together=together,
         facts=options.facts,
@@ -212,7 +237,12 @@ def judge(
     over_window = None
     if window:
         alone = check(
-            recordings, asked, judged=window, postgres_version=options.postgres_version, together=False
+            recordings,
+            asked,
+            judged=window,
+            schema=schema.copy(),
+            postgres_version=options.postgres_version,
+            together=False,
         )
         over_window = judge_rollout(window, alone.findings, alone.needs)
     compatibility = assess(
@@ -221,7 +251,13 @@ def judge(
         together=together,
         window=over_window,
     )
-    return Report(left.findings, left.suppressed, result.coverage, compatibility, facts_used)
+    verification = None
+    if options.verify:
+        # Only this question needs a server.
+        from evolve.app.verify_revisions import verify
+
+        verification = verify(recordings, judged, asked, together=together)
+    return Report(left.findings, left.suppressed, result.coverage, compatibility, facts_used, verification)
 
 
 def _facts_used(facts: Facts, sizes: Thresholds, in_use: Collection[QualifiedName], day: date) -> FactsUsed:
@@ -237,8 +273,10 @@ def _facts_used(facts: Facts, sizes: Thresholds, in_use: Collection[QualifiedNam
     return FactsUsed(facts.taken.date(), age, age > sizes.days, facts.server_version, unknown)
 
 
-def _read(project: Project, selection: Selection, time_limit: float) -> tuple[list[Recording], set[str]]:
-    """Recordings of the selected revisions and of all they build on, in order; and the ids of those selected.
+def _read(
+    project: Project, selection: Selection, options: Options, store: Store | None
+) -> tuple[Schema, list[Recording], set[str]]:
+    """The schema before the first that is judged, the recordings from there on, in order, and the ids selected.
 
     A file whose id cannot be read stands at the end, under its own name.
     """
@@ -247,9 +285,15 @@ def _read(project: Project, selection: Selection, time_limit: float) -> tuple[li
     selected = select(project, history, selection, on_broken=broken.append, compiling=False)
     asked = {file.revision for file in selected}
     if not asked and not broken:
-        return [], asked
+        return Schema(), [], asked
     needed = history.order(history.ancestors(asked))
-    recordings = record(project, needed, time_limit=time_limit)
+    wanted = [
+        file.revision for file in needed if not _excluded(project, file.path, file.revision, options.exclude)
+    ]
+    used = asked.union(wanted[-options.window :] if options.window else ())
+    first = next((place for place, file in enumerate(needed) if file.revision in used), len(needed))
+    reading = record_from(project, needed, first, time_limit=options.time_limit, store=store)
+    recordings = reading.recordings
     told = {file.revision: _remarks(project, history, file) for file in selected}
     recordings = [replace(each, remarks=(*each.remarks, *told.get(each.revision, ()))) for each in recordings]
     known = {file.path for file in needed}
@@ -258,7 +302,7 @@ def _read(project: Project, selection: Selection, time_limit: float) -> tuple[li
             known.add(file.path)
             recordings.append(_unreadable(file))
             asked.add(file.path.name)
-    return recordings, asked
+    return reading.schema, recordings, asked
 
 
 def _remarks(project: Project, history: History, file: RevisionFile) -> tuple[Remark, ...]:

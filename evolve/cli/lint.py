@@ -54,7 +54,9 @@ from evolve.cli.options import Location, database_url_option, format_option, pro
     type=click.Path(path_type=Path),
     help="Weigh findings by what `evolve facts export` wrote.",
 )
+@click.option("--verify", is_flag=True, help="Run the statements on a scratch server too, and compare.")
 @click.option("-v", "--verbose", is_flag=True, help="List what is allowed too, with its reasons.")
+@click.option("--no-cache", is_flag=True, help="Read all revisions anew, and keep no readings.")
 @format_option("text", "json")
 @database_url_option
 @project_options
@@ -73,7 +75,9 @@ def command(
     window: int | None,
     old_models: str | None,
     facts_file: Path | None,
+    verify: bool,
     verbose: bool,
+    no_cache: bool,
     report_format: str,
     database_url: str | None,
 ) -> None:
@@ -117,6 +121,7 @@ def command(
     from evolve.lint.facts import read as read_facts
     from evolve.lint.model import Severity
     from evolve.lint.verdict import Level
+    from evolve.revisions.cache import open_store
     from evolve.revisions.project import find_project
 
     config = location.config()
@@ -138,6 +143,7 @@ def command(
         time_limit=config.lint.time_limit,
         facts=read_facts(facts_file) if facts_file else None,
         sizes=config.lint.sizes,
+        verify=verify,
         window=config.lint.window if window is None else window,
         models=config.lint.models,
         old_models=old_models,
@@ -155,7 +161,7 @@ def command(
             url = target.database_url(override, None, project.database_url)
         question = ask(project, revisions=revisions[0] if revisions else None, since=since, unapplied_on=url)
         words = question.words
-        report = lint(project, question, options, rules)
+        report = lint(project, question, options, rules, store=None if no_cache else open_store())
     if report_format == "json":
         from evolve.report import json
 

@@ -31,6 +31,7 @@ from sqlalchemy import Connection
 from evolve.revisions.guard import Guard
 from evolve.revisions.history import RevisionFile
 from evolve.revisions.isolation import isolated
+from evolve.revisions.memory import After, Memory, NoMemory
 from evolve.revisions.patches import Patches
 from evolve.revisions.project import Project
 from evolve.revisions.recording_dbapi import (
@@ -63,6 +64,7 @@ def capture(
     direction: Direction = "upgrade",
     time_limit: float = 10.0,
     reflect: Reflection | None = None,
+    memory: Memory | None = None,
 ) -> list[Recording]:
     """Read `revisions` in the order given, as one run of Alembic would run them.
 
@@ -72,9 +74,10 @@ def capture(
     Args:
         time_limit: seconds for each revision, its imports included.
         reflect: answers questions about the schema; without it each is answered as by an empty database.
+        memory: what it recalls is not read.
     """
     with _one_at_a_time:
-        return _Reader(project, direction, time_limit, reflect).read(revisions)
+        return _Reader(project, direction, time_limit, reflect, memory or NoMemory()).read(revisions)
 
 
 def account_of(database_url: str | None) -> Account:
@@ -109,8 +112,14 @@ class _NothingToRun(Exception):
 
 class _Reader:
     def __init__(
-        self, project: Project, direction: Direction, time_limit: float, reflect: Reflection | None
+        self,
+        project: Project,
+        direction: Direction,
+        time_limit: float,
+        reflect: Reflection | None,
+        memory: Memory,
     ) -> None:
+        self._memory = memory
         self._project = project
         self._direction = direction
         self._time_limit = time_limit
@@ -138,6 +147,8 @@ class _Reader:
     def _read_all(self, revisions: Sequence[RevisionFile]) -> list[Recording]:
         recordings: list[Recording] = []
         left = deque(revisions)
+        self._go_on(self._memory.start)
+        recordings += self._recalled(left)
         while left:
             with self._run() as context:
                 while left:
@@ -146,11 +157,45 @@ class _Reader:
                     recording, sound = self._recorded(file, context)
                     if not sound:
                         break  # whatever it left behind, the next one gets a connection in order
-                    recordings.append(recording)
-                else:
-                    return recordings
-            recordings.append(self._read_again(file, recording, before))
+                    recordings.append(self._learned(file, recording))
+                    recalled = self._recalled(left)
+                    if recalled:
+                        recordings += recalled
+                        break
+            if not sound:
+                recordings.append(self._learned(file, self._read_again(file, recording, before)))
+                recordings += self._recalled(left)
         return recordings
+
+    def _recalled(self, left: deque[RevisionFile]) -> list[Recording]:
+        """Take what is remembered from the front of `left`; the next session goes on behind it."""
+        recordings: list[Recording] = []
+        while left and (recalled := self._memory.recall(left[0])) is not None:
+            left.popleft()
+            recording, after = recalled
+            recordings.append(recording)
+            self._go_on(after)
+            if self._reflect is not None:
+                for statement in recording.statements:
+                    self._reflect.sent(statement)
+        return recordings
+
+    def _go_on(self, after: After) -> None:
+        self._recorder.transactions = after.transactions
+        self._resume = after.open
+
+    def _learned(self, file: RevisionFile, recording: Recording) -> Recording:
+        driver = self._driver_connection
+        # A session that was given up leaves no more than its transaction.
+        left_open = self._resume if driver.closed else self._left_open()
+        after = After(self._recorder.transactions, left_open, driver.closed or driver.settled)
+        self._memory.learn(file, recording, after, self._own_modules)
+        return recording
+
+    def _own_modules(self) -> list[Path]:
+        """The files of the project's modules that revisions have loaded by now."""
+        files = (vars(module).get("__file__") for module in list(sys.modules.values()))
+        return sorted({Path(file) for file in files if isinstance(file, str) and self._importer.is_own(file)})
 
     def _before(self) -> _Before:
         keep = self._reflect.keep if self._reflect is not None else None

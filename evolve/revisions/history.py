@@ -9,10 +9,11 @@ from __future__ import annotations
 import ast
 import re
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from evolve.errors import Misuse
+from evolve.revisions.digest import digest
 from evolve.revisions.project import Project
 
 _VARIABLES = ("revision", "down_revision", "depends_on", "branch_labels", "evolve")
@@ -37,6 +38,7 @@ class RevisionFile:
         message: first paragraph of its docstring.
         metadata: the module attribute `evolve`, its scalars as text, in the order of the file.
         edited: its code is another one than where the branch left; see `Since`.
+        digest: of its bytes as they were read.
         broken: why Python cannot compile it, with the line; None where it can, or where nobody has looked yet.
     """
 
@@ -49,6 +51,7 @@ class RevisionFile:
     metadata: tuple[tuple[str, str], ...] = ()
     broken: BrokenFile | None = None
     edited: bool = False
+    digest: bytes = field(default=b"", repr=False, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -480,6 +483,11 @@ def read_revision(path: Path) -> RevisionFile | BrokenFile | None:
         source = path.read_bytes()
     except OSError as error:
         return BrokenFile(path, 0, error.strerror or str(error))
+    found = _read(path, source)
+    return replace(found, digest=digest(source)) if isinstance(found, RevisionFile) else found
+
+
+def _read(path: Path, source: bytes) -> RevisionFile | BrokenFile | None:
     try:
         body = _declarations(source, path)
     except (SyntaxError, ValueError) as error:

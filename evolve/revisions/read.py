@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from evolve.revisions.history import History, RevisionFile, read_history
 from evolve.revisions.project import Project
 from evolve.revisions.select import Selection, select
+from evolve.sql.read import replay
+from evolve.sql.schema import Schema
 from evolve.sql.steps import Recording
 
 if TYPE_CHECKING:
+    from evolve.revisions.cache.store import Store
     from evolve.revisions.reflection import Reflection
 
 
@@ -57,6 +61,41 @@ def record(
 
         reflect = ReplayedSchema()
     return capture(project, revisions, time_limit=time_limit, reflect=reflect)
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """`recordings` of the last of some revisions, and the `schema` before the first of these."""
+
+    schema: Schema
+    recordings: list[Recording]
+
+
+def record_from(
+    project: Project,
+    revisions: Sequence[RevisionFile],
+    first: int,
+    *,
+    time_limit: float = 10.0,
+    store: Store | None = None,
+) -> Reading:
+    """Read `revisions` in the order given, for those from the place `first` on.
+
+    Args:
+        store: readings of earlier runs, which are taken where they are sure to be the same, and to which this one is
+            added.
+    """
+    if store is not None and revisions and _from_base(revisions):
+        from evolve.revisions.cache.reading import read_through
+
+        found = read_through(project, revisions, first, time_limit, store)
+        if found is not None:
+            return Reading(*found)
+    recordings = record(project, revisions, time_limit=time_limit)
+    schema = Schema()
+    for recording in recordings[:first]:
+        replay(schema, (statement.sql for statement in recording.statements))
+    return Reading(schema, recordings[first:])
 
 
 def _from_base(revisions: Sequence[RevisionFile]) -> bool:

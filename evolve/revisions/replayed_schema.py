@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from weakref import WeakSet
 
 from evolve.revisions.reflection import (
     ReflectedCheck,
@@ -14,41 +15,62 @@ from evolve.revisions.reflection import (
 )
 from evolve.sql.names import QualifiedName
 from evolve.sql.operations import Check, PrimaryKey, Unique
-from evolve.sql.parse import parse
-from evolve.sql.replay import apply
+from evolve.sql.read import replay
 from evolve.sql.schema import Schema, Table
 from evolve.sql.steps import CapturedStatement
 
 
+class _Kept:
+    """A point to come back to: what was sent by then, and a schema on the way there.
+
+    The schema is copied only when the replay is about to leave that way, which it seldom is.
+    """
+
+    def __init__(self, sent: list[str], count: int) -> None:
+        self.sent = sent
+        self.count = count
+        self.schema: Schema | None = None
+        self.replayed = 0
+
+
 class ReplayedSchema:
-    """A `Reflection` over a schema that starts empty, or as given, and follows each statement.
+    """A `Reflection` over a schema that starts empty, as given, or as `begin` gives it, and follows each statement.
 
     A table that the history only implies counts as there, with the columns that are known of it. Nothing is replayed
     before somebody asks: few revisions do.
     """
 
-    def __init__(self, schema: Schema | None = None) -> None:
-        self._schema = schema if schema is not None else Schema()
-        self._waiting: list[str] = []
+    def __init__(self, schema: Schema | None = None, begin: Callable[[], Schema] = Schema) -> None:
+        self._begin = begin
+        self._schema = schema
+        self._sent: list[str] = []
+        self._replayed = 0
+        self._kept: WeakSet[_Kept] = WeakSet()
 
     @property
     def schema(self) -> Schema:
         """As it is after all that was sent."""
-        waiting, self._waiting = self._waiting, []
-        for sql in waiting:
-            for operation in parse(sql):
-                apply(self._schema, operation)
+        if self._schema is None:
+            self._schema = self._begin()
+        if self._replayed < len(self._sent):
+            for kept in self._kept:
+                if kept.schema is None:
+                    kept.schema, kept.replayed = self._schema.copy(), self._replayed
+            replay(self._schema, self._sent[self._replayed :])
+            self._replayed = len(self._sent)
         return self._schema
 
     def sent(self, statement: CapturedStatement) -> None:
-        self._waiting.append(statement.sql)
+        self._sent.append(statement.sql)
 
     def keep(self) -> Callable[[], None]:
-        kept, waiting = self._schema.copy(), self._waiting
-        count = len(waiting)
+        kept = _Kept(self._sent, len(self._sent))
+        self._kept.add(kept)
 
         def bring_back() -> None:
-            self._schema, self._waiting = kept.copy(), waiting[:count]
+            self._sent = kept.sent[: kept.count]
+            if kept.schema is not None:
+                self._schema, self._replayed = kept.schema.copy(), kept.replayed
 
         return bring_back
 

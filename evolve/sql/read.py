@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from evolve.sql.parse import parse
+from evolve.sql.replay import apply
+from evolve.sql.routines import with_calls
+from evolve.sql.schema import Schema
 from evolve.sql.steps import Recording, Step
 
 
@@ -13,3 +18,10 @@ def steps(recording: Recording) -> tuple[Step, ...]:
         for statement in recording.statements
         for operation in parse(statement.sql)
     )
+
+
+def replay(schema: Schema, statements: Iterable[str]) -> None:
+    """Change `schema` as these statements would, and as the functions would that they call."""
+    for sql in statements:
+        for operation in with_calls(parse(sql), schema.functions):
+            apply(schema, operation)
