@@ -164,3 +164,22 @@ def test_triggers_that_are_off(statements: tuple[str, ...], message: str) -> Non
     [told] = judge(recording("r", *statements))
 
     assert told.message == message
+
+
+@pytest.mark.parametrize(
+    ("statements", "expected"),
+    [
+        (("SET search_path TO archive",), True),
+        (("SET LOCAL search_path TO archive, public",), True),
+        (("SELECT pg_catalog.set_config('search_path', '', false)",), True),
+        (("ALTER ROLE shop SET search_path = archive",), True),
+        (("SET search_path TO public, archive",), False),
+        (("SET search_path TO archive", "RESET search_path"), False),
+        (("SET search_path TO archive", "RESET ALL"), False),
+        (("SELECT set_config('search_path', '', false)", "SET search_path TO public"), False),
+        (("SELECT set_config('work_mem', '1GB', false)",), False),
+        (("ALTER ROLE shop SET work_mem = '1GB'",), False),
+    ],
+)
+def test_the_search_path_stays_changed(statements: tuple[str, ...], expected: bool) -> None:
+    assert ("search-path-change" in found(*statements)) is expected

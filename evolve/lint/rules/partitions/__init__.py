@@ -9,10 +9,15 @@ from evolve.lint.rules.partitions.attach_partition_no_check import AttachPartiti
 from evolve.lint.rules.partitions.create_partition_of import CreatePartitionOf
 from evolve.lint.rules.partitions.default_partition_growth import DefaultPartitionGrowth
 from evolve.lint.rules.partitions.detach_partition_blocking import DetachPartitionBlocking
+from evolve.lint.rules.partitions.drop_extension import DropExtension
+from evolve.lint.rules.partitions.extension_unpinned import ExtensionUnpinned
 from evolve.lint.rules.partitions.managed_table_ddl import ManagedTableDdl
 from evolve.lint.rules.partitions.partition_key_not_in_pk import PartitionKeyNotInPk
 from evolve.lint.rules.partitions.partition_key_several_columns import PartitionKeySeveralColumns
 from evolve.lint.rules.partitions.partitioned_parent_fanout import PartitionedParentFanout
+from evolve.lint.rules.partitions.publication_column_list import PublicationColumnList
+from evolve.lint.rules.partitions.publication_subscriber_first import PublicationSubscriberFirst
+from evolve.lint.rules.partitions.upgrade_extension import UpgradeExtension
 
 RULES: tuple[Rule, ...] = (
     AttachPartitionBuildsIndex(),
@@ -21,8 +26,13 @@ RULES: tuple[Rule, ...] = (
     CreatePartitionOf(),
     DefaultPartitionGrowth(),
     DetachPartitionBlocking(),
+    DropExtension(),
+    ExtensionUnpinned(),
     ManagedTableDdl(),
     PartitionKeyNotInPk(),
     PartitionKeySeveralColumns(),
     PartitionedParentFanout(),
+    PublicationColumnList(),
+    PublicationSubscriberFirst(),
+    UpgradeExtension(),
 )

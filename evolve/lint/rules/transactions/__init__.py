@@ -7,7 +7,9 @@ from evolve.lint.rules.transactions.ddl_and_backfill_one_transaction import DdlA
 from evolve.lint.rules.transactions.delete_without_where import DeleteWithoutWhere
 from evolve.lint.rules.transactions.disable_trigger import DisableTrigger
 from evolve.lint.rules.transactions.multi_table_lock import MultiTableLock
+from evolve.lint.rules.transactions.pgbouncer_transaction_mode import PgbouncerTransactionMode
 from evolve.lint.rules.transactions.savepoint_loop import SavepointLoop
+from evolve.lint.rules.transactions.search_path_change import SearchPathChange
 from evolve.lint.rules.transactions.sequence_not_reset import SequenceNotReset
 from evolve.lint.rules.transactions.session_replication_role import SessionReplicationRole
 from evolve.lint.rules.transactions.statement_after_access_exclusive import StatementAfterAccessExclusive
@@ -19,7 +21,9 @@ RULES: tuple[Rule, ...] = (
     DeleteWithoutWhere(),
     DisableTrigger(),
     MultiTableLock(),
+    PgbouncerTransactionMode(),
     SavepointLoop(),
+    SearchPathChange(),
     SequenceNotReset(),
     SessionReplicationRole(),
     StatementAfterAccessExclusive(),
