@@ -167,9 +167,7 @@ def lint(
         UnknownRule: `options.ignore` or `options.enable` names none.
         Misuse: the causes of `History.resolve`, `History.between` and `select`: a name leads nowhere.
     """
-    # A server needs every statement, not only those that an earlier run has not read yet.
-    known = None if options.verify else store
-    schema, recordings, asked = _read(project, question.selection, options, known)
+    schema, recordings, asked = _read(project, question.selection, options, store)
     wanted = [
         recording.revision
         for recording in recordings
@@ -292,6 +290,8 @@ def _read(
     ]
     used = asked.union(wanted[-options.window :] if options.window else ())
     first = next((place for place, file in enumerate(needed) if file.revision in used), len(needed))
+    if options.verify:
+        first = 0  # a server starts from nothing
     reading = record_from(project, needed, first, time_limit=options.time_limit, store=store)
     recordings = reading.recordings
     told = {file.revision: _remarks(project, history, file) for file in selected}

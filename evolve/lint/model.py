@@ -16,6 +16,7 @@ from evolve.sql.steps import Place
 
 if TYPE_CHECKING:
     from evolve.lint.verdict import Compatibility
+    from evolve.lint.verification import Verification
 
 
 class Severity(IntEnum):
@@ -161,8 +162,12 @@ class Report:
     coverage: Coverage
     compatibility: Compatibility | None = None
     facts: FactsUsed | None = None
+    verification: Verification | None = None
 
     def blocks(self, fail_on: Severity) -> bool:
+        """True also where the server does not do what the linter believes: then no verdict can be trusted."""
+        if self.verification is not None and self.verification.differences:
+            return True
         return any(finding.severity >= fail_on for finding in self.findings)
 
     @property

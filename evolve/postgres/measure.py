@@ -38,14 +38,19 @@ def measure(connection: Connection, sql: str) -> Measured:
     INDEX CONCURRENTLY, comes back with its error.
     """
     with connection.transaction(force_rollback=True):
-        before = _Snapshot.take(connection)
+        before = Snapshot.take(connection)
         try:
             with connection.transaction():
                 connection.execute(sql.encode())
-                after = _Snapshot.take(connection)
-                locks = _locks(connection, before.names)
+                after = Snapshot.take(connection)
+                locks = held_locks(connection, before.names)
         except psycopg.Error as error:
             return Measured({}, error=error.diag.message_primary or str(error))
+    return compare(before, after, locks)
+
+
+def compare(before: Snapshot, after: Snapshot, locks: Mapping[QualifiedName, LockMode]) -> Measured:
+    """What happened between two moments to relations that were there at the first."""
     moved = [oid for oid in after.names if after.files[oid] not in (0, before.file_of(oid, after.names[oid]))]
     known = set(before.names.values())
     return Measured(
@@ -66,7 +71,7 @@ def measure(connection: Connection, sql: str) -> Measured:
 
 
 @dataclass(frozen=True, slots=True)
-class _Snapshot:
+class Snapshot:
     """All by the relation's oid, which outlives renames."""
 
     names: Mapping[int, QualifiedName]
@@ -81,7 +86,7 @@ class _Snapshot:
         return next((self.files[other] for other, known in self.names.items() if known == name), 0)
 
     @classmethod
-    def take(cls, connection: Connection) -> _Snapshot:
+    def take(cls, connection: Connection) -> Snapshot:
         # Takes no lock that blocks: reads the catalog and this session's own counters.
         rows = connection.execute(
             """
@@ -104,7 +109,8 @@ class _Snapshot:
         return cls(names, kinds, files, scans)
 
 
-def _locks(connection: Connection, names: Mapping[int, QualifiedName]) -> dict[QualifiedName, LockMode]:
+def held_locks(connection: Connection, names: Mapping[int, QualifiedName]) -> dict[QualifiedName, LockMode]:
+    """The strongest lock that this session holds on each relation of `names`, ACCESS SHARE left out."""
     # Takes no lock that blocks: reads the lock table.
     rows = connection.execute(
         """

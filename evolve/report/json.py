@@ -9,6 +9,7 @@ from typing import TypedDict
 
 from evolve.lint.model import FactsUsed, Finding, Report, Severity, Suppressed, Weight
 from evolve.lint.verdict import Compatibility, Verdict
+from evolve.report import verification
 
 SCHEMA = 1  # raised when a field goes away or changes its meaning, not when one is added
 
@@ -96,6 +97,9 @@ def render(report: Report, *, root: Path | None = None) -> str:
         },
         "compatibility": _compatibility(report.compatibility) if report.compatibility else None,
         "facts": _facts(report, report.facts) if report.facts else None,
+        "verification": verification.data(report.verification, lambda file: _file(file, base))
+        if report.verification
+        else None,
         "findings": [_finding(finding, base) for finding in report.findings],
         "suppressed": [_suppressed(item, base) for item in report.suppressed],
     }

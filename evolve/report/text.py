@@ -11,7 +11,7 @@ from pathlib import Path
 import click
 
 from evolve.lint.model import Coverage, Finding, Report, Severity, Suppressed
-from evolve.report import verdict
+from evolve.report import verdict, verification
 from evolve.report.sizes import facts_lines, weight_text
 from evolve.sql.steps import Place
 
@@ -32,6 +32,9 @@ def render(report: Report, *, width: int = 100, root: Path | None = None, verbos
     blocks = ["\n".join(_finding(finding, max(width, 30), base)) for finding in report.findings]
     if verbose:
         blocks += ["\n".join(_suppressed(item, base)) for item in report.suppressed]
+    if report.verification is not None:
+        shown = verification.lines(report.verification, lambda place: _place(place, base), verbose=verbose)
+        blocks.append("\n".join(shown))
     blocks.append("\n".join(_summary(report, verbose=verbose)))
     return "\n\n".join(blocks)
 

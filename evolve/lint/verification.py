@@ -1,0 +1,217 @@
+"""What a server did with statements, against what was predicted of them and found in them."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Literal
+
+from evolve.lint.model import Finding
+from evolve.sql import operations as op
+from evolve.sql.effects import Effect
+from evolve.sql.locks import LockMode
+from evolve.sql.names import QualifiedName
+from evolve.sql.steps import CapturedStatement
+
+Kind = Literal["prediction", "finding", "not found", "failed"]
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """What one statement did on the server to tables, views and materialized views that were in use before it.
+
+    Args:
+        locks: the strongest on each that the transaction holds after it; None where it cannot run in a transaction.
+        held: those that the transaction held before it.
+        scanned: tables that were read from end to end.
+        in_use: all such relations before it.
+        seconds: of the server's work and one round trip.
+        wal_bytes: that the server wrote meanwhile, for this and for any other session.
+        error: what the server said where it refused the statement, and `sqlstate` its code.
+        skipped: why the statement was not run, or why its error says nothing of the revision.
+    """
+
+    locks: Mapping[QualifiedName, LockMode] | None = field(default_factory=dict)
+    held: Mapping[QualifiedName, LockMode] = field(default_factory=dict)
+    rewritten: frozenset[QualifiedName] = frozenset()
+    scanned: frozenset[QualifiedName] = frozenset()
+    in_use: frozenset[QualifiedName] = frozenset()
+    seconds: float = 0.0
+    wal_bytes: int = 0
+    error: str | None = None
+    sqlstate: str | None = None
+    skipped: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """A statement of a judged revision, and what was seen of it."""
+
+    revision: str
+    statement: CapturedStatement
+    seen: Seen
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """Where the linter and the server disagree.
+
+    Args:
+        kind: "prediction": of locks, rewrites and scans; "finding": one that the server refutes; "not found": a hazard
+            that no finding names; "failed": the server refuses a statement, and no finding says so.
+        rule: of the finding that is refuted.
+        message: one sentence, no full stop.
+    """
+
+    revision: str
+    statement: CapturedStatement
+    kind: Kind
+    message: str
+    rule: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Verification:
+    """
+    Args:
+        server_version: major.
+        provider: where the server came from, such as "embedded".
+        differences: in the order of the statements.
+        notes: what could not be verified, and why.
+        ended_at: the revision behind which nothing was run, since the server refused a statement of it.
+    """
+
+    server_version: int
+    provider: str
+    runs: tuple[Run, ...]
+    differences: tuple[Difference, ...]
+    notes: tuple[str, ...] = ()
+    ended_at: str | None = None
+
+
+def differences(
+    revision: str,
+    statement: CapturedStatement,
+    operations: Sequence[op.Operation],
+    predicted: Sequence[Effect],
+    findings: Collection[Finding],
+    seen: Seen,
+    before: Sequence[Seen] = (),
+) -> Iterator[Difference]:
+    """Compare one statement.
+
+    Args:
+        operations: what it does.
+        predicted: the effect of each.
+        findings: those at this statement, allowed ones among them.
+        before: what the statements before it in its transaction did.
+    """
+    if seen.skipped is not None:
+        return
+    fails = [finding for finding in findings if finding.fails]
+    if seen.error is not None:
+        if not fails:
+            yield Difference(revision, statement, "failed", f"the server refuses it: {seen.error}")
+        return
+    for finding in fails:
+        yield Difference(
+            revision, statement, "finding", f"{finding.name}: it is said to fail, and does not", finding.rule
+        )
+    if seen.locks is None:
+        return
+    messages = (*_unpredicted(operations, predicted, seen, seen.locks),)
+    yield from (Difference(revision, statement, "prediction", message) for message in messages)
+    for finding in findings:
+        for message in _refuted(finding, seen, seen.locks, before):
+            yield Difference(revision, statement, "finding", f"{finding.name}: {message}", finding.rule)
+    if not any(finding.lock is not None for finding in findings):
+        for message in _hazards(seen, seen.locks):
+            yield Difference(revision, statement, "not found", message)
+
+
+def _unpredicted(
+    operations: Sequence[op.Operation],
+    predicted: Sequence[Effect],
+    seen: Seen,
+    locks: Mapping[QualifiedName, LockMode],
+) -> Iterator[str]:
+    expected: dict[QualifiedName, LockMode] = dict(seen.held)
+    for effect in predicted:
+        for name, mode in effect.locks.items():
+            expected[name] = max(mode, expected.get(name, mode))
+    # What a block may do need not happen; what text that was not read does cannot be known.
+    conditional = any(isinstance(operation, op.DoBlock | op.Query | op.Unread) for operation in operations)
+    for name in sorted(seen.in_use):
+        taken, said = locks.get(name), expected.get(name)
+        if taken == said or max(taken or 0, said or 0) < LockMode.SHARE_UPDATE_EXCLUSIVE:
+            continue
+        if conditional and (taken or 0) < (said or 0):
+            continue
+        yield f'it takes {taken or "no lock"} on "{name.plain}"; predicted: {said or "none"}'
+    rewrites = {name for effect in predicted for name in effect.rewrites} & seen.in_use
+    for name in sorted(seen.rewritten - rewrites):
+        yield f'it rewrites "{name.plain}"; not predicted'
+    for name in sorted(rewrites - seen.rewritten) if not conditional else ():
+        yield f'it does not rewrite "{name.plain}"; predicted'
+    if not conditional and not any(isinstance(operation, _PLANNED) for operation in operations):
+        # The target of a key is read through its index or as a whole, as the planner likes.
+        targets = {name for operation in operations for name in _key_targets(operation)}
+        scans = {name for effect in predicted for name in effect.scans} & seen.in_use
+        for name in sorted(seen.scanned - scans - targets):
+            mode = locks.get(name)
+            if mode is not None and mode.blocks_writes:
+                yield f'it reads every row of "{name.plain}"; not predicted'
+        for name in sorted(scans - seen.scanned):
+            yield f'it does not read the rows of "{name.plain}"; predicted'
+
+
+# Whether these read a table from end to end is for the planner to choose; and an emptied table has no rows left.
+_PLANNED = op.Insert | op.Update | op.Delete | op.Query | op.Copy | op.CreateView | op.Truncate
+
+
+def _key_targets(operation: op.Operation) -> Iterator[QualifiedName]:
+    match operation:
+        case op.AddConstraint(constraint=op.ForeignKey(target=target)):
+            yield target
+        case op.AddColumn(column=column):
+            yield from (key.target for key in column.constraints if isinstance(key, op.ForeignKey))
+        case op.CreateTable(columns=columns, constraints=constraints):
+            inline = (key for column in columns for key in column.constraints)
+            yield from (key.target for key in (*inline, *constraints) if isinstance(key, op.ForeignKey))
+        case _:
+            return
+
+
+def _refuted(
+    finding: Finding, seen: Seen, locks: Mapping[QualifiedName, LockMode], before: Sequence[Seen]
+) -> Iterator[str]:
+    if finding.lock is None or finding.lock.relation not in seen.in_use:
+        return
+    table = finding.lock.relation
+    taken = locks.get(table)
+    # A stronger lock may be held since an earlier statement.
+    if taken != max(finding.lock.mode, seen.held.get(table, finding.lock.mode)):
+        yield f"it says {finding.lock}; taken: {taken or 'none'}"
+    # A lock that is kept may be told at a later statement than the one whose work it is kept for.
+    done = (*before, seen)
+    for what, claimed, all_done, now in (
+        ("rewrites", finding.rewrite, any(table in each.rewritten for each in done), table in seen.rewritten),
+        (
+            "reads every row of",
+            finding.scan,
+            any(table in each.scanned for each in done),
+            table in seen.scanned,
+        ),
+    ):
+        if claimed and not all_done:
+            yield f'it says that the statement {what} "{table.plain}", which it does not'
+        elif now and not claimed:
+            yield f'it does not say that the statement {what} "{table.plain}"'
+
+
+def _hazards(seen: Seen, locks: Mapping[QualifiedName, LockMode]) -> Iterator[str]:
+    for name in sorted(seen.rewritten | seen.scanned):
+        mode = locks.get(name)
+        if mode is not None and mode.blocks_writes:
+            work = "rewrites it" if name in seen.rewritten else "reads every row of it"
+            yield f'it takes {mode} on "{name.plain}" while it {work}; no finding says so'
