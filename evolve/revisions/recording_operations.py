@@ -6,12 +6,14 @@ import inspect
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from functools import partial
-from typing import Literal, TypeVar
+from typing import Any, Literal, TypeVar
 
 from alembic.operations import BatchOperations, Operations
+from alembic.operations.ops import MigrateOperation
 from alembic.runtime.migration import MigrationContext
 from sqlalchemy import Connection
 
+from evolve.revisions.client_defaults import note_client_default
 from evolve.revisions.libraries import entity_statements, enum_statements
 from evolve.revisions.patches import method
 from evolve.revisions.recording_dbapi import Recorder
@@ -49,6 +51,10 @@ class RecordingOperations(Operations):
         if extension is not None:  # an installed extension has registered its own and never comes here
             return partial(extension, self)
         return _unknown(f"op.{name}", self._recorder)
+
+    def invoke(self, operation: MigrateOperation) -> Any:  # as Alembic has it
+        note_client_default(operation, self._recorder)
+        return super().invoke(operation)
 
     @contextmanager
     def batch_alter_table(self, *args: object, **kwargs: object) -> Iterator[BatchOperations]:
@@ -97,6 +103,12 @@ class RecordingBatchOperations(BatchOperations):
             if isinstance(recorder, Recorder):
                 recorder.reach()
         return super().__getattribute__(name)
+
+    def invoke(self, operation: MigrateOperation) -> Any:  # as Alembic has it
+        recorder = vars(self).get("_recorder")
+        if isinstance(recorder, Recorder):
+            note_client_default(operation, recorder)
+        return super().invoke(operation)
 
     def __getattr__(self, name: str) -> Callable[..., object]:
         if name.startswith("__"):

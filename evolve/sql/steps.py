@@ -70,6 +70,7 @@ class Mark(Enum):
     OUTER_TRANSACTION = "it leaves the transaction that env.py opened"
     IMPORTS_MODELS = "it imports the application's models"
     NO_DOWNGRADE = "its downgrade() does nothing"
+    CLIENT_DEFAULT = "it adds a column whose default only Python knows"
     LEFTOVER = "the comments of autogenerate are still in it"
     FORKED = "another revision builds on the same one"
     EDITED = "it was changed after others may have applied it"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from evolve.lint.rule import Rule
 from evolve.lint.rules.columns.add_column import AddColumn
+from evolve.lint.rules.columns.add_column_client_default import AddColumnClientDefault
 from evolve.lint.rules.columns.add_column_constrained_domain import AddColumnConstrainedDomain
 from evolve.lint.rules.columns.add_column_generated_stored import AddColumnGeneratedStored
 from evolve.lint.rules.columns.add_column_identity import AddColumnIdentity
@@ -35,6 +36,7 @@ from evolve.lint.rules.columns.set_storage import SetStorage
 
 RULES: tuple[Rule, ...] = (
     AddColumn(),
+    AddColumnClientDefault(),
     AddColumnConstrainedDomain(),
     AddColumnGeneratedStored(),
     AddColumnIdentity(),

@@ -9,6 +9,7 @@ from evolve.lint import command
 from evolve.lint.history import History
 from evolve.lint.model import Finding, Severity
 from evolve.lint.rule import Rule
+from evolve.lint.rules.columns.required_column import client_default, is_required
 from evolve.sql import operations as op
 from evolve.sql.locks import LockMode
 from evolve.sql.steps import Step
@@ -19,32 +20,27 @@ class AddColumnRequired(Rule):
     name = "add-column-required"
     severity = Severity.ERROR
     looks_at = (op.AddColumn,)
+    peers = ("squawk:adding-required-field", "eugene:E2", "zdm:R010")
     lock = LockMode.ACCESS_EXCLUSIVE
     fails = True
     breaks_old_code = True
     why = (
         "it fails on a table that holds rows; on an empty one it succeeds, and every insert of code that "
-        "does not know the column fails. A default in the model (default=…) is not one in the database "
-        "(server_default=…)"
+        "does not know the column fails"
     )
 
     def check(self, step: Step, history: History) -> Iterator[Finding]:
         match step.operation:
-            case op.AddColumn(table, column) if history.in_use(table) and _required(column):
-                yield self.finding(
-                    step,
-                    f'"{table.plain}.{column.name}" is NOT NULL and has no default in the database',
-                    table=table,
-                    safe=(code.add_column(table, column),),
-                    fix=command.plan(
-                        "add-required-column", table, column.name, column.type, "--up", "EXPRESSION"
-                    ),
-                )
+            case op.AddColumn(table, column) as add if history.in_use(table) and is_required(add, history):
+                pass
             case _:
                 return
-
-
-def _required(column: op.ColumnDefinition) -> bool:
-    primary = any(isinstance(constraint, op.PrimaryKey) for constraint in column.constraints)
-    filled = column.default is not None or column.generated or column.identity or column.serial
-    return (column.not_null or primary) and not filled
+        if client_default(step, add, history) is not None:
+            return  # add-column-client-default tells what to write instead
+        yield self.finding(
+            step,
+            f'"{table.plain}.{column.name}" is NOT NULL and has no default in the database',
+            table=table,
+            safe=(code.add_column(table, column),),
+            fix=command.plan("add-required-column", table, column.name, column.type, "--up", "EXPRESSION"),
+        )

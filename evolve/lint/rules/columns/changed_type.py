@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from evolve.lint.history import History
+from evolve.lint.rules.columns.dropped_column import is_published
 from evolve.sql import operations as op
 from evolve.sql.effects import Effect, effect
 from evolve.sql.names import QualifiedName
@@ -27,6 +28,7 @@ class ChangedType:
         new: the type it gets, a domain as its base type.
         effect: as in the session's time zone, where the revision has set it.
         blocked: what keeps the type from changing: a view, a generated column or a partition key.
+        published: a publication names it, of which the rule publication-column-list tells.
         needs_using: it has no USING and there is no automatic cast.
         stuck_default: the column's default, where it has no automatic cast, which USING does not help.
     """
@@ -38,13 +40,16 @@ class ChangedType:
     new: str
     effect: Effect
     blocked: str | None
+    published: bool
     needs_using: bool
     stuck_default: op.Expression | None
 
     @property
     def fails(self) -> bool:
         """The server refuses the statement whatever the rows hold."""
-        return self.blocked is not None or self.needs_using or self.stuck_default is not None
+        return (
+            self.blocked is not None or self.published or self.needs_using or self.stuck_default is not None
+        )
 
     @property
     def table(self) -> QualifiedName:
@@ -82,6 +87,7 @@ def changed_type(step: Step, history: History) -> ChangedType | None:
         new,
         predicted,
         predicted.refused or _blocked(operation, history),
+        is_published(schema, operation.table, operation.column),
         uncast and operation.using is None,
         _own_default(operation, known, history) if uncast and operation.using is not None else None,
     )

@@ -34,7 +34,7 @@ class DropColumnWithDependents(Rule):
                 return
         found = dependents(drop, history)
         name = f'"{table.plain}.{column}"'
-        if found.fails(drop):
+        if found.fails(drop) and (found.refusing or found.asking):
             yield self.finding(
                 step,
                 f"{name} cannot be dropped: {found.refusing}"
@@ -46,7 +46,7 @@ class DropColumnWithDependents(Rule):
                 why="PostgreSQL refuses the statement in every environment; drop or change first what needs the "
                 "column, so that what is lost stands in the revision",
             )
-        elif history.column_in_use(table, column) and (found.taken or found.asking):
+        elif not found.fails(drop) and history.column_in_use(table, column) and (found.taken or found.asking):
             yield self.finding(
                 step,
                 f"with {name} {_listed((*found.asking, *found.taken))} go",

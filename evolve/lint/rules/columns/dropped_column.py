@@ -21,14 +21,17 @@ class Dependents:
         taken: they go without being asked for.
         asking: they go with CASCADE, and without it the statement fails.
         refusing: the column cannot be dropped at all.
+        published: a publication names it, of which the rule publication-column-list tells.
     """
 
     taken: tuple[str, ...] = ()
     asking: tuple[str, ...] = ()
     refusing: str | None = None
+    published: bool = False
 
     def fails(self, operation: op.DropColumn) -> bool:
-        return self.refusing is not None or (bool(self.asking) and not operation.cascade)
+        asked = bool(self.asking) or self.published
+        return self.refusing is not None or (asked and not operation.cascade)
 
 
 def dependents(operation: op.DropColumn, history: History) -> Dependents:
@@ -41,6 +44,16 @@ def dependents(operation: op.DropColumn, history: History) -> Dependents:
     return Dependents(
         (*_constraints(table, name), *_indexes(schema, table.name, name)),
         (*_views(schema, table.name, name), *_foreign_keys(schema, table, name), *_generated(table, name)),
+        published=is_published(schema, table.name, name),
+    )
+
+
+def is_published(schema: Schema, table: QualifiedName, column: str) -> bool:
+    """Whether the column list or the row filter of a publication names the column."""
+    return any(
+        column in (published.columns or ())
+        or (published.row_filter is not None and column in published.row_filter.columns)
+        for published in schema.publications_of(table)
     )
 
 
