@@ -27,7 +27,7 @@ class DropConstraint(Rule):
 
     def check(self, step: Step, history: History) -> Iterator[Finding]:
         match step.operation:
-            case op.DropConstraint(table, name) if history.in_use(table):
+            case op.DropConstraint(table, name) if history.in_use(table) and not _goes(history, table):
                 yield from self._constraint(step, history, table, name)
             case op.DropIndex(name):
                 index = history.schema.indexes.get(name)
@@ -49,7 +49,8 @@ class DropConstraint(Rule):
             case op.Exclude():
                 yield self._finding(step, table, f'the exclusion "{name}" of "{table.plain}" goes')
             case op.ForeignKey(columns=columns, target=target, on_delete=str(action)) as key:
-                if not _has_twin(step, history, table, key):
+                gone = _goes(history, target) or _goes(history, table, *columns)
+                if not gone and not _has_twin(step, history, table, key):
                     yield self._finding(
                         step,
                         table,
@@ -63,11 +64,8 @@ class DropConstraint(Rule):
 
     def _index(self, step: Step, history: History, index: Index) -> Iterator[Finding]:
         table = index.definition.table
-        if (
-            history.in_use(table)
-            and index.name not in history.new_indexes
-            and not _replaced(step, history, index)
-        ):
+        used = history.in_use(table) and index.name not in history.new_indexes
+        if used and not _goes(history, table) and not _replaced(step, history, index):
             # Without the lock: EV103 tells of it, and CONCURRENTLY takes none that is worth telling.
             yield self._finding(step, None, f'the unique index "{index.name.plain}" of "{table.plain}" goes')
 
@@ -79,6 +77,19 @@ class DropConstraint(Rule):
             lock=LockMode.ACCESS_EXCLUSIVE if table is not None else None,
             why=why,
         )
+
+
+def _goes(history: History, table: QualifiedName, *columns: str) -> bool:
+    """The same revision drops the table or one of the columns, and that is what is told of."""
+    for later in history.later():
+        match later.operation:
+            case op.DropTable(dropped) if dropped == table:
+                return True
+            case op.DropColumn(of, column) if of == table and column in columns:
+                return True
+            case _:
+                pass
+    return False
 
 
 def _replaced(step: Step, history: History, gone: Index) -> bool:

@@ -23,6 +23,8 @@ class FkPartialIndex(Rule):
 
     def finish(self, history: History) -> Iterator[Finding]:
         for step, table, key in foreign_keys_left(history):
+            if not history.in_use(table) and key.on_delete is None:
+                continue
             partial = partial_index(history.schema, table, key)
             if (
                 partial is None

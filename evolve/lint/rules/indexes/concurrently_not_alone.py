@@ -51,7 +51,7 @@ class ConcurrentlyNotAlone(Rule):
     id = "EV627"
     name = "concurrently-not-alone"
     severity = Severity.WARNING
-    looks_at = (op.CreateIndex, op.DropIndex, op.DetachPartition)
+    looks_at = (op.CreateIndex, op.DetachPartition)
     why = (
         "a statement in autocommit mode commits what stands before it, and its own work is never taken back: when the "
         "revision fails half way, Alembic counts it as not applied, and the next attempt fails on what is there already"
@@ -63,7 +63,9 @@ class ConcurrentlyNotAlone(Rule):
         ):
             return
         before = next((other for other in history.revision[: history.position] if _once(other)), None)
-        other = before or next((other for other in history.later() if _once(other)), None)
+        other = before or next(
+            (other for other in history.later() if _once(other) and not _drops(other)), None
+        )
         if other is not None:
             yield self.finding(
                 step,
@@ -75,15 +77,15 @@ class ConcurrentlyNotAlone(Rule):
 
 def _concurrent(step: Step) -> bool:
     match step.operation:
-        case (
-            op.CreateIndex(concurrently=True, if_not_exists=False)
-            | op.DropIndex(concurrently=True, if_exists=False)
-        ):
-            return step.transaction is None
-        case op.DetachPartition(concurrently=True):
+        case op.CreateIndex(concurrently=True, if_not_exists=False) | op.DetachPartition(concurrently=True):
             return step.transaction is None
         case _:
             return False
+
+
+def _drops(step: Step) -> bool:
+    """The end of a replacement: there is nothing to build, so hardly anything to fail."""
+    return isinstance(step.operation, op.DropIndex) and step.operation.concurrently
 
 
 def _once(step: Step) -> bool:
