@@ -21,8 +21,9 @@ from evolve.lint.suppress import suppress
 from evolve.lint.thresholds import Thresholds
 from evolve.lint.verdict import assess
 from evolve.lint.verdict import judge as judge_rollout
-from evolve.revisions.default_branch import default_branch
+from evolve.revisions.default_branch import NoDefaultBranch, default_branch
 from evolve.revisions.history import BrokenFile, History, RevisionFile, read_history
+from evolve.revisions.models import Commit, Releases, commit_at, fork_from, read_releases, touches_tables
 from evolve.revisions.project import Project
 from evolve.revisions.read import record_from
 from evolve.revisions.select import Range, Selection, Since, Unapplied, select
@@ -88,6 +89,7 @@ class Options:
         sizes: where its small tables end and its hot ones begin.
         window: how many revisions, up to the newest that is asked about, every release among them must survive.
         models: where the mapped classes are; what env.py imports where it is empty.
+        models_from: the folder that their paths start from; the project's unless given.
         old_models: a git reference: the release that runs now. Without it, where the branch left the default branch.
     """
 
@@ -103,6 +105,7 @@ class Options:
     sizes: Thresholds = field(default_factory=Thresholds)
     window: int = 0
     models: tuple[str, ...] = ()
+    models_from: Path | None = None
     old_models: str | None = None
 
 
@@ -157,17 +160,19 @@ def lint(
     rules: Sequence[Rule],
     clock: Callable[[], date] = today,
     store: Store | None = None,
+    releases: Releases | None = None,
 ) -> Report:
     """Judge the revisions of `question` against all before them.
 
     Args:
+        releases: the models of the releases before and after; they are read where none are given.
         store: readings of earlier runs, which save most of the time that this one takes.
 
     Raises:
         UnknownRule: `options.ignore` or `options.enable` names none.
         Misuse: the causes of `History.resolve`, `History.between` and `select`: a name leads nowhere.
     """
-    schema, recordings, asked = _read(project, question.selection, options, store)
+    schema, recordings, asked, newest = _read(project, question.selection, options, store)
     wanted = [
         recording.revision
         for recording in recordings
@@ -186,6 +191,7 @@ def lint(
         clock=clock,
         window=window,
         schema=schema,
+        releases=releases or _releases(project, question, options, recordings, judged, newest=newest),
     )
 
 
@@ -199,6 +205,7 @@ def judge(
     together: bool,
     clock: Callable[[], date],
     window: Sequence[str] = (),
+    releases: Releases | None = None,
     schema: Schema | None = None,
 ) -> Report:
     """Judge those of `recordings` that are asked about, and take away what `sources` and settings allow.
@@ -209,6 +216,7 @@ def judge(
         sources: revision id and text of each of their files.
         together: they reach the database in one rollout.
         window: ids of the revisions that every release among them must survive.
+        releases: the models of the releases before and after them.
         schema: before the first of `recordings`; empty unless given.
 
     Raises:
@@ -225,6 +233,8 @@ def judge(
         schema=schema.copy(),
         postgres_version=options.postgres_version,
         together=together,
+        old_models=releases.old if releases is not None else None,
+        new_models=releases.new if releases is not None else None,
         facts=options.facts,
         thresholds=options.sizes,
     )
@@ -248,6 +258,7 @@ def judge(
         result,
         together=together,
         window=over_window,
+        models=(releases.old, releases.new) if releases is not None else (None, None),
     )
     verification = None
     if options.verify:
@@ -273,8 +284,9 @@ def _facts_used(facts: Facts, sizes: Thresholds, in_use: Collection[QualifiedNam
 
 def _read(
     project: Project, selection: Selection, options: Options, store: Store | None
-) -> tuple[Schema, list[Recording], set[str]]:
-    """The schema before the first that is judged, the recordings from there on, in order, and the ids selected.
+) -> tuple[Schema, list[Recording], set[str], bool]:
+    """The schema before the first that is judged, the recordings from there on, in order, the ids selected, and
+    whether nothing comes after those.
 
     A file whose id cannot be read stands at the end, under its own name.
     """
@@ -283,7 +295,7 @@ def _read(
     selected = select(project, history, selection, on_broken=broken.append, compiling=False)
     asked = {file.revision for file in selected}
     if not asked and not broken:
-        return Schema(), [], asked
+        return Schema(), [], asked, True
     needed = history.order(history.ancestors(asked))
     wanted = [
         file.revision for file in needed if not _excluded(project, file.path, file.revision, options.exclude)
@@ -302,7 +314,42 @@ def _read(
             known.add(file.path)
             recordings.append(_unreadable(file))
             asked.add(file.path.name)
-    return reading.schema, recordings, asked
+    return reading.schema, recordings, asked, history.descendants(asked) <= asked
+
+
+def _releases(
+    project: Project,
+    question: Question,
+    options: Options,
+    recordings: Sequence[Recording],
+    judged: Collection[str],
+    *,
+    newest: bool,
+) -> Releases:
+    """The models of the releases before and after the judged revisions, where those can be told.
+
+    The one before is what `options` names, or else the commit where HEAD left the default branch, as long as none of
+    the revisions was there yet. The working tree is the one after, unless there are newer revisions.
+    """
+    asked = [recording for recording in recordings if recording.revision in judged]
+    if not question.together or not touches_tables(asked):
+        return Releases()
+    commit = commit_at(project, options.old_models) if options.old_models else _fork(project, question)
+    if commit is not None and not options.old_models and not all(commit.lacks(each.file) for each in asked):
+        commit = None
+    return read_releases(
+        project, options.models, options.models_from or project.root, commit, new=newest
+    )
+
+
+def _fork(project: Project, question: Question) -> Commit | None:
+    if isinstance(question.selection, Since):
+        return fork_from(project, question.selection.reference)
+    try:
+        branch = default_branch(project)
+    except NoDefaultBranch:
+        return None
+    return fork_from(project, branch) if branch is not None else None
 
 
 def _remarks(project: Project, history: History, file: RevisionFile) -> tuple[Remark, ...]:

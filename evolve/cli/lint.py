@@ -146,6 +146,7 @@ def command(
         verify=verify,
         window=config.lint.window if window is None else window,
         models=config.lint.models,
+        models_from=config.file.parent if config.file else None,
         old_models=old_models,
     )
     if names_scripts(revisions):

@@ -73,11 +73,15 @@ class Module:
     stars: list[Path] = field(default_factory=list)
 
 
+Trees = dict[str, ast.Module]  # by the text they were parsed from, for readings that share files
+
+
 class Code:
     """The application's source, read file by file as it is asked about."""
 
-    def __init__(self, sources: Sources, roots: Sequence[Path]) -> None:
+    def __init__(self, sources: Sources, roots: Sequence[Path], trees: Trees | None = None) -> None:
         """`roots` are the folders that imports start from, the first that has a module wins."""
+        self._trees: Trees = {} if trees is None else trees
         self.sources = sources
         self.broken: dict[Path, int] = {}
         self._roots = roots
@@ -118,7 +122,9 @@ class Code:
             text = self.sources.read(path)
             if text is not None:
                 try:
-                    self._modules[path] = self._index(path, ast.parse(text, filename=str(path)))
+                    tree = self._trees.get(text) or ast.parse(text, filename=str(path))
+                    self._trees[text] = tree
+                    self._modules[path] = self._index(path, tree)
                 except (SyntaxError, ValueError, RecursionError) as error:
                     self.broken[path] = getattr(error, "lineno", None) or 0
         return self._modules[path]

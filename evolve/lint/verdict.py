@@ -19,6 +19,7 @@ from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from enum import Enum
 
+from evolve.compat.models import Models
 from evolve.lint.engine import Result
 from evolve.lint.model import Finding
 from evolve.lint.needs import Need
@@ -143,7 +144,12 @@ def judge(revisions: Sequence[str], findings: Collection[Finding], needs: Collec
 
 
 def assess(
-    revisions: Sequence[str], result: Result, *, together: bool, window: Verdict | None = None
+    revisions: Sequence[str],
+    result: Result,
+    *,
+    together: bool,
+    window: Verdict | None = None,
+    models: tuple[Models | None, Models | None] = (None, None),
 ) -> Compatibility:
     """The verdicts on the judged `revisions`, in their order.
 
@@ -151,6 +157,7 @@ def assess(
         result: what was found in them, nothing that is allowed taken away.
         together: they are one rollout, of which only what is there at its end needs to be there first.
         window: the verdict on the window's revisions, each judged alone.
+        models: of the previous and of the next release, as far as they are known.
     """
     findings: defaultdict[str, list[Finding]] = defaultdict(list)
     for finding in result.findings:
@@ -165,6 +172,8 @@ def assess(
         revisions=each,
         window=window,
         complete=coverage.read == coverage.statements and not coverage.incomplete,
+        old_models=models[0].where if models[0] is not None else None,
+        new_models=models[1].where if models[1] is not None else None,
     )
 
 

@@ -1,0 +1,192 @@
+"""The application's mapped classes, of the release that runs and of the one to come: found, and read as text alone."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from evolve.compat.find import Found, followed, named
+from evolve.compat.models import Models
+from evolve.compat.read_models import read_models
+from evolve.compat.source import Code, Sources, Trees
+from evolve.revisions.project import Project
+from evolve.revisions.select import NoSuchReference
+from evolve.sql.steps import Recording
+
+_GIT_SECONDS = 60.0
+_SKIPPED = frozenset({"__pycache__", "node_modules", "site-packages", ".git", ".venv", "venv"})
+# A revision without one of these breaks no code and adds nothing.
+_TOUCHES = re.compile(r"\b(?:ALTER|DROP|RENAME|CREATE\s+(?:UNLOGGED\s+)?TABLE|DO|SELECT)\b", re.IGNORECASE)
+
+
+@dataclass(frozen=True, slots=True)
+class Releases:
+    """`old`: what runs before the revisions; `new`: what goes with them. None where they could not be found."""
+
+    old: Models | None = None
+    new: Models | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Commit:
+    """A commit as the previous release.
+
+    Args:
+        words: for a person: "9f3c2ab, where this branch left main".
+        top: the repository.
+        differing: files that are not there as they are here, absolute and resolved.
+    """
+
+    id: str
+    words: str
+    top: Path
+    differing: frozenset[Path]
+
+    def lacks(self, file: Path) -> bool:
+        """The file is not there, or is another one."""
+        return file.resolve() in self.differing
+
+
+def touches_tables(recordings: Collection[Recording]) -> bool:
+    """Whether it can matter to anything in `recordings` what the models say."""
+    return any(_TOUCHES.search(statement.sql) for each in recordings for statement in each.statements)
+
+
+def read_releases(
+    project: Project, places: Sequence[str], base: Path, commit: Commit | None, *, new: bool
+) -> Releases:
+    """The models of the working tree, and those of `commit` where it is given.
+
+    Args:
+        places: files, folders, globs from `base`, or packages; what `env.py` imports where there are none.
+        new: whether the working tree is the release that goes with the revisions.
+    """
+    trees: Trees = {}
+    tree = WorkingTree()
+    here = _read(project, places, base, tree, trees, "the working tree")
+    if commit is None:
+        return Releases(None, here if new else None)
+    if commit.differing.isdisjoint(tree.seen) and not any(not file.exists() for file in commit.differing):
+        there = replace(here, where=commit.words) if here is not None else None
+    else:
+        there = _read(project, places, base, AtCommit(commit, tree), trees, commit.words)
+    return Releases(there, here if new else None)
+
+
+def commit_at(project: Project, reference: str) -> Commit:
+    """The commit that a person named.
+
+    Raises:
+        NoSuchReference: git knows none of that name, or there is no repository.
+    """
+    found = _git(
+        project.root, "rev-parse", "--verify", "--quiet", "--end-of-options", f"{reference}^{{commit}}"
+    )
+    commit = _commit(project, found.strip(), reference) if found else None
+    if commit is None:
+        raise NoSuchReference(reference)
+    return commit
+
+
+def fork_from(project: Project, reference: str) -> Commit | None:
+    """Where HEAD left `reference`; None where git does not know."""
+    found = _git(project.root, "merge-base", "--end-of-options", reference, "HEAD")
+    if not found:
+        return None
+    fork = found.strip()
+    return _commit(project, fork, f"{fork[:9]}, where HEAD left {reference}")
+
+
+def _commit(project: Project, commit: str, words: str) -> Commit | None:
+    top = _git(project.root, "rev-parse", "--show-toplevel")
+    if not top:
+        return None
+    folder = Path(top.removesuffix("\n")).resolve()
+    names = (
+        _git(folder, "diff", "--name-only", "-z", "--no-ext-diff", "--no-renames", commit, "--", "*.py"),
+        _git(folder, "ls-files", "--others", "--exclude-standard", "-z", "--", "*.py"),
+    )
+    differing = frozenset(folder / name for listed in names for name in (listed or "").split("\0") if name)
+    return Commit(commit, words, folder, differing)
+
+
+@dataclass(slots=True)
+class WorkingTree:
+    """The files as they are; `seen` are those that were read."""
+
+    seen: set[Path] = field(default_factory=set)
+    _texts: dict[Path, str | None] = field(default_factory=dict)
+
+    def read(self, path: Path) -> str | None:
+        if path not in self._texts:
+            try:
+                self._texts[path] = path.read_text(encoding="utf-8-sig")
+                self.seen.add(path)
+            except (OSError, UnicodeDecodeError):
+                self._texts[path] = None
+        return self._texts[path]
+
+    def below(self, folder: Path) -> Sequence[Path]:
+        found: list[Path] = []
+        for path, folders, names in os.walk(folder):
+            folders[:] = sorted(name for name in folders if name not in _SKIPPED)
+            found += (Path(path, name) for name in sorted(names) if name.endswith(".py"))
+        return found
+
+
+@dataclass(slots=True)
+class AtCommit:
+    """The files as they were at a commit, without a checkout."""
+
+    commit: Commit
+    tree: WorkingTree
+    _texts: dict[Path, str | None] = field(default_factory=dict)
+
+    def read(self, path: Path) -> str | None:
+        if path not in self.commit.differing:
+            return self.tree.read(path)
+        if path not in self._texts:
+            name = path.relative_to(self.commit.top).as_posix()
+            self._texts[path] = _git(self.commit.top, "cat-file", "blob", f"{self.commit.id}:{name}")
+        return self._texts[path]
+
+    def below(self, folder: Path) -> Sequence[Path]:
+        gone = {path for path in self.commit.differing if path.is_relative_to(folder) and not path.exists()}
+        return sorted(path for path in gone.union(self.tree.below(folder)) if self.read(path) is not None)
+
+
+def _read(
+    project: Project, places: Sequence[str], base: Path, sources: Sources, trees: Trees, where: str
+) -> Models | None:
+    """None where nothing is mapped: an application without models, or one whose models are not found."""
+    code = Code(sources, _roots(project, base), trees)
+    environment = (project.script_directory / "env.py").resolve()
+    found: Found = named(code, places, base.resolve()) if places else followed(code, environment)
+    models = read_models(code, found.files, where, found.gaps)
+    return models if models.tables else None
+
+
+def _roots(project: Project, base: Path) -> tuple[Path, ...]:
+    """Where imports of the application start: what alembic.ini says, and the usual places around it."""
+    ini = project.configuration.parent
+    places = (*project.source_paths, project.root, project.root / "src", base, ini, ini / "src", ini.parent)
+    return tuple(dict.fromkeys(path.resolve() for path in places if path.is_dir()))
+
+
+def _git(directory: Path, *arguments: str) -> str | None:
+    """What git answers; None where it says no, or is not there."""
+    try:
+        done = subprocess.run(
+            ["git", "-C", str(directory), "--no-pager", *arguments],  # noqa: S607  # the user's own git; no shell
+            capture_output=True,
+            check=False,
+            stdin=subprocess.DEVNULL,
+            timeout=_GIT_SECONDS,
+        )
+    except (FileNotFoundError, subprocess.TimeoutExpired):
+        return None
+    return done.stdout.decode(errors="replace") if done.returncode == 0 else None
