@@ -80,6 +80,7 @@ class Options:
         exclude: globs over files relative to the script directory, or ids: replayed, but not judged.
         ignore: ids or names of rules.
         enable: opt-in rules that are asked too: ids, names, families such as "7xx", or "all".
+        required_columns: those that the project wants every table to have.
         imported: ids of rules that ignore lists of other tools silence, with the words that say which.
         import_from: other tools whose comments in files of SQL count as well.
         postgres_version: the oldest major version that the revisions must run on.
@@ -96,6 +97,7 @@ class Options:
     exclude: tuple[str, ...] = ()
     ignore: tuple[str, ...] = ()
     enable: tuple[str, ...] = ()
+    required_columns: tuple[str, ...] = ("id",)
     imported: Mapping[str, str] = field(default_factory=dict)
     import_from: tuple[str, ...] = ()
     postgres_version: int = 15
@@ -237,6 +239,7 @@ def judge(
         new_models=releases.new if releases is not None else None,
         facts=options.facts,
         thresholds=options.sizes,
+        required_columns=options.required_columns,
     )
     facts_used = _facts_used(options.facts, options.sizes, result.in_use, clock()) if options.facts else None
     left = suppress(
@@ -337,9 +340,7 @@ def _releases(
     commit = commit_at(project, options.old_models) if options.old_models else _fork(project, question)
     if commit is not None and not options.old_models and not all(commit.lacks(each.file) for each in asked):
         commit = None
-    return read_releases(
-        project, options.models, options.models_from or project.root, commit, new=newest
-    )
+    return read_releases(project, options.models, options.models_from or project.root, commit, new=newest)
 
 
 def _fork(project: Project, question: Question) -> Commit | None:

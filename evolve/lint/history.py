@@ -64,6 +64,7 @@ class History:
         old_models: those of the release that runs before these revisions; None where they are not known.
         new_models: those of the release that goes with the schema after them.
         facts: sizes and write rates of a live database; None where they are not given.
+        required_columns: those that the project wants every table to have.
         thresholds: where its small tables end and its hot ones begin.
     """
 
@@ -86,6 +87,7 @@ class History:
     new_models: Models | None = None
     facts: Facts | None = None
     thresholds: Thresholds = field(default_factory=Thresholds)
+    required_columns: tuple[str, ...] = ("id",)
 
     # -- questions that rules ask ----------------------------------------------------------------------------
     def in_use(self, table: QualifiedName) -> bool:
@@ -96,6 +98,22 @@ class History:
 
     def column_in_use(self, table: QualifiedName, column: str) -> bool:
         return self.in_use(table) and (table, column) not in self.new_columns
+
+    def unmapped(self, table: QualifiedName, column: str | None = None) -> bool:
+        """True where the models of the previous release are known, and leave the column or the table out."""
+        if self.old_models is None:
+            return False
+        mapped = (
+            self.old_models.maps_table(table)
+            if column is None
+            else self.old_models.maps_column(table, column)
+        )
+        return mapped is False
+
+    def may_write_null(self, table: QualifiedName, column: str) -> bool:
+        """False where the previous release's models say that the column is never null."""
+        mapped = [] if self.old_models is None else list(self.old_models.columns(table, column))
+        return not mapped or any(not found.static or found.nullable for _, found in mapped)
 
     def proves_not_null(self, table: QualifiedName, column: str) -> bool:
         """True where SET NOT NULL reads no row.

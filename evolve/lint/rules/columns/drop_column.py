@@ -34,8 +34,14 @@ class DropColumn(Rule):
             case _:
                 return
         if is_there(drop, history) and not dependents(drop, history).fails(drop):
+            # What the models of the running release leave out only takes its data along.
+            gone = history.unmapped(table, column)
             yield self.finding(
                 step,
-                f'"{table.plain}.{column}" is dropped with its data while code may still use it',
+                f'"{table.plain}.{column}" is dropped with its data'
+                + (", and the running release no longer maps it" if gone else " while code may still use it"),
                 table=table,
+                breaks_old_code=not gone,
+                severity=Severity.WARNING if gone else None,
+                why="the data are gone: a downgrade brings the column back empty" if gone else None,
             )

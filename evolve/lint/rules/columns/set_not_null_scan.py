@@ -20,6 +20,12 @@ class SetNotNullScan(Rule):
     name = "set-not-null-scan"
     severity = Severity.ERROR
     looks_at = (op.SetNotNull, op.AddConstraint)
+    peers = (
+        "squawk:adding-not-nullable-field",
+        "eugene:E2",
+        "strong_migrations:change_column_null",
+        "zdm:R015",
+    )
     lock = LockMode.ACCESS_EXCLUSIVE
     scan = True
     breaks_old_code = True
@@ -37,11 +43,13 @@ class SetNotNullScan(Rule):
                 pass
             case _:
                 return
-        if history.in_use(table) and not history.proves_not_null(table, column):
+        # A proof that the same statement drops is another rule's: set-not-null-and-drop-check-together.
+        if history.in_use(table) and not history.schema.proves_not_null(table, column):
             yield self.finding(
                 step,
                 f'NOT NULL on "{table.plain}.{column}" reads every row of the table under {self.lock}',
                 table=table,
+                breaks_old_code=history.may_write_null(table, column),
                 safe=_safe(table, column),
                 fix=command.plan("set-not-null", table, column),
             )

@@ -34,6 +34,14 @@ class DropTable(Rule):
                 )
                 names = ", ".join(f'"{target}"' for target in targets)
                 also = f" and locks {names} as well" if targets else ""
-                yield self.finding(step, f'"{table.plain}" is dropped with its rows{also}', table=table)
+                gone = history.unmapped(table)
+                yield self.finding(
+                    step,
+                    f'"{table.plain}" is dropped with its rows{also}',
+                    table=table,
+                    breaks_old_code=not gone,
+                    severity=Severity.WARNING if gone else None,
+                    why="its rows are gone: a downgrade brings the table back empty" if gone else None,
+                )
             case _:
                 return
