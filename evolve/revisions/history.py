@@ -7,6 +7,7 @@ one file. Names of revisions (`head`, `label@head`, `ae10`, `head-1`, `+2`) mean
 from __future__ import annotations
 
 import ast
+import os
 import re
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -453,25 +454,29 @@ def build_history(files: Iterable[RevisionFile], broken: tuple[BrokenFile, ...] 
 
 def revision_paths(project: Project) -> Iterator[Path]:
     """Python files of the version directories in Alembic's order; a file reached twice through links comes once."""
-    seen: set[Path] = set()
+    seen: set[str] = set()
     for directory in project.version_directories:
-        for path in _python_files(directory, recursive=project.recursive):
-            real = path.resolve()
+        for path, real in _python_files(directory, recursive=project.recursive):
             if real not in seen:
                 seen.add(real)
                 yield path
 
 
-def _python_files(directory: Path, *, recursive: bool) -> Iterator[Path]:
-    entries = sorted(directory.iterdir())
-    for path in entries:
-        name = path.name
-        if name.endswith(".py") and not name.startswith(("__init__", ".#")) and not path.is_dir():
-            yield path  # a link that leads nowhere too: Alembic stops at it
+def _python_files(directory: Path, *, recursive: bool) -> Iterator[tuple[Path, str]]:
+    """Each with where it really lies."""
+    with os.scandir(directory) as found:
+        entries = sorted(found, key=lambda entry: entry.name)
+    there = os.path.realpath(directory)
+    for entry in entries:
+        name = entry.name
+        if name.endswith(".py") and not name.startswith(("__init__", ".#")) and not entry.is_dir():
+            # A link that leads nowhere counts too: Alembic stops at it.
+            real = os.path.realpath(entry.path) if entry.is_symlink() else f"{there}/{name}"
+            yield directory / name, real
     if recursive:
-        for path in entries:
-            if path.is_dir() and not path.name.endswith("__pycache__"):
-                yield from _python_files(path, recursive=True)
+        for entry in entries:
+            if entry.is_dir() and not entry.name.endswith("__pycache__"):
+                yield from _python_files(directory / entry.name, recursive=True)
 
 
 def read_revision(path: Path) -> RevisionFile | BrokenFile | None:

@@ -9,13 +9,12 @@ from typing import TYPE_CHECKING
 from evolve.revisions.history import History, RevisionFile, read_history
 from evolve.revisions.project import Project
 from evolve.revisions.select import Selection, select
-from evolve.sql.read import replay
-from evolve.sql.schema import Schema
 from evolve.sql.steps import Recording
 
 if TYPE_CHECKING:
     from evolve.revisions.cache.store import Store
     from evolve.revisions.reflection import Reflection
+    from evolve.sql.schema import Schema
 
 
 def read(
@@ -54,12 +53,14 @@ def record(
     """
     if not revisions:
         return []
+    if reflect is None:
+        from evolve.revisions.apart import capture_apart
+        from evolve.sql.schema import Schema
+
+        begin = Schema if _from_base(revisions) else None
+        return capture_apart(project, revisions, time_limit=time_limit, begin=begin)
     from evolve.revisions.capture import capture
 
-    if reflect is None and _from_base(revisions):
-        from evolve.revisions.replayed_schema import ReplayedSchema
-
-        reflect = ReplayedSchema()
     return capture(project, revisions, time_limit=time_limit, reflect=reflect)
 
 
@@ -91,6 +92,9 @@ def record_from(
         found = read_through(project, revisions, first, time_limit, store)
         if found is not None:
             return Reading(*found)
+    from evolve.sql.read import replay
+    from evolve.sql.schema import Schema
+
     recordings = record(project, revisions, time_limit=time_limit)
     schema = Schema()
     for recording in recordings[:first]:
