@@ -53,7 +53,20 @@ def verify(
     Raises:
         NoScratchServer, UnknownProvider: there is no server to run on.
     """
-    with scratch.server(provider) as server, trial(server) as tried:
+    with scratch.server(provider) as server:
+        return verify_on(server, recordings, judged, rules, together=together)
+
+
+def verify_on(
+    server: scratch.Server,
+    recordings: Sequence[Recording],
+    judged: Collection[str],
+    rules: Sequence[Rule],
+    *,
+    together: bool,
+) -> Verification:
+    """`verify` on a server that runs already, in a database of its own."""
+    with trial(server) as tried:
         found = check(
             recordings, rules, judged=judged, postgres_version=server.version, together=together
         ).findings
@@ -134,8 +147,9 @@ class _Course:
     def step(self, revision: str, statement: CapturedStatement, *, asked: bool) -> None:
         operations = with_calls(parse(statement.sql), self.schema.functions)
         before, predicted = self.schema.copy(), list[Effect]()
-        for operation in operations:
-            predicted.append(effect(operation, self.schema, self.version, timezone="Europe/Oslo"))
+        # PostgreSQL drops constraints before it looks at the other clauses of a statement.
+        for operation in sorted(operations, key=lambda each: not isinstance(each, op.DropConstraint)):
+            predicted.append(effect(operation, self.schema, self.version, timezone=self.trial.timezone))
             apply(self.schema, operation)
         if any(isinstance(operation, op.TransactionControl) for operation in operations):
             self.trial.control(statement.sql)

@@ -124,7 +124,8 @@ def differences(
     for finding in findings:
         for message in _refuted(finding, seen, seen.locks, before):
             yield Difference(revision, statement, "finding", f"{finding.name}: {message}", finding.rule)
-    if not any(finding.lock is not None for finding in findings):
+    refreshes = any(isinstance(operation, op.RefreshMaterializedView) for operation in operations)
+    if not any(finding.lock is not None for finding in findings) and not refreshes:
         for message in _hazards(seen, seen.locks):
             yield Difference(revision, statement, "not found", message)
 

@@ -43,6 +43,11 @@ class Trial:
     def version(self) -> int:
         return self._connection.info.server_version // 10_000
 
+    @property
+    def timezone(self) -> str | None:
+        """The session's, which a revision may set."""
+        return self._connection.info.parameter_status("TimeZone")
+
     # -- transactions --------------------------------------------------------------------------------------------
     @property
     def in_transaction(self) -> bool:
@@ -313,9 +318,9 @@ _VALUES: dict[str, LiteralString] = {
 
 def _refused(error: psycopg.Error) -> Seen:
     said, code = _sentence(error), error.sqlstate or ""
-    # A bare server lacks roles and extensions, and our role may do nothing beyond its database.
+    # A bare server lacks roles, extensions and tablespaces, and our role may do nothing beyond its database.
     elsewhere = code in ("42501", "58P01", "57014") or code.startswith("53")
-    if elsewhere or said.startswith(('role "', 'extension "')):
+    if elsewhere or said.startswith(('role "', 'extension "', 'tablespace "')):
         return Seen(error=said, sqlstate=code, skipped=f"not to be tried on a bare server: {said}")
     return Seen(error=said, sqlstate=code)
 
