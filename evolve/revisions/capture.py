@@ -65,6 +65,7 @@ def capture(
     time_limit: float = 10.0,
     reflect: Reflection | None = None,
     memory: Memory | None = None,
+    beat: Callable[[], None] = lambda: None,
 ) -> list[Recording]:
     """Read `revisions` in the order given, as one run of Alembic would run them.
 
@@ -75,9 +76,10 @@ def capture(
         time_limit: seconds for each revision, its imports included.
         reflect: answers questions about the schema; without it each is answered as by an empty database.
         memory: what it recalls is not read.
+        beat: called before each reading; a revision may need several.
     """
     with _one_at_a_time:
-        return _Reader(project, direction, time_limit, reflect, memory or NoMemory()).read(revisions)
+        return _Reader(project, direction, time_limit, reflect, memory or NoMemory(), beat).read(revisions)
 
 
 def account_of(database_url: str | None) -> Account:
@@ -118,8 +120,10 @@ class _Reader:
         time_limit: float,
         reflect: Reflection | None,
         memory: Memory,
+        beat: Callable[[], None],
     ) -> None:
         self._memory = memory
+        self._beat = beat
         self._project = project
         self._direction = direction
         self._time_limit = time_limit
@@ -211,6 +215,7 @@ class _Reader:
         self._resume = resume
 
     def _recorded(self, file: RevisionFile, context: MigrationContext) -> tuple[Recording, bool]:
+        self._beat()
         self._recorder.start(file.path)
         sound = self._read_one(file, context)
         recording = self._recording(file)

@@ -87,7 +87,7 @@ def _surroundings(root: Path, importer: Importer) -> Iterator[None]:
 def _tolerant_environment(importer: Importer) -> type[os._Environ[str]]:
     """A variable that the application cannot do without, and that is set only where it runs, is a stub."""
 
-    class Environment(os._Environ[str]):
+    class Environment(os._Environ[str]):  # noqa: SLF001  # the class of `os.environ`
         def __getitem__(self, name: str) -> str:
             try:
                 return super().__getitem__(name)

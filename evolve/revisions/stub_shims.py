@@ -1,4 +1,4 @@
-"""Lets SQLAlchemy take stubs for what they stand for, so that a missing module costs what it is used for and no more."""
+"""Lets SQLAlchemy take stubs for what they stand for: a missing module costs what it is used for and no more."""
 
 from __future__ import annotations
 

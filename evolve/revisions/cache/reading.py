@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from evolve.revisions.apart import capture_apart
 from evolve.revisions.cache.chain import Chain
 from evolve.revisions.cache.fingerprint import fingerprint
 from evolve.revisions.cache.store import Store
@@ -30,9 +31,6 @@ def read_through(
         return None
     read: list[Recording] = []
     if known < len(revisions):
-        from evolve.revisions.capture import capture
-        from evolve.revisions.replayed_schema import ReplayedSchema
-
         damaged: list[Schema] = []
 
         def begin() -> Schema:
@@ -41,8 +39,7 @@ def read_through(
                 damaged.append(found := Schema())
             return found
 
-        schema = ReplayedSchema(begin=begin)
-        read = capture(project, revisions[known:], time_limit=time_limit, reflect=schema, memory=chain)
+        read = capture_apart(project, revisions[known:], time_limit=time_limit, begin=begin, memory=chain)
         if damaged:
             store.forget()
             return None

@@ -1,0 +1,374 @@
+"""Reads revisions in a process of their own, so that none can end, hang, flood or change the one that judges them.
+
+The two speak JSON over pipes: what comes back is data that can be wrong at worst, never code that runs. A process that
+dies or hangs costs the revision that it was reading; another goes on behind it.
+"""
+
+from __future__ import annotations
+
+import faulthandler
+import json
+import os
+import re
+import resource
+import select
+import signal
+import struct
+import sys
+import threading
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Any, NoReturn, Protocol
+
+from evolve.revisions.cache.codec import decode_recording, decode_schema, encode_recording, encode_schema
+from evolve.revisions.history import RevisionFile
+from evolve.revisions.memory import After, Memory, NoMemory, OwnModules
+from evolve.revisions.project import Project
+from evolve.sql.schema import Schema
+from evolve.sql.steps import Mark, Place, Recording, Remark
+
+if TYPE_CHECKING:
+    from evolve.revisions.capture import Direction
+
+_GRACE = 3.0  # seconds after the time limit, within which the process should have ended the revision itself
+_SETTING_UP = 60.0  # seconds for Python and Alembic to load
+_LONGEST = 512 * 1024 * 1024  # bytes of one message
+_MOST_MEMORY = 4 * 1024**3  # bytes of address space beyond what the process begins with
+_LENGTH = struct.Struct("!I")
+
+Begin = Callable[[], Schema]
+Capture = Callable[["_Line"], object]
+
+
+class Start(Protocol):
+    """Starts the process that reads `revisions` and speaks over `Pipes`; answers its process id."""
+
+    def __call__(self, pipes: Pipes) -> int: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Pipes:
+    """The ends that the reading process holds: what it asks and says, what it is told, where its stack goes."""
+
+    says: int
+    hears: int
+    stack: int
+
+
+class ReaderFailed(Exception):
+    """Evolve itself failed in the other process."""
+
+
+def can_fork() -> bool:
+    """A copy of a process with several threads has one, and locks that the others held."""
+    return hasattr(os, "fork") and threading.active_count() == 1
+
+
+def capture_apart(
+    project: Project,
+    revisions: Sequence[RevisionFile],
+    *,
+    direction: Direction = "upgrade",
+    time_limit: float = 10.0,
+    begin: Begin | None = None,
+    memory: Memory | None = None,
+    start: Start | None = None,
+) -> list[Recording]:
+    """Do as `capture` does, in a process of its own; in this one where it has several threads and cannot be copied.
+
+    Args:
+        begin: the schema before the first of `revisions`, asked for where a revision asks; without it each question is
+            answered as by an empty database.
+        start: starts a process that runs `serve`; a copy of this one unless given.
+
+    Raises:
+        ReaderFailed: evolve fails in the other process, on no account of a revision.
+    """
+
+    def read(memory: Memory, begin: Begin | None, beat: Callable[[], None]) -> list[Recording]:
+        from evolve.revisions.capture import capture
+        from evolve.revisions.replayed_schema import ReplayedSchema
+
+        reflect = ReplayedSchema(begin=begin) if begin is not None else None
+        return capture(
+            project,
+            revisions,
+            direction=direction,
+            time_limit=time_limit,
+            reflect=reflect,
+            memory=memory,
+            beat=beat,
+        )
+
+    if start is None and not can_fork():
+        return read(memory or NoMemory(), begin, lambda: None)
+    copied = fork(lambda line: read(line, line.schema if begin is not None else None, line.began), revisions)
+    parent = _Parent(revisions, start or copied, time_limit, memory or NoMemory(), begin or Schema)
+    while not parent.done:
+        parent.run_once()
+    return [parent.known[place][0] for place in range(len(revisions))]
+
+
+def fork(capture: Capture, revisions: Sequence[RevisionFile]) -> Start:
+    """A copy of this process; it shares nothing with it any more but the pipes and what lies on disk."""
+
+    def start(pipes: Pipes) -> int:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        child = os.fork()
+        if child:
+            return child
+        _in_the_copy(capture, revisions, pipes)
+
+    return start
+
+
+def _in_the_copy(capture: Capture, revisions: Sequence[RevisionFile], pipes: Pipes) -> NoReturn:
+    status = 1
+    try:
+        os.setpgid(0, 0)
+        nothing = os.open(os.devnull, os.O_RDWR)
+        for stream in (0, 1, 2):
+            os.dup2(nothing, stream)
+        serve(capture, revisions, pipes)
+        status = 0
+    finally:
+        os._exit(status)  # what is to run at exit belongs to the process this was copied from
+
+
+def serve(capture: Capture, revisions: Sequence[RevisionFile], pipes: Pipes) -> None:
+    """Read in this process, and say over `pipes` what comes of it."""
+    _limit()
+    faulthandler.enable(file=pipes.stack, all_threads=False)
+    faulthandler.register(signal.SIGUSR1, file=pipes.stack, all_threads=False)
+    with os.fdopen(pipes.says, "wb") as says, os.fdopen(pipes.hears, "rb") as hears:
+        line = _Line(revisions, says, hears)
+        try:
+            capture(line)
+        except BaseException as error:  # noqa: BLE001  # whatever it is, the other process has to know
+            _send(says, ["failed", f"{type(error).__name__}: {error}"])
+        else:
+            _send(says, ["done"])
+
+
+def _limit() -> None:
+    """No file grows, no core is dumped, and memory is what a history needs and no more."""
+    signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    begun = 0
+    if sys.platform == "linux":
+        begun = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[0]) * resource.getpagesize()
+    limits = {resource.RLIMIT_CORE: 0, resource.RLIMIT_FSIZE: 0, resource.RLIMIT_AS: begun + _MOST_MEMORY}
+    for kind, most in limits.items():
+        _, hard = resource.getrlimit(kind)
+        if hard != resource.RLIM_INFINITY:
+            most = min(most, hard)  # the same limit, as far as it may be set
+        try:
+            resource.setrlimit(kind, (most, most))
+        except (ValueError, OSError):  # macOS sets no limit to the address space
+            continue
+
+
+# -- the process that reads ---------------------------------------------------------------------------------
+class _Line:
+    """A `Memory` at the other end of the pipes."""
+
+    def __init__(self, revisions: Sequence[RevisionFile], says: IO[bytes], hears: IO[bytes]) -> None:
+        self._places = {file.revision: place for place, file in enumerate(revisions)}
+        self._says = says
+        self._hears = hears
+        _send(says, ["ready"])
+        self.start = After(*_receive(hears))
+
+    def began(self) -> None:
+        """A reading begins; the time it may take counts from now."""
+        _send(self._says, ["began"])
+
+    def schema(self) -> Schema:
+        """The schema before the first revision."""
+        _send(self._says, ["schema"])
+        (encoded,) = _receive(self._hears)
+        return decode_schema(str(encoded).encode())
+
+    def recall(self, file: RevisionFile) -> tuple[Recording, After] | None:
+        _send(self._says, ["recall", self._places[file.revision]])
+        answer = _receive(self._hears)
+        return decode_recording(str(answer[0]).encode(), file) if answer[0] is not None else None
+
+    def learn(self, file: RevisionFile, recording: Recording, after: After, own: OwnModules) -> None:
+        encoded = encode_recording(recording, after).decode()
+        modules = [str(path) for path in own()]
+        _send(self._says, ["learn", self._places[file.revision], encoded, after.settled, modules])
+
+
+# -- the process that asks ----------------------------------------------------------------------------------
+@dataclass(slots=True)
+class _Parent:
+    revisions: Sequence[RevisionFile]
+    start: Start
+    time_limit: float
+    memory: Memory
+    begin: Begin
+    known: dict[int, tuple[Recording, After]] = field(default_factory=dict)
+    reading: int | None = None
+
+    @property
+    def done(self) -> bool:
+        return len(self.known) == len(self.revisions)
+
+    def run_once(self) -> None:
+        """Start a process, and listen to it until it has read all, or one that it cannot read."""
+        from_child, says = os.pipe()
+        hears, to_child = os.pipe()
+        stack, stack_in = os.pipe()
+        self.reading = None
+        try:
+            child = self.start(Pipes(says, hears, stack_in))
+        finally:
+            for end in (says, hears, stack_in):
+                os.close(end)
+        status: int | None = None
+        try:
+            with os.fdopen(from_child, "rb", buffering=0) as listens, os.fdopen(to_child, "wb") as tells:
+                late = not self._listen(listens, tells)
+                if late:
+                    os.kill(child, signal.SIGUSR1)
+                    time.sleep(0.2)  # the stack is written in the handler of the signal
+        finally:
+            _kill(child)
+            _, status = os.waitpid(child, 0)
+            os.set_blocking(stack, False)
+            text = _read_rest(stack)
+        if not self.done:
+            self._give_up(late, status, text)
+
+    def _listen(self, listens: IO[bytes], tells: IO[bytes]) -> bool:
+        """Answer until the process ends; False where it does not go on in time."""
+        deadline = time.monotonic() + _SETTING_UP
+        reader = _Messages(listens.fileno())
+        while True:
+            message = reader.next(deadline)
+            if message is None:
+                return reader.ended
+            match message:
+                case ["ready"]:
+                    start = self.memory.start
+                    _send(tells, [start.transactions, start.open, start.settled])
+                case ["schema"]:
+                    _send(tells, [encode_schema(self.begin()).decode()])
+                case ["recall", int(place)] if 0 <= place < len(self.revisions):
+                    self.reading = place
+                    recalled = self.known.get(place) or self.memory.recall(self.revisions[place])
+                    if recalled is not None:
+                        self.known[place] = recalled
+                    _send(tells, [encode_recording(*recalled).decode() if recalled is not None else None])
+                    deadline = time.monotonic() + self.time_limit + _GRACE
+                case ["began"]:
+                    deadline = time.monotonic() + self.time_limit + _GRACE
+                case ["learn", int(place), str(text), bool(settled), list(own)] if place == self.reading:
+                    file = self.revisions[place]
+                    recording, after = decode_recording(text.encode(), file)
+                    after = After(after.transactions, after.open, settled)
+                    self.known[place] = recording, after
+                    self.memory.learn(
+                        file, recording, after, lambda own=own: [Path(str(path)) for path in own]
+                    )  # type: ignore[misc]  # called at once
+                case ["done"]:
+                    return True
+                case ["failed", str(said)]:
+                    raise ReaderFailed(said)
+                case _:
+                    return True  # it is not evolve any more that speaks there
+
+    def _give_up(self, late: bool, status: int, stack: str) -> None:
+        """Say of the revision that was being read what became of its process."""
+        place = self.reading if self.reading is not None else len(self.known)
+        if self.reading is None and not self.known and not late:
+            raise ReaderFailed(stack or f"the process that reads ended with status {status}")
+        file = self.revisions[place]
+        if late:
+            mark, said = (
+                Mark.TIMED_OUT,
+                f"after {self.time_limit:g} s, in something that cannot be interrupted",
+            )
+        elif os.WIFSIGNALED(status) and os.WTERMSIG(status) != signal.SIGKILL:
+            mark = Mark.RAISED
+            said = f"it ended the process that read it, by signal {signal.Signals(os.WTERMSIG(status)).name}"
+        else:
+            mark, said = Mark.RAISED, "it ended the process that read it"
+        remark = Remark(mark, Place(file.path, _line_in(stack, file.path)), said)
+        recording = Recording(
+            file.revision, file.down_revisions, file.path, (), (remark,), metadata=file.metadata
+        )
+        before = self.known[place - 1][1] if place - 1 in self.known else self.memory.start
+        self.known[place] = recording, After(before.transactions, before.open)
+
+
+def _kill(child: int) -> None:
+    for send in (os.killpg, os.kill):
+        try:
+            send(child, signal.SIGKILL)
+        except (ProcessLookupError, PermissionError):
+            continue
+
+
+def _line_in(stack: str, path: Path) -> int:
+    """The innermost line of the file in what faulthandler wrote; that names files of up to 500 letters."""
+    found = re.search(rf'File "{re.escape(str(path))}", line (\d+)', stack)
+    return int(found[1]) if found else 0
+
+
+def _read_rest(end: int) -> str:
+    with os.fdopen(end, "rb") as stream:
+        return (stream.read() or b"").decode(errors="replace")
+
+
+# -- messages -----------------------------------------------------------------------------------------------
+def _send(stream: IO[bytes], message: list[object]) -> None:
+    data = json.dumps(message).encode()
+    stream.write(_LENGTH.pack(len(data)) + data)
+    stream.flush()
+
+
+def _receive(stream: IO[bytes]) -> list[Any]:
+    (length,) = _LENGTH.unpack(stream.read(_LENGTH.size))
+    message: list[Any] = json.loads(stream.read(length))
+    return message
+
+
+class _Messages:
+    """Messages as they come in, each up to a deadline."""
+
+    def __init__(self, end: int) -> None:
+        self._end = end
+        self._buffer = bytearray()
+        self.ended = False
+
+    def next(self, deadline: float) -> object:
+        """None where no whole message comes in time, where none will come any more, and where it is no message."""
+        while (whole := self._whole()) is None:
+            left = deadline - time.monotonic()
+            if left <= 0 or not select.select([self._end], [], [], left)[0]:
+                return None
+            data = os.read(self._end, 1 << 20)
+            self._buffer += data
+            if not data or len(self._buffer) > _LONGEST:
+                self.ended = True
+                return None
+        try:
+            message: object = json.loads(whole)
+        except ValueError:
+            self.ended = True
+            return None
+        return message
+
+    def _whole(self) -> bytes | None:
+        if len(self._buffer) < _LENGTH.size:
+            return None
+        (length,) = _LENGTH.unpack_from(self._buffer)
+        if len(self._buffer) < _LENGTH.size + length:
+            return None
+        whole = bytes(self._buffer[_LENGTH.size : _LENGTH.size + length])
+        del self._buffer[: _LENGTH.size + length]
+        return whole
