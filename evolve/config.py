@@ -95,6 +95,7 @@ class Lint:
         fail_on: the least severe finding that makes the exit status 1.
         ignore: ids or names of rules.
         enable: what is opt-in and asked all the same: ids, names, families such as "7xx", or "all".
+        required_columns: what the rule required-column-missing asks every new table for.
         import_ignores: other tools whose ignore lists hold here too, such as "squawk".
         exclude: globs over revision files, relative to the script directory, or revision ids.
         postgres_version: the oldest major version that the revisions will meet.
@@ -109,6 +110,7 @@ class Lint:
     fail_on: FailOn = "error"
     ignore: tuple[str, ...] = ()
     enable: tuple[str, ...] = ()
+    required_columns: tuple[str, ...] = ("id",)
     import_ignores: tuple[str, ...] = ()
     exclude: tuple[str, ...] = ()
     postgres_version: int = 15
@@ -270,6 +272,7 @@ def _lint(table: _Table) -> Lint:
         fail_on=table.fail_on("fail_on", default.fail_on),
         ignore=table.texts("ignore"),
         enable=table.texts("enable"),
+        required_columns=table.texts("required_columns") or default.required_columns,
         import_ignores=table.texts("import_ignores"),
         exclude=table.texts("exclude"),
         postgres_version=table.whole("postgres_version", default.postgres_version, least=14, most=18),

@@ -137,6 +137,7 @@ def command(
         exclude=config.lint.exclude,
         ignore=config.lint.ignore,
         enable=(*config.lint.enable, *enable),
+        required_columns=config.lint.required_columns,
         imported=imported.reasons,
         import_from=import_from,
         postgres_version=pg_version or config.lint.postgres_version,

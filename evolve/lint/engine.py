@@ -57,6 +57,7 @@ def check(
     new_models: Models | None = None,
     facts: Facts | None = None,
     thresholds: Thresholds | None = None,
+    required_columns: tuple[str, ...] = ("id",),
 ) -> Result:
     """Replay `recordings` and judge those that are asked about. A rule that raises is a bug and is not caught.
 
@@ -71,6 +72,7 @@ def check(
         old_models: those of the release that runs before the judged revisions; None where they are not known.
         new_models: those of the release that goes with the schema after them.
         facts: sizes and write rates of a live database, which findings are weighed by.
+        required_columns: those that the project wants every table to have.
         thresholds: where its small tables end and its hot ones begin.
     """
     history = History(
@@ -80,6 +82,7 @@ def check(
         new_models=new_models,
         facts=facts,
         thresholds=thresholds or Thresholds(),
+        required_columns=required_columns,
     )
     asked = _by_operation(rules)
     findings: list[Finding] = []

@@ -1,0 +1,33 @@
+"""EV725: a `char(n)` column."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+from evolve.lint.history import History
+from evolve.lint.model import Finding, Severity
+from evolve.lint.rule import Rule
+from evolve.lint.rules.guidelines.new_columns import LOOKS_AT, new_columns
+from evolve.sql.steps import Step
+
+_TYPE = re.compile(r"(?:character(\(\d+\))?)(?:\[\])*")
+
+
+class CharColumn(Rule):
+    id = "EV725"
+    name = "char-column"
+    severity = Severity.INFO
+    looks_at = LOOKS_AT
+    opt_in = True
+    peers = ("squawk:ban-char-field",)
+    why = "char(n) stores the blanks, compares without them and loses them in casts"
+
+    def check(self, step: Step, history: History) -> Iterator[Finding]:
+        for table, column in new_columns(step.operation):
+            if _TYPE.fullmatch(column.type):
+                yield self.finding(
+                    step,
+                    f'"{table.plain}.{column.name}" ({column.type}) is padded with blanks',
+                    fix="text or varchar",
+                )
