@@ -17,6 +17,9 @@ from evolve.lint.rules.partitions.partition_key_several_columns import Partition
 from evolve.lint.rules.partitions.partitioned_parent_fanout import PartitionedParentFanout
 from evolve.lint.rules.partitions.publication_column_list import PublicationColumnList
 from evolve.lint.rules.partitions.publication_subscriber_first import PublicationSubscriberFirst
+from evolve.lint.rules.partitions.shard_drift import ShardDrift
+from evolve.lint.rules.partitions.shard_local_key import ShardLocalKey
+from evolve.lint.rules.partitions.shard_order import ShardOrder
 from evolve.lint.rules.partitions.upgrade_extension import UpgradeExtension
 
 RULES: tuple[Rule, ...] = (
@@ -34,5 +37,8 @@ RULES: tuple[Rule, ...] = (
     PartitionedParentFanout(),
     PublicationColumnList(),
     PublicationSubscriberFirst(),
+    ShardDrift(),
+    ShardLocalKey(),
+    ShardOrder(),
     UpgradeExtension(),
 )
