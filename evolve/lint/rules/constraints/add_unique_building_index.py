@@ -22,6 +22,12 @@ class AddUniqueBuildingIndex(Rule):
     lock = LockMode.ACCESS_EXCLUSIVE
     scan = True
     breaks_old_code = True
+    peers = (
+        "squawk:adding-serial-primary-key-field",
+        "squawk:disallowed-unique-constraint",
+        "eugene:E7",
+        "strong_migrations:add_unique_constraint",
+    )
     why = (
         "the index is built under a lock that stops all reads and writes; built concurrently first, the "
         "constraint takes it over in an instant. Code that writes duplicates fails from then on"
@@ -67,9 +73,12 @@ class AddUniqueBuildingIndex(Rule):
         use = code.execute(
             f"ALTER TABLE {table} ADD CONSTRAINT {quote(name)} {kind} USING INDEX {quote(name)}"
         )
-        # USING INDEX makes the columns NOT NULL, with a scan unless they are: that is EV101's own way.
-        ready = kind == "UNIQUE" or all(history.proves_not_null(table, column) for column in columns)
         first = (code.add_column(table, added),) if added else ()
+        # USING INDEX makes the columns of a primary key NOT NULL, with a scan unless they are proven.
+        if kind == "PRIMARY KEY" and added is None:
+            unproven = tuple(column for column in columns if not history.proves_not_null(table, column))
+            first = code.prove_not_null(table, unproven) if unproven else ()
+        ready = kind == "UNIQUE" or added is None
         return self.finding(
             step,
             f'{kind} ({", ".join(columns)}) builds its index on "{table.plain}" under {self.lock}',

@@ -20,7 +20,6 @@ class NewWriteRestriction(Rule):
     opt_in = True
     looks_at = (op.AddConstraint, op.CreateIndex, op.AlterDomain)
     breaks_old_code = True
-    peers = ("squawk:disallowed-unique-constraint",)
     why = (
         "NOT VALID and CONCURRENTLY spare the table, not the writers: a release that still writes such rows fails from "
         "the moment this is applied, so the one that does not must be everywhere by then"
