@@ -172,7 +172,7 @@ class _Course:
         self.before.append(seen)
 
     def _run(self, statement: CapturedStatement, operations: Sequence[op.Operation], before: Schema) -> Seen:
-        if any(isinstance(operation, op.Copy) for operation in operations):
+        if operations and isinstance(operations[0], op.Copy):
             return Seen(skipped="COPY is not run")
         seen = self.trial.run(statement.sql)
         if seen.sqlstate in _MISSING:
@@ -240,15 +240,17 @@ def _implied(
         for target, targets, types in _keys(operations, after)
     }
     for name, table in {**after.tables, **before.tables}.items():
-        if table.implied:
-            key = pointed_at.get(name, {})
-            # A type that no statement tells is taken to be text.
-            columns = {
-                column.name: column.type or "text"
-                for column in table.columns
-                if (name, column.name) not in added
-            }
-            yield name, {**columns, **key}, tuple(key)
+        if not table.implied:
+            continue
+        key = pointed_at.get(name, {})
+        # What the statement changes, it shows changed; a type that no statement tells is taken to be text.
+        columns = {
+            column.name: column.type or "text"
+            for found in (after.table(name), before.table(name))
+            for column in (found.columns if found is not None else ())
+            if (name, column.name) not in added
+        }
+        yield name, {**columns, **key}, tuple(key)
 
 
 def _keys(
