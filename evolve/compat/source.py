@@ -30,6 +30,20 @@ class Sources(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
+class OneFile:
+    """An application that is one text."""
+
+    path: Path
+    text: str
+
+    def read(self, path: Path) -> str | None:
+        return self.text if path == self.path else None
+
+    def below(self, folder: Path) -> Sequence[Path]:
+        return [self.path] if self.path.is_relative_to(folder) else []
+
+
+@dataclass(frozen=True, slots=True)
 class External:
     """Something from a library: "sqlalchemy.orm.DeclarativeBase"."""
 

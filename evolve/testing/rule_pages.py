@@ -16,7 +16,10 @@ A block that opens with "```python app/models.py" is that file of the project, b
 Alembic, and without it each revision has a transaction. One that opens with "```python beside" builds on what the block
 before it builds on. One that opens with "```python was" is what the next block was where the branch left: the example
 then is what is new since that commit.
-A block under `## Setup` runs first. What every history starts from is `SETUP`, applied and in use.
+One that opens with "```python models old" holds the models of the release that runs before the example, "```python
+models new" those of the release that goes with it, and "```python models" those of both; under `## Setup` they go with
+every example that has none. Without one, nothing is known of models.
+Sizes of tables stand in a block "```toml facts", see `page_facts`. A block under `## Setup` runs first. What every history starts from is `SETUP`, applied and in use.
 A heading that ends in a version, `## Safe: keep both values (PostgreSQL 18)`, is for that major version and later:
 the example is judged as for that version, and runs on no older server.
 """
@@ -26,16 +29,21 @@ from __future__ import annotations
 import ast
 import re
 import subprocess
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from textwrap import indent
 from typing import TYPE_CHECKING, ClassVar
 
 from evolve.app.lint_revisions import Options, ask, lint
+from evolve.compat.models import Models
+from evolve.compat.read_models import read_models
+from evolve.compat.source import Code, OneFile
 from evolve.lint.model import Finding, Report
 from evolve.lint.rule import Rule
+from evolve.revisions.models import Releases
 from evolve.revisions.project import Project, find_project
+from evolve.testing.page_facts import facts_of
 
 if TYPE_CHECKING:
     import pytest
@@ -82,6 +90,7 @@ _FENCE = re.compile(r"^```python(?: beside)?\n(.*?)^```$", re.MULTILINE | re.DOT
 _BESIDE = re.compile(r"^```python( beside)?\n", re.MULTILINE)
 _WAS_FENCE = re.compile(r"^```python was\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 _FILE_FENCE = re.compile(r"^```python (\S+\.py)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+_MODELS_FENCE = re.compile(r"^```python models(?: (old|new))?\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 _MARK = re.compile(r"[ \t]*# finding: (?P<rules>[A-Z]+\d+(?:[ ,]+[A-Z]+\d+)*)[ \t]*$")
 _HEADINGS = ("Setup", "Unsafe", "Safe", "When to allow it")
 _NEEDS = re.compile(r"\(PostgreSQL (?P<major>\d+)\)$")
@@ -107,6 +116,7 @@ class Example:
         files: further files of the project, by their paths in it.
         beside: numbers of the blocks that build on what the one before them builds on.
         was: what the first block was where the branch left; None where it is new.
+        models: the source of each release's models, "old" and "new"; those that are not known are left out.
     """
 
     rule: Rule
@@ -118,6 +128,7 @@ class Example:
     files: tuple[tuple[str, str], ...] = ()
     beside: frozenset[int] = frozenset()
     was: str | None = None
+    models: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def safe(self) -> bool:
@@ -131,8 +142,9 @@ def examples(rule: Rule) -> tuple[Example, ...]:
     """Those under the Safe and Unsafe headings of the rule's page, in its order."""
     sections = list(_sections(rule.page))
     setup = tuple(block for heading, text in sections if heading == "Setup" for block in _FENCE.findall(text))
+    shared = _models("".join(text for heading, text in sections if heading == "Setup"))
     return tuple(
-        _example(rule, heading, (SETUP, *setup), text)
+        _example(rule, heading, (SETUP, *setup), text, shared)
         for heading, text in sections
         if heading.startswith(("Safe", "Unsafe"))
     )
@@ -180,10 +192,13 @@ def lint_example(directory: Path, example: Example, rules: Sequence[Rule]) -> Re
     project = write_project(directory, example)
     first = f"setup{len(example.setup) - 1}:heads"
     question = ask(project, revisions=first) if example.was is None else ask(project, since="HEAD")
-    options = Options(time_limit=1.0, enable=(example.rule.id,))
+    options = Options(time_limit=1.0, enable=(example.rule.id,), facts=facts_of(example.rule.page))
     if example.needs is not None:
         options = replace(options, postgres_version=example.needs)
-    return lint(project, question, options, rules)
+    releases = Releases(
+        _read(directory, example.models.get("old")), _read(directory, example.models.get("new"))
+    )
+    return lint(project, question, options, rules, releases=releases)
 
 
 def found(report: Report) -> frozenset[Marked]:
@@ -258,6 +273,7 @@ def safe_form(example: Example, finding: Finding) -> Example:
         example.needs,
         example.files,
         was=example.was,
+        models=example.models,
     )
 
 
@@ -276,7 +292,24 @@ def _sections(page: str) -> Iterator[tuple[str, str]]:
     yield from zip((heading.strip() for heading in parts[1::2]), parts[2::2], strict=True)
 
 
-def _example(rule: Rule, heading: str, setup: tuple[str, ...], text: str) -> Example:
+def _models(text: str) -> dict[str, str]:
+    """The source of the models of each release, "old" and "new"."""
+    found: dict[str, str] = {}
+    for release, source in _MODELS_FENCE.findall(text):
+        found.update(dict.fromkeys([release] if release else ["old", "new"], source))
+    return found
+
+
+def _read(directory: Path, source: str | None) -> Models | None:
+    if source is None:
+        return None
+    file = directory / "models.py"
+    return read_models(Code(OneFile(file, source), [directory]), [file], file.name)
+
+
+def _example(
+    rule: Rule, heading: str, setup: tuple[str, ...], text: str, models: Mapping[str, str]
+) -> Example:
     marked: set[Marked] = set()
     plain: list[str] = []
     for number, block in enumerate(_FENCE.findall(text)):
@@ -302,6 +335,7 @@ def _example(rule: Rule, heading: str, setup: tuple[str, ...], text: str) -> Exa
         tuple(_FILE_FENCE.findall(text)),
         beside,
         was[1] if was else None,
+        _models(text) or models,
     )
 
 
