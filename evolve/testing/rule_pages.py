@@ -19,7 +19,7 @@ then is what is new since that commit.
 One that opens with "```python models old" holds the models of the release that runs before the example, "```python
 models new" those of the release that goes with it, and "```python models" those of both; under `## Setup` they go with
 every example that has none. Without one, nothing is known of models.
-Sizes of tables stand in a block "```toml facts", see `page_facts`. A block under `## Setup` runs first. What every history starts from is `SETUP`, applied and in use.
+Sizes of tables stand in a block "```toml facts", see `page_facts`. Sizes of tables stand in a block "```toml facts", see `page_facts`. A block under `## Setup` runs first. What every history starts from is `SETUP`, applied and in use.
 A heading that ends in a version, `## Safe: keep both values (PostgreSQL 18)`, is for that major version and later:
 the example is judged as for that version, and runs on no older server.
 """
@@ -43,6 +43,7 @@ from evolve.lint.model import Finding, Report
 from evolve.lint.rule import Rule
 from evolve.revisions.models import Releases
 from evolve.revisions.project import Project, find_project
+from evolve.testing.page_facts import facts_of
 from evolve.testing.page_facts import facts_of
 
 if TYPE_CHECKING:
