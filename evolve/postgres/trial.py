@@ -197,6 +197,11 @@ class Trial:
         with suppress(psycopg.Error), self._connection.transaction():
             for statement in statements:
                 self._connection.execute(statement, {})
+            # A row that was made up for the table has them too.
+            for column, value in self._columns(name).items():
+                if made is not None and column in columns and column not in made:
+                    fill = sql.SQL("UPDATE {} SET {} = {}").format(table, identifier(column), value)
+                    self._connection.execute(fill, {})
         if made is None:
             # It was there before any revision.
             self._in_use |= {
