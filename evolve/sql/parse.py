@@ -1814,8 +1814,13 @@ def _comment(statement: Node) -> Iterator[Operation]:
 
 def _grant(statement: Node) -> Iterator[Operation]:
     kind = "GRANT" if statement.is_grant else "REVOKE"
-    single = len(statement.objects) == 1 and _kind(statement.objects[0]) == "range_var"
-    target = _relation(statement.objects[0].range_var) if single else None
+    target = None
+    if len(statement.objects) == 1:
+        [node] = statement.objects
+        if _kind(node) == "range_var":
+            target = _relation(node.range_var)
+        elif _kind(node) == "object_with_args":
+            target = _name(_object_name(node))
     yield Other(kind, target, ", ".join(_roles(statement.grantees)))
 
 

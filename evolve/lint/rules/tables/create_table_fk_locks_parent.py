@@ -31,7 +31,7 @@ class CreateTableFkLocksParent(Rule):
         if step.transaction is None or any(_targets(earlier, history) for earlier in _before(step, history)):
             return  # one that autocommits keeps nothing, and of several the first is told of
         targets = _targets(step, history)
-        slow = next((later for later in _behind(step, history) if _is_slow(later, history)), None)
+        slow = _slow_behind(step, history)
         if not targets or slow is None:
             return
         yield self.finding(
@@ -46,10 +46,6 @@ def _before(step: Step, history: History) -> Iterator[Step]:
     return (earlier for earlier in history.steps if earlier.transaction == step.transaction)
 
 
-def _behind(step: Step, history: History) -> Iterator[Step]:
-    return (later for later in history.later() if later.transaction == step.transaction)
-
-
 def _targets(step: Step, history: History) -> list[QualifiedName]:
     """The tables in use that a new table refers to."""
     match step.operation:
@@ -61,9 +57,17 @@ def _targets(step: Step, history: History) -> list[QualifiedName]:
             return []
 
 
-def _is_slow(step: Step, history: History) -> bool:
-    """True where it reads or writes every row of something in use; what changes rows has a rule of its own."""
-    if isinstance(step.operation, op.Update | op.Delete | op.Insert):
-        return False
-    done = effect(step.operation, history.schema, history.postgres_version)
-    return any(history.in_use(table) for table in (*done.scans, *done.rewrites))
+def _slow_behind(step: Step, history: History) -> Step | None:
+    """What reads or writes every row of something in use; what changes rows has a rule of its own."""
+    made = {step.operation.table} if isinstance(step.operation, op.CreateTable) else set[QualifiedName]()
+    for later in history.later():
+        if later.transaction != step.transaction or isinstance(
+            later.operation, op.Update | op.Delete | op.Insert
+        ):
+            continue
+        if isinstance(later.operation, op.CreateTable):
+            made.add(later.operation.table)
+        done = effect(later.operation, history.schema, history.postgres_version)
+        if any(history.in_use(table) and table not in made for table in (*done.scans, *done.rewrites)):
+            return later
+    return None
