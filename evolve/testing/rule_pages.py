@@ -18,8 +18,9 @@ before it builds on. One that opens with "```python was" is what the next block 
 then is what is new since that commit.
 One that opens with "```python models old" holds the models of the release that runs before the example, "```python
 models new" those of the release that goes with it, and "```python models" those of both; under `## Setup` they go with
-every example that has none. Without one, nothing is known of models.
-Sizes of tables stand in a block "```toml facts", see `page_facts`. Sizes of tables stand in a block "```toml facts", see `page_facts`. A block under `## Setup` runs first. What every history starts from is `SETUP`, applied and in use.
+every example that has none. `Base`, the names of SQLAlchemy and the usual types are imported. Without one, nothing is
+known of models.
+Sizes of tables stand in a block "```toml facts", see `page_facts`. A block under `## Setup` runs first. What every history starts from is `SETUP`, applied and in use.
 A heading that ends in a version, `## Safe: keep both values (PostgreSQL 18)`, is for that major version and later:
 the example is judged as for that version, and runs on no older server.
 """
@@ -43,7 +44,6 @@ from evolve.lint.model import Finding, Report
 from evolve.lint.rule import Rule
 from evolve.revisions.models import Releases
 from evolve.revisions.project import Project, find_project
-from evolve.testing.page_facts import facts_of
 from evolve.testing.page_facts import facts_of
 
 if TYPE_CHECKING:
@@ -86,6 +86,17 @@ import sqlalchemy as sa
 
 revision = {revision!r}
 down_revision = {down_revision!r}
+""".lstrip()
+_MODELS_HEADER = """
+from datetime import datetime
+from decimal import Decimal
+
+from sqlalchemy import Column, Computed, Enum, ForeignKey, Identity, Integer, Numeric, String, Table, Text, func
+from sqlalchemy.orm import DeclarativeBase, Mapped, deferred, mapped_column, relationship
+
+
+class Base(DeclarativeBase):
+    pass
 """.lstrip()
 _FENCE = re.compile(r"^```python(?: beside)?\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 _BESIDE = re.compile(r"^```python( beside)?\n", re.MULTILINE)
@@ -305,7 +316,8 @@ def _read(directory: Path, source: str | None) -> Models | None:
     if source is None:
         return None
     file = directory / "models.py"
-    return read_models(Code(OneFile(file, source), [directory]), [file], file.name)
+    text = _MODELS_HEADER + source
+    return read_models(Code(OneFile(file, text), [directory]), [file], file.name)
 
 
 def _example(
