@@ -5,7 +5,6 @@ from __future__ import annotations
 import pytest
 from support.recordings import judge, recording
 
-from evolve.lint.rules import ALL
 from evolve.lint.rules.partitions import RULES
 
 OURS = frozenset(rule.name for rule in RULES)
@@ -18,7 +17,7 @@ IN_JANUARY = "CHECK (at IS NOT NULL AND at >= '2026-01-01' AND at < '2026-02-01'
 def found(*statements: str, before: tuple[str, ...] = ()) -> list[str]:
     """What is found in `statements` after `before`, which is in use."""
     made = recording("before", *before, transaction=7)
-    judged = judge(made, recording("r", *statements, transaction=8), rules=ALL, together=False)
+    judged = judge(made, recording("r", *statements, transaction=8), together=False)
     return [finding.name for finding in judged if finding.revision == "r" and finding.name in OURS]
 
 

@@ -20,7 +20,7 @@ class LongBuild(Rule):
     severity = Severity.WARNING
     looks_at = (op.CreateIndex,)
     why = (
-        "it blocks nobody, but vacuum cleans up nothing in the whole database while it runs, a rollout waits for it, and "
+        "it blocks nobody, but vacuum cleans up nothing in the whole database while it runs, a rollout waits, and "
         "a connection that breaks leaves an invalid index"
     )
 
