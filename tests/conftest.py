@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import signal
 
 import pytest
 from hypothesis import settings
 from support.alembic_project import make_project
 from support.benchmarks import compare
+from support.command_line import CACHE
 from support.golden import golden
 from support.servers import database_url, make_database, make_template, scratch_server
 from support.shop import make_stage
@@ -23,6 +25,8 @@ __all__ = [
     "scratch_server",
 ]
 
+
+os.environ["EVOLVE_CACHE_DIR"] = CACHE.name
 
 # A job started in the background by a shell has SIGINT ignored, and so would every process that a test interrupts.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:

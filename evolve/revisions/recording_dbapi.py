@@ -299,7 +299,9 @@ class RecordingConnection:
     def commit(self) -> None:
         if not self._autocommit or self._account is Account.SERVER:
             self._begun = False
-            if self._open:
+            # What SQLAlchemy rolls back while it sets a connection up is not the transaction that is carried on.
+            if self._open or (self._resumed and self.recorder.file is not None):
+                self._resumed = False
                 self._end()
 
     def rollback(self) -> None:

@@ -5,8 +5,12 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+
+# Readings of one test run; the user's own stay as they are.
+CACHE = tempfile.TemporaryDirectory(prefix="evolve-cache-")
 
 # Before a command: root like anybody else, for whom a folder can be read-only.
 UNPRIVILEGED = ("setpriv", "--bounding-set=-dac_override,-dac_read_search") if os.geteuid() == 0 else ()
@@ -55,4 +59,4 @@ def environment(extra: Mapping[str, str] | None = None) -> dict[str, str]:
     ours = {
         name: value for name, value in os.environ.items() if not name.startswith(("PG", "EVOLVE_", "COLUMNS"))
     }
-    return {**ours, "NO_COLOR": "1", **(extra or {})}
+    return {**ours, "NO_COLOR": "1", "EVOLVE_CACHE_DIR": CACHE.name, **(extra or {})}

@@ -94,6 +94,8 @@ class Store:
         self._new.clear()
         try:
             if rows:
+                # Losing the last run's readings with the machine's power costs time only.
+                self._connection.execute("PRAGMA synchronous = OFF")
                 self._connection.execute("BEGIN IMMEDIATE")
                 self._connection.execute(_TABLE)
                 self._connection.executemany("INSERT OR REPLACE INTO readings VALUES (?, ?, ?, ?)", rows)
@@ -102,7 +104,7 @@ class Store:
             self._connection.executemany("UPDATE readings SET used = ? WHERE key = ? AND used < ?", aged)
             if self._connection.in_transaction:
                 self._connection.execute("COMMIT")
-        except sqlite3.Error as error:
+        except (sqlite3.Error, UnicodeDecodeError) as error:
             self._give_up(error)
 
     def close(self) -> None:
@@ -126,32 +128,25 @@ class Store:
     def _open(self) -> sqlite3.Connection | None:
         try:
             self._file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            connection = sqlite3.connect(self._file, timeout=_WAIT_SECONDS, isolation_level=None)
+            return sqlite3.connect(self._file, timeout=_WAIT_SECONDS, isolation_level=None)
         except (OSError, sqlite3.Error):
             return None
-        with suppress(sqlite3.Error):
-            # Losing the last run's readings with the machine's power costs time only.
-            connection.execute("PRAGMA synchronous = OFF")
-        return connection
 
     def _ask(self, sql: str, parameters: Iterable[object]) -> list[tuple[object, ...]]:
         if self._connection is None:
             return []
         try:
             return self._connection.execute(sql, list(parameters)).fetchall()
-        except sqlite3.Error as error:
+        except (sqlite3.Error, UnicodeDecodeError) as error:
             self._give_up(error)
             return []
 
-    def _give_up(self, error: sqlite3.Error) -> None:
+    def _give_up(self, error: sqlite3.Error | UnicodeDecodeError) -> None:
         """Do without it; a file that is no database any more makes room for a new one."""
         if isinstance(error, sqlite3.OperationalError) and "no such table" in str(error):
             return
         self.close()
-        damaged = isinstance(error, sqlite3.DatabaseError) and not isinstance(
-            error, sqlite3.OperationalError | sqlite3.IntegrityError
-        )
-        if damaged:
+        if not isinstance(error, sqlite3.OperationalError):  # which is a lock, or a full disk
             with suppress(OSError):
                 os.unlink(self._file)  # noqa: PTH108  # what a Path would do more is in the way of nothing
 
