@@ -64,8 +64,8 @@ def failures(mapped: MappedTable, schema: Schema) -> Iterator[Failure]:
         if found is not None:
             yield from _column(mapped, column, table, found, schema)
         elif not table.implied:
-            statements = {SELECT} - ({SELECT} if column.deferred else set())
-            statements |= set() if column.left_out else {INSERT}
+            # An INSERT that leaves it out asks for its value with RETURNING.
+            statements = {INSERT} if column.deferred else {SELECT, INSERT}
             yield _failure(mapped, column.name, Cause.COLUMN_MISSING, *statements)
     if not mapped.core and not mapped.partly:
         known = {column.name for column in mapped.columns}

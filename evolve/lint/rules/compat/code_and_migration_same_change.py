@@ -18,7 +18,7 @@ class CodeAndMigrationSameChange(Rule):
     name = "code-and-migration-same-change"
     severity = Severity.ERROR
     looks_at = (op.DropColumn, op.DropTable)
-    peers = ("zdm:R005",)
+    peers = ("zdm:R008",)
     lock = LockMode.ACCESS_EXCLUSIVE
     breaks_old_code = True
     answered_by_gate = True

@@ -18,7 +18,7 @@ class DropColumnStillMapped(Rule):
     name = "drop-column-still-mapped"
     severity = Severity.ERROR
     looks_at = (op.DropColumn, op.DropTable)
-    peers = ("zdm:R008",)
+    peers = ("zdm:R005",)
     lock = LockMode.ACCESS_EXCLUSIVE
     breaks_old_code = True
     answered_by_gate = True
