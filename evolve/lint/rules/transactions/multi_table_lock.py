@@ -71,7 +71,8 @@ class MultiTableLock(Rule):
             first, taken = kept[0]
             yield self.finding(
                 step,
-                f'"{added[0].plain}" is locked while "{first.plain}" stays so by the statement {where(taken, step)}',
+                f'"{added[0].plain}" is locked too, while "{first.plain}" keeps its lock '
+                f"from the statement {where(taken, step)}",
                 table=added[0],
                 rewrite=added[0] in found.rewrites,
                 scan=added[0] in found.scans,
