@@ -22,6 +22,24 @@ def found(*statements: str, version: int = 15) -> list[str]:
     return names(judged(recording("r", *statements), version=version))
 
 
+# -- words of newer servers -----------------------------------------------------------------------------------------
+@pytest.mark.parametrize(
+    ("sql", "since"),
+    [
+        ("ALTER TABLE orders ADD CONSTRAINT c NOT NULL email NOT VALID", 18),
+        ("ALTER TABLE orders ADD COLUMN c integer GENERATED ALWAYS AS (1) VIRTUAL", 18),
+        ("CREATE TABLE t (a integer, c integer GENERATED ALWAYS AS (a) VIRTUAL)", 18),
+        ("CREATE TABLE t (a integer); ALTER TABLE t ALTER a SET EXPRESSION AS (2)", 17),
+    ],
+)
+def test_words_that_an_older_server_does_not_know(sql: str, since: int) -> None:
+    assert (found(sql, version=since - 1), found(sql, version=since)) == (["needs-newer-postgres"], [])
+
+
+def test_not_null_as_a_constraint_reads_every_row_where_it_exists() -> None:
+    assert found("ALTER TABLE orders ADD CONSTRAINT c NOT NULL email", version=18) == ["set-not-null-scan"]
+
+
 # -- changes of type ------------------------------------------------------------------------------------------------
 @pytest.mark.parametrize(
     ("sql", "expected"),

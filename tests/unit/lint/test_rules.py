@@ -11,7 +11,7 @@ from support.recordings import judge, names, recording
     [
         ("ALTER TABLE orders ALTER email SET NOT NULL", "set-not-null-scan"),
         ("ALTER TABLE unknown ALTER email SET NOT NULL", "set-not-null-scan"),
-        ("ALTER TABLE orders ADD CONSTRAINT c NOT NULL email", "set-not-null-scan"),
+        ("ALTER TABLE orders ADD CONSTRAINT c NOT NULL email", "needs-newer-postgres"),
         ("CREATE INDEX i ON orders (email)", "create-index-blocking"),
         ("CREATE INDEX IF NOT EXISTS i ON orders (email)", "create-index-blocking"),
         ("CREATE UNIQUE INDEX i ON orders (lower(email))", "create-index-blocking"),
@@ -19,7 +19,7 @@ from support.recordings import judge, names, recording
         ("DROP INDEX by_user_and_status", "drop-index-blocking"),
         ("DROP INDEX nobody_knows_it", "drop-index-blocking"),
         ("ALTER TABLE orders ADD FOREIGN KEY (id) REFERENCES users", "add-fk-validated"),
-                ("ALTER TABLE orders ADD CHECK (total > 0)", "add-check-validated"),
+        ("ALTER TABLE orders ADD CHECK (total > 0)", "add-check-validated"),
         ("ALTER TABLE orders ADD COLUMN c integer CHECK (c > 0)", "add-check-validated"),
         ("ALTER TABLE orders ADD UNIQUE (email)", "add-unique-building-index"),
         ("ALTER TABLE events_2026 ADD PRIMARY KEY (id)", "add-unique-building-index"),
@@ -199,7 +199,9 @@ def test_validated_check_of_an_earlier_revision_is_proof() -> None:
 
 
 def test_check_dropped_in_the_same_statement_is_no_proof() -> None:
-    assert proven("ALTER TABLE orders ALTER email SET NOT NULL, DROP CONSTRAINT c") == ["set-not-null-scan"]
+    assert proven("ALTER TABLE orders ALTER email SET NOT NULL, DROP CONSTRAINT c") == [
+        "set-not-null-and-drop-check-together"
+    ]
 
 
 def test_check_that_is_not_validated_is_no_proof() -> None:

@@ -29,8 +29,10 @@ from evolve.lint.rules.columns.drop_default import DropDefault
 from evolve.lint.rules.columns.drop_generated_expression import DropGeneratedExpression
 from evolve.lint.rules.columns.drop_identity import DropIdentity
 from evolve.lint.rules.columns.drop_not_null import DropNotNull
+from evolve.lint.rules.columns.needs_newer_postgres import NeedsNewerPostgres
 from evolve.lint.rules.columns.rename_column import RenameColumn
 from evolve.lint.rules.columns.set_default import SetDefault
+from evolve.lint.rules.columns.set_not_null_and_drop_check_together import SetNotNullAndDropCheckTogether
 from evolve.lint.rules.columns.set_not_null_scan import SetNotNullScan
 from evolve.lint.rules.columns.set_storage import SetStorage
 
@@ -61,8 +63,10 @@ RULES: tuple[Rule, ...] = (
     DropGeneratedExpression(),
     DropIdentity(),
     DropNotNull(),
+    NeedsNewerPostgres(),
     RenameColumn(),
     SetDefault(),
+    SetNotNullAndDropCheckTogether(),
     SetNotNullScan(),
     SetStorage(),
 )

@@ -31,7 +31,8 @@ class AlterGeneratedExpression(Rule):
     def check(self, step: Step, history: History) -> Iterator[Finding]:
         match step.operation:
             case op.SetExpression(table, column, expression) if history.in_use(table):
-                pass
+                if history.postgres_version < 17:
+                    return  # needs-newer-postgres
             case _:
                 return
         rewritten = bool(effect(step.operation, history.schema, history.postgres_version).rewrites)

@@ -19,6 +19,7 @@ class RenameColumn(Rule):
     name = "rename-column"
     severity = Severity.ERROR
     looks_at = (op.RenameColumn,)
+    peers = ("squawk:renaming-column", "strong_migrations:rename_column", "zdm:R011")
     lock = LockMode.ACCESS_EXCLUSIVE
     breaks_old_code = True
     breaks_new_code = True
@@ -35,7 +36,9 @@ class RenameColumn(Rule):
                     step,
                     f'"{table.plain}.{column}" becomes "{to}" at one instant, and no code knows both names',
                     table=table,
-                    fix=command.plan("rename-column", table, column, quote(to)),
+                    fix=None
+                    if table in history.schema.views
+                    else command.plan("rename-column", table, column, quote(to)),
                 )
             case _:
                 return

@@ -39,7 +39,9 @@ class SetNotNullScan(Rule):
             case op.SetNotNull(table, column):
                 pass
             # PostgreSQL 18 spells it as a constraint as well.
-            case op.AddConstraint(table, op.NotNull(column=column, not_valid=False)):
+            case op.AddConstraint(table, op.NotNull(column=column, not_valid=False)) if (
+                history.postgres_version >= 18
+            ):
                 pass
             case _:
                 return
