@@ -1,4 +1,4 @@
-"""Readings of earlier runs, so that only what is new is read. decisions/reading_cache.md says when that is right."""
+"""Readings of earlier runs, so that only what is new is read. decisions/reading-cache.md says when that is right."""
 
 from __future__ import annotations
 
