@@ -22,13 +22,14 @@ class PublicationSubscriberFirst(Rule):
     )
 
     def check(self, step: Step, history: History) -> Iterator[Finding]:
+        name: str | None = None
         match step.operation:
             case op.AddColumn(table, column):
                 name, what = column.name, f'"{table.plain}.{column.name}"'
-            case op.RenameColumn(table, column_name, to):
-                name, what = column_name, f'"{table.plain}.{to}"'
+            case op.RenameColumn(table, name, to):
+                what = f'"{table.plain}.{to}"'
             case op.RenameTable(table, to):
-                name, what = None, f'"{to}"'
+                what = f'"{to}"'
             case _:
                 return
         if not history.in_use(table):
