@@ -152,6 +152,12 @@ class Columns:
             name = arguments.pop(0).value  # type: ignore[attr-defined]
         elif arguments and isinstance(arguments[0], ast.Constant):
             arguments.pop(0)
+        elif attribute and len(arguments) > 1 and self._is_type(module, arguments[1]):
+            # A type stands second only behind a name.
+            named = self.text(module, arguments.pop(0), {})
+            if named is None:
+                return f'the name of the column "{attribute}" is known only when the code runs'
+            name = named
         if "name" in words:
             named = self.text(module, words["name"], {})
             if named is None:
@@ -324,6 +330,10 @@ class Columns:
             if usual is not None:
                 changed[usual.name] = self.type(owner, item)
         return changed
+
+    def _is_type(self, module: Module, node: ast.expr) -> bool:
+        found = self.type(module, node)
+        return found is not None and (found.name in SQL or found.name in _ENUMS)
 
     def _enum(self, module: Module, call: ast.Call) -> MappedType:
         words = _words(call)
