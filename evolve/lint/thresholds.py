@@ -13,8 +13,8 @@ MB = 1_000_000
 class Thresholds:
     """`[tool.evolve.lint.sizes]`.
 
-    The default speeds are what a network disk gives, since a large table is not in memory; what they are in memory is
-    measured by tests/benchmarks/test_lint_throughput.py: 1,000 and more, 90 and 125 here.
+    The default speeds are what a network disk gives, since a large table is not in memory. From memory
+    tests/benchmarks/test_lint_throughput.py measured 1,000 and more, 90 and 125 on an idle machine.
 
     Args:
         small_rows: a table is small up to so many rows,

@@ -159,8 +159,8 @@ def _unpredicted(
         targets = {name for operation in operations for name in _key_targets(operation)}
         scans = {name for effect in predicted for name in effect.scans} & seen.in_use
         for name in sorted(seen.scanned - scans - targets):
-            mode = locks.get(name)
-            if mode is not None and mode.blocks_writes:
+            under = locks.get(name)
+            if under is not None and under.blocks_writes:
                 yield f'it reads every row of "{name.plain}"; not predicted'
         for name in sorted(scans - seen.scanned):
             yield f'it does not read the rows of "{name.plain}"; predicted'

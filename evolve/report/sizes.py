@@ -41,12 +41,11 @@ def facts_lines(report: Report, facts: FactsUsed) -> Iterator[str]:
 
 
 def bytes_text(number: int) -> str:
-    amount = float(number)
-    for unit in _UNITS:
-        if amount < 1000 or unit == _UNITS[-1]:
-            break
+    amount, units = float(number), list(_UNITS)
+    while amount >= 1000 and len(units) > 1:
         amount /= 1000
-    return f"{amount:.1f} {unit}" if amount < 10 and unit != "B" else f"{amount:,.0f} {unit}"
+        del units[0]
+    return f"{amount:.1f} {units[0]}" if amount < 10 and number >= 1000 else f"{amount:,.0f} {units[0]}"
 
 
 def seconds_text(seconds: float) -> str:

@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-import click
-
 from evolve.lint.verification import Difference, Run, Verification
 from evolve.report.sizes import bytes_text, seconds_text
 from evolve.sql.steps import Place
@@ -34,11 +32,7 @@ def summary(verification: Verification) -> str:
     """Such as "14 statements verified on PostgreSQL 18 (embedded): 1 difference"."""
     ran = sum(run.seen.skipped is None for run in verification.runs)
     count = len(verification.differences)
-    said = (
-        click.style("no difference", fg="green")
-        if not count
-        else click.style(_many(count, "difference"), fg="red")
-    )
+    said = _many(count, "difference") if count else "no difference"
     server = f"PostgreSQL {verification.server_version} ({verification.provider})"
     return f"{_many(ran, 'statement')} verified on {server}: {said}"
 
@@ -86,9 +80,8 @@ def _run_data(run: Run, file: Callable[[Path], str]) -> dict[str, object]:
 
 
 def _difference(difference: Difference, place: Callable[[Place], str]) -> Iterator[str]:
-    where = click.style(place(difference.statement.place), bold=True)
     rule = f" {difference.rule}" if difference.rule else ""
-    yield f"{where}: {click.style('error', fg='red', bold=True)}{rule} the server differs"
+    yield f"{place(difference.statement.place)}: error{rule} the server differs"
     yield f"  {difference.message}"
     yield f"  {_short(difference.statement.sql)}"
 
