@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from evolve.lint.history import History
 from evolve.lint.model import Finding, Severity
@@ -55,5 +55,5 @@ class DropColumnWithDependents(Rule):
             )
 
 
-def _listed(things: tuple[str, ...]) -> str:
+def _listed(things: Sequence[str]) -> str:
     return " and ".join((", ".join(things[:-1]), things[-1])) if len(things) > 1 else things[0]
