@@ -123,6 +123,8 @@ class _Reader:
         beat: Callable[[], None],
     ) -> None:
         self._memory = memory
+        self._own: set[Path] = set()
+        self._looked_at: set[str] = set()
         self._beat = beat
         self._project = project
         self._direction = direction
@@ -141,7 +143,11 @@ class _Reader:
             sources=project.source_paths,
             beside=(project.script_directory, *project.version_directories),
         )
-        guard = Guard(lambda: recording_engine(self._recorder, self._account, self._reflect))
+        guard = Guard(
+            lambda: recording_engine(self._recorder, self._account, self._reflect),
+            importer.is_own,
+            lambda what: self._recorder.remark(Mark.SIDE_EFFECT, what),
+        )
         with Patches() as patches:
             later = accept_old_idioms(patches, self._recorder)
             accept_stubs(patches, self._engine)
@@ -198,8 +204,12 @@ class _Reader:
 
     def _own_modules(self) -> list[Path]:
         """The files of the project's modules that revisions have loaded by now."""
-        files = (vars(module).get("__file__") for module in list(sys.modules.values()))
-        return sorted({Path(file) for file in files if isinstance(file, str) and self._importer.is_own(file)})
+        for name in sys.modules.keys() - self._looked_at:
+            file = vars(sys.modules[name]).get("__file__")
+            if isinstance(file, str) and self._importer.is_own(file):
+                self._own.add(Path(file))
+            self._looked_at.add(name)
+        return sorted(self._own)
 
     def _before(self) -> _Before:
         keep = self._reflect.keep if self._reflect is not None else None

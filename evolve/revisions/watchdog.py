@@ -31,6 +31,14 @@ class _Armed:
         self.on = True
 
 
+class Watcher(threading.Thread):
+    """The one thread that may start while a revision is read."""
+
+
+# Looked up now: revisions may not look up functions of C, and they are about when it is needed.
+_send_exception = ctypes.pythonapi.PyThreadState_SetAsyncExc
+
+
 def within(seconds: float, call: Callable[[], Result]) -> Result:
     """Run `call`, and raise `TimedOut` in it once `seconds` have passed; never afterwards.
 
@@ -70,7 +78,7 @@ def _off_main_thread(seconds: float, call: Callable[[], Result]) -> Result:
     armed = _Armed()
     done = threading.Event()
     lock = threading.Lock()
-    send = ctypes.pythonapi.PyThreadState_SetAsyncExc
+    send = _send_exception
     target = ctypes.c_ulong(threading.get_ident())
     exception, nothing = ctypes.py_object(TimedOut), None
 
@@ -82,7 +90,7 @@ def _off_main_thread(seconds: float, call: Callable[[], Result]) -> Result:
                     send(target, exception)
             wait = _AGAIN
 
-    watcher = threading.Thread(target=watch, name="evolve-time-limit", daemon=True)
+    watcher = Watcher(target=watch, name="evolve-time-limit", daemon=True)
     try:
         watcher.start()
         return call()

@@ -67,6 +67,7 @@ class Mark(Enum):
     TOUCHED_STUB = "it uses a module that could not be imported"
     UNKNOWN_OPERATION = "it calls an operation that evolve does not know"
     UNREACHED = "an operation in its source was never reached"
+    SIDE_EFFECT = "it tries to act on more than its database"
     OUTER_TRANSACTION = "it leaves the transaction that env.py opened"
     IMPORTS_MODELS = "it imports the application's models"
     NO_DOWNGRADE = "its downgrade() does nothing"

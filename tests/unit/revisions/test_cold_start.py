@@ -113,4 +113,4 @@ print(recording.remarks[0].detail)
 """,
     )
 
-    assert "may not connect to a server" in printed
+    assert "connecting to a server" in printed

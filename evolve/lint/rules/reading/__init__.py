@@ -10,6 +10,7 @@ from evolve.lint.rules.reading.revision_raised import RevisionRaised
 from evolve.lint.rules.reading.revision_reads_catalog import RevisionReadsCatalog
 from evolve.lint.rules.reading.revision_reads_rows import RevisionReadsRows
 from evolve.lint.rules.reading.revision_timed_out import RevisionTimedOut
+from evolve.lint.rules.reading.side_effect import SideEffect
 from evolve.lint.rules.reading.unknown_operation import UnknownOperation
 from evolve.lint.rules.reading.unreached_operation import UnreachedOperation
 from evolve.lint.rules.reading.unread_statement import UnreadStatement
@@ -22,6 +23,7 @@ RULES: tuple[Rule, ...] = (
     RevisionReadsCatalog(),
     RevisionReadsRows(),
     RevisionTimedOut(),
+    SideEffect(),
     UnknownOperation(),
     UnreachedOperation(),
     UnreadStatement(),
