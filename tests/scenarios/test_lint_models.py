@@ -177,6 +177,8 @@ def test_models_are_found_where_the_settings_say(project: AlembicProject) -> Non
 
 def test_without_models_all_code_may_use_all_columns(project: AlembicProject) -> None:
     (project.root / "migrations/env.py").write_text("from alembic import context\n")
+    commit_all(project)
+    git(project, "branch", "-f", "main", "work")
     project.add("0002", DROP_LEGACY)
 
     answer = evolve("lint", "-v", cwd=project.root)
