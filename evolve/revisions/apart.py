@@ -24,6 +24,7 @@ from typing import IO, TYPE_CHECKING, Any, NoReturn, Protocol
 
 from evolve.revisions.cache.codec import decode_recording, decode_schema, encode_recording, encode_schema
 from evolve.revisions.history import RevisionFile
+from evolve.revisions.light_start import light_start
 from evolve.revisions.memory import After, Memory, NoMemory, OwnModules
 from evolve.revisions.project import Project
 from evolve.sql.schema import Schema
@@ -88,7 +89,8 @@ def capture_apart(
     """
 
     def read(memory: Memory, begin: Begin | None, beat: Callable[[], None]) -> list[Recording]:
-        from evolve.revisions.capture import capture
+        with light_start():
+            from evolve.revisions.capture import capture
         from evolve.revisions.replayed_schema import ReplayedSchema
 
         reflect = ReplayedSchema(begin=begin) if begin is not None else None

@@ -46,7 +46,7 @@ from evolve.revisions.recording_operations import RecordingOperations
 from evolve.revisions.reflection import Reflection
 from evolve.revisions.shims import accept_old_idioms
 from evolve.revisions.stub_shims import accept_stubs
-from evolve.revisions.stubs import Importer, Stub, UnknownValue
+from evolve.revisions.stubs import Importer, Stub, StubModule, UnknownValue
 from evolve.revisions.unreached import unreached
 from evolve.revisions.watchdog import TimedOut, within
 from evolve.sql.steps import Mark, Recording
@@ -205,10 +205,12 @@ class _Reader:
     def _own_modules(self) -> list[Path]:
         """The files of the project's modules that revisions have loaded by now."""
         for name in sys.modules.keys() - self._looked_at:
-            file = vars(sys.modules[name]).get("__file__")
+            module = sys.modules[name]
+            file = getattr(module, "__dict__", {}).get("__file__")
             if isinstance(file, str) and self._importer.is_own(file):
                 self._own.add(Path(file))
-            self._looked_at.add(name)
+            if not isinstance(module, StubModule):  # in whose place the module may come yet
+                self._looked_at.add(name)
         return sorted(self._own)
 
     def _before(self) -> _Before:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from evolve.revisions.history import History, RevisionFile, read_history
+from evolve.revisions.light_start import light_start
 from evolve.revisions.project import Project
 from evolve.revisions.select import Selection, select
 from evolve.sql.steps import Recording
@@ -59,7 +60,8 @@ def record(
 
         begin = Schema if _from_base(revisions) else None
         return capture_apart(project, revisions, time_limit=time_limit, begin=begin)
-    from evolve.revisions.capture import capture
+    with light_start():
+        from evolve.revisions.capture import capture
 
     return capture(project, revisions, time_limit=time_limit, reflect=reflect)
 
