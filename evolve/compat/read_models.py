@@ -438,7 +438,11 @@ def _returned(function: ast.FunctionDef) -> ast.expr | None:
 
 
 def _names(node: ast.expr) -> set[str]:
-    return {getattr(each, "id", None) or getattr(each, "attr", "") for each in ast.walk(node)}
+    return {
+        each.id if isinstance(each, ast.Name) else each.attr
+        for each in ast.walk(node)
+        if isinstance(each, ast.Name | ast.Attribute)
+    }
 
 
 def _dunder(name: str) -> bool:

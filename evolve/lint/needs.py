@@ -135,7 +135,9 @@ def _serves_trigger(function: QualifiedName, history: History) -> bool:
 def _forbade(history: History, table: QualifiedName, name: str) -> bool:
     """True where a row may be written once the constraint is gone that could not be before."""
     found = history.schema.table(table)
-    match found.constraint(name) if found is not None else None:
+    if found is None:
+        return False
+    match found.constraint(name):
         case op.Check(expression=expression):
             # The CHECK that proved NOT NULL is spare once the column says so itself.
             proven = expression.not_null_columns

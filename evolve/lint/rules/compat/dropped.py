@@ -38,8 +38,9 @@ class Dropped:
 
 def dropped(step: Step, history: History) -> Dropped | None:
     """None where nothing in use is dropped, or nothing that is mapped; a statement that fails drops nothing."""
+    column: str | None
     match step.operation:
-        case op.DropColumn(table, column) as drop if history.column_in_use(table, column):
+        case op.DropColumn(table, str(column)) as drop if history.column_in_use(table, column):
             if not is_there(drop, history) or dependents(drop, history).fails(drop):
                 return None
             if _comes_back(history, table, column):
