@@ -36,7 +36,11 @@ class AddFkMany(Rule):
             earlier = _earlier(step, history)
             if earlier is None:
                 return
-            kept = {name for name, (mode, _) in history.transaction.locks.items() if mode >= self.lock}
+            kept = {
+                name
+                for name, (mode, _) in history.transaction.locks.items()
+                if mode >= LockMode.SHARE_ROW_EXCLUSIVE
+            }
             further = sorted(name for name in {table, constraint.target} - kept if history.in_use(name))
             if not further:
                 continue

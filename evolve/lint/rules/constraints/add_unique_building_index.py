@@ -73,7 +73,7 @@ class AddUniqueBuildingIndex(Rule):
         use = code.execute(
             f"ALTER TABLE {table} ADD CONSTRAINT {quote(name)} {kind} USING INDEX {quote(name)}"
         )
-        first = (code.add_column(table, added),) if added else ()
+        first: tuple[str, ...] = (code.add_column(table, added),) if added else ()
         # USING INDEX makes the columns of a primary key NOT NULL, with a scan unless they are proven.
         if kind == "PRIMARY KEY" and added is None:
             unproven = tuple(column for column in columns if not history.proves_not_null(table, column))
