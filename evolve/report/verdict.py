@@ -28,7 +28,7 @@ def lines(compatibility: Compatibility, *, verbose: bool) -> Iterator[str]:
     if (verbose and len(compatibility.revisions) > 1) or differ:
         for verdict in compatibility.revisions:
             why = f": {verdict.why}" if verdict.why and not verdict.plans else ""
-            yield f"  {", ".join(verdict.revisions)}  {verdict.level.value}  {order(verdict)}{why}"
+            yield f"  {', '.join(verdict.revisions)}  {verdict.level.value}  {order(verdict)}{why}"
     if compatibility.window is not None:
         count = len(compatibility.window.revisions)
         yield f"{compatibility.window.level.transitive} over the last {count} revision{'s' * (count != 1)}"
