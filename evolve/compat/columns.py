@@ -171,7 +171,7 @@ class Columns:
         column = MappedColumn(name, attribute or name)
         if inner is not None:
             annotated = self._from_annotation(module, attribute, inner)
-            column = replace(annotated, name=name if name != attribute else annotated.name)
+            column = annotated if name == attribute else replace(annotated, name=name)
         return self._options(module, column, words, arguments, annotated=inner is not None)
 
     def _options(
