@@ -1,7 +1,7 @@
 """What a user waits for `evolve lint`: one new revision on top of many, a whole history, and a very long one.
 
-Each time is the best of several, of processor time as well as by the clock: a busy machine makes waits, not work. What is
-asserted are ratios of processor times of the same run.
+Each time is the best of several, of processor time as well as by the clock: a busy machine makes waits, not work. What
+is asserted are ratios of processor times of the same run.
 """
 
 from __future__ import annotations

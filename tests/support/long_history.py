@@ -1,4 +1,4 @@
-"""Histories of any length, as the years make them: tables, columns, indexes, constraints, a data change now and then."""
+"""Histories of any length, as the years make them: tables, columns, indexes, constraints, now and then data."""
 
 from __future__ import annotations
 
