@@ -8,10 +8,12 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime
 from fnmatch import fnmatch
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from evolve.errors import Misuse
 from evolve.lint import lookup
+from evolve.lint.downgrades import check_downgrades
 from evolve.lint.engine import check
 from evolve.lint.facts import Facts
 from evolve.lint.model import FactsUsed, Report
@@ -25,10 +27,11 @@ from evolve.revisions.default_branch import NoDefaultBranch, default_branch
 from evolve.revisions.history import BrokenFile, History, RevisionFile, read_history
 from evolve.revisions.models import Commit, Releases, commit_at, fork_from, read_releases, touches_tables
 from evolve.revisions.project import Project
-from evolve.revisions.read import record_from
+from evolve.revisions.read import record_downgrades, record_from
 from evolve.revisions.select import Range, Selection, Since, Unapplied, select
 from evolve.revisions.source_remarks import history_remarks, source_remarks
 from evolve.sql.names import QualifiedName
+from evolve.sql.read import replay
 from evolve.sql.schema import Schema
 from evolve.sql.steps import Mark, Place, Recording, Remark
 
@@ -92,6 +95,8 @@ class Options:
         models: where the mapped classes are; what env.py imports where it is empty.
         models_from: the folder that their paths start from; the project's unless given.
         old_models: a git reference: the release that runs now. Without it, where the branch left the default branch.
+        downgrades: judge each `downgrade()` as well.
+        sandbox: let the kernel refuse what reading does not need.
     """
 
     exclude: tuple[str, ...] = ()
@@ -108,6 +113,8 @@ class Options:
     window: int = 0
     models: tuple[str, ...] = ()
     models_from: Path | None = None
+    downgrades: bool = False
+    sandbox: bool = False
     old_models: str | None = None
 
 
@@ -175,6 +182,7 @@ def lint(
         Misuse: the causes of `History.resolve`, `History.between` and `select`: a name leads nowhere.
     """
     schema, recordings, asked, newest = _read(project, question.selection, options, store)
+    back = _read_back(project, schema, recordings, asked, options) if options.downgrades else {}
     wanted = [
         recording.revision
         for recording in recordings
@@ -193,6 +201,7 @@ def lint(
         clock=clock,
         window=window,
         schema=schema,
+        downgrades=back,
         releases=releases or _releases(project, question, options, recordings, judged, newest=newest),
     )
 
@@ -209,6 +218,7 @@ def judge(
     window: Sequence[str] = (),
     releases: Releases | None = None,
     schema: Schema | None = None,
+    downgrades: Mapping[str, Recording] = MappingProxyType({}),
 ) -> Report:
     """Judge those of `recordings` that are asked about, and take away what `sources` and settings allow.
 
@@ -220,6 +230,7 @@ def judge(
         window: ids of the revisions that every release among them must survive.
         releases: the models of the releases before and after them.
         schema: before the first of `recordings`; empty unless given.
+        downgrades: what revisions send on the way back, by their ids.
 
     Raises:
         UnknownRule: `options.ignore` or `options.enable` names none.
@@ -242,8 +253,24 @@ def judge(
         required_columns=options.required_columns,
     )
     facts_used = _facts_used(options.facts, options.sizes, result.in_use, clock()) if options.facts else None
+    back = check_downgrades(
+        recordings,
+        {revision: sent for revision, sent in downgrades.items() if revision in judged},
+        asked,
+        schema=schema.copy(),
+        postgres_version=options.postgres_version,
+        facts=options.facts,
+        thresholds=options.sizes,
+    )
     left = suppress(
-        result.findings, sources, rules, clock(), options.ignore, asked, options.imported, options.import_from
+        (*result.findings, *back),
+        sources,
+        rules,
+        clock(),
+        options.ignore,
+        asked,
+        options.imported,
+        options.import_from,
     )
     over_window = None
     if window:
@@ -307,7 +334,9 @@ def _read(
     first = next((place for place, file in enumerate(needed) if file.revision in used), len(needed))
     if options.verify:
         first = 0  # a server starts from nothing
-    reading = record_from(project, needed, first, time_limit=options.time_limit, store=store)
+    reading = record_from(
+        project, needed, first, time_limit=options.time_limit, store=store, sandbox=options.sandbox
+    )
     recordings = reading.recordings
     told = {file.revision: _remarks(project, history, file) for file in selected}
     recordings = [replace(each, remarks=(*each.remarks, *told.get(each.revision, ()))) for each in recordings]
@@ -318,6 +347,26 @@ def _read(
             recordings.append(_unreadable(file))
             asked.add(file.path.name)
     return reading.schema, recordings, asked, history.descendants(asked) <= asked
+
+
+def _read_back(
+    project: Project,
+    schema: Schema,
+    recordings: Sequence[Recording],
+    asked: Collection[str],
+    options: Options,
+) -> Mapping[str, Recording]:
+    def after() -> Schema:
+        found = schema.copy()
+        for recording in recordings:
+            replay(found, (statement.sql for statement in recording.statements))
+        return found
+
+    known = read_history(project).revisions
+    ids = [each.revision for each in recordings if each.revision in asked]
+    files = [known[revision] for revision in ids if revision in known]
+    sent = record_downgrades(project, files, after, time_limit=options.time_limit, sandbox=options.sandbox)
+    return {recording.revision: recording for recording in sent}
 
 
 def _releases(

@@ -56,6 +56,8 @@ from evolve.cli.options import Location, database_url_option, format_option, pro
     help="Weigh findings by what `evolve facts export` wrote.",
 )
 @click.option("--verify", is_flag=True, help="Run the statements on a scratch server too, and compare.")
+@click.option("--downgrades", is_flag=True, help="Check each downgrade() as well.")
+@click.option("--sandbox", is_flag=True, help="Read revisions where the kernel lets them only read and compute.")
 @click.option("-v", "--verbose", is_flag=True, help="List what is allowed too, with its reasons.")
 @click.option("--no-cache", is_flag=True, help="Read all revisions anew, and keep no readings.")
 @format_option("text", "json")
@@ -77,6 +79,8 @@ def command(
     old_models: str | None,
     facts_file: Path | None,
     verify: bool,
+    downgrades: bool,
+    sandbox: bool,
     verbose: bool,
     no_cache: bool,
     report_format: str,
@@ -152,6 +156,8 @@ def command(
         models=config.lint.models,
         models_from=config.file.parent if config.file else None,
         old_models=old_models,
+        downgrades=downgrades,
+        sandbox=sandbox,
     )
     if names_scripts(revisions):
         words = "plain SQL"

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import date
 from enum import IntEnum
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from evolve.sql.locks import LockMode
 from evolve.sql.names import QualifiedName
@@ -97,6 +97,7 @@ class Finding:
     breaks_new_code: bool = False
     safe: tuple[str, ...] = ()
     fix: str | None = None
+    direction: Literal["upgrade", "downgrade"] = "upgrade"
     weight: Weight | None = None
 
     @property

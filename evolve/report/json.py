@@ -46,6 +46,7 @@ class FindingEntry(TypedDict):
     breaks_new_code: bool
     safe: list[str]
     fix: str | None
+    direction: str
     weight: WeightEntry | None
 
 
@@ -153,6 +154,7 @@ def _finding(finding: Finding, base: Path) -> FindingEntry:
         breaks_new_code=finding.breaks_new_code,
         safe=list(finding.safe),
         fix=finding.fix,
+        direction=finding.direction,
         weight=_weight(finding.weight) if finding.weight else None,
     )
 

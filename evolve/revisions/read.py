@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -14,6 +14,7 @@ from evolve.sql.steps import Recording
 
 if TYPE_CHECKING:
     from evolve.revisions.cache.store import Store
+    from evolve.revisions.capture import Direction
     from evolve.revisions.reflection import Reflection
     from evolve.sql.schema import Schema
 
@@ -45,15 +46,24 @@ def record(
     *,
     time_limit: float = 10.0,
     reflect: Reflection | None = None,
+    sandbox: bool = False,
 ) -> list[Recording]:
     """Read `revisions` in the order given; nothing of Alembic or SQLAlchemy is imported where there are none.
 
     Args:
         reflect: answers questions about the schema. Without it a history read from its base answers them itself; what
             is only a part of one cannot, and each is answered as by an empty database.
+        sandbox: let the kernel refuse what reading does not need.
+
+    Raises:
+        NoSandbox: this platform cannot.
     """
     if not revisions:
         return []
+    if sandbox:
+        from evolve.sql.schema import Schema
+
+        return _contained(project, revisions, time_limit, Schema if _from_base(revisions) else None)
     if reflect is None:
         from evolve.revisions.apart import capture_apart
         from evolve.sql.schema import Schema
@@ -64,6 +74,54 @@ def record(
         from evolve.revisions.capture import capture
 
     return capture(project, revisions, time_limit=time_limit, reflect=reflect)
+
+
+def record_downgrades(
+    project: Project,
+    revisions: Sequence[RevisionFile],
+    begin: Callable[[], Schema],
+    *,
+    time_limit: float = 10.0,
+    sandbox: bool = False,
+) -> list[Recording]:
+    """What the `downgrade()` of each of `revisions` sends, those that define one; the last of them is run first.
+
+    Args:
+        revisions: in the order in which they are applied.
+        begin: the schema after the last of them.
+    """
+    if not revisions:
+        return []
+    backwards = revisions[::-1]
+    if sandbox:
+        recordings = _contained(project, backwards, time_limit, begin, "downgrade")
+    else:
+        from evolve.revisions.apart import capture_apart
+
+        recordings = capture_apart(
+            project, backwards, direction="downgrade", time_limit=time_limit, begin=begin
+        )
+    return [recording for recording in recordings if not _defines_none(recording)]
+
+
+def _contained(
+    project: Project,
+    revisions: Sequence[RevisionFile],
+    time_limit: float,
+    begin: Callable[[], Schema] | None,
+    direction: Direction = "upgrade",
+) -> list[Recording]:
+    from evolve.revisions.apart import capture_apart
+    from evolve.revisions.sandbox import sandboxed
+
+    start = sandboxed(project, revisions, time_limit=time_limit, asks=begin is not None, direction=direction)
+    return capture_apart(
+        project, revisions, direction=direction, time_limit=time_limit, begin=begin, start=start
+    )
+
+
+def _defines_none(recording: Recording) -> bool:
+    return any(remark.detail == "it defines no downgrade()" for remark in recording.remarks)
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,14 +139,16 @@ def record_from(
     *,
     time_limit: float = 10.0,
     store: Store | None = None,
+    sandbox: bool = False,
 ) -> Reading:
     """Read `revisions` in the order given, for those from the place `first` on.
 
     Args:
         store: readings of earlier runs, which are taken where they are sure to be the same, and to which this one is
             added.
+        sandbox: let the kernel refuse what reading does not need; readings of earlier runs are left aside.
     """
-    if store is not None and revisions and _from_base(revisions):
+    if store is not None and not sandbox and revisions and _from_base(revisions):
         from evolve.revisions.cache.reading import read_through
 
         found = read_through(project, revisions, first, time_limit, store)
@@ -97,7 +157,7 @@ def record_from(
     from evolve.sql.read import replay
     from evolve.sql.schema import Schema
 
-    recordings = record(project, revisions, time_limit=time_limit)
+    recordings = record(project, revisions, time_limit=time_limit, sandbox=sandbox)
     schema = Schema()
     for recording in recordings[:first]:
         replay(schema, (statement.sql for statement in recording.statements))

@@ -1,0 +1,66 @@
+"""Judges `downgrade()`: each alone, from the schema that its revision leaves behind."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+
+from evolve.lint.engine import check
+from evolve.lint.facts import Facts
+from evolve.lint.model import Finding
+from evolve.lint.rule import Rule
+from evolve.lint.thresholds import Thresholds
+from evolve.sql.read import replay
+from evolve.sql.schema import Schema
+from evolve.sql.steps import Recording
+
+
+def check_downgrades(
+    recordings: Sequence[Recording],
+    downgrades: Mapping[str, Recording],
+    rules: Sequence[Rule],
+    *,
+    schema: Schema,
+    postgres_version: int,
+    facts: Facts | None = None,
+    thresholds: Thresholds | None = None,
+) -> tuple[Finding, ...]:
+    """What the rules find in `downgrades`, with every table in use; `direction` says that it is about those.
+
+    Which release a downgrade breaks depends on which one runs by then, so that no finding says it.
+
+    Args:
+        recordings: of the upgrades, in the order in which they are applied.
+        downgrades: what the revisions of that id send on the way back.
+        schema: before the first of `recordings`; it is changed to the one after the last.
+    """
+    findings: list[Finding] = []
+    for recording in recordings:
+        replay(schema, (statement.sql for statement in recording.statements))
+        downgrade = downgrades.get(recording.revision)
+        if downgrade is not None:
+            result = check(
+                [downgrade],
+                rules,
+                schema=schema.copy(),
+                postgres_version=postgres_version,
+                together=False,
+                facts=facts,
+                thresholds=thresholds,
+            )
+            findings += map(_of_downgrade, result.findings)
+    return tuple(findings)
+
+
+def _of_downgrade(finding: Finding) -> Finding:
+    message = finding.message.replace("upgrade()", "downgrade()")
+    if "downgrade()" not in message:
+        message = f"downgrade(): {message}"
+    return replace(
+        finding,
+        message=message,
+        direction="downgrade",
+        breaks_old_code=False,
+        breaks_new_code=False,
+        fix=None,
+    )
