@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from support.recordings import judge, names, recording
 
@@ -207,6 +209,15 @@ NEW = "ALTER TABLE orders ADD COLUMN currency text NOT NULL DEFAULT 'EUR'"
             ["drop-default"],
         ),
         (("CREATE TABLE t (c integer NOT NULL DEFAULT 1)", "ALTER TABLE t ALTER c DROP DEFAULT"), []),
+        (
+            (
+                "ALTER TABLE orders ALTER status DROP DEFAULT",
+                "ALTER TABLE orders RENAME status TO state",
+                "ALTER TABLE orders ALTER state SET DEFAULT 'paid'",
+            ),
+            ["rename-column"],
+        ),
+        (("ALTER TABLE unknown ALTER c DROP NOT NULL", "ALTER TABLE unknown ALTER c DROP DEFAULT"), []),
     ],
 )
 def test_default_that_goes(statements: tuple[str, ...], expected: list[str]) -> None:
@@ -337,3 +348,22 @@ def test_opt_in_rules_are_silent_unless_asked() -> None:
         "set-default",
         "set-storage",
     ]
+
+
+@pytest.mark.parametrize(
+    ("changes", "expected"),
+    [
+        (("ALTER TABLE t ALTER c TYPE varchar(80)",), ["alter-column-noop-server-default"]),
+        # Null takes the place of the default: both are meant.
+        (("ALTER TABLE t ALTER c DROP NOT NULL",), []),
+        # The default cannot become a number.
+        (("ALTER TABLE t ALTER c TYPE integer USING c::integer",), ["alter-type-rewrite"]),
+    ],
+)
+def test_default_dropped_by_the_same_call(changes: tuple[str, ...], expected: list[str]) -> None:
+    made = recording("made", "CREATE TABLE t (c varchar(50) DEFAULT '')", transaction=1)
+    call = recording("call", "ALTER TABLE t ALTER c DROP DEFAULT", *changes, transaction=2)
+    place = call.statements[0].place
+    one_line = replace(call, statements=tuple(replace(sent, place=place) for sent in call.statements))
+
+    assert names(judge(made, one_line, rules=DEFAULT, together=False)) == expected

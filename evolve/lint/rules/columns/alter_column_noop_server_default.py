@@ -10,7 +10,9 @@ from evolve.lint.rule import Rule
 from evolve.lint.rules.columns.in_the_same_transaction import filled_otherwise
 from evolve.sql import operations as op
 from evolve.sql.locks import LockMode
+from evolve.sql.schema import Column
 from evolve.sql.steps import Step
+from evolve.sql.type_casts import assigned
 
 
 class AlterColumnNoopServerDefault(Rule):
@@ -37,7 +39,7 @@ class AlterColumnNoopServerDefault(Rule):
             return
         if known.default is None:
             message = f'"{table.plain}.{column}" has no default: DROP DEFAULT takes {self.lock} for nothing'
-        elif not known.not_null and _along_with_another_change(step, history, column):
+        elif not known.not_null and _along_with_another_change(step, history, known):
             message = (
                 f'"{table.plain}.{column}" loses its default {known.default.sql} along with another change of it: '
                 "leave out server_default to keep it"
@@ -47,12 +49,19 @@ class AlterColumnNoopServerDefault(Rule):
         yield self.finding(step, message, table=table)
 
 
-def _along_with_another_change(step: Step, history: History, column: str) -> bool:
-    """Whether one call of alter_column sent more than this: the same line, another statement."""
-    return any(
-        other.place == step.place
-        and other.statement is not step.statement
-        and isinstance(other.operation, op.AlterColumnType | op.SetNotNull | op.DropNotNull | op.RenameColumn)
-        and other.operation.column == column
-        for other in history.revision
-    )
+def _along_with_another_change(step: Step, history: History, known: Column) -> bool:
+    """Whether one call of alter_column sent more than this: the same line, another statement.
+
+    With nullable=True it is meant: null takes the place of the default. So it is where the new type has no cast for it.
+    """
+    for other in history.revision:
+        if other.place != step.place or other.statement is step.statement:
+            continue
+        match other.operation:
+            case op.AlterColumnType(column=known.name, type=new):
+                return assigned(known.type, new, history.schema) is not False
+            case op.RenameColumn(column=known.name):
+                return True
+            case _:
+                pass
+    return False

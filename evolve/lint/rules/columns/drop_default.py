@@ -10,6 +10,7 @@ from evolve.lint.rule import Rule
 from evolve.lint.rules.columns.in_the_same_transaction import filled_otherwise
 from evolve.sql import operations as op
 from evolve.sql.locks import LockMode
+from evolve.sql.names import QualifiedName
 from evolve.sql.steps import Step
 
 
@@ -46,10 +47,17 @@ class DropDefault(Rule):
                 f'"{table.plain}.{column}"{new} is NOT NULL and loses its default {known.default.sql}',
                 table=table,
             )
-        elif found is None or found.implied:
+        elif (found is None or found.implied) and not _may_be_null(history, table, column):
             yield self.finding(
                 step,
                 f'"{table.plain}.{column}" loses its default, and no revision tells whether it is NOT NULL',
                 table=table,
                 severity=Severity.WARNING,
             )
+
+
+def _may_be_null(history: History, table: QualifiedName, column: str) -> bool:
+    """Whether the revision itself has allowed null: the one thing it tells of a column that none has made."""
+    return any(
+        step.operation == op.DropNotNull(table, column) for step in history.revision[: history.position]
+    )

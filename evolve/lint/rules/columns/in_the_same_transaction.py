@@ -21,8 +21,17 @@ def rest(step: Step, history: History) -> Iterator[op.Operation]:
 
 def filled_otherwise(step: Step, history: History, table: QualifiedName, column: str) -> bool:
     """Whether the column gets another source of values, takes null or goes before anybody misses what `step` takes."""
-    return any(
-        isinstance(later, op.SetDefault | op.AddIdentity | op.SetExpression | op.DropNotNull | op.DropColumn)
-        and (later.table, later.column) == (table, column)
-        for later in rest(step, history)
-    )
+    for later in rest(step, history):
+        match later:
+            case op.RenameColumn(renamed, old, to) if (renamed, old) == (table, column):
+                column = to
+            case (
+                op.SetDefault(changed, name)
+                | op.AddIdentity(changed, name)
+                | op.DropNotNull(changed, name)
+                | op.DropColumn(changed, name)
+            ) if (changed, name) == (table, column):
+                return True
+            case _:
+                pass
+    return False
