@@ -423,12 +423,16 @@ def _alter_other(operation: op.AlterTableOther, draft: _Draft) -> None:
     draft.lock(draft.family(table) if clause in _REACHING else [table], mode)
     if clause in _REWRITING and not _is_so_already(draft.schema.table(table), clause):
         draft.rewrite(table)
-    elif clause == "set tablespace":
+    elif clause == "set tablespace" and not _is_there_already(draft.schema.table(table), operation.detail):
         draft.rewrites.update(member for member in draft.stored(table) if member == table)  # copied, not read
     elif clause == "inherit" and operation.detail is not None:
         draft.lock([draft.known(parse_name(operation.detail))], _SUE)
     elif clause.startswith("set generated") or clause == "set sequence options":
         draft.lock(_owned_sequences(draft.schema, table, operation.detail), _SRE)
+
+
+def _is_there_already(table: Table | None, tablespace: str | None) -> bool:
+    return table is not None and not table.implied and table.tablespace == tablespace
 
 
 def _is_so_already(table: Table | None, clause: str) -> bool:
@@ -813,9 +817,8 @@ def _alter_domain(operation: op.AlterDomain, draft: _Draft) -> None:
     added = operation.change == "add check" and operation.check is not None and not operation.check.not_valid
     if not (added or operation.change in ("set not null", "validate constraint")):
         return
-    weak = operation.change == "validate constraint" and draft.version >= 17
     for table, _ in _columns_of_type(draft.schema, operation.domain):
-        draft.lock([table], _SUE if weak else LockMode.SHARE)
+        draft.lock([table], LockMode.SHARE)
         draft.scan(table)
 
 

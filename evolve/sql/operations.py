@@ -169,6 +169,7 @@ class CreateTable:
     unlogged: bool = False
     reads: tuple[QualifiedName, ...] = ()  # with as_query: the relations its query names
     settings: tuple[tuple[str, str], ...] = ()  # storage parameters of WITH (…)
+    tablespace: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

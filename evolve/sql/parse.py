@@ -880,6 +880,7 @@ def _create_table(statement: Node) -> Iterator[Operation]:
         temporary=statement.relation.relpersistence == "t",
         unlogged=statement.relation.relpersistence == "u",
         settings=_settings(statement.options),
+        tablespace=statement.tablespacename or None,
     )
 
 

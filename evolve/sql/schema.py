@@ -72,6 +72,7 @@ class Table:
         managed_by: the extension that was told to look after its partitions or shards.
         published: publications that name it, as far as revisions made them.
         policies: of row-level security, by name, as far as revisions made them.
+        tablespace: as far as revisions tell; the database's own is taken to be pg_default.
     """
 
     name: QualifiedName
@@ -87,6 +88,7 @@ class Table:
     managed_by: str | None = field(default=None, compare=False)
     published: tuple[Published, ...] = field(default=(), compare=False)
     policies: tuple[str, ...] = field(default=(), compare=False)
+    tablespace: str = field(default="pg_default", compare=False)
 
     def column(self, name: str) -> Column | None:
         return next((column for column in self.columns if column.name == name), None)

@@ -45,6 +45,7 @@ def create(schema: Schema, operation: CreateTable) -> None:
             bound=operation.bound,
             inherits=inherits,
             unlogged=operation.unlogged,
+            tablespace=operation.tablespace or "pg_default",
         ),
     )
     for above in (*inherits, *((parent,) if parent is not None else ())):
@@ -140,7 +141,7 @@ def _copy_indexes(schema: Schema, table: QualifiedName, source: QualifiedName) -
 
 
 def alter_other(schema: Schema, operation: AlterTableOther) -> None:
-    """Change what INHERIT, SET GENERATED and SET LOGGED change; the other clauses leave the model alone."""
+    """Change what INHERIT, SET GENERATED, SET LOGGED and SET TABLESPACE change; other clauses leave the model alone."""
     table = know(schema, operation.table)
     found = schema.tables.get(table)
     if found is not None and operation.clause in ("set logged", "set unlogged"):
@@ -148,6 +149,8 @@ def alter_other(schema: Schema, operation: AlterTableOther) -> None:
     if found is None or operation.detail is None:
         return
     match operation.clause:
+        case "set tablespace":
+            put(schema, replace(found, tablespace=operation.detail))
         case "inherit":
             parent = know(schema, parse_name(operation.detail))
             if parent not in found.inherits:

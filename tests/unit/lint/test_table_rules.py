@@ -217,6 +217,11 @@ def test_lock_by_hand(statements: tuple[str, ...], expected: list[str]) -> None:
         (("ALTER TABLE unknown SET LOGGED",), ["set-unlogged"]),
         (("CREATE UNLOGGED TABLE t (id bigint PRIMARY KEY)", "ALTER TABLE t SET LOGGED"), []),
         (("ALTER TABLE orders SET TABLESPACE fast",), ["set-tablespace"]),
+        (("ALTER TABLE orders SET TABLESPACE pg_default",), []),  # it is there
+        (
+            ("ALTER TABLE orders SET TABLESPACE fast", "ALTER TABLE orders SET TABLESPACE pg_default"),
+            ["set-tablespace", "set-tablespace"],
+        ),
         (("ALTER TABLE events SET TABLESPACE fast",), []),  # it has no rows of its own
         (("ALTER TABLE ALL IN TABLESPACE a SET TABLESPACE b",), ["set-tablespace"]),
         (("ALTER TABLE orders REPLICA IDENTITY DEFAULT",), []),
