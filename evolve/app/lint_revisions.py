@@ -321,7 +321,7 @@ def _read(
     A file whose id cannot be read stands at the end, under its own name.
     """
     broken: list[BrokenFile] = []
-    history = read_history(project)
+    history = _history(project, store)
     selected = select(project, history, selection, on_broken=broken.append, compiling=False)
     asked = {file.revision for file in selected}
     if not asked and not broken:
@@ -408,6 +408,14 @@ def _remarks(project: Project, history: History, file: RevisionFile) -> tuple[Re
     if text is None:
         return ()
     return (*source_remarks(file.path, text, roots), *history_remarks(history, file, text))
+
+
+def _history(project: Project, store: Store | None) -> History:
+    if store is None:
+        return read_history(project)
+    from evolve.revisions.cache.declared import read_history_through
+
+    return read_history_through(project, store)
 
 
 def _unreadable(file: BrokenFile) -> Recording:

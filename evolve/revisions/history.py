@@ -9,7 +9,7 @@ from __future__ import annotations
 import ast
 import os
 import re
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -53,6 +53,9 @@ class RevisionFile:
     broken: BrokenFile | None = None
     edited: bool = False
     digest: bytes = field(default=b"", repr=False, compare=False)
+
+
+Recall = Callable[[Path, bytes], RevisionFile | None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -392,8 +395,11 @@ class History:
         return _nearest(identifier, [*self.revisions, *self.labels])
 
 
-def read_history(project: Project) -> History:
+def read_history(project: Project, recall: Recall = lambda *_: None) -> History:
     """Read every revision file of the project.
+
+    Args:
+        recall: answers what a file of these contents, given by their digest, was found to declare; None to read it.
 
     Raises:
         DuplicateRevision, DuplicateLabel, ReservedRevision, Cycle: the files contradict each other or Alembic.
@@ -403,7 +409,7 @@ def read_history(project: Project) -> History:
     revisions: dict[str, RevisionFile] = {}
     broken: list[BrokenFile] = []
     for path in revision_paths(project):
-        found = read_revision(path)
+        found = read_revision(path, recall)
         if isinstance(found, BrokenFile):
             broken.append(found)
         elif found is not None:
@@ -479,7 +485,7 @@ def _python_files(directory: Path, *, recursive: bool) -> Iterator[tuple[Path, s
                 yield from _python_files(directory / entry.name, recursive=True)
 
 
-def read_revision(path: Path) -> RevisionFile | BrokenFile | None:
+def read_revision(path: Path, recall: Recall = lambda *_: None) -> RevisionFile | BrokenFile | None:
     """Read what one file declares; None where it is no revision at all, such as a module that revisions share.
 
     A file whose text does not parse keeps its place in the history where its id can still be seen.
@@ -488,8 +494,9 @@ def read_revision(path: Path) -> RevisionFile | BrokenFile | None:
         source = path.read_bytes()
     except OSError as error:
         return BrokenFile(path, 0, error.strerror or str(error))
-    found = _read(path, source)
-    return replace(found, digest=digest(source)) if isinstance(found, RevisionFile) else found
+    contents = digest(source)
+    found = recall(path, contents) or _read(path, source)
+    return replace(found, digest=contents) if isinstance(found, RevisionFile) else found
 
 
 def _read(path: Path, source: bytes) -> RevisionFile | BrokenFile | None:

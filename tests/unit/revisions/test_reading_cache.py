@@ -18,6 +18,7 @@ from evolve.revisions.cache import fingerprint
 from evolve.revisions.cache.chain import Chain
 from evolve.revisions.cache.closed import is_closed
 from evolve.revisions.cache.codec import decode_schema, encode_schema
+from evolve.revisions.cache.declared import read_history_through
 from evolve.revisions.cache.store import Store, cache_directory
 from evolve.revisions.history import RevisionFile
 from evolve.revisions.memory import After, OwnModules
@@ -488,6 +489,26 @@ def test_where_it_lies(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert cache_directory({"XDG_CACHE_HOME": "/var/x"}) == Path("/var/x/evolve")
     assert cache_directory({"XDG_CACHE_HOME": "not/absolute"}) == tmp_path / ".cache" / "evolve"
     assert cache_directory({"EVOLVE_CACHE_DIR": "/own", "XDG_CACHE_HOME": "/var/x"}) == Path("/own")
+
+
+# -- what files declare --------------------------------------------------------------------------------------------
+def test_what_files_declare_is_the_same_from_the_cache(revisions: Revisions, directory: Path) -> None:
+    history(revisions)
+    revisions.add(
+        "d", after=("c",), branch_labels=("side",), depends_on="a", evolve={"change": "x", "phase": 1}
+    )
+    revisions.write("abc123.py", "down_revision = 'd'\ndef upgrade(): pass\n")
+    revisions.write("shared.py", "x = 1\n")
+    for _ in range(3):
+        store = Store(directory)
+        found = read_history_through(revisions.project, store)
+        store.close()
+        expected = revisions.history
+        assert found == expected
+        assert [f.digest for f in found.revisions.values()] == [f.digest for f in expected.revisions.values()]
+    (revisions.versions / "abc123.py").rename(revisions.versions / "def456.py")
+    edit_an_old_revision(revisions)
+    assert read_history_through(revisions.project, Store(directory)) == revisions.history
 
 
 # -- values ------------------------------------------------------------------------------------------------------------
