@@ -152,7 +152,10 @@ class _Course:
             predicted.append(effect(operation, self.schema, self.version, timezone=self.trial.timezone))
             apply(self.schema, operation)
         if any(isinstance(operation, op.TransactionControl) for operation in operations):
-            self.trial.control(statement.sql)
+            refused = self.trial.control(statement.sql)
+            if refused is not None:
+                self.notes.append(f"{_place(statement)}: {refused}")
+            self.before.clear()
             return
         findings = [each for each in self.findings if _is_about(each, revision, statement)]
         seen = self._run(statement, operations, before)

@@ -35,6 +35,7 @@ class Trial:
         self._connection = connection
         self._in_use: frozenset[int] = frozenset()
         self._made_up: list[sql.Composed] = []
+        self._tried: set[int] = set()  # tables that were given a row, or cannot have one
         # The zone that makes the most work: a change between timestamp and timestamptz costs nothing in UTC.
         connection.execute("SET timezone = 'Europe/Oslo'")
         connection.execute(f"SET statement_timeout = {STATEMENT_TIMEOUT}".encode())
@@ -75,7 +76,9 @@ class Trial:
         """From now on everything that is there is in use, and each table that is empty gets a row if it can."""
         snapshot = Snapshot.take(self._connection)
         self._in_use = frozenset(snapshot.names)
-        pending = [name for oid, name in snapshot.names.items() if snapshot.kinds[oid] in "rp"]
+        new = self._in_use - self._tried
+        self._tried |= new
+        pending = [name for oid, name in snapshot.names.items() if oid in new and snapshot.kinds[oid] in "rp"]
         while pending:
             # In rounds: a row may need one that its foreign key points to.
             left = [name for name in pending if not self._make_up_row(name)]
@@ -94,6 +97,7 @@ class Trial:
         except psycopg.Error:
             return False
         self._made_up.clear()
+        self._tried.clear()
         return True
 
     def _make_up_row(self, table: QualifiedName) -> bool:
@@ -169,9 +173,13 @@ class Trial:
         self.rollback()
         return self._alone(statement) if seen.error is not None and _NOT_INSIDE in seen.error else seen
 
-    def control(self, statement: str) -> None:
-        """Run a BEGIN, COMMIT, ROLLBACK or SAVEPOINT that a revision wrote itself."""
-        self._connection.execute(statement.encode())
+    def control(self, statement: str) -> str | None:
+        """Run a BEGIN, COMMIT, ROLLBACK or SAVEPOINT that a revision wrote itself; returns what the server refused."""
+        try:
+            self._connection.execute(statement.encode())
+        except psycopg.Error as error:
+            return _sentence(error)
+        return None
 
     def make_table(self, name: QualifiedName, columns: Mapping[str, str], key: Sequence[str]) -> None:
         """Make a table that no revision makes, or the columns that it lacks; what the server refuses is not made.
