@@ -36,7 +36,7 @@ class Commit:
     """A commit as the previous release.
 
     Args:
-        words: for a person: "9f3c2ab, where this branch left main".
+        words: for a person: "9f3c2ab of main".
         top: the repository.
         differing: files that are not there as they are here, absolute and resolved.
     """
@@ -98,7 +98,7 @@ def fork_from(project: Project, reference: str) -> Commit | None:
     if not found:
         return None
     fork = found.strip()
-    return _commit(project, fork, f"{fork[:9]}, where HEAD left {reference}")
+    return _commit(project, fork, f"{fork[:9]} of {reference}")
 
 
 def _commit(project: Project, commit: str, words: str) -> Commit | None:

@@ -52,7 +52,9 @@ def test_level_and_order(sql: str, level: Level, order: Order) -> None:
 
 
 def test_an_addition_says_who_needs_it() -> None:
-    assert rollout("ALTER TABLE orders ADD COLUMN c text").why == 'new code that uses "orders.c" needs it first'
+    assert (
+        rollout("ALTER TABLE orders ADD COLUMN c text").why == 'new code that uses "orders.c" needs it first'
+    )
 
 
 def test_phases_name_the_plan() -> None:
