@@ -21,6 +21,10 @@ class Grouped(dict[QualifiedName, Value]):
 
     __slots__ = ("_added", "_groups_of", "_keys_of", "_members", "_ordinals")
 
+    _members: dict[Hashable, set[QualifiedName]] | None
+    _keys_of: dict[QualifiedName, tuple[Hashable, ...]]
+    _ordinals: dict[QualifiedName, int]
+
     def __init__(
         self,
         groups_of: Callable[[Value], Iterable[Hashable]],
@@ -71,7 +75,7 @@ class Grouped(dict[QualifiedName, Value]):
             self._leave(name)
             del self._ordinals[name]
 
-    def setdefault(self, name: QualifiedName, default: Value) -> Value:  # type: ignore[override]  # never without one
+    def setdefault(self, name: QualifiedName, default: Value) -> Value:  # pyright: ignore[reportIncompatibleMethodOverride]  # never without one
         if name not in self:
             self[name] = default
         return self[name]
@@ -91,9 +95,9 @@ class Grouped(dict[QualifiedName, Value]):
             self[name] = value
 
     def _forget(self) -> None:
-        self._members: dict[Hashable, set[QualifiedName]] | None = None
-        self._keys_of: dict[QualifiedName, tuple[Hashable, ...]] = {}
-        self._ordinals: dict[QualifiedName, int] = {}
+        self._members = None
+        self._keys_of = {}
+        self._ordinals = {}
         self._added = 0
 
     def _join(self, name: QualifiedName, value: Value) -> None:

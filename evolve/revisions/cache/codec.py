@@ -28,7 +28,8 @@ def encode_recording(recording: Recording, after: After) -> bytes:
     Raises:
         CannotKeep: a statement or remark has its place in another file.
     """
-    if any(known.place.file != recording.file for known in (*recording.statements, *recording.remarks)):
+    places = [*(s.place for s in recording.statements), *(r.place for r in recording.remarks)]
+    if any(place.file != recording.file for place in places):
         raise CannotKeep
     return _dump(
         [

@@ -61,7 +61,7 @@ class Store:
             some = keys[start : start + _AT_ONCE]
             places = ", ".join("?" * len(some))
             rows = self._ask(f"SELECT key, kind FROM readings WHERE key IN ({places})", some)  # noqa: S608  # question marks
-            found.update({bytes(key): str(kind) for key, kind in rows})
+            found.update({key: str(kind) for key, kind in rows if isinstance(key, bytes)})
         return found
 
     def get(self, key: bytes) -> bytes | None:
