@@ -17,6 +17,7 @@ import struct
 import sys
 import threading
 import time
+import traceback
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -150,7 +151,9 @@ def serve(capture: Capture, revisions: Sequence[RevisionFile], pipes: Pipes) -> 
         try:
             capture(line)
         except BaseException as error:  # noqa: BLE001  # whatever it is, the other process has to know
-            _send(says, ["failed", f"{type(error).__name__}: {error}"])
+            frames = reversed(traceback.extract_tb(error.__traceback__))
+            came = "".join(f'File "{frame.filename}", line {frame.lineno}\n' for frame in frames)
+            _send(says, ["failed", f"{type(error).__name__}: {error}".rstrip(": "), came])
         else:
             _send(says, ["done"])
 
@@ -214,6 +217,8 @@ class _Parent:
     begin: Begin
     known: dict[int, tuple[Recording, After]] = field(default_factory=dict)
     reading: int | None = None
+    failed: str | None = None
+    came: str = ""
 
     @property
     def done(self) -> bool:
@@ -224,7 +229,7 @@ class _Parent:
         from_child, says = os.pipe()
         hears, to_child = os.pipe()
         stack, stack_in = os.pipe()
-        self.reading = None
+        self.reading, self.failed, self.came = None, None, ""
         try:
             child = self.start(Pipes(says, hears, stack_in))
         finally:
@@ -243,7 +248,7 @@ class _Parent:
             os.set_blocking(stack, False)
             text = _read_rest(stack)
         if not self.done:
-            self._give_up(late, status, text)
+            self._give_up(late, status, self.came or text)
 
     def _listen(self, listens: IO[bytes], tells: IO[bytes]) -> bool:
         """Answer until the process ends; False where it does not go on in time."""
@@ -278,22 +283,25 @@ class _Parent:
                     )  # type: ignore[misc]  # called at once
                 case ["done"]:
                     return True
-                case ["failed", str(said)]:
-                    raise ReaderFailed(said)
+                case ["failed", str(said), str(came)]:
+                    self.failed, self.came = said, came
+                    return True
                 case _:
                     return True  # it is not evolve any more that speaks there
 
     def _give_up(self, late: bool, status: int, stack: str) -> None:
         """Say of the revision that was being read what became of its process."""
-        place = self.reading if self.reading is not None else len(self.known)
-        if self.reading is None and not self.known and not late:
-            raise ReaderFailed(stack or f"the process that reads ended with status {status}")
+        place = self.reading
+        if place is None:
+            raise ReaderFailed(self.failed or stack or f"the process that reads ended with status {status}")
         file = self.revisions[place]
         if late:
             mark, said = (
                 Mark.TIMED_OUT,
                 f"after {self.time_limit:g} s, in something that cannot be interrupted",
             )
+        elif self.failed is not None:
+            mark, said = Mark.RAISED, f"its reading failed: {self.failed}"
         elif os.WIFSIGNALED(status) and os.WTERMSIG(status) != signal.SIGKILL:
             mark = Mark.RAISED
             said = f"it ended the process that read it, by signal {signal.Signals(os.WTERMSIG(status)).name}"

@@ -299,8 +299,9 @@ class _Reader:
         try:
             source = file.path.read_bytes()
             within(self._time_limit, run)
-        except TimedOut:
-            recorder.remark(Mark.TIMED_OUT, f"after {self._time_limit:g} s", line=self._last_line())
+        except TimedOut as error:
+            line = _line_of(error, file.path) or self._last_line()
+            recorder.remark(Mark.TIMED_OUT, f"after {self._time_limit:g} s", line=line)
         except TooManyStatements:
             recorder.remark(Mark.TIMED_OUT, f"after {MOST_STATEMENTS:,} statements", line=self._last_line())
         except _NothingToRun as error:
