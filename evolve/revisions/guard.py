@@ -29,7 +29,7 @@ _EVOLVE = str(Path(__file__).parents[1])
 _FORBIDDEN = frozenset(
     {
         "socket.connect", "socket.sendto", "socket.sendmsg", "socket.getaddrinfo", "socket.gethostbyname",
-        "socket.bind", "subprocess.Popen", "os.system", "os.exec", "os.posix_spawn", "os.spawn", "os.fork",
+        "subprocess.Popen", "os.system", "os.exec", "os.posix_spawn", "os.spawn", "os.fork",
         "os.forkpty", "os.kill", "os.killpg", "os.remove", "os.rename", "os.rmdir", "os.mkdir", "os.truncate",
         "os.link", "os.symlink", "os.chmod", "os.chown", "os.utime", "os.setxattr", "os.removexattr",
         "pty.spawn", "signal.pthread_kill", "resource.setrlimit", "resource.prlimit", "syslog.syslog",
@@ -38,7 +38,7 @@ _FORBIDDEN = frozenset(
 # A library may have reasons of its own; the application and its revisions have none.
 _FORBIDDEN_TO_OWN = frozenset(
     {
-        "ctypes.dlopen", "ctypes.dlsym", "ctypes.dlsym/handle", "ctypes.string_at", "ctypes.cdata",
+        "socket.bind", "ctypes.dlopen", "ctypes.dlsym", "ctypes.dlsym/handle", "ctypes.string_at", "ctypes.cdata",
         "ctypes.cdata/buffer", "sys.addaudithook", "sys.settrace", "sys.setprofile", "sys._current_frames",
         "sys.remote_exec", "code.__new__", "gc.get_objects",
     }
