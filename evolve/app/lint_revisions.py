@@ -289,6 +289,7 @@ def judge(
         together=together,
         window=over_window,
         models=(releases.old, releases.new) if releases is not None else (None, None),
+        models_sought=releases is not None and releases.sought,
     )
     verification = None
     if options.verify:

@@ -102,6 +102,7 @@ class Compatibility:
         complete: everything was read; else the verdicts hold as far as it was.
         old_models: where the previous release's models were read, such as "9f3c2ab"; None where there were none.
         new_models: the same of the next release.
+        models_sought: False where nothing depends on them, and nobody looked.
     """
 
     whole: Verdict | None
@@ -110,6 +111,7 @@ class Compatibility:
     complete: bool = True
     old_models: str | None = None
     new_models: str | None = None
+    models_sought: bool = False
 
     def unmet(self, required: Level) -> tuple[Verdict, ...]:
         """The verdicts that fall short: the rollout's, or each revision's where there is none, and the window's."""
@@ -150,6 +152,7 @@ def assess(
     together: bool,
     window: Verdict | None = None,
     models: tuple[Models | None, Models | None] = (None, None),
+    models_sought: bool = False,
 ) -> Compatibility:
     """The verdicts on the judged `revisions`, in their order.
 
@@ -158,6 +161,7 @@ def assess(
         together: they are one rollout, of which only what is there at its end needs to be there first.
         window: the verdict on the window's revisions, each judged alone.
         models: of the previous and of the next release, as far as they are known.
+        models_sought: whether anybody looked for them.
     """
     findings: defaultdict[str, list[Finding]] = defaultdict(list)
     for finding in result.findings:
@@ -174,6 +178,7 @@ def assess(
         complete=coverage.read == coverage.statements and not coverage.incomplete,
         old_models=models[0].where if models[0] is not None else None,
         new_models=models[1].where if models[1] is not None else None,
+        models_sought=models_sought,
     )
 
 

@@ -32,7 +32,7 @@ def lines(compatibility: Compatibility, *, verbose: bool) -> Iterator[str]:
     if compatibility.window is not None:
         count = len(compatibility.window.revisions)
         yield f"{compatibility.window.level.transitive} over the last {count} revision{'s' * (count != 1)}"
-    if verbose and whole is not None:
+    if verbose and compatibility.models_sought:
         yield _models(compatibility)
 
 

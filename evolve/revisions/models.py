@@ -25,10 +25,14 @@ _TOUCHES = re.compile(r"\b(?:ALTER|DROP|RENAME|CREATE\s+(?:UNLOGGED\s+)?TABLE|DO
 
 @dataclass(frozen=True, slots=True)
 class Releases:
-    """`old`: what runs before the revisions; `new`: what goes with them. None where they could not be found."""
+    """`old`: what runs before the revisions; `new`: what goes with them. None where they could not be found.
+
+    `sought` is False where nothing depends on them, and nobody looked.
+    """
 
     old: Models | None = None
     new: Models | None = None
+    sought: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,12 +73,12 @@ def read_releases(
     tree = WorkingTree()
     here = _read(project, places, base, tree, trees, "the working tree")
     if commit is None:
-        return Releases(None, here if new else None)
+        return Releases(None, here if new else None, sought=True)
     if commit.differing.isdisjoint(tree.seen) and not any(not file.exists() for file in commit.differing):
         there = replace(here, where=commit.words) if here is not None else None
     else:
         there = _read(project, places, base, AtCommit(commit, tree), trees, commit.words)
-    return Releases(there, here if new else None)
+    return Releases(there, here if new else None, sought=True)
 
 
 def commit_at(project: Project, reference: str) -> Commit:
