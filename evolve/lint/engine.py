@@ -187,7 +187,8 @@ def _told_once(remarks: Sequence[Remark]) -> Iterator[Remark]:
 
 def _finish(rules: Sequence[Rule], history: History) -> Iterator[Finding]:
     for rule in rules:
-        yield from _weighed(rule.finish(history), history)
+        if type(rule).finish is not Rule.finish:
+            yield from _weighed(rule.finish(history), history)
 
 
 def _weighed(findings: Iterable[Finding], history: History, step: Step | None = None) -> Iterator[Finding]:

@@ -184,6 +184,7 @@ class History:
         broken: files that have no readable id, or whose text does not parse.
         labels: branch label → the revision that carries it.
         children: id → ids whose down_revision it is, in the order of the files.
+        heads: revisions that none builds on by its down_revision.
         needs: id → everything it needs first: down revisions, then the revisions `depends_on` leads to.
     """
 
@@ -192,11 +193,11 @@ class History:
     labels: Mapping[str, str] = field(default_factory=dict)
     children: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     needs: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    heads: tuple[str, ...] = field(init=False, repr=False)
 
-    @property
-    def heads(self) -> tuple[str, ...]:
-        """Revisions that none builds on by its down_revision."""
-        return tuple(revision for revision in self.revisions if not self.children.get(revision))
+    def __post_init__(self) -> None:
+        heads = tuple(revision for revision in self.revisions if not self.children.get(revision))
+        object.__setattr__(self, "heads", heads)
 
     @property
     def bases(self) -> tuple[str, ...]:

@@ -356,10 +356,7 @@ def _drop_table(draft: _Draft, name: QualifiedName) -> None:
 def _owned_sequences(
     schema: Schema, table: QualifiedName, column: str | None = None
 ) -> Iterator[QualifiedName]:
-    for sequence in schema.sequences.values():
-        owner = sequence.owned_by
-        if owner is not None and owner[0] == table and column in (None, owner[1]):
-            yield sequence.name
+    return (sequence.name for sequence in schema.sequences_of(table, column))
 
 
 def _drop_view(draft: _Draft, name: QualifiedName) -> None:
