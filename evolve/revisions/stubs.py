@@ -260,7 +260,8 @@ class StubModule(ModuleType):
             name == "__all__"
         ):  # `from module import *`: whatever its importer speaks of and nothing else defines
             importing = sys._getframe(1)  # noqa: SLF001  # its caller
-            return sorted(_names(importing.f_code) - set(importing.f_globals) - set(vars(builtins)))
+            spoken_of = _names(importing.f_code) - set(importing.f_globals) - set(vars(builtins))
+            return sorted(name for name in spoken_of if not name.startswith("_"))
         if name.startswith("__"):
             raise AttributeError(name)
         return Stub.named(f"{self.__name__}.{name}")

@@ -1,0 +1,158 @@
+"""Habits of other people's revisions that a reading must survive: each once kept one from being read to its end."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from support.revision_files import Revisions, marks, sql_of
+
+from evolve.revisions.replayed_schema import ReplayedSchema
+from evolve.sql.steps import Mark
+
+ENDS = frozenset({Mark.RAISED, Mark.TIMED_OUT, Mark.NOT_LOADED})
+LAST = "\nop.execute('SELECT 42')"
+
+
+@pytest.mark.parametrize(
+    ("head", "upgrade"),
+    [
+        pytest.param(
+            "from shop import Status", "op.add_column('t', sa.Column('s', sa.Enum(Status)))", id="enum"
+        ),
+        pytest.param(
+            "from shop import ONLINE",
+            "op.add_column('t', sa.Column('s', sa.String, server_default=ONLINE))",
+            id="server default",
+        ),
+        pytest.param(
+            "from shop import IDColumn",
+            "op.create_table('t', IDColumn(), sa.Column('b', sa.Text))",
+            id="column made elsewhere",
+        ),
+        pytest.param("from shop import tables", "op.execute(tables.insert().values(a=1))", id="statement"),
+        pytest.param("from shop import Order", "sa.select(Order).where(Order.id == 1)", id="model in select"),
+        pytest.param(
+            "from shop import Order\nfrom sqlalchemy.orm import Session",
+            "for order in Session(op.get_bind()).query(Order).filter_by(paid=True): order.paid = False",
+            id="model in a session",
+        ),
+        pytest.param(
+            "from shop import db\nclass Rate(db.Model):\n    id = 1",
+            "op.execute(Rate.__table__.delete())",
+            id="base",
+        ),
+        pytest.param("from shop import pair", "first, second = pair()", id="unpacking"),
+        pytest.param("from shop import *", "op.execute(update_all(ORDERS))", id="star import"),
+        pytest.param(
+            "import pytz, datetime",
+            "op.get_bind().execute(sa.text('SELECT :a'), {'a': datetime.datetime(2020, 1, 1, tzinfo=pytz.utc)})",
+            id="time zone",
+        ),
+        pytest.param("from shop import engine", "sa.inspect(engine).get_table_names()", id="engine"),
+        pytest.param(
+            "import os\nENV = os.environ['SHOP_NO_SUCH']", "if ENV == 'live': pass", id="environment"
+        ),
+        pytest.param("", "op.get_context().opts['shop_profile'].backup()", id="option of env.py"),
+        pytest.param("", "sa.Column('a', sa.Binary())", id="old name"),
+        pytest.param("", "sa.orm.Session(bind=op.get_bind())", id="module nobody imported"),
+        pytest.param(
+            "from sqlalchemy.dialects import mysql",
+            "op.add_column('t', sa.Column('a', mysql.MEDIUMBLOB()))",
+            id="type of another dialect",
+        ),
+        pytest.param("", "op.add_column('t', sa.Column('a', sa.Enum('x', 'y')))", id="enum without a name"),
+    ],
+)
+def test_it_is_read_to_its_end(revisions: Revisions, head: str, upgrade: str) -> None:
+    recording = revisions.capture_one(upgrade + LAST, head=head)
+
+    assert not marks(recording) & ENDS
+    assert sql_of(recording)[-1] == "SELECT 42"
+
+
+@pytest.mark.parametrize(
+    "upgrade",
+    [
+        "version = op.get_bind().execute(sa.text('SELECT v FROM t')).fetchone()[0] + 1",
+        "name = op.get_bind().execute(sa.text('SELECT name FROM t')).first().name.lower()",
+        "assert op.get_bind().scalar(sa.text('SELECT v FROM t')) is not None",
+        "one = op.get_bind().execute(sa.text('SELECT v FROM t')).scalar_one()",
+        "for _ in range(3):\n    op.get_bind().execute(sa.text('SELECT v FROM t')).fetchone()[0]",
+    ],
+)
+def test_where_an_empty_database_fails_there_is_a_row(revisions: Revisions, upgrade: str) -> None:
+    recording = revisions.capture_one(upgrade + LAST)
+
+    assert marks(recording) == {Mark.READ_ROWS}
+    assert sql_of(recording)[-1] == "SELECT 42"
+
+
+def test_no_row_is_made_up_where_an_empty_database_will_do(revisions: Revisions) -> None:
+    recording = revisions.capture_one(
+        "for row in op.get_bind().execute(sa.text('SELECT v FROM t')):\n    op.drop_table('t')"
+    )
+
+    assert sql_of(recording) == ["SELECT v FROM t"]
+
+
+def test_one_that_fails_with_rows_too_keeps_what_was_read_first(revisions: Revisions) -> None:
+    recording = revisions.capture_one("op.get_bind().scalar(sa.text('SELECT v FROM t'))\nraise ValueError")
+
+    assert sql_of(recording) == ["SELECT v FROM t"]
+    assert Mark.RAISED in marks(recording)
+
+
+def test_a_second_reading_starts_from_the_schema_of_the_first(revisions: Revisions) -> None:
+    recording = revisions.capture_one(
+        """
+        if not sa.inspect(op.get_bind()).has_table("t"):
+            op.execute("CREATE TABLE t (v int)")
+        op.get_bind().execute(sa.text("SELECT v FROM t")).fetchone()[0]
+        """,
+        reflect=ReplayedSchema(),
+    )
+
+    assert sql_of(recording) == ["CREATE TABLE t (v int)", "SELECT v FROM t"]
+
+
+def test_an_application_that_needs_more_than_its_source_is_done_without(tmp_path: Path) -> None:
+    revisions = Revisions(tmp_path / "p", ini="prepend_sys_path = .\n")
+    (revisions.root / "shopapp.py").write_text("def session():\n    raise SystemExit('no configuration')\n")
+
+    recording = revisions.capture_one(
+        "with session() as s: s.run()" + LAST, head="from shopapp import session"
+    )
+
+    assert marks(recording) == {Mark.TOUCHED_STUB}
+    assert sql_of(recording) == ["SELECT 42"]
+
+
+def test_upgrade_for_each_of_several_databases(revisions: Revisions) -> None:
+    revisions.write(
+        "a.py",
+        "from alembic import op\nrevision = 'a'\ndown_revision = None\n"
+        "def upgrade(engine_name):\n    globals()['upgrade_%s' % engine_name]()\n"
+        "def upgrade_orders():\n    op.execute('SELECT 1')\n"
+        "def upgrade_reports():\n    op.execute('SELECT 2')\n",
+    )
+
+    assert sql_of(revisions.capture()[0]) == ["SELECT 1", "SELECT 2"]
+
+
+def test_a_transaction_of_env_py_that_the_revision_ends_itself(tmp_path: Path) -> None:
+    env = (
+        "with engine.connect() as connection:\n"
+        "    connection.execute(text('SET lock_timeout = 1'))\n"
+        "    context.configure(connection=connection)\n"
+        "    context.run_migrations()\n"
+    )
+
+    recording = Revisions(tmp_path / "p", env=env).capture_one(
+        "op.get_bind().commit()\n"
+        "with op.get_context().autocommit_block():\n"
+        "    op.execute('VACUUM t')"
+    )  # fmt: skip
+
+    assert marks(recording) == set()
+    assert [statement.transaction for statement in recording.statements] == [None]
