@@ -308,7 +308,8 @@ def _models(text: str) -> dict[str, str]:
     """The source of the models of each release, "old" and "new"."""
     found: dict[str, str] = {}
     for release, source in _MODELS_FENCE.findall(text):
-        found.update(dict.fromkeys([release] if release else ["old", "new"], source))
+        for each in (release,) if release else ("old", "new"):
+            found[each] = source
     return found
 
 
