@@ -19,6 +19,7 @@ import threading
 import time
 import traceback
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, NoReturn, Protocol
@@ -238,7 +239,9 @@ class _Parent:
         status: int | None = None
         try:
             with os.fdopen(from_child, "rb", buffering=0) as listens, os.fdopen(to_child, "wb") as tells:
-                late = not self._listen(listens, tells)
+                late = False
+                with suppress(BrokenPipeError):  # it ended before it was answered
+                    late = not self._listen(listens, tells)
                 if late:
                     os.kill(child, signal.SIGUSR1)
                     time.sleep(0.2)  # the stack is written in the handler of the signal
@@ -274,13 +277,8 @@ class _Parent:
                 case ["began"]:
                     deadline = time.monotonic() + self.time_limit + _GRACE
                 case ["learn", int(place), str(text), bool(settled), list(own)] if place == self.reading:
-                    file = self.revisions[place]
-                    recording, after = decode_recording(text.encode(), file)
-                    after = After(after.transactions, after.open, settled)
-                    self.known[place] = recording, after
-                    self.memory.learn(
-                        file, recording, after, lambda own=own: [Path(str(path)) for path in own]
-                    )  # type: ignore[misc]  # called at once
+                    if not self._learn(place, text, settled, [Path(str(path)) for path in own]):
+                        return True
                 case ["done"]:
                     return True
                 case ["failed", str(said), str(came)]:
@@ -288,6 +286,18 @@ class _Parent:
                     return True
                 case _:
                     return True  # it is not evolve any more that speaks there
+
+    def _learn(self, place: int, text: str, settled: bool, own: list[Path]) -> bool:
+        """Take in what was read; False where it is not what evolve would have sent."""
+        file = self.revisions[place]
+        try:
+            recording, after = decode_recording(text.encode(), file)
+        except (ValueError, KeyError, TypeError):
+            return False
+        after = After(after.transactions, after.open, settled)
+        self.known[place] = recording, after
+        self.memory.learn(file, recording, after, lambda: own)
+        return True
 
     def _give_up(self, late: bool, status: int, stack: str) -> None:
         """Say of the revision that was being read what became of its process."""

@@ -12,6 +12,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from types import FrameType, ModuleType
 from typing import NoReturn
@@ -89,6 +90,10 @@ def refuse(what: str) -> NoReturn:
     raise SideEffect(message)
 
 
+def _refuse_to_end(name: str, *_: object) -> NoReturn:
+    refuse(f"os.{name}")
+
+
 def _asked_by_own() -> bool:
     """Whether the nearest code outside the standard library is the project's."""
     frame: FrameType | None = sys._getframe(2)  # noqa: SLF001  # the documented way to one's own stack
@@ -149,7 +154,7 @@ class Guard:
         for module in (os, sys.modules.get("posix"), sys.modules.get("nt")):
             for name in ("_exit", "abort"):
                 if hasattr(module, name):
-                    self._replace(module, name, lambda *_, name=name: refuse(f"os.{name}"))  # type: ignore[misc]  # bound now
+                    self._replace(module, name, partial(_refuse_to_end, name))
         self._replace(os, "write", self._write)
         self._replace(threading.Thread, "start", self._start_thread)
         self._replace(atexit, "register", lambda function, *_, **__: function)

@@ -10,6 +10,7 @@ import ast
 import os
 import re
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -519,7 +520,9 @@ def _read(path: Path, source: bytes) -> RevisionFile | BrokenFile | None:
         try:
             values[name] = _literal(literals[name], literals)
         except ValueError:
-            if name != "evolve":
+            if name == "branch_labels":  # the chain holds without them; only their names lead nowhere
+                values[name] = _written(literals[name], literals)
+            elif name != "evolve":
                 return BrokenFile(path, lines[name], f"{name} is not written as a literal")
     return _declared(path, values, lines, _message(body))
 
@@ -583,6 +586,15 @@ def _literal(node: ast.expr, names: Mapping[str, ast.expr], depth: int = 0) -> o
     if isinstance(node, ast.Name) and node.id in names and depth < 10:
         return _literal(names[node.id], names, depth + 1)
     return ast.literal_eval(node)
+
+
+def _written(node: ast.expr, names: Mapping[str, ast.expr]) -> list[object]:
+    """Those parts of a tuple or list that are literals."""
+    found: list[object] = []
+    for part in node.elts if isinstance(node, ast.Tuple | ast.List) else ():
+        with suppress(ValueError):
+            found.append(_literal(part, names))
+    return found
 
 
 def _ids(value: object) -> tuple[str, ...]:

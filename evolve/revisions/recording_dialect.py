@@ -11,8 +11,8 @@ from typing import Literal
 
 from sqlalchemy import Connection, Dialect, Engine, Enum, create_engine
 from sqlalchemy.dialects import registry
-from sqlalchemy.dialects.postgresql.base import PGIdentifierPreparer, PGTypeCompiler
-from sqlalchemy.dialects.postgresql.psycopg import PGDialect_psycopg
+from sqlalchemy.dialects.postgresql.base import PGTypeCompiler
+from sqlalchemy.dialects.postgresql.psycopg import PGDialect_psycopg, PGIdentifierPreparer_psycopg
 from sqlalchemy.pool import NullPool
 
 from evolve.revisions import recording_dbapi
@@ -40,7 +40,7 @@ class RecordingTypeCompiler(PGTypeCompiler):
         return _foreign(self.dialect, str(getattr(element, "__visit_name__", type(element).__name__)).upper())
 
 
-class RecordingIdentifierPreparer(PGIdentifierPreparer):
+class RecordingIdentifierPreparer(PGIdentifierPreparer_psycopg):
     def format_type(self, type_: Enum, use_schema: bool = True) -> str:
         if not type_.name:
             _foreign(self.dialect, "ENUM without a name")

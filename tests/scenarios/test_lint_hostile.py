@@ -233,7 +233,7 @@ def test_a_platform_that_cannot_contain_refuses(tmp_path: Path, monkeypatch: pyt
     from evolve.revisions import sandbox
     from evolve.revisions.project import find_project
 
-    monkeypatch.setattr(sandbox.sys, "platform", "darwin")
+    monkeypatch.setattr("sys.platform", "darwin")
 
     with pytest.raises(sandbox.NoSandbox, match="Linux"):
         sandbox.sandboxed(

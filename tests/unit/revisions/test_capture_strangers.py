@@ -156,3 +156,12 @@ def test_a_transaction_of_env_py_that_the_revision_ends_itself(tmp_path: Path) -
 
     assert marks(recording) == set()
     assert [statement.transaction for statement in recording.statements] == [None]
+
+
+def test_a_branch_label_that_another_module_holds_costs_its_name_only(revisions: Revisions) -> None:
+    revisions.write(
+        "a.py",
+        "from shop import EXPAND\nrevision = 'a'\ndown_revision = None\nbranch_labels = ('v1', EXPAND)\n",
+    )
+
+    assert revisions.history.revisions["a"].branch_labels == ("v1",)
