@@ -10,6 +10,7 @@ from evolve.lint.facts import Facts
 from evolve.lint.model import Finding
 from evolve.lint.rule import Rule
 from evolve.lint.thresholds import Thresholds
+from evolve.sql.differences import differences
 from evolve.sql.read import replay
 from evolve.sql.schema import Schema
 from evolve.sql.steps import Recording
@@ -36,19 +37,25 @@ def check_downgrades(
     """
     findings: list[Finding] = []
     for recording in recordings:
+        before = schema.copy()
         replay(schema, (statement.sql for statement in recording.statements))
         downgrade = downgrades.get(recording.revision)
         if downgrade is not None:
+            behind = schema.copy()
             result = check(
                 [downgrade],
                 rules,
-                schema=schema.copy(),
+                schema=behind,
                 postgres_version=postgres_version,
                 together=False,
                 facts=facts,
                 thresholds=thresholds,
             )
             findings += map(_of_downgrade, result.findings)
+            if downgrade.statements and not downgrade.remarks:
+                left = differences(before, behind)
+                found = (finding for rule in rules for finding in rule.check_way_back(downgrade, left))
+                findings += map(_of_downgrade, found)
     return tuple(findings)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from inspect import getfile
 from pathlib import Path
 from typing import ClassVar
@@ -60,6 +60,10 @@ class Rule:
 
     def check_remark(self, remark: Remark, recording: Recording) -> Iterator[Finding]:
         """Look at something that could not be seen while the revision was read."""
+        yield from ()
+
+    def check_way_back(self, downgrade: Recording, left: Sequence[str]) -> Iterator[Finding]:
+        """Look at a `downgrade()` that was read whole, and at what differs after it from before the upgrade."""
         yield from ()
 
     def finish(self, history: History) -> Iterator[Finding]:

@@ -20,9 +20,11 @@ One that opens with "```python models old" holds the models of the release that 
 models new" those of the release that goes with it, and "```python models" those of both; under `## Setup` they go with
 every example that has none. `Base`, the names of SQLAlchemy and the usual types are imported. Without one, nothing is
 known of models.
-Sizes of tables stand in a block "```toml facts", see `page_facts`. A block under `## Setup` runs first. What every history starts from is `SETUP`, applied and in use.
+Sizes of tables stand in a block "```toml facts", see `page_facts`. A block under `## Setup` runs first. What every
+history starts from is `SETUP`, applied and in use.
 A heading that ends in a version, `## Safe: keep both values (PostgreSQL 18)`, is for that major version and later:
-the example is judged as for that version, and runs on no older server.
+the example is judged as for that version, and runs on no older server. In one that ends in "(downgrade)" what
+`downgrade()` does is judged too.
 """
 
 from __future__ import annotations
@@ -105,6 +107,7 @@ _FILE_FENCE = re.compile(r"^```python (\S+\.py)\n(.*?)^```$", re.MULTILINE | re.
 _MODELS_FENCE = re.compile(r"^```python models(?: (old|new))?\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 _MARK = re.compile(r"[ \t]*# finding: (?P<rules>[A-Z]+\d+(?:[ ,]+[A-Z]+\d+)*)[ \t]*$")
 _HEADINGS = ("Setup", "Unsafe", "Safe", "When to allow it")
+_DOWNGRADE = "(downgrade)"
 _NEEDS = re.compile(r"\(PostgreSQL (?P<major>\d+)\)$")
 
 
@@ -204,7 +207,12 @@ def lint_example(directory: Path, example: Example, rules: Sequence[Rule]) -> Re
     project = write_project(directory, example)
     first = f"setup{len(example.setup) - 1}:heads"
     question = ask(project, revisions=first) if example.was is None else ask(project, since="HEAD")
-    options = Options(time_limit=1.0, enable=(example.rule.id,), facts=facts_of(example.rule.page))
+    options = Options(
+        time_limit=1.0,
+        enable=(example.rule.id,),
+        facts=facts_of(example.rule.page),
+        downgrades=example.heading.endswith(_DOWNGRADE),
+    )
     if example.needs is not None:
         options = replace(options, postgres_version=example.needs)
     releases = Releases(

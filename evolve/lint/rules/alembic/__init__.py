@@ -5,6 +5,7 @@ from __future__ import annotations
 from evolve.lint.rule import Rule
 from evolve.lint.rules.alembic.autogenerate_leftover import AutogenerateLeftover
 from evolve.lint.rules.alembic.batch_recreate import BatchRecreate
+from evolve.lint.rules.alembic.downgrade_mismatch import DowngradeMismatch
 from evolve.lint.rules.alembic.edited_revision import EditedRevision
 from evolve.lint.rules.alembic.enum_created_twice import EnumCreatedTwice
 from evolve.lint.rules.alembic.enum_left_behind import EnumLeftBehind
@@ -18,6 +19,7 @@ from evolve.lint.rules.alembic.shared_transaction import SharedTransaction
 RULES: tuple[Rule, ...] = (
     AutogenerateLeftover(),
     BatchRecreate(),
+    DowngradeMismatch(),
     EditedRevision(),
     EnumCreatedTwice(),
     EnumLeftBehind(),
