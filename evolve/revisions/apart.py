@@ -184,12 +184,15 @@ class _Line:
         self._places = {file.revision: place for place, file in enumerate(revisions)}
         self._says = says
         self._hears = hears
+        self._place = 0
+        self._modules: tuple[int, list[str]] = (0, [])
         _send(says, ["ready"])
-        self.start = After(*_receive(hears))
+        transactions, left_open, settled, self._remembers = _receive(hears)
+        self.start = After(transactions, left_open, settled)
 
     def began(self) -> None:
         """A reading begins; the time it may take counts from now."""
-        _send(self._says, ["began"])
+        _send(self._says, ["began", self._place])
 
     def schema(self) -> Schema:
         """The schema before the first revision."""
@@ -198,14 +201,19 @@ class _Line:
         return decode_schema(str(encoded).encode())
 
     def recall(self, file: RevisionFile) -> tuple[Recording, After] | None:
-        _send(self._says, ["recall", self._places[file.revision]])
+        self._place = self._places[file.revision]
+        if not self._remembers:
+            return None
+        _send(self._says, ["recall", self._place])
         answer = _receive(self._hears)
         return decode_recording(str(answer[0]).encode(), file) if answer[0] is not None else None
 
     def learn(self, file: RevisionFile, recording: Recording, after: After, own: OwnModules) -> None:
         encoded = encode_recording(recording, after).decode()
-        modules = [str(path) for path in own()]
-        _send(self._says, ["learn", self._places[file.revision], encoded, after.settled, modules])
+        count = len(sys.modules)
+        if self._remembers and count != self._modules[0]:  # to look through all of them takes its time
+            self._modules = count, [str(path) for path in own()]
+        _send(self._says, ["learn", self._place, encoded, after.settled, self._modules[1]])
 
 
 # -- the process that asks ----------------------------------------------------------------------------------
@@ -264,7 +272,8 @@ class _Parent:
             match message:
                 case ["ready"]:
                     start = self.memory.start
-                    _send(tells, [start.transactions, start.open, start.settled])
+                    remembers = bool(self.known) or not isinstance(self.memory, NoMemory)
+                    _send(tells, [start.transactions, start.open, start.settled, remembers])
                 case ["schema"]:
                     _send(tells, [encode_schema(self.begin()).decode()])
                 case ["recall", int(place)] if 0 <= place < len(self.revisions):
@@ -274,7 +283,8 @@ class _Parent:
                         self.known[place] = recalled
                     _send(tells, [encode_recording(*recalled).decode() if recalled is not None else None])
                     deadline = time.monotonic() + self.time_limit + _GRACE
-                case ["began"]:
+                case ["began", int(place)] if 0 <= place < len(self.revisions):
+                    self.reading = place
                     deadline = time.monotonic() + self.time_limit + _GRACE
                 case ["learn", int(place), str(text), bool(settled), list(own)] if place == self.reading:
                     if not self._learn(place, text, settled, [Path(str(path)) for path in own]):
