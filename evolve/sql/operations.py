@@ -661,23 +661,25 @@ class Insert:
 
 @dataclass(frozen=True, slots=True)
 class Update:
-    """`filters`: columns that its WHERE names."""
+    """`filters`: columns that its WHERE names; `pinned`: those of them that have to equal a constant."""
 
     table: QualifiedName
     columns: tuple[str, ...] = ()
     where: bool = False
     literals: frozenset[str] = frozenset()
     filters: tuple[str, ...] = field(default=(), compare=False)
+    pinned: frozenset[str] = field(default=frozenset(), compare=False)
 
 
 @dataclass(frozen=True, slots=True)
 class Delete:
-    """`filters`: columns that its WHERE names."""
+    """`filters`: columns that its WHERE names; `pinned`: those of them that have to equal a constant."""
 
     table: QualifiedName
     where: bool = False
     literals: frozenset[str] = frozenset()
     filters: tuple[str, ...] = field(default=(), compare=False)
+    pinned: frozenset[str] = field(default=frozenset(), compare=False)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1608,12 +1608,11 @@ def _change(kind: str, statement: Node) -> Operation:
             return Insert(table, from_query, _literals(statement), columns, sources)
         case "update_stmt":
             columns = tuple(dict.fromkeys(node.res_target.name for node in statement.target_list))
-            filtered = statement.HasField("where_clause")
-            return Update(table, columns, filtered, _literals(statement), _filters(statement))
+            filtered, pinned = statement.HasField("where_clause"), frozenset(_pinned(statement.where_clause))
+            return Update(table, columns, filtered, _literals(statement), _filters(statement), pinned)
         case "delete_stmt":
-            return Delete(
-                table, statement.HasField("where_clause"), _literals(statement), _filters(statement)
-            )
+            filtered, pinned = statement.HasField("where_clause"), frozenset(_pinned(statement.where_clause))
+            return Delete(table, filtered, _literals(statement), _filters(statement), pinned)
         case _:
             return Other("MERGE", table)
 
@@ -1623,6 +1622,34 @@ def _filters(statement: Node) -> tuple[str, ...]:
     parts = _walk(statement.where_clause) if statement.HasField("where_clause") else ()
     named = (_column_of(part) for part in parts if type(part).__name__ == "ColumnRef")
     return tuple(dict.fromkeys(column for column in named if column is not None))
+
+
+def _pinned(condition: Node) -> Iterator[str]:
+    """The columns that are equal to a constant, or to one of a list, in every row that the condition lets through."""
+    match _kind(condition):
+        case "bool_expr" if condition.bool_expr.boolop == pb.AND_EXPR:
+            for part in condition.bool_expr.args:
+                yield from _pinned(part)
+        case "a_expr":
+            comparison = condition.a_expr
+            equal = comparison.kind in (pb.AEXPR_OP, pb.AEXPR_IN) and _strings(comparison.name) == ("=",)
+            column = comparison.lexpr.column_ref if _kind(comparison.lexpr) == "column_ref" else None
+            if equal and column is not None and _is_constant(comparison.rexpr):
+                yield from filter(None, [_column_of(column)])
+        case _:
+            return
+
+
+def _is_constant(node: Node) -> bool:
+    match _kind(node):
+        case "a_const":
+            return True
+        case "type_cast":
+            return _is_constant(node.type_cast.arg)
+        case "list":
+            return all(_is_constant(item) for item in node.list.items)
+        case _:
+            return False
 
 
 def _sources(insert: Node) -> tuple[QualifiedName, ...]:

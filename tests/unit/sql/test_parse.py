@@ -534,3 +534,22 @@ def test_two_thousand_statements_are_read_in_well_under_a_second() -> None:
     for sql in statements:
         parse(sql)
     assert time.perf_counter() - start < 2.0
+
+
+@pytest.mark.parametrize(
+    ("condition", "pinned"),
+    [
+        ("id = 1", {"id"}),
+        ("t.id IN (1, 2) AND kind = 'x'::text", {"id", "kind"}),
+        ("id = 1 OR kind = 'x'", set()),
+        ("id = other", set()),
+        ("id = lastval()", set()),
+        ("id > 1", set()),
+        ("id NOT IN (1)", set()),
+    ],
+)
+def test_columns_that_equal_constants(condition: str, pinned: set[str]) -> None:
+    (update,) = parse(f"UPDATE t SET a = 1 WHERE {condition}")
+
+    assert isinstance(update, op.Update)
+    assert update.pinned == pinned

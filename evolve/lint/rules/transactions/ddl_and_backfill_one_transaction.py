@@ -47,14 +47,23 @@ class DdlAndBackfillOneTransaction(Rule):
 
 
 def _rows_of(operation: op.Operation, history: History) -> QualifiedName | None:
-    """The table whose rows are changed in bulk.
+    """The table whose rows are changed in bulk: what names the rows by their key ends at once.
 
     INSERT … VALUES adds a few rows and ends at once, and so does one whose query reads constants or a new table.
     """
     match operation:
-        case op.Update(table=table) | op.Delete(table=table):
-            return table
+        case op.Update(table=table, pinned=pinned) | op.Delete(table=table, pinned=pinned):
+            return None if _finds_few(table, pinned, history) else table
         case op.Insert(table=table, from_query=True, sources=sources) if any(map(history.in_use, sources)):
             return table
         case _:
             return None
+
+
+def _finds_few(table: QualifiedName, pinned: frozenset[str], history: History) -> bool:
+    """True where the columns that equal constants hold a unique key; "id" is taken for one where keys are not known."""
+    found = history.schema.table(table)
+    if found is None or found.implied:
+        return "id" in pinned
+    keys = [index.definition for index in history.schema.indexes_of(table) if index.definition.unique]
+    return any(None not in key.columns and pinned.issuperset(filter(None, key.columns)) for key in keys)
