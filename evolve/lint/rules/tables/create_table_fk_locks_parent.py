@@ -58,11 +58,14 @@ def _targets(step: Step, history: History) -> list[QualifiedName]:
 
 
 def _slow_behind(step: Step, history: History) -> Step | None:
-    """What reads or writes every row of something in use; what changes rows has a rule of its own."""
+    """What reads or writes every row of something in use.
+
+    What changes rows has a rule of its own, and TRUNCATE takes an instant.
+    """
     made = {step.operation.table} if isinstance(step.operation, op.CreateTable) else set[QualifiedName]()
     for later in history.later():
         if later.transaction != step.transaction or isinstance(
-            later.operation, op.Update | op.Delete | op.Insert
+            later.operation, op.Update | op.Delete | op.Insert | op.Truncate
         ):
             continue
         if isinstance(later.operation, op.CreateTable):
