@@ -17,6 +17,7 @@ class AddColumn(Rule):
     id = "EV301"
     name = "add-column"
     severity = Severity.INFO
+    peers = ("squawk:ban-add-column",)
     looks_at = (op.AddColumn,)
     opt_in = True
     lock = LockMode.ACCESS_EXCLUSIVE

@@ -22,6 +22,7 @@ class AddColumnConstrainedDomain(Rule):
     id = "EV114"
     name = "add-column-constrained-domain"
     severity = Severity.ERROR
+    peers = ("squawk:ban-create-domain-with-constraint",)
     looks_at = (op.AddColumn,)
     lock = LockMode.ACCESS_EXCLUSIVE
     rewrite = True

@@ -17,6 +17,7 @@ class AlterGeneratedExpression(Rule):
     id = "EV116"
     name = "alter-generated-expression"
     severity = Severity.ERROR
+    peers = ("squawk:ban-alter-generated-expression",)
     looks_at = (op.SetExpression,)
     lock = LockMode.ACCESS_EXCLUSIVE
     rewrite = True

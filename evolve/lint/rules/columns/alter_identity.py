@@ -17,6 +17,7 @@ class AlterIdentity(Rule):
     id = "EV209"
     name = "alter-identity"
     severity = Severity.WARNING
+    peers = ("squawk:ban-alter-identity",)
     looks_at = (op.AddIdentity, op.AlterTableOther)
     lock = LockMode.ACCESS_EXCLUSIVE
     breaks_old_code = True

@@ -18,6 +18,7 @@ class DropDefault(Rule):
     id = "EV206"
     name = "drop-default"
     severity = Severity.ERROR
+    peers = ("squawk:ban-drop-default",)
     looks_at = (op.DropDefault,)
     lock = LockMode.ACCESS_EXCLUSIVE
     breaks_old_code = True

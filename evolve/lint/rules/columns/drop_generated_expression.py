@@ -17,6 +17,7 @@ class DropGeneratedExpression(Rule):
     id = "EV210"
     name = "drop-generated-expression"
     severity = Severity.WARNING
+    peers = ("squawk:ban-drop-generated-expression",)
     looks_at = (op.DropExpression,)
     lock = LockMode.ACCESS_EXCLUSIVE
     breaks_old_code = True

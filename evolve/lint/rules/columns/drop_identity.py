@@ -17,6 +17,7 @@ class DropIdentity(Rule):
     id = "EV208"
     name = "drop-identity"
     severity = Severity.WARNING
+    peers = ("squawk:ban-alter-identity",)
     looks_at = (op.DropIdentity,)
     lock = LockMode.ACCESS_EXCLUSIVE
     breaks_old_code = True

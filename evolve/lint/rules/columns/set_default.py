@@ -17,7 +17,7 @@ class SetDefault(Rule):
     name = "set-default"
     severity = Severity.INFO
     looks_at = (op.SetDefault,)
-    peers = ("strong_migrations:change_column_default",)
+    peers = ("strong_migrations:change_column_default", "squawk:ban-set-default")
     opt_in = True
     lock = LockMode.ACCESS_EXCLUSIVE
     why = (

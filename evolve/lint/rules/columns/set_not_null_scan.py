@@ -25,6 +25,7 @@ class SetNotNullScan(Rule):
         "eugene:E2",
         "strong_migrations:change_column_null",
         "zdm:R015",
+        "strong_migrations:change_column_null_postgresql",
     )
     lock = LockMode.ACCESS_EXCLUSIVE
     scan = True

@@ -22,7 +22,12 @@ class AddCheckValidated(Rule):
     lock = LockMode.ACCESS_EXCLUSIVE
     scan = True
     breaks_old_code = True
-    peers = ("squawk:constraint-missing-not-valid", "eugene:E1", "strong_migrations:add_check_constraint")
+    peers = (
+        "squawk:constraint-missing-not-valid",
+        "eugene:E1",
+        "strong_migrations:add_check_constraint",
+        "zdm:R017",
+    )
     why = (
         "PostgreSQL reads every row under a lock that stops all reads and writes; NOT VALID is instant, and"
         " VALIDATE reads the rows while traffic goes on. Either way code that still writes such rows fails"

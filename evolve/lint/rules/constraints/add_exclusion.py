@@ -20,7 +20,7 @@ class AddExclusion(Rule):
     lock = LockMode.ACCESS_EXCLUSIVE
     scan = True
     breaks_old_code = True
-    peers = ("eugene:E8", "strong_migrations:add_exclusion_constraint")
+    peers = ("eugene:E8", "strong_migrations:add_exclusion_constraint", "zdm:R017")
     why = (
         "its index is built under a lock that stops all reads and writes, and PostgreSQL has no other way: an "
         "EXCLUDE can neither be NOT VALID nor take over an index. Code that writes rows it refuses fails from then on"

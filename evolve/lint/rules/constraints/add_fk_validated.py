@@ -29,6 +29,7 @@ class AddFkValidated(Rule):
         "squawk:constraint-missing-not-valid",
         "eugene:E1",
         "strong_migrations:add_foreign_key",
+        "zdm:R006",
     )
     why = (
         "both tables refuse writes while PostgreSQL looks up the target of every row; NOT VALID takes the "

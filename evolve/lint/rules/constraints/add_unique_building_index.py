@@ -27,6 +27,7 @@ class AddUniqueBuildingIndex(Rule):
         "squawk:disallowed-unique-constraint",
         "eugene:E7",
         "strong_migrations:add_unique_constraint",
+        "zdm:R002",
     )
     why = (
         "the index is built under a lock that stops all reads and writes; built concurrently first, the "

@@ -18,6 +18,7 @@ class DropConstraint(Rule):
     id = "EV230"
     name = "drop-constraint"
     severity = Severity.WARNING
+    peers = ("squawk:ban-drop-constraint",)
     looks_at = (op.DropConstraint, op.DropIndex)
     breaks_old_code = True
     why = (

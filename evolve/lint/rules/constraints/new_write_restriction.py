@@ -17,6 +17,7 @@ class NewWriteRestriction(Rule):
     id = "EV231"
     name = "new-write-restriction"
     severity = Severity.INFO
+    peers = ("squawk:ban-new-write-restriction",)
     opt_in = True
     looks_at = (op.AddConstraint, op.CreateIndex, op.AlterDomain)
     breaks_old_code = True

@@ -19,7 +19,7 @@ class ConcurrentlyInTransaction(Rule):
     severity = Severity.ERROR
     looks_at = (op.CreateIndex, op.DropIndex, op.Reindex, op.DetachPartition, op.TransactionControl)
     fails = True
-    peers = ("squawk:ban-concurrent-index-creation-in-transaction",)
+    peers = ("squawk:ban-concurrent-index-creation-in-transaction", "zdm:R004")
     why = (
         "PostgreSQL refuses it inside a transaction block, and Alembic opens one around every revision; "
         "autocommit_block() steps out of it"

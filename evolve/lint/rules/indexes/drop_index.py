@@ -16,6 +16,7 @@ class DropIndex(Rule):
     id = "EV820"
     name = "drop-index"
     severity = Severity.INFO
+    peers = ("squawk:ban-drop-index",)
     opt_in = True
     looks_at = (op.DropIndex,)
     why = (

@@ -19,7 +19,7 @@ class DropIndexBlocking(Rule):
     severity = Severity.WARNING
     looks_at = (op.DropIndex,)
     lock = LockMode.ACCESS_EXCLUSIVE
-    peers = ("squawk:require-concurrent-index-deletion", "strong_migrations:remove_index")
+    peers = ("squawk:require-concurrent-index-deletion", "strong_migrations:remove_index", "zdm:R016")
     why = (
         "the drop itself is short, but it waits for every open transaction on the table, and all reads and "
         "writes queue behind it"

@@ -15,6 +15,7 @@ class DropExtension(Rule):
     id = "EV263"
     name = "drop-extension"
     severity = Severity.WARNING
+    peers = ("squawk:ban-drop-extension",)
     looks_at = (op.Other,)
     breaks_old_code = True
     why = "code that runs calls its functions and operators; the schema does not show who does"

@@ -15,6 +15,7 @@ class UpgradeExtension(Rule):
     id = "EV264"
     name = "upgrade-extension"
     severity = Severity.WARNING
+    peers = ("squawk:ban-alter-extension",)
     looks_at = (op.Other,)
     why = (
         "its update script is not part of the revision: it may drop functions that code calls, lock or rewrite tables "

@@ -16,6 +16,7 @@ class DropTable(Rule):
     id = "EV401"
     name = "drop-table"
     severity = Severity.ERROR
+    peers = ("squawk:ban-drop-table", "zdm:R019")
     looks_at = (op.DropTable,)
     lock = LockMode.ACCESS_EXCLUSIVE
     breaks_old_code = True

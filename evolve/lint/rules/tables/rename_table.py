@@ -18,6 +18,7 @@ class RenameTable(Rule):
     id = "EV203"
     name = "rename-table"
     severity = Severity.ERROR
+    peers = ("squawk:renaming-table", "strong_migrations:rename_table", "zdm:R019")
     looks_at = (op.RenameTable,)
     lock = LockMode.ACCESS_EXCLUSIVE
     breaks_old_code = True

@@ -17,6 +17,7 @@ class DisableTrigger(Rule):
     id = "EV451"
     name = "disable-trigger"
     severity = Severity.ERROR
+    peers = ("squawk:ban-disable-trigger",)
     looks_at = (op.AlterTableOther,)
     lock = LockMode.SHARE_ROW_EXCLUSIVE
     why = (

@@ -17,7 +17,7 @@ class MissingLockTimeout(Rule):
     severity = Severity.INFO
     looks_at = LOCKING
     opt_in = True
-    peers = ("squawk:require-timeout-settings", "eugene:E9")
+    peers = ("squawk:require-timeout-settings", "eugene:E9", "squawk:require-lock-timeout")
     why = "without it the statement waits for as long as the longest query, and every other query queues behind it"
 
     def check(self, step: Step, history: History) -> Iterator[Finding]:

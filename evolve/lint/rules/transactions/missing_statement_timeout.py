@@ -17,7 +17,7 @@ class MissingStatementTimeout(Rule):
     severity = Severity.INFO
     looks_at = LOCKING
     opt_in = True
-    peers = ("squawk:require-timeout-settings",)
+    peers = ("squawk:require-timeout-settings", "squawk:require-statement-timeout")
     why = "a statement that takes longer than anybody thought keeps its lock until somebody notices"
 
     def check(self, step: Step, history: History) -> Iterator[Finding]:

@@ -21,7 +21,7 @@ class DropType(Rule):
     looks_at = (op.DropType,)
     lock = LockMode.ACCESS_EXCLUSIVE
     breaks_old_code = True
-    peers = ("squawk:ban-drop-domain",)
+    peers = ("squawk:ban-drop-domain", "squawk:ban-drop-type")
     why = (
         "CASCADE drops every column of the type, with all that it holds; without it PostgreSQL refuses. Drop the "
         "columns by name, when no code uses them any more, and then the type"

@@ -19,6 +19,7 @@ class DropFunction(Rule):
     id = "EV255"
     name = "drop-function"
     severity = Severity.WARNING
+    peers = ("squawk:ban-drop-function",)
     looks_at = (op.DropFunction,)
     breaks_old_code = True
     answered_by_gate = True

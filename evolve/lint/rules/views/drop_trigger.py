@@ -17,6 +17,7 @@ class DropTrigger(Rule):
     id = "EV256"
     name = "drop-trigger"
     severity = Severity.WARNING
+    peers = ("squawk:ban-drop-trigger",)
     looks_at = (op.DropTrigger,)
     lock = LockMode.ACCESS_EXCLUSIVE
     breaks_old_code = True

@@ -17,6 +17,7 @@ class DropView(Rule):
     id = "EV249"
     name = "drop-view"
     severity = Severity.WARNING
+    peers = ("squawk:ban-drop-view",)
     looks_at = (op.DropView,)
     lock = LockMode.ACCESS_EXCLUSIVE
     breaks_old_code = True
