@@ -20,13 +20,14 @@ import os
 import re
 import tomllib
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import field, fields
 from pathlib import Path
 from types import MappingProxyType
 from typing import Literal, get_args
 
 from evolve.errors import Misuse
 from evolve.lint.thresholds import Thresholds
+from evolve.values import dataclass
 
 FailOn = Literal["error", "warning", "info"]
 Required = Literal["BACKWARD", "FORWARD", "FULL"]

@@ -13,7 +13,6 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from difflib import get_close_matches
 from hashlib import sha256
@@ -47,6 +46,7 @@ from evolve.sql.bounds import (
 from evolve.sql.locks import LockMode
 from evolve.sql.names import MAX_BYTES, QualifiedName
 from evolve.sql.steps import Step
+from evolve.values import dataclass
 
 __all__ = [
     "API",

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
 from evolve.sql.names import QualifiedName
+from evolve.values import dataclass
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from datetime import datetime
 from pathlib import Path
 from types import MappingProxyType
@@ -15,6 +15,7 @@ from typing import Literal, TypeVar, cast, get_args
 
 from evolve.errors import Misuse
 from evolve.sql.names import BadName, NameTooLong, QualifiedName, parse_name
+from evolve.values import dataclass
 
 FORMAT = 1  # raised when a field goes away or changes its meaning, not when one is added
 MOST_BYTES = 200_000_000

@@ -5,7 +5,6 @@ read.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 from datetime import date
 from enum import IntEnum
 from typing import TYPE_CHECKING, Literal
@@ -13,6 +12,7 @@ from typing import TYPE_CHECKING, Literal
 from evolve.sql.locks import LockMode
 from evolve.sql.names import QualifiedName
 from evolve.sql.steps import Place
+from evolve.values import dataclass
 
 if TYPE_CHECKING:
     from evolve.lint.verdict import Compatibility

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Literal
 
 from evolve.lint.model import Finding
@@ -12,6 +12,7 @@ from evolve.sql.effects import Effect
 from evolve.sql.locks import LockMode
 from evolve.sql.names import QualifiedName
 from evolve.sql.steps import CapturedStatement
+from evolve.values import dataclass
 
 Kind = Literal["prediction", "finding", "not found", "failed"]
 

@@ -11,12 +11,13 @@ import os
 import re
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from pathlib import Path
 
 from evolve.errors import Misuse
 from evolve.revisions.digest import digest
 from evolve.revisions.project import Project
+from evolve.values import dataclass
 
 _VARIABLES = ("revision", "down_revision", "depends_on", "branch_labels", "evolve")
 _VARIABLE = re.compile(rf"^(?:{'|'.join(_VARIABLES)})\b", re.MULTILINE)

@@ -6,7 +6,7 @@ import os
 import re
 import subprocess
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from pathlib import Path
 
 from evolve.compat.find import Found, followed, named
@@ -16,6 +16,7 @@ from evolve.compat.source import Code, Sources, Trees
 from evolve.revisions.project import Project
 from evolve.revisions.select import NoSuchReference
 from evolve.sql.steps import Recording
+from evolve.values import dataclass
 
 _GIT_SECONDS = 60.0
 _SKIPPED = frozenset({"__pycache__", "node_modules", "site-packages", ".git", ".venv", "venv"})

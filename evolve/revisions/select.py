@@ -5,13 +5,14 @@ from __future__ import annotations
 import ast
 import subprocess
 from collections.abc import Callable, Collection, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import assert_never
 
 from evolve.errors import Misuse
 from evolve.revisions.history import BrokenFile, BrokenRevision, History, RevisionFile
 from evolve.revisions.project import Project
+from evolve.values import dataclass
 
 _GIT_SECONDS = 60.0
 

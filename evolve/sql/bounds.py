@@ -5,7 +5,6 @@ SQL.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from itertools import pairwise
@@ -13,6 +12,7 @@ from typing import assert_never, cast
 from uuid import UUID
 
 from evolve.sql.names import QualifiedName, literal, quote
+from evolve.values import dataclass
 
 Value = int | str | datetime | date | Decimal | UUID
 

@@ -11,11 +11,12 @@ Types of columns are written as PostgreSQL's `format_type` writes them ("integer
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Literal
 
 from evolve.sql.locks import LockMode
 from evolve.sql.names import QualifiedName
+from evolve.values import dataclass
 
 
 # -- parts --------------------------------------------------------------------------------------------------

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Hashable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Literal
 
 from evolve.sql.grouped import Grouped
@@ -24,6 +24,7 @@ from evolve.sql.operations import (
     PartitionBy,
     PrimaryKey,
 )
+from evolve.values import dataclass
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 from evolve.sql.operations import TransactionControl
 from evolve.sql.parse import parse, tokens
 from evolve.sql.steps import CapturedStatement, Mark, Place, Recording, Remark
+from evolve.values import dataclass
 
 _COPY_DATA = re.compile(
     r"(?P<head>^[ \t]*COPY\b[^;]*?\bFROM\s+STDIN\b[^;]*;[^\n]*\n)(?P<rows>.*?^\\\.[ \t]*$)",

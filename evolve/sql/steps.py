@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
 
 from evolve.sql.operations import Operation
+from evolve.values import dataclass
 
 
 @dataclass(frozen=True, slots=True)
