@@ -1608,10 +1608,10 @@ def _change(kind: str, statement: Node) -> Operation:
             return Insert(table, from_query, _literals(statement), columns, sources)
         case "update_stmt":
             columns = tuple(dict.fromkeys(node.res_target.name for node in statement.target_list))
-            filtered, pinned = statement.HasField("where_clause"), frozenset(_pinned(statement.where_clause))
+            filtered, pinned = statement.HasField("where_clause"), frozenset(_equalled(statement.where_clause))
             return Update(table, columns, filtered, _literals(statement), _filters(statement), pinned)
         case "delete_stmt":
-            filtered, pinned = statement.HasField("where_clause"), frozenset(_pinned(statement.where_clause))
+            filtered, pinned = statement.HasField("where_clause"), frozenset(_equalled(statement.where_clause))
             return Delete(table, filtered, _literals(statement), _filters(statement), pinned)
         case _:
             return Other("MERGE", table)
@@ -1624,12 +1624,12 @@ def _filters(statement: Node) -> tuple[str, ...]:
     return tuple(dict.fromkeys(column for column in named if column is not None))
 
 
-def _pinned(condition: Node) -> Iterator[str]:
+def _equalled(condition: Node) -> Iterator[str]:
     """The columns that are equal to a constant, or to one of a list, in every row that the condition lets through."""
     match _kind(condition):
         case "bool_expr" if condition.bool_expr.boolop == pb.AND_EXPR:
             for part in condition.bool_expr.args:
-                yield from _pinned(part)
+                yield from _equalled(part)
         case "a_expr":
             comparison = condition.a_expr
             equal = comparison.kind in (pb.AEXPR_OP, pb.AEXPR_IN) and _strings(comparison.name) == ("=",)

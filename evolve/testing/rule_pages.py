@@ -176,7 +176,8 @@ def write_project(directory: Path, example: Example) -> Project:
         file.write_text(text, encoding="utf-8")
     before: str | None = None
     for number, text in enumerate(example.setup):
-        before, _ = f"setup{number}", _write_revision(versions, f"setup{number}", before, text)
+        _write_revision(versions, f"setup{number}", before, text)
+        before = f"setup{number}"
     if example.was is not None:
         _write_revision(versions, "block0", before, example.was)
         _commit(directory)

@@ -93,7 +93,9 @@ def test_every_setting_is_read(tmp_path: Path) -> None:
         "postgresql://localhost/shop",
         tmp_path / "db/alembic.ini",
     )
-    assert read.lint == config.Lint("warning", ("EV701", "drop-table"), ("7xx",), ("made_at",), ("squawk",), ("2019_*",), 17, 2.0)
+    assert read.lint == config.Lint(
+        "warning", ("EV701", "drop-table"), ("7xx",), ("made_at",), ("squawk",), ("2019_*",), 17, 2.0
+    )
     assert read.upgrade == config.Upgrade(1, 2, 3, 4, 5.0, 6.5)
     assert read.backfill == config.Backfill(7, 8, 9)
     assert dict(read.partition["orders"].options) == {"key": "created_at"}
