@@ -44,7 +44,8 @@ class RecordingIdentifierPreparer(PGIdentifierPreparer_psycopg):
     def format_type(self, type_: Enum, use_schema: bool = True) -> str:
         if not type_.name:
             _foreign(self.dialect, "ENUM without a name")
-            return "ENUM"
+            labels = "_".join(str(value) for value in type_.enums)  # one name for what is the same type
+            return self.quote(f"enum_of_{labels}"[:63])
         return str(method(super(), "format_type")(type_, use_schema))
 
 
