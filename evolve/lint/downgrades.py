@@ -33,8 +33,10 @@ def check_downgrades(
     Args:
         recordings: of the upgrades, in the order in which they are applied.
         downgrades: what the revisions of that id send on the way back.
-        schema: before the first of `recordings`; it is changed to the one after the last.
+        schema: before the first of `recordings`; it is changed.
     """
+    if not downgrades:
+        return ()
     findings: list[Finding] = []
     for recording in recordings:
         before = schema.copy()

@@ -85,6 +85,8 @@ def check(
         required_columns=required_columns,
     )
     asked = _by_operation(rules)
+    of_remarks = [rule for rule in rules if type(rule).check_remark is not Rule.check_remark]
+    looking_back = [rule for rule in rules if type(rule).finish is not Rule.finish]
     findings: list[Finding] = []
     needed: list[Need] = []
     seen: list[Recording] = []
@@ -101,15 +103,15 @@ def check(
         clauses = [together for _, together in read_steps]
         statements += len(recording.statements)
         read += len(recording.statements) - len({id(s.statement) for s in steps if _is_gap(s.operation)})
-        findings += _check_remarks(recording, rules)
+        findings += _check_remarks(recording, of_remarks)
         added: list[Need] = []
         findings += _check_steps(recording, steps, clauses, asked, history, added)
         needed += (need for need in added if need.stands(history.schema))
         if not together:
-            findings += _finish(rules, history)
+            findings += _finish(looking_back, history)
             release(history)
     if together:
-        findings += _finish(rules, history)
+        findings += _finish(looking_back, history)
     order = {recording.revision: number for number, recording in enumerate(seen)}
     findings.sort(key=lambda finding: (order[finding.revision], finding.place.line))
     lasting = tuple(need for need in needed if need.stands(history.schema))
@@ -187,8 +189,7 @@ def _told_once(remarks: Sequence[Remark]) -> Iterator[Remark]:
 
 def _finish(rules: Sequence[Rule], history: History) -> Iterator[Finding]:
     for rule in rules:
-        if type(rule).finish is not Rule.finish:
-            yield from _weighed(rule.finish(history), history)
+        yield from _weighed(rule.finish(history), history)
 
 
 def _weighed(findings: Iterable[Finding], history: History, step: Step | None = None) -> Iterator[Finding]:
