@@ -127,7 +127,7 @@ class _Reader:
         self._looked_at: set[str] = set()
         self._beat = beat
         self._project = project
-        self._direction = direction
+        self._direction: Direction = direction
         self._time_limit = time_limit
         self._recorder = Recorder()
         self._recorder.told = reflect.sent if reflect is not None else None
@@ -160,20 +160,22 @@ class _Reader:
         self._go_on(self._memory.start)
         recordings += self._recalled(left)
         while left:
+            failed: tuple[RevisionFile, Recording, _Before] | None = None
             with self._run() as context:
                 while left:
                     file = left.popleft()
                     before = self._before()
                     recording, sound = self._recorded(file, context)
                     if not sound:
+                        failed = file, recording, before
                         break  # whatever it left behind, the next one gets a connection in order
                     recordings.append(self._learned(file, recording))
                     recalled = self._recalled(left)
                     if recalled:
                         recordings += recalled
                         break
-            if not sound:
-                recordings.append(self._learned(file, self._read_again(file, recording, before)))
+            if failed is not None:
+                recordings.append(self._learned(failed[0], self._read_again(*failed)))
                 recordings += self._recalled(left)
         return recordings
 
