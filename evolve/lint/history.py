@@ -116,10 +116,12 @@ class History:
         return not mapped or any(not found.static or found.nullable for _, found in mapped)
 
     def proves_not_null(self, table: QualifiedName, column: str) -> bool:
-        """True where SET NOT NULL reads no row.
+        """True where SET NOT NULL reads no row."""
+        return self.without_dropped(table).proves_not_null(table, column)
 
-        PostgreSQL drops constraints before it looks for a proof, so one that goes in the same statement
-        proves nothing.
+    def without_dropped(self, table: QualifiedName) -> Schema:
+        """The schema without those constraints of `table` that go in the same statement, wherever in it that stands:
+        PostgreSQL drops them before it looks for a proof.
         """
         dropped = {
             clause.name
@@ -128,11 +130,11 @@ class History:
         }
         found = self.schema.table(table)
         if not dropped or found is None:
-            return self.schema.proves_not_null(table, column)
+            return self.schema
         left = tuple(constraint for constraint in found.constraints if constraint.name not in dropped)
         schema = self.schema.copy()
         schema.tables[table] = replace(found, constraints=left)
-        return schema.proves_not_null(table, column)
+        return schema
 
     def later(self) -> Iterator[Step]:
         """The steps of the same revision that come after this one."""

@@ -20,9 +20,9 @@ from dataclasses import dataclass, replace
 from evolve.lint.facts import Facts, RelationFacts, Size
 from evolve.lint.history import History
 from evolve.lint.model import Finding, Severity, Weight
+from evolve.lint.predicted import predicted
 from evolve.lint.thresholds import MB, Thresholds
 from evolve.sql import operations as op
-from evolve.sql.effects import effect
 from evolve.sql.names import QualifiedName
 from evolve.sql.steps import Step
 
@@ -51,7 +51,7 @@ class Work:
 def work_of(step: Step, history: History) -> Work:
     """`history` stands just before the step."""
     schema = history.schema
-    found = effect(step.operation, schema, history.postgres_version)
+    found = predicted(step, history)
     blocks = frozenset(
         name
         for name, mode in found.locks.items()

@@ -5,9 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from evolve.lint.history import History
+from evolve.lint.predicted import predicted
 from evolve.lint.rules.columns.dropped_column import is_published
 from evolve.sql import operations as op
-from evolve.sql.effects import Effect, effect
+from evolve.sql.effects import Effect
 from evolve.sql.names import QualifiedName
 from evolve.sql.parse import types_in
 from evolve.sql.schema import Column, Schema
@@ -77,7 +78,7 @@ def changed_type(step: Step, history: History) -> ChangedType | None:
     known = schema.column(operation.table, operation.column)
     old = _base(known.type, schema) if known and known.type else None
     new = _base(operation.type, schema)
-    predicted = effect(operation, schema, history.postgres_version, timezone=_timezone(step, history))
+    found = predicted(step, history)
     uncast = old is not None and assigned(old, new, schema) is False
     return ChangedType(
         operation,
@@ -85,8 +86,8 @@ def changed_type(step: Step, history: History) -> ChangedType | None:
         known,
         old,
         new,
-        predicted,
-        predicted.refused or _blocked(operation, history),
+        found,
+        found.refused or _blocked(operation, history),
         is_published(schema, operation.table, operation.column),
         uncast and operation.using is None,
         _own_default(operation, known, history) if uncast and operation.using is not None else None,
@@ -120,16 +121,4 @@ def _blocked(operation: op.AlterColumnType, history: History) -> str | None:
             return f'{name} is used by the generated column "{column.name}"'
     if table.partition_by is not None and operation.column in table.partition_by.keys:
         return f"{name} is part of the table's partition key"
-    return None
-
-
-def _timezone(step: Step, history: History) -> str | None:
-    """The TimeZone that the revision has set before `step`, where it did."""
-    for earlier in reversed(history.revision[: history.position]):
-        match earlier.operation:
-            case op.SetParameter(name=name, value=value, local=local) if name.lower() == "timezone":
-                if not local or (earlier.transaction is not None and earlier.transaction == step.transaction):
-                    return value
-            case _:
-                pass
     return None

@@ -6,10 +6,10 @@ from collections.abc import Iterator
 
 from evolve.lint.history import History
 from evolve.lint.model import Finding, Severity
+from evolve.lint.predicted import predicted
 from evolve.lint.rule import Rule
 from evolve.lint.thresholds import MB
 from evolve.sql import operations as op
-from evolve.sql.effects import effect
 from evolve.sql.steps import Step
 
 MANY = 5_000 * MB  # bytes
@@ -26,7 +26,7 @@ class DiskHeadroom(Rule):
         if history.facts is None:
             return
         needed = 0
-        for table in sorted(effect(step.operation, history.schema, history.postgres_version).rewrites):
+        for table in sorted(predicted(step, history).rewrites):
             size = history.facts.size(table)
             needed += size.bytes if size is not None and not isinstance(step.operation, op.Truncate) else 0
         match step.operation:

@@ -6,9 +6,9 @@ from collections.abc import Iterator
 
 from evolve.lint.history import History
 from evolve.lint.model import Finding, Severity
+from evolve.lint.predicted import predicted
 from evolve.lint.rule import Rule
 from evolve.lint.session_settings import LOCKING
-from evolve.sql.effects import effect
 from evolve.sql.locks import LockMode
 from evolve.sql.steps import Step
 
@@ -29,7 +29,7 @@ class ReplicaConflict(Rule):
         if any(mode is LockMode.ACCESS_EXCLUSIVE for mode, _ in history.transaction.locks.values()):
             return
         schema = history.schema
-        found = effect(step.operation, schema, history.postgres_version)
+        found = predicted(step, history)
         for name, mode in found.locks.items():
             other = name in schema.indexes or name in schema.sequences or name in schema.views
             if mode is LockMode.ACCESS_EXCLUSIVE and history.in_use(name) and not other:

@@ -7,10 +7,10 @@ from collections.abc import Iterator
 from evolve.lint.facts import Size
 from evolve.lint.history import History
 from evolve.lint.model import Finding, Severity
+from evolve.lint.predicted import predicted
 from evolve.lint.rule import Rule
 from evolve.lint.thresholds import MB
 from evolve.sql import operations as op
-from evolve.sql.effects import effect
 from evolve.sql.names import QualifiedName
 from evolve.sql.steps import Step
 
@@ -30,7 +30,7 @@ class ReplicationLag(Rule):
     def check(self, step: Step, history: History) -> Iterator[Finding]:
         if history.facts is None:
             return
-        for table in _written(step.operation, history):
+        for table in _written(step, history):
             size = history.facts.size(table)
             amount = 0 if size is None else _wal(step.operation, size)
             if amount >= MANY and history.in_use(table):
@@ -41,8 +41,8 @@ class ReplicationLag(Rule):
                 )
 
 
-def _written(operation: op.Operation, history: History) -> Iterator[QualifiedName]:
-    match operation:
+def _written(step: Step, history: History) -> Iterator[QualifiedName]:
+    match step.operation:
         case (
             op.Update(table=table, where=False)
             | op.Delete(table=table, where=False)
@@ -52,7 +52,7 @@ def _written(operation: op.Operation, history: History) -> Iterator[QualifiedNam
         case op.Truncate():
             return
         case _:
-            yield from effect(operation, history.schema, history.postgres_version).rewrites
+            yield from predicted(step, history).rewrites
 
 
 def _wal(operation: op.Operation, size: Size) -> int:

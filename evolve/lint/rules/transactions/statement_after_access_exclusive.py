@@ -7,10 +7,10 @@ from collections.abc import Iterator
 from evolve.lint import alembic_code as code
 from evolve.lint.history import History
 from evolve.lint.model import Finding, Severity
+from evolve.lint.predicted import predicted
 from evolve.lint.one_transaction import part, where
 from evolve.lint.rule import Rule
 from evolve.sql import operations as op
-from evolve.sql.effects import effect
 from evolve.sql.locks import LockMode
 from evolve.sql.steps import Step
 
@@ -49,7 +49,7 @@ class StatementAfterAccessExclusive(Rule):
             f'{work} while "{relation.plain}" stays locked by the statement {where(taken, step)}',
             table=relation,
             lock=mode,
-            scan=relation in effect(step.operation, history.schema, history.postgres_version).scans,
+            scan=relation in predicted(step, history).scans,
             safe=(code.validate(step.operation.table, step.operation.name),)
             if alone and isinstance(step.operation, op.ValidateConstraint)
             else (),
@@ -59,7 +59,7 @@ class StatementAfterAccessExclusive(Rule):
 
 def _slow_work(step: Step, history: History) -> str | None:
     """What takes long, in words; what other rules say of the statement itself is left to them."""
-    read = effect(step.operation, history.schema, history.postgres_version).scans
+    read = predicted(step, history).scans
     in_use = sorted(name.plain for name in read if history.in_use(name))
     match step.operation:
         case op.ValidateConstraint(table, name):

@@ -6,9 +6,9 @@ from collections.abc import Iterator
 
 from evolve.lint.history import History
 from evolve.lint.model import Finding, Severity
+from evolve.lint.predicted import predicted
 from evolve.lint.rule import Rule
 from evolve.lint.session_settings import LOCKING, in_force
-from evolve.sql.effects import effect
 from evolve.sql.steps import Step
 
 
@@ -26,7 +26,7 @@ class WriteHotTable(Rule):
     def check(self, step: Step, history: History) -> Iterator[Finding]:
         if history.facts is None or in_force(history, step, "lock_timeout") not in (None, "0"):
             return
-        found = effect(step.operation, history.schema, history.postgres_version)
+        found = predicted(step, history)
         if found.rewrites or found.scans or found.rebuilds:
             return  # other rules speak of these, and facts raise them
         for name, mode in found.locks.items():
