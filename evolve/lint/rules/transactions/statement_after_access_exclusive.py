@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from evolve.lint import alembic_code as code
 from evolve.lint.history import History
 from evolve.lint.model import Finding, Severity
-from evolve.lint.predicted import predicted
 from evolve.lint.one_transaction import part, where
+from evolve.lint.predicted import predicted
 from evolve.lint.rule import Rule
 from evolve.sql import operations as op
 from evolve.sql.locks import LockMode
