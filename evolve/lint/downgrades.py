@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from evolve.lint.engine import check
 from evolve.lint.facts import Facts
-from evolve.lint.model import Finding
+from evolve.lint.model import Finding, Severity
 from evolve.lint.rule import Rule
 from evolve.lint.thresholds import Thresholds
 from evolve.sql.differences import differences
@@ -28,7 +28,8 @@ def check_downgrades(
 ) -> tuple[Finding, ...]:
     """What the rules find in `downgrades`, with every table in use; `direction` says that it is about those.
 
-    Which release a downgrade breaks depends on which one runs by then, so that no finding says it.
+    Which release a downgrade breaks depends on which one runs by then, so that no finding says it, and none is an
+    error for it.
 
     Args:
         recordings: of the upgrades, in the order in which they are applied.
@@ -55,19 +56,24 @@ def check_downgrades(
             )
             findings += map(_of_downgrade, result.findings)
             if downgrade.statements and not downgrade.remarks:
-                left = differences(before, behind)
+                # A column that comes back stands at the end, and nothing can put it elsewhere.
+                left = differences(before, behind, ordered=False)
                 found = (finding for rule in rules for finding in rule.check_way_back(downgrade, left))
                 findings += map(_of_downgrade, found)
     return tuple(findings)
 
 
 def _of_downgrade(finding: Finding) -> Finding:
-    message = finding.message.replace("upgrade()", "downgrade()")
+    message = finding.message
     if "downgrade()" not in message:
-        message = f"downgrade(): {message}"
+        told = message.replace("upgrade()", "downgrade()")
+        message = told if told != message else f"downgrade(): {message}"
+    stops = finding.fails or finding.scan or finding.rewrite
+    breaks = finding.breaks_old_code or finding.breaks_new_code
     return replace(
         finding,
         message=message,
+        severity=min(finding.severity, Severity.WARNING) if breaks and not stops else finding.severity,
         direction="downgrade",
         breaks_old_code=False,
         breaks_new_code=False,

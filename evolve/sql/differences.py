@@ -7,7 +7,7 @@ not have, are not compared. Of an implied table only what both sides know is com
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import replace
+from dataclasses import fields, is_dataclass, replace
 from typing import TypeVar
 
 from evolve.sql.names import QualifiedName
@@ -27,17 +27,21 @@ from evolve.sql.schema import Column, Domain, Index, Schema, Table
 Value = TypeVar("Value")
 
 
-def differences(expected: Schema, actual: Schema) -> tuple[str, ...]:
-    """What `actual` lacks, has more, or has otherwise than `expected`; empty where they are equal."""
-    return tuple(_all(expected, actual))
+def differences(expected: Schema, actual: Schema, *, ordered: bool = True) -> tuple[str, ...]:
+    """What `actual` lacks, has more, or has otherwise than `expected`; empty where they are equal.
+
+    Args:
+        ordered: columns that stand in another order are a difference as well.
+    """
+    return tuple(_all(expected, actual, ordered=ordered))
 
 
-def _all(expected: Schema, actual: Schema) -> Iterator[str]:
+def _all(expected: Schema, actual: Schema, *, ordered: bool) -> Iterator[str]:
     for namespace in sorted(expected.schemas ^ actual.schemas):
         yield f'schema "{namespace}" {"is missing" if namespace in expected.schemas else "is not expected"}'
     for name, table, other in _pairs("table", expected.tables, actual.tables):
         if isinstance(table, Table) and isinstance(other, Table):
-            yield from _tables(name, table, other)
+            yield from _tables(name, table, other, ordered=ordered)
         else:
             yield str(table or other)
     implied = {name for name, table in expected.tables.items() if table.implied}
@@ -85,10 +89,10 @@ def _values(
         elif other is None:
             yield f"{kind} {name} is missing"
         elif one != other:
-            yield f"{kind} {name} is {other}, expected {one}"
+            yield _otherwise(f"{kind} {name}", one, other)
 
 
-def _tables(name: QualifiedName, expected: Table, actual: Table) -> Iterator[str]:
+def _tables(name: QualifiedName, expected: Table, actual: Table, *, ordered: bool) -> Iterator[str]:
     if expected.implied:
         for column in expected.columns:
             found = actual.column(column.name)
@@ -99,8 +103,12 @@ def _tables(name: QualifiedName, expected: Table, actual: Table) -> Iterator[str
         return
     order = [column.name for column in expected.columns]
     other_order = [column.name for column in actual.columns]
-    if order != other_order:
-        yield f"table {name} has columns {other_order}, expected {order}"
+    yield from (f"column {name}.{lacked} is missing" for lacked in order if lacked not in other_order)
+    yield from (f"column {name}.{more} is not expected" for more in other_order if more not in order)
+    both = [column for column in order if column in other_order]
+    other_both = [column for column in other_order if column in order]
+    if ordered and both != other_both:
+        yield f"table {name} has the columns {', '.join(other_both)}, expected {', '.join(both)}"
     for column in expected.columns:
         found = actual.column(column.name)
         if found is None:
@@ -113,7 +121,7 @@ def _tables(name: QualifiedName, expected: Table, actual: Table) -> Iterator[str
                 replace(other_column, identity=None),
             )
         if one_column != other_column:
-            yield f"column {name}.{column.name} is {other_column}, expected {one_column}"
+            yield _otherwise(f"column {name}.{column.name}", one_column, other_column)
     yield from _constraints(name, expected.constraints, actual.constraints)
     for what, one, other in (
         ("partition key", _partition_by(expected.partition_by), _partition_by(actual.partition_by)),
@@ -138,7 +146,34 @@ def _constraints(
         elif key not in one:
             yield f'constraint "{key}" of {name} is not expected'
         elif one[key] != other[key]:
-            yield f'constraint "{key}" of {name} is {other[key]}, expected {one[key]}'
+            yield _otherwise(f'constraint "{key}" of {name}', one[key], other[key])
+
+
+def _otherwise(what: str, expected: object, actual: object) -> str:
+    """In the fields that differ."""
+    if type(expected) is not type(actual) or not is_dataclass(expected) or not is_dataclass(actual):
+        return f"{what} is {_said(actual)}, expected {_said(expected)}"
+    differing = [
+        (field.name, getattr(expected, field.name), getattr(actual, field.name))
+        for field in fields(expected)
+        if getattr(expected, field.name) != getattr(actual, field.name)
+    ]
+    told = (f"{name.replace('_', ' ')} is {_said(b)}, expected {_said(a)}" for name, a, b in differing)
+    return f"{what}: {'; '.join(told)}"
+
+
+def _said(value: object) -> str:
+    match value:
+        case None:
+            return "none"
+        case bool():
+            return "yes" if value else "no"
+        case Expression(sql=sql):
+            return sql
+        case tuple() if value:
+            return ", ".join(map(_said, value))
+        case _:
+            return str(value) or "nothing"
 
 
 def _plain_not_null(constraint: Constraint) -> bool:

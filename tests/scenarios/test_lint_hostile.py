@@ -253,3 +253,18 @@ def test_downgrades_are_judged_only_where_they_are_asked_for(
 
     assert silent.findings == []
     assert [(found["name"], found["direction"]) for found in asked.findings] == [("drop-table", "downgrade")]
+
+
+def test_a_downgrade_is_told_of_as_one(tmp_path: Path) -> None:
+    revisions = Revisions(tmp_path / "project")
+    revisions.add(
+        "users",
+        "op.execute('CREATE TYPE t AS ENUM ()')\nop.execute('CREATE TABLE users (id int8 PRIMARY KEY)')",
+    )
+
+    found = lint(revisions, "--downgrades").findings
+
+    assert [(each["name"], each["severity"], each["message"]) for each in found] == [
+        ("drop-table", "warning", 'downgrade(): "users" is dropped with its rows'),
+        ("downgrade-mismatch", "warning", "downgrade() does not undo upgrade(): enum t is not expected"),
+    ]
