@@ -8,21 +8,12 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime
 from fnmatch import fnmatch
 from pathlib import Path
-from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from evolve.errors import Misuse
-from evolve.lint import lookup
-from evolve.lint.downgrades import check_downgrades
-from evolve.lint.engine import check
 from evolve.lint.facts import Facts
-from evolve.lint.model import FactsUsed, Report
-from evolve.lint.rule import Rule
-from evolve.lint.sizes import unknown_tables
-from evolve.lint.suppress import suppress
+from evolve.lint.model import Report
 from evolve.lint.thresholds import Thresholds
-from evolve.lint.verdict import assess
-from evolve.lint.verdict import judge as judge_rollout
 from evolve.revisions.default_branch import NoDefaultBranch, default_branch
 from evolve.revisions.history import BrokenFile, History, RevisionFile, read_history
 from evolve.revisions.models import Commit, Releases, commit_at, fork_from, read_releases, touches_tables
@@ -30,26 +21,14 @@ from evolve.revisions.project import Project
 from evolve.revisions.read import record_downgrades, record_from
 from evolve.revisions.select import Range, Selection, Since, Unapplied, select
 from evolve.revisions.source_remarks import history_remarks, source_remarks
-from evolve.sql.names import QualifiedName
-from evolve.sql.read import replay
 from evolve.sql.schema import Schema
 from evolve.sql.steps import Mark, Place, Recording, Remark
 
 if TYPE_CHECKING:
+    from evolve.lint.rule import Rule
     from evolve.revisions.cache.store import Store
 
 EVERYTHING = "base:heads"
-
-
-class FactsOfAnotherDatabase(Misuse):
-    def __init__(self, unknown: Sequence[QualifiedName], asked: int) -> None:
-        names = ", ".join(f'"{name.plain}"' for name in unknown[:3])
-        super().__init__(
-            f"the facts know {asked - len(unknown)} of the {asked} tables that the revisions use; not {names}"
-            + (" and others" if len(unknown) > 3 else ""),
-            why="they are of another database or schema, and its sizes say nothing about this one",
-            fix="export them from the database that these revisions are for: evolve facts export --database-url …",
-        )
 
 
 class SeveralSelections(Misuse):
@@ -166,7 +145,7 @@ def lint(
     project: Project,
     question: Question,
     options: Options,
-    rules: Sequence[Rule],
+    rules: Sequence[Rule] | Callable[[], Sequence[Rule]],
     clock: Callable[[], date] = today,
     store: Store | None = None,
     releases: Releases | None = None,
@@ -174,6 +153,7 @@ def lint(
     """Judge the revisions of `question` against all before them.
 
     Args:
+        rules: those that there are, or what finds them: it is called while another process reads.
         releases: the models of the releases before and after; they are read where none are given.
         store: readings of earlier runs, which save most of the time that this one takes.
 
@@ -181,7 +161,19 @@ def lint(
         UnknownRule: `options.ignore` or `options.enable` names none.
         Misuse: the causes of `History.resolve`, `History.between` and `select`: a name leads nowhere.
     """
-    schema, recordings, asked, newest = _read(project, question.selection, options, store)
+    found: list[Sequence[Rule]] = []
+
+    def prepare() -> None:
+        # What judges takes as long to import as Alembic, which the process that reads imports by then.
+        from evolve.app import judge_recordings  # noqa: F401
+
+        if not found:
+            found.append(rules() if callable(rules) else rules)
+
+    schema, recordings, asked, newest = _read(project, question.selection, options, store, prepare)
+    prepare()
+    from evolve.app.judge_recordings import judge
+
     back = _read_back(project, schema, recordings, asked, options) if options.downgrades else {}
     wanted = [
         recording.revision
@@ -196,7 +188,7 @@ def lint(
         judged,
         sources,
         options,
-        rules,
+        found[0],
         together=question.together,
         clock=clock,
         window=window,
@@ -206,115 +198,12 @@ def lint(
     )
 
 
-def judge(
-    recordings: Sequence[Recording],
-    judged: Collection[str],
-    sources: Mapping[Path, tuple[str, str]],
-    options: Options,
-    rules: Sequence[Rule],
-    *,
-    together: bool,
-    clock: Callable[[], date],
-    window: Sequence[str] = (),
-    releases: Releases | None = None,
-    schema: Schema | None = None,
-    downgrades: Mapping[str, Recording] = MappingProxyType({}),
-) -> Report:
-    """Judge those of `recordings` that are asked about, and take away what `sources` and settings allow.
-
-    Args:
-        recordings: in the order in which they are applied.
-        judged: ids of those that are asked about.
-        sources: revision id and text of each of their files.
-        together: they reach the database in one rollout.
-        window: ids of the revisions that every release among them must survive.
-        releases: the models of the releases before and after them.
-        schema: before the first of `recordings`; empty unless given.
-        downgrades: what revisions send on the way back, by their ids.
-
-    Raises:
-        UnknownRule: `options.ignore` or `options.enable` names none.
-    """
-    schema = schema if schema is not None else Schema()
-    for word in options.ignore:
-        lookup.find(word, rules, "lint.ignore")
-    asked = lookup.asked(rules, options.enable)
-    result = check(
-        recordings,
-        asked,
-        judged=judged,
-        schema=schema.copy(),
-        postgres_version=options.postgres_version,
-        together=together,
-        old_models=releases.old if releases is not None else None,
-        new_models=releases.new if releases is not None else None,
-        facts=options.facts,
-        thresholds=options.sizes,
-        required_columns=options.required_columns,
-    )
-    facts_used = _facts_used(options.facts, options.sizes, result.in_use, clock()) if options.facts else None
-    back = check_downgrades(
-        recordings,
-        {revision: sent for revision, sent in downgrades.items() if revision in judged},
-        asked,
-        schema=schema.copy(),
-        postgres_version=options.postgres_version,
-        facts=options.facts,
-        thresholds=options.sizes,
-    )
-    left = suppress(
-        (*result.findings, *back),
-        sources,
-        rules,
-        clock(),
-        options.ignore,
-        asked,
-        options.imported,
-        options.import_from,
-    )
-    over_window = None
-    if window:
-        alone = check(
-            recordings,
-            asked,
-            judged=window,
-            schema=schema.copy(),
-            postgres_version=options.postgres_version,
-            together=False,
-        )
-        over_window = judge_rollout(window, alone.findings, alone.needs)
-    compatibility = assess(
-        [recording.revision for recording in recordings if recording.revision in judged],
-        result,
-        together=together,
-        window=over_window,
-        models=(releases.old, releases.new) if releases is not None else (None, None),
-        models_sought=releases is not None and releases.sought,
-    )
-    verification = None
-    if options.verify:
-        # Only this question needs a server.
-        from evolve.app.verify_revisions import verify
-
-        verification = verify(recordings, judged, asked, together=together)
-    return Report(left.findings, left.suppressed, result.coverage, compatibility, facts_used, verification)
-
-
-def _facts_used(facts: Facts, sizes: Thresholds, in_use: Collection[QualifiedName], day: date) -> FactsUsed:
-    """
-    Raises:
-        FactsOfAnotherDatabase: they know less than half of the tables that the revisions use.
-    """
-    unknown = unknown_tables(in_use, facts)
-    asked = [name for name in in_use if facts.schemas is None or name.schema in facts.schemas]
-    if len(unknown) * 2 > len(asked):
-        raise FactsOfAnotherDatabase(unknown, len(asked))
-    age = max((day - facts.taken.date()).days, 0)
-    return FactsUsed(facts.taken.date(), age, age > sizes.days, facts.server_version, unknown)
-
-
 def _read(
-    project: Project, selection: Selection, options: Options, store: Store | None
+    project: Project,
+    selection: Selection,
+    options: Options,
+    store: Store | None,
+    meanwhile: Callable[[], None],
 ) -> tuple[Schema, list[Recording], set[str], bool]:
     """The schema before the first that is judged, the recordings from there on, in order, the ids selected, and
     whether nothing comes after those.
@@ -336,7 +225,13 @@ def _read(
     if options.verify:
         first = 0  # a server starts from nothing
     reading = record_from(
-        project, needed, first, time_limit=options.time_limit, store=store, sandbox=options.sandbox
+        project,
+        needed,
+        first,
+        time_limit=options.time_limit,
+        store=store,
+        sandbox=options.sandbox,
+        meanwhile=meanwhile,
     )
     recordings = reading.recordings
     told = {file.revision: _remarks(project, history, file) for file in selected}
@@ -357,6 +252,8 @@ def _read_back(
     asked: Collection[str],
     options: Options,
 ) -> Mapping[str, Recording]:
+    from evolve.sql.read import replay
+
     def after() -> Schema:
         found = schema.copy()
         for recording in recordings:

@@ -6,12 +6,14 @@ import sys
 from collections.abc import Callable, Sequence
 from datetime import date
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from evolve.app.lint_revisions import Options, judge, today
+from evolve.app.lint_revisions import Options, today
 from evolve.errors import Misuse
 from evolve.lint.model import Report
-from evolve.lint.rule import Rule
-from evolve.sql.script import read_script
+
+if TYPE_CHECKING:
+    from evolve.lint.rule import Rule
 
 STDIN = "-"
 
@@ -61,6 +63,9 @@ def lint_scripts(
         CannotRead: there is no such file, or it is no text.
         UnknownRule: the options name none.
     """
+    from evolve.app.judge_recordings import judge
+    from evolve.sql.script import read_script
+
     sources = {Path(file): (file, _text(file)) for file in dict.fromkeys(files)}
     recordings = [
         read_script(text, file, in_transaction=in_transaction) for file, (_, text) in sources.items()

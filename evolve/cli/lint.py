@@ -4,11 +4,16 @@ from __future__ import annotations
 
 import gc
 import shutil
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from evolve.cli.options import Location, database_url_option, format_option, project_options
+
+if TYPE_CHECKING:
+    from evolve.lint.rule import Rule
 
 
 @click.command("lint")
@@ -57,7 +62,9 @@ from evolve.cli.options import Location, database_url_option, format_option, pro
 )
 @click.option("--verify", is_flag=True, help="Run the statements on a scratch server too, and compare.")
 @click.option("--downgrades", is_flag=True, help="Check each downgrade() as well.")
-@click.option("--sandbox", is_flag=True, help="Read revisions where the kernel lets them only read and compute.")
+@click.option(
+    "--sandbox", is_flag=True, help="Read revisions where the kernel lets them only read and compute."
+)
 @click.option("-v", "--verbose", is_flag=True, help="List what is allowed too, with its reasons.")
 @click.option("--no-cache", is_flag=True, help="Read all revisions anew, and keep no readings.")
 @format_option("text", "json")
@@ -118,26 +125,24 @@ def command(
     Explanations: evolve explain RULE. To allow a finding, in the line or above it:
     # evolve: allow[rule-name] because REASON
     """
-    from evolve.app.explain_rule import all_rules
-    from evolve.app.import_ignores import Imported
-    from evolve.app.import_ignores import import_ignores as read_ignores
+    # Nearly all that is made here lives to the end; looking through it for garbage takes a tenth of the time.
+    gc.set_threshold(100_000, 20, 100)
     from evolve.app.lint_revisions import Options, ask, lint
     from evolve.app.lint_scripts import lint_scripts, names_scripts
     from evolve.lint.facts import read as read_facts
     from evolve.lint.model import Severity
-    from evolve.lint.verdict import Level
     from evolve.revisions.cache import open_store
     from evolve.revisions.project import find_project
 
-    # Nearly all that is made here lives to the end; looking through it for garbage takes a tenth of the time.
-    gc.set_threshold(100_000, 20, 100)
     config = location.config()
     facts_file = facts_file or config.lint.facts
-    rules = all_rules()
     import_from = tuple(dict.fromkeys((*config.lint.import_ignores, *import_ignores)))
-    imported = Imported()
+    reasons: Mapping[str, str] = {}
     if import_from:
-        imported = read_ignores(import_from, location.directory.resolve(), rules)
+        from evolve.app.import_ignores import import_ignores as read_ignores
+
+        imported = read_ignores(import_from, location.directory.resolve(), _rules())
+        reasons = imported.reasons
         for file, names in imported.unmatched.items():
             click.echo(f"{file} ignores what evolve has no rule for: {', '.join(names)}", err=True)
     options = Options(
@@ -145,7 +150,7 @@ def command(
         ignore=config.lint.ignore,
         enable=(*config.lint.enable, *enable),
         required_columns=config.lint.required_columns,
-        imported=imported.reasons,
+        imported=reasons,
         import_from=import_from,
         postgres_version=pg_version or config.lint.postgres_version,
         time_limit=config.lint.time_limit,
@@ -161,7 +166,7 @@ def command(
     )
     if names_scripts(revisions):
         words = "plain SQL"
-        report = lint_scripts(revisions, options, rules, in_transaction=in_transaction)
+        report = lint_scripts(revisions, options, _rules(), in_transaction=in_transaction)
     else:
         project = find_project(location.directory, configuration=config.alembic_config)
         url = None
@@ -172,7 +177,7 @@ def command(
             url = target.database_url(override, None, project.database_url)
         question = ask(project, revisions=revisions[0] if revisions else None, since=since, unapplied_on=url)
         words = question.words
-        report = lint(project, question, options, rules, store=None if no_cache else open_store())
+        report = lint(project, question, options, _rules, store=None if no_cache else open_store())
     if report_format == "json":
         from evolve.report import json
 
@@ -186,8 +191,17 @@ def command(
         width = min(shutil.get_terminal_size((110, 24)).columns, 110)
         click.echo(text.render(report, width=width, verbose=verbose))
     required = require or config.lint.require
-    if required and report.compatibility and report.compatibility.unmet(Level[required]):
-        click.echo(f"{required} is required, and not met", err=True)
-        raise SystemExit(1)
+    if required and report.compatibility:
+        from evolve.lint.verdict import Level
+
+        if report.compatibility.unmet(Level[required]):
+            click.echo(f"{required} is required, and not met", err=True)
+            raise SystemExit(1)
     if report.blocks(Severity[(fail_on or config.lint.fail_on).upper()]) or (strict and report.has_gaps):
         raise SystemExit(1)
+
+
+def _rules() -> Sequence[Rule]:
+    from evolve.app.explain_rule import all_rules
+
+    return all_rules()

@@ -21,6 +21,7 @@ import traceback
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
+from importlib import import_module
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, NoReturn, Protocol
 
@@ -40,6 +41,7 @@ _SETTING_UP = 60.0  # seconds for Python and Alembic to load
 _LONGEST = 512 * 1024 * 1024  # bytes of one message
 _MOST_MEMORY = 4 * 1024**3  # bytes of address space beyond what the process begins with
 _LENGTH = struct.Struct("!I")
+_OF_BOTH = ("ctypes", "decimal", "importlib.metadata", "tempfile")  # modules that both processes would import
 
 Begin = Callable[[], Schema]
 Capture = Callable[["_Line"], object]
@@ -78,6 +80,7 @@ def capture_apart(
     begin: Begin | None = None,
     memory: Memory | None = None,
     start: Start | None = None,
+    meanwhile: Callable[[], object] = lambda: None,
 ) -> list[Recording]:
     """Do as `capture` does, in a process of its own; in this one where it has several threads and cannot be copied.
 
@@ -85,6 +88,7 @@ def capture_apart(
         begin: the schema before the first of `revisions`, asked for where a revision asks; without it each question is
             answered as by an empty database.
         start: starts a process that runs `serve`; a copy of this one unless given.
+        meanwhile: called once while that process imports Alembic; not at all where there is none.
 
     Raises:
         ReaderFailed: evolve fails in the other process, on no account of a revision.
@@ -109,7 +113,7 @@ def capture_apart(
     if start is None and not can_fork():
         return read(memory or NoMemory(), begin, lambda: None)
     copied = fork(lambda line: read(line, line.schema if begin is not None else None, line.began), revisions)
-    parent = _Parent(revisions, start or copied, time_limit, memory or NoMemory(), begin or Schema)
+    parent = _Parent(revisions, start or copied, time_limit, memory or NoMemory(), begin or Schema, meanwhile)
     while not parent.done:
         parent.run_once()
     return [parent.known[place][0] for place in range(len(revisions))]
@@ -119,6 +123,8 @@ def fork(capture: Capture, revisions: Sequence[RevisionFile]) -> Start:
     """A copy of this process; it shares nothing with it any more but the pipes and what lies on disk."""
 
     def start(pipes: Pipes) -> int:
+        for name in _OF_BOTH:
+            import_module(name)
         sys.stdout.flush()
         sys.stderr.flush()
         child = os.fork()
@@ -224,6 +230,7 @@ class _Parent:
     time_limit: float
     memory: Memory
     begin: Begin
+    meanwhile: Callable[[], object]
     known: dict[int, tuple[Recording, After]] = field(default_factory=dict)
     reading: int | None = None
     failed: str | None = None
@@ -274,6 +281,9 @@ class _Parent:
                     start = self.memory.start
                     remembers = bool(self.known) or not isinstance(self.memory, NoMemory)
                     _send(tells, [start.transactions, start.open, start.settled, remembers])
+                    self.meanwhile()
+                    self.meanwhile = lambda: None
+                    deadline = time.monotonic() + _SETTING_UP
                 case ["schema"]:
                     _send(tells, [encode_schema(self.begin()).decode()])
                 case ["recall", int(place)] if 0 <= place < len(self.revisions):

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from evolve.revisions.reflection import Reflection
     from evolve.sql.schema import Schema
 
+Meanwhile = Callable[[], object]
+
 
 def read(
     project: Project,
@@ -47,6 +49,7 @@ def record(
     time_limit: float = 10.0,
     reflect: Reflection | None = None,
     sandbox: bool = False,
+    meanwhile: Meanwhile = lambda: None,
 ) -> list[Recording]:
     """Read `revisions` in the order given; nothing of Alembic or SQLAlchemy is imported where there are none.
 
@@ -54,6 +57,7 @@ def record(
         reflect: answers questions about the schema. Without it a history read from its base answers them itself; what
             is only a part of one cannot, and each is answered as by an empty database.
         sandbox: let the kernel refuse what reading does not need.
+        meanwhile: called while another process imports Alembic.
 
     Raises:
         NoSandbox: this platform cannot.
@@ -63,13 +67,15 @@ def record(
     if sandbox:
         from evolve.sql.schema import Schema
 
-        return _contained(project, revisions, time_limit, Schema if _from_base(revisions) else None)
+        return _contained(
+            project, revisions, time_limit, Schema if _from_base(revisions) else None, meanwhile=meanwhile
+        )
     if reflect is None:
         from evolve.revisions.apart import capture_apart
         from evolve.sql.schema import Schema
 
         begin = Schema if _from_base(revisions) else None
-        return capture_apart(project, revisions, time_limit=time_limit, begin=begin)
+        return capture_apart(project, revisions, time_limit=time_limit, begin=begin, meanwhile=meanwhile)
     with light_start():
         from evolve.revisions.capture import capture
 
@@ -110,13 +116,20 @@ def _contained(
     time_limit: float,
     begin: Callable[[], Schema] | None,
     direction: Direction = "upgrade",
+    meanwhile: Meanwhile = lambda: None,
 ) -> list[Recording]:
     from evolve.revisions.apart import capture_apart
     from evolve.revisions.sandbox import sandboxed
 
     start = sandboxed(project, revisions, time_limit=time_limit, asks=begin is not None, direction=direction)
     return capture_apart(
-        project, revisions, direction=direction, time_limit=time_limit, begin=begin, start=start
+        project,
+        revisions,
+        direction=direction,
+        time_limit=time_limit,
+        begin=begin,
+        start=start,
+        meanwhile=meanwhile,
     )
 
 
@@ -140,24 +153,26 @@ def record_from(
     time_limit: float = 10.0,
     store: Store | None = None,
     sandbox: bool = False,
+    meanwhile: Meanwhile = lambda: None,
 ) -> Reading:
     """Read `revisions` in the order given, for those from the place `first` on.
 
     Args:
         store: readings of earlier runs, which are taken where they are sure to be the same, and to which this one is
             added.
+        meanwhile: called while another process imports Alembic, where one has to.
         sandbox: let the kernel refuse what reading does not need; readings of earlier runs are left aside.
     """
     if store is not None and not sandbox and revisions and _from_base(revisions):
         from evolve.revisions.cache.reading import read_through
 
-        found = read_through(project, revisions, first, time_limit, store)
+        found = read_through(project, revisions, first, time_limit, store, meanwhile)
         if found is not None:
             return Reading(*found)
     from evolve.sql.read import replay
     from evolve.sql.schema import Schema
 
-    recordings = record(project, revisions, time_limit=time_limit, sandbox=sandbox)
+    recordings = record(project, revisions, time_limit=time_limit, sandbox=sandbox, meanwhile=meanwhile)
     schema = Schema()
     for recording in recordings[:first]:
         replay(schema, (statement.sql for statement in recording.statements))

@@ -15,7 +15,6 @@ from evolve.revisions.reflection import (
 )
 from evolve.sql.names import QualifiedName
 from evolve.sql.operations import Check, PrimaryKey, Unique
-from evolve.sql.read import replay
 from evolve.sql.schema import Schema, Table
 from evolve.sql.steps import CapturedStatement
 
@@ -53,6 +52,8 @@ class ReplayedSchema:
         if self._schema is None:
             self._schema = self._begin()
         if self._replayed < len(self._sent):
+            from evolve.sql.read import replay
+
             for kept in self._kept:
                 if kept.schema is None:
                     kept.schema, kept.replayed = self._schema.copy(), self._replayed

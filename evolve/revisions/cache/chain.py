@@ -24,7 +24,6 @@ from evolve.revisions.digest import digest
 from evolve.revisions.history import RevisionFile
 from evolve.revisions.memory import After, OwnModules
 from evolve.sql import operations as op
-from evolve.sql.parse import parse
 from evolve.sql.schema import Schema
 from evolve.sql.steps import Mark, Recording
 
@@ -155,6 +154,8 @@ class Chain:
 
 def _outcome(recording: Recording, after: After) -> str:
     """What those after it can see of a revision; of rows that it writes only the table."""
+    from evolve.sql.parse import parse
+
     seen: list[object] = [after.transactions, after.open]
     for statement in recording.statements:
         operations = parse(statement.sql)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from evolve.revisions.apart import capture_apart
 from evolve.revisions.cache.chain import Chain
@@ -10,17 +10,21 @@ from evolve.revisions.cache.fingerprint import fingerprint
 from evolve.revisions.cache.store import Store
 from evolve.revisions.history import RevisionFile
 from evolve.revisions.project import Project
-from evolve.sql.read import replay
 from evolve.sql.schema import Schema
 from evolve.sql.steps import Recording
 
 
 def read_through(
-    project: Project, revisions: Sequence[RevisionFile], first: int, time_limit: float, store: Store
+    project: Project,
+    revisions: Sequence[RevisionFile],
+    first: int,
+    time_limit: float,
+    store: Store,
+    meanwhile: Callable[[], object] = lambda: None,
 ) -> tuple[Schema, list[Recording]] | None:
     """The schema before the place `first` and the recordings from there on; None where the cache is of no use.
 
-    Alembic is imported only where something has to be read.
+    Alembic is imported only where something has to be read, and `meanwhile` called only then.
     """
     printed = fingerprint(project, time_limit, store)
     if printed is None:
@@ -39,7 +43,14 @@ def read_through(
                 damaged.append(found := Schema())
             return found
 
-        read = capture_apart(project, revisions[known:], time_limit=time_limit, begin=begin, memory=chain)
+        read = capture_apart(
+            project,
+            revisions[known:],
+            time_limit=time_limit,
+            begin=begin,
+            memory=chain,
+            meanwhile=meanwhile,
+        )
         if damaged:
             store.forget()
             return None
@@ -64,6 +75,8 @@ def _schema_at(chain: Chain, place: int, known: int, read: Sequence[Recording]) 
     recordings = [*kept, *read[max(at - known, 0) : max(place - known, 0)]]
     if len(recordings) != place - at:
         return None
+    from evolve.sql.read import replay
+
     for recording in recordings:
         replay(schema, (statement.sql for statement in recording.statements))
     chain.keep_schema(place, schema)

@@ -1,0 +1,147 @@
+"""Judges what revisions or files of SQL send, and takes away what comments and settings allow."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Mapping, Sequence
+from datetime import date
+from pathlib import Path
+from types import MappingProxyType
+from typing import TYPE_CHECKING
+
+from evolve.errors import Misuse
+from evolve.lint import lookup
+from evolve.lint.downgrades import check_downgrades
+from evolve.lint.engine import check
+from evolve.lint.facts import Facts
+from evolve.lint.model import FactsUsed, Report
+from evolve.lint.rule import Rule
+from evolve.lint.sizes import unknown_tables
+from evolve.lint.suppress import suppress
+from evolve.lint.thresholds import Thresholds
+from evolve.lint.verdict import assess
+from evolve.lint.verdict import judge as judge_rollout
+from evolve.revisions.models import Releases
+from evolve.sql.names import QualifiedName
+from evolve.sql.schema import Schema
+from evolve.sql.steps import Recording
+
+if TYPE_CHECKING:
+    from evolve.app.lint_revisions import Options
+
+
+class FactsOfAnotherDatabase(Misuse):
+    def __init__(self, unknown: Sequence[QualifiedName], asked: int) -> None:
+        names = ", ".join(f'"{name.plain}"' for name in unknown[:3])
+        super().__init__(
+            f"the facts know {asked - len(unknown)} of the {asked} tables that the revisions use; not {names}"
+            + (" and others" if len(unknown) > 3 else ""),
+            why="they are of another database or schema, and its sizes say nothing about this one",
+            fix="export them from the database that these revisions are for: evolve facts export --database-url …",
+        )
+
+
+def judge(
+    recordings: Sequence[Recording],
+    judged: Collection[str],
+    sources: Mapping[Path, tuple[str, str]],
+    options: Options,
+    rules: Sequence[Rule],
+    *,
+    together: bool,
+    clock: Callable[[], date],
+    window: Sequence[str] = (),
+    releases: Releases | None = None,
+    schema: Schema | None = None,
+    downgrades: Mapping[str, Recording] = MappingProxyType({}),
+) -> Report:
+    """Judge those of `recordings` that are asked about, and take away what `sources` and settings allow.
+
+    Args:
+        recordings: in the order in which they are applied.
+        judged: ids of those that are asked about.
+        sources: revision id and text of each of their files.
+        together: they reach the database in one rollout.
+        window: ids of the revisions that every release among them must survive.
+        releases: the models of the releases before and after them.
+        schema: before the first of `recordings`; empty unless given.
+        downgrades: what revisions send on the way back, by their ids.
+
+    Raises:
+        UnknownRule: `options.ignore` or `options.enable` names none.
+    """
+    schema = schema if schema is not None else Schema()
+    for word in options.ignore:
+        lookup.find(word, rules, "lint.ignore")
+    asked = lookup.asked(rules, options.enable)
+    result = check(
+        recordings,
+        asked,
+        judged=judged,
+        schema=schema.copy(),
+        postgres_version=options.postgres_version,
+        together=together,
+        old_models=releases.old if releases is not None else None,
+        new_models=releases.new if releases is not None else None,
+        facts=options.facts,
+        thresholds=options.sizes,
+        required_columns=options.required_columns,
+    )
+    facts_used = _facts_used(options.facts, options.sizes, result.in_use, clock()) if options.facts else None
+    back = check_downgrades(
+        recordings,
+        {revision: sent for revision, sent in downgrades.items() if revision in judged},
+        asked,
+        schema=schema.copy(),
+        postgres_version=options.postgres_version,
+        facts=options.facts,
+        thresholds=options.sizes,
+    )
+    left = suppress(
+        (*result.findings, *back),
+        sources,
+        rules,
+        clock(),
+        options.ignore,
+        asked,
+        options.imported,
+        options.import_from,
+    )
+    over_window = None
+    if window:
+        alone = check(
+            recordings,
+            asked,
+            judged=window,
+            schema=schema.copy(),
+            postgres_version=options.postgres_version,
+            together=False,
+        )
+        over_window = judge_rollout(window, alone.findings, alone.needs)
+    compatibility = assess(
+        [recording.revision for recording in recordings if recording.revision in judged],
+        result,
+        together=together,
+        window=over_window,
+        models=(releases.old, releases.new) if releases is not None else (None, None),
+        models_sought=releases is not None and releases.sought,
+    )
+    verification = None
+    if options.verify:
+        # Only this question needs a server.
+        from evolve.app.verify_revisions import verify
+
+        verification = verify(recordings, judged, asked, together=together)
+    return Report(left.findings, left.suppressed, result.coverage, compatibility, facts_used, verification)
+
+
+def _facts_used(facts: Facts, sizes: Thresholds, in_use: Collection[QualifiedName], day: date) -> FactsUsed:
+    """
+    Raises:
+        FactsOfAnotherDatabase: they know less than half of the tables that the revisions use.
+    """
+    unknown = unknown_tables(in_use, facts)
+    asked = [name for name in in_use if facts.schemas is None or name.schema in facts.schemas]
+    if len(unknown) * 2 > len(asked):
+        raise FactsOfAnotherDatabase(unknown, len(asked))
+    age = max((day - facts.taken.date()).days, 0)
+    return FactsUsed(facts.taken.date(), age, age > sizes.days, facts.server_version, unknown)
