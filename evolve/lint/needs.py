@@ -21,22 +21,27 @@ class Need:
     """
     Args:
         why: one sentence without a full stop: 'new code that reads "orders.note" needs it first'.
-        relation: the table or view that must still be there at the end for it to stand; None for anything else.
+        relation: the table, view or sequence that must still be there at the end for it to stand; None for anything
+            else.
         column: of that table.
+        function: that must still be there at the end.
     """
 
     revision: str
     why: str
     relation: QualifiedName | None = None
     column: str | None = None
+    function: QualifiedName | None = None
 
     def stands(self, schema: Schema) -> bool:
         """False where what was added is gone again in `schema`."""
+        if self.function is not None:
+            return self.function in schema.functions
         if self.relation is None:
             return True
         if self.column is not None:
             return schema.column(self.relation, self.column) is not None
-        return self.relation in schema.tables or self.relation in schema.views
+        return any(self.relation in known for known in (schema.tables, schema.views, schema.sequences))
 
 
 def needs(step: Step, history: History) -> Iterator[Need]:
@@ -50,11 +55,11 @@ def needs(step: Step, history: History) -> Iterator[Need]:
         case op.RenameTable(table=table, to=to) | op.RenameView(view=table, to=to):
             yield from _table(step, history, QualifiedName(to, table.schema))
         case op.CreateFunction(function=function) if not _serves_trigger(function, history):
-            yield Need(step.revision, f'new code that calls "{function.plain}" needs it first')
+            why = f'new code that calls "{function.plain}" needs it first'
+            yield Need(step.revision, why, function=function)
         case op.CreateSequence(sequence=sequence, owned_by=None):
-            yield Need(
-                step.revision, f'new code that draws from the sequence "{sequence.plain}" needs it first'
-            )
+            why = f'new code that draws from the sequence "{sequence.plain}" needs it first'
+            yield Need(step.revision, why, sequence)
         case op.AddColumn(table=table, column=column) if history.in_use(table):
             if history.schema.column(table, column.name) is None:
                 yield from _column(step, history, table, column.name)

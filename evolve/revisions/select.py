@@ -234,11 +234,20 @@ def _code_of(file: Path) -> str | None:
 
 
 def _code(source: str | bytes) -> str | None:
-    """What Python makes of it: comments, line breaks and quotes are no difference. None where it is no Python."""
+    """What Python makes of it on the way up: comments, line breaks and quotes are no difference, nor are its docstring
+    and downgrade(), which is always run as it is by then. None where it is no Python.
+    """
     try:
-        return ast.dump(ast.parse(source))
+        tree = ast.parse(source)
     except (SyntaxError, ValueError):
         return None
+    tree.body = [
+        part
+        for part in tree.body
+        if not (isinstance(part, ast.FunctionDef) and part.name == "downgrade")
+        and not (isinstance(part, ast.Expr) and isinstance(part.value, ast.Constant))
+    ]
+    return ast.dump(tree)
 
 
 def _git(directory: Path, arguments: Sequence[str], on_failure: Misuse | None = None) -> str:

@@ -69,6 +69,8 @@ def test_phases_name_the_plan() -> None:
         ("ALTER TABLE orders ADD COLUMN c text", "ALTER TABLE orders DROP COLUMN c"),
         ("CREATE TABLE t (id bigint)", "ALTER TABLE t ADD COLUMN c text", "DROP TABLE t"),
         ("ALTER TABLE orders ADD COLUMN c text; ALTER TABLE orders DROP COLUMN c",),
+        ("CREATE FUNCTION f() RETURNS void LANGUAGE sql AS 'SELECT 1'; SELECT f(); DROP FUNCTION f()",),
+        ("CREATE SEQUENCE s", "DROP SEQUENCE s"),
     ],
 )
 def test_what_comes_and_goes_in_one_rollout_is_nothing(sql: tuple[str, ...]) -> None:
