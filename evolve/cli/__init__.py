@@ -11,6 +11,7 @@ exit status   meaning
 
 from __future__ import annotations
 
+import errno
 import os
 import signal
 import sys
@@ -156,7 +157,9 @@ def _run() -> int:
 
 
 def _refusal(error: Exception) -> EvolveError | None:
-    """What a server says that refuses or leaves, wherever it says so."""
+    """What a server says that refuses or leaves, or a disk that is full, wherever that is."""
+    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return Misuse(f"the output cannot be written: {error.strerror}", fix="make room, or write elsewhere")
     if "psycopg" not in sys.modules:
         return None
     from evolve.postgres.refusal import explain

@@ -24,7 +24,11 @@ def command() -> None:
 
 @command.command("export")
 @click.option(
-    "-o", "--output", metavar="FILE", type=click.Path(dir_okay=False, path_type=Path), help="Write to FILE."
+    "-o",
+    "--output",
+    metavar="FILE",
+    type=click.Path(dir_okay=False, allow_dash=True, path_type=Path),
+    help="Write to FILE; without it, or with -, to standard output.",
 )
 @click.option("--schema", "schemas", metavar="NAME", multiple=True, help="Only this schema; may be repeated.")
 @database_url_option
@@ -51,7 +55,7 @@ def export(
         )
     if facts.standby:
         click.echo("this is a standby: write rates are not known, and scans are its own", err=True)
-    if output is None:
+    if output is None or output == Path("-"):
         click.echo(to_json(facts), nl=False)
         return
     try:

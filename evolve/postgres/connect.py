@@ -101,6 +101,8 @@ def connect(url: str, *, application_name: str = "evolve", autocommit: bool = Fa
         reason = re.sub(r'(token: |found in |after |option (?=".*[@:]))".*"', r'\1"…"', _sentence(error))
         raise BadUrl(url, reason) from error
     settings = {"application_name": application_name, "connect_timeout": "10", **given}
+    # Whatever the role or the database has set: names come as text, and with all their letters.
+    settings["client_encoding"] = "utf8"
     try:
         return psycopg.connect(conninfo.make_conninfo("", **settings), autocommit=autocommit)
     except psycopg.OperationalError as error:

@@ -136,3 +136,32 @@ def test_a_locked_table_is_not_waited_for(connection: Connection, database_url: 
 
     assert found.approximate
     assert found.relations[USERS].heap_bytes > 0
+
+
+def test_names_are_read_in_a_database_without_an_encoding(scratch_server: Server) -> None:
+    name = "facts_sql_ascii"
+    with connect(scratch_server.url, autocommit=True) as admin:
+        admin.execute(
+            f"CREATE DATABASE {name} ENCODING 'SQL_ASCII' LC_COLLATE 'C' LC_CTYPE 'C' TEMPLATE template0".encode()
+        )
+    url = urlsplit(scratch_server.url)._replace(path=f"/{name}").geturl()
+    try:
+        with connect(url, autocommit=True) as opened:
+            opened.execute('CREATE TABLE users (id bigint); CREATE TABLE "café" (id bigint)')
+
+        found = export_facts(url)
+    finally:
+        scratch_server.drop_database(url)
+
+    assert [each.plain for each in found.relations] == ["café", "users"]
+
+
+def test_names_that_the_role_has_no_letters_for_are_read(connection: Connection, database_url: str) -> None:
+    connection.execute('CREATE TABLE "\u2713" (id bigint)')
+    connection.execute("ALTER ROLE CURRENT_USER SET client_encoding = 'LATIN1'")
+    try:
+        found = export_facts(database_url)
+    finally:
+        connection.execute("ALTER ROLE CURRENT_USER RESET client_encoding")
+
+    assert QualifiedName("\u2713") in found.relations

@@ -184,3 +184,22 @@ def test_an_export_that_cannot_be_written_is_refused(database_url: str, tmp_path
 
     assert (answer.returncode, answer.stdout) == (2, "")
     assert "cannot be written" in answer.stderr
+
+
+@pytest.mark.server
+def test_a_dash_is_standard_output(database_url: str, tmp_path: Path) -> None:
+    answer = evolve("facts", "export", "--database-url", database_url, "-o", "-", cwd=tmp_path)
+
+    assert json.loads(answer.stdout)["relations"] == []
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no /dev/full here")
+def test_a_report_for_which_there_is_no_room_is_refused(project: AlembicProject) -> None:
+    full = ("sh", "-c", 'exec "$@" > /dev/full', "sh")
+
+    answer = evolve("lint", "0002", "--format", "json", cwd=project.root, through=full)
+
+    assert answer.returncode == 2
+    assert "No space left" in answer.stderr
+    assert "Traceback" not in answer.stderr
