@@ -6,11 +6,11 @@ import contextlib
 import re
 import sys
 from collections.abc import Iterator
-from dataclasses import dataclass
 from importlib.metadata import Distribution, EntryPoint, EntryPoints, distributions, entry_points
 
 from evolve.errors import Misuse
 from evolve.plugin_api import API, NamedThrottle, Partitioner, Plugin, Rule
+from evolve.values import dataclass
 
 GROUP = "evolve.plugins"
 

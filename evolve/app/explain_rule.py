@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 import sys
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from inspect import getfile
 from pathlib import Path
 
@@ -14,6 +13,7 @@ from evolve.lint.peers import TOOLS
 from evolve.lint.rule import Rule
 from evolve.lint.rules import ALL
 from evolve.plugin_loader import load_plugins
+from evolve.values import dataclass
 
 FAMILIES = {
     "1": "blocks traffic",

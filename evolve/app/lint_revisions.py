@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tokenize
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from datetime import UTC, date, datetime
 from fnmatch import fnmatch
 from pathlib import Path
@@ -23,6 +23,7 @@ from evolve.revisions.select import Range, Selection, Since, Unapplied, select
 from evolve.revisions.source_remarks import history_remarks, source_remarks
 from evolve.sql.schema import Schema
 from evolve.sql.steps import Mark, Place, Recording, Remark
+from evolve.values import dataclass
 
 if TYPE_CHECKING:
     from evolve.lint.rule import Rule

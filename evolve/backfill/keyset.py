@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import datetime
 
 from evolve.errors import Misuse
 from evolve.sql.names import QualifiedName
+from evolve.values import dataclass
 
 # The text form of each key column, in a spelling that reads back the same under every session setting.
 Key = tuple[str, ...]

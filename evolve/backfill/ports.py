@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
 from enum import StrEnum
 from typing import Protocol
 
 from evolve.backfill.keyset import Key
 from evolve.backfill.progress import Snapshot
+from evolve.values import dataclass
 
 
 class Want(StrEnum):

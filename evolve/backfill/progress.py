@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+
+from evolve.values import dataclass
 
 HALF_LIFE = 10.0  # seconds after which an old rate counts half
 

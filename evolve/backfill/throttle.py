@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import Protocol
 
 from evolve.backfill.ports import LagSensor
+from evolve.values import dataclass
 
 POLL = 1.0  # seconds between two looks while a standby is behind
 SAMPLE = 0.05  # seconds a look at the standbys stays good: a few batches, so the limit is passed by no more

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from enum import Enum
 
 from evolve.compat.models import MappedColumn, MappedTable
@@ -12,6 +11,7 @@ from evolve.sql.names import QualifiedName
 from evolve.sql.operations import Check
 from evolve.sql.schema import Column, Schema, Table
 from evolve.sql.types import base
+from evolve.values import dataclass
 
 
 class Cause(Enum):

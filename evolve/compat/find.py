@@ -5,11 +5,11 @@ from __future__ import annotations
 import re
 from collections import deque
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 from evolve.compat.models import Gap
 from evolve.compat.source import Code
+from evolve.values import dataclass
 
 # An application that imports more than this has its models named.
 _MOST = 3000

@@ -10,7 +10,7 @@ from __future__ import annotations
 import ast
 import re
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 from evolve.compat.columns import Columns
@@ -18,6 +18,7 @@ from evolve.compat.models import Gap, MappedColumn, MappedTable, MappedType, Mod
 from evolve.compat.source import Attribute, Code, External, Local, Module
 from evolve.compat.types import SQL
 from evolve.sql.names import QualifiedName
+from evolve.values import dataclass
 
 # Without one of these words a file maps nothing.
 _HINT = re.compile(r"mapped_column|Column\(|Table\(|Mapped\[|__tablename__|\.Model\b|SQLModel|declared_attr")

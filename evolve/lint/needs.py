@@ -7,13 +7,13 @@ may lean on without failing on its own (an index, a validated constraint, a trig
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 from evolve.lint.history import History
 from evolve.sql import operations as op
 from evolve.sql.names import QualifiedName
 from evolve.sql.schema import Column, Schema
 from evolve.sql.steps import Step
+from evolve.values import dataclass
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 
 from evolve.lint.rule import Rule
 from evolve.sql.script import comments, pieces
+from evolve.values import dataclass
 
 TOOLS = ("squawk", "eugene", "strong_migrations", "zdm")
 

@@ -15,7 +15,7 @@ Seconds are megabytes by throughput:
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from evolve.lint.facts import Facts, RelationFacts, Size
 from evolve.lint.history import History
@@ -25,6 +25,7 @@ from evolve.lint.thresholds import MB, Thresholds
 from evolve.sql import operations as op
 from evolve.sql.names import QualifiedName
 from evolve.sql.steps import Step
+from evolve.values import dataclass
 
 _TRAFFIC = frozenset("15")  # families of rules: blocks traffic, partitions
 

@@ -14,7 +14,7 @@ import io
 import re
 import tokenize
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from datetime import date
 from pathlib import Path
 
@@ -29,6 +29,7 @@ from evolve.lint.rules.allow.allow_unused import AllowUnused
 from evolve.lint.rules.allow.allow_without_reason import AllowWithoutReason
 from evolve.sql.script import comments, pieces
 from evolve.sql.steps import Place
+from evolve.values import dataclass
 
 _OURS = re.compile(r"#\s*evolve:\s*(?P<text>.*)\Z")
 _ALLOW = re.compile(

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from evolve.lint.facts import Size
+from evolve.values import dataclass
 
 MB = 1_000_000
 

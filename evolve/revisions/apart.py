@@ -20,7 +20,7 @@ import time
 import traceback
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import field
 from importlib import import_module
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, NoReturn, Protocol
@@ -32,6 +32,7 @@ from evolve.revisions.memory import After, Memory, NoMemory, OwnModules
 from evolve.revisions.project import Project
 from evolve.sql.schema import Schema
 from evolve.sql.steps import Mark, Place, Recording, Remark
+from evolve.values import dataclass
 
 if TYPE_CHECKING:
     from evolve.revisions.capture import Direction

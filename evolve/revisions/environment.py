@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
 from pathlib import Path
+
+from evolve.values import dataclass
 
 _RUNS_REVISIONS = frozenset({"configure", "run_migrations", "run_sync"})
 _READS_OPTION = frozenset({"get_main_option", "get_alembic_option"})

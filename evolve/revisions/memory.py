@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
 from evolve.revisions.history import RevisionFile
 from evolve.sql.steps import Recording
+from evolve.values import dataclass
 
 OwnModules = Callable[[], Sequence[Path]]
 

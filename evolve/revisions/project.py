@@ -6,12 +6,13 @@ import configparser
 import os
 import re
 import sys
-from dataclasses import dataclass, field
+from dataclasses import field
 from importlib.machinery import PathFinder
 from pathlib import Path
 
 from evolve.errors import Misuse
 from evolve.revisions.environment import Environment, read_environment
+from evolve.values import dataclass
 
 DEFAULT_FILE_TEMPLATE = "%(rev)s_%(slug)s"
 

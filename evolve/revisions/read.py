@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from evolve.revisions.history import History, RevisionFile, read_history
@@ -11,6 +10,7 @@ from evolve.revisions.light_start import light_start
 from evolve.revisions.project import Project
 from evolve.revisions.select import Selection, select
 from evolve.sql.steps import Recording
+from evolve.values import dataclass
 
 if TYPE_CHECKING:
     from evolve.revisions.cache.store import Store

@@ -7,7 +7,7 @@ tests/integration/test_effects.py.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import assert_never
 
 from evolve.sql import operations as op
@@ -22,6 +22,7 @@ from evolve.sql.replay.indexes import index_columns, serves
 from evolve.sql.schema import Index, Schema, Table
 from evolve.sql.type_changes import Cost, TypeChange, plain_cast, type_change
 from evolve.sql.volatility import volatile_functions
+from evolve.values import dataclass
 
 
 @dataclass(frozen=True, slots=True)

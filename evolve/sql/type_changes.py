@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import Enum
 
 from evolve.sql.operations import Expression
 from evolve.sql.types import base, modifiers
+from evolve.values import dataclass
 
 
 class Cost(Enum):
