@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -26,6 +26,22 @@ class NotOnlyScripts(Misuse):
         )
 
 
+class NotForScripts(Misuse):
+    def __init__(self, option: str) -> None:
+        super().__init__(
+            f"{option} is about the revisions of an Alembic project, and these are files of plain SQL",
+            fix=f"leave out {option}",
+        )
+
+
+class OnlyForScripts(Misuse):
+    def __init__(self, option: str) -> None:
+        super().__init__(
+            f"{option} is for files of plain SQL: of revisions it is read which transactions Alembic opens",
+            fix=f"leave out {option}, or name files that end in .sql",
+        )
+
+
 class CannotRead(Misuse):
     def __init__(self, file: str, reason: str) -> None:
         super().__init__(
@@ -43,6 +59,19 @@ def names_scripts(words: Sequence[str]) -> bool:
     if len(scripts) != len(words) and (scripts or len(words) > 1):
         raise NotOnlyScripts(words)
     return bool(scripts)
+
+
+def refuse_for_scripts(given: Mapping[str, object]) -> None:
+    """
+    Args:
+        given: options that say nothing of scripts, and what was typed for them.
+
+    Raises:
+        NotForScripts: one of them was given.
+    """
+    for option, value in given.items():
+        if value:
+            raise NotForScripts(option)
 
 
 def lint_scripts(

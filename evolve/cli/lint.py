@@ -42,7 +42,7 @@ if TYPE_CHECKING:
 @click.option(
     "--require",
     type=click.Choice(["BACKWARD", "FORWARD", "FULL"]),
-    help="The compatibility without which the exit status is 1; see below.",
+    help="The compatibility without which the exit status is 1; see above.",
 )
 @click.option(
     "--window",
@@ -128,7 +128,7 @@ def command(
     # Nearly all that is made here lives to the end; looking through it for garbage takes a tenth of the time.
     gc.set_threshold(100_000, 20, 100)
     from evolve.app.lint_revisions import Options, ask, lint
-    from evolve.app.lint_scripts import lint_scripts, names_scripts
+    from evolve.app.lint_scripts import OnlyForScripts, lint_scripts, names_scripts, refuse_for_scripts
     from evolve.lint.facts import read as read_facts
     from evolve.lint.model import Severity
     from evolve.revisions.cache import open_store
@@ -165,9 +165,20 @@ def command(
         sandbox=sandbox,
     )
     if names_scripts(revisions):
+        refuse_for_scripts(
+            {
+                "--since": since,
+                "--unapplied": unapplied,
+                "--window": window,
+                "--old-models": old_models,
+                "--downgrades": downgrades,
+            }
+        )
         words = "plain SQL"
         report = lint_scripts(revisions, options, _rules(), in_transaction=in_transaction)
     else:
+        if in_transaction:
+            raise OnlyForScripts("--in-transaction")
         project = find_project(location.directory, configuration=config.alembic_config)
         url = None
         if unapplied:
@@ -194,8 +205,10 @@ def command(
     if required and report.compatibility:
         from evolve.lint.verdict import Level
 
-        if report.compatibility.unmet(Level[required]):
-            click.echo(f"{required} is required, and not met", err=True)
+        if unmet := report.compatibility.unmet(Level[required]):
+            from evolve.report.verdict import shortfall
+
+            click.echo(shortfall(Level[required], unmet), err=True)
             raise SystemExit(1)
     if report.blocks(Severity[(fail_on or config.lint.fail_on).upper()]) or (strict and report.has_gaps):
         raise SystemExit(1)

@@ -26,6 +26,7 @@ from evolve.sql.steps import Mark, Recording, Remark, Step
 
 _INCOMPLETE = frozenset({Mark.RAISED, Mark.TIMED_OUT, Mark.NOT_LOADED})
 _DEPENDS = frozenset({Mark.READ_ROWS, Mark.READ_CATALOG})
+_UNSEEN = frozenset({Mark.UNREACHED, Mark.UNKNOWN_OPERATION})
 
 
 @dataclass(frozen=True, slots=True)
@@ -221,4 +222,5 @@ def _coverage(recordings: Sequence[Recording], statements: int, read: int) -> Co
         read=read,
         data_dependent=sum(not found.isdisjoint(_DEPENDS) for found in marks),
         incomplete=sum(not found.isdisjoint(_INCOMPLETE) for found in marks),
+        unseen=sum(found.isdisjoint(_INCOMPLETE) and not found.isdisjoint(_UNSEEN) for found in marks),
     )

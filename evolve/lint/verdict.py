@@ -83,7 +83,7 @@ class Verdict:
     @property
     def why(self) -> str:
         """What demands the order, in one line; empty where nothing does."""
-        return " | ".join(_shorten(reasons) for reasons in (self.old, self.new) if reasons)
+        return "; ".join(_shorten(reasons) for reasons in (self.old, self.new) if reasons)
 
     def meets(self, required: Level) -> bool:
         """True where nothing is broken that `required` promises."""
@@ -99,7 +99,7 @@ class Compatibility:
         whole: of all revisions as one rollout; None where they are no rollout, but a history.
         revisions: of each alone, in their order.
         window: of the last revisions of the history, each judged alone; None where no window was asked for.
-        complete: everything was read; else the verdicts hold as far as it was.
+        complete: everything was read, whatever rows and catalog hold; else the verdicts hold as far as it was.
         old_models: where the previous release's models were read, such as "9f3c2ab"; None where there were none.
         new_models: the same of the next release.
         models_sought: False where nothing depends on them, and nobody looked.
@@ -129,8 +129,8 @@ def judge(revisions: Sequence[str], findings: Collection[Finding], needs: Collec
     """
     among = frozenset(revisions)
     found = [finding for finding in findings if finding.revision in among]
-    # The worst comes first: it is what one line has room for.
-    found.sort(key=lambda finding: -finding.severity)
+    # One line has room for the first: the worst, but rather one that speaks of code than of work under a lock.
+    found.sort(key=lambda finding: (finding.scan or finding.rewrite, -finding.severity))
     breaking = [finding for finding in found if finding.breaks_old_code or finding.breaks_new_code]
     return Verdict(
         tuple(revisions),
@@ -175,7 +175,8 @@ def assess(
         whole=judge(revisions, result.findings, result.lasting) if together else None,
         revisions=each,
         window=window,
-        complete=coverage.read == coverage.statements and not coverage.incomplete,
+        complete=coverage.read == coverage.statements
+        and not (coverage.incomplete or coverage.data_dependent or coverage.unseen),
         old_models=models[0].where if models[0] is not None else None,
         new_models=models[1].where if models[1] is not None else None,
         models_sought=models_sought,

@@ -95,6 +95,7 @@ def render(report: Report, *, root: Path | None = None) -> str:
             "read": coverage.read,
             "data_dependent": coverage.data_dependent,
             "incomplete": coverage.incomplete,
+            "unseen": coverage.unseen,
         },
         "compatibility": _compatibility(report.compatibility) if report.compatibility else None,
         "facts": _facts(report, report.facts) if report.facts else None,

@@ -142,6 +142,9 @@ def coverage_line(coverage: Coverage) -> str:
         parts.append(f"{_count(coverage.data_dependent, 'revision')} {verb} on data")
     if coverage.incomplete:
         parts.append(f"{_count(coverage.incomplete, 'revision')} not read to the end")
+    if coverage.unseen:
+        verb = "has" if coverage.unseen == 1 else "have"
+        parts.append(f"{_count(coverage.unseen, 'revision')} {verb} operations that were not seen")
     return ", ".join(parts)
 
 

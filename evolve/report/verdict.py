@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from evolve.lint.verdict import Compatibility, Level, Order, Verdict
 
+_MOST_NAMES = 3
 _MEANS = {
     Level.FULL: "old code runs on the new schema, new code on the old",
     Level.BACKWARD: "old code runs on the new schema, new code not on the old",
     Level.FORWARD: "new code runs on the old schema, old code not on the new",
-    Level.NONE: "neither does old code run on the new schema, nor new code on the old",
+    Level.NONE: "old code does not run on the new schema, nor new code on the old",
 }
 
 
@@ -27,21 +28,29 @@ def lines(compatibility: Compatibility, *, verbose: bool) -> Iterator[str]:
     differ = whole is not None and len({verdict.level for verdict in compatibility.revisions}) > 1
     if (verbose and len(compatibility.revisions) > 1) or differ:
         for verdict in compatibility.revisions:
-            why = f": {verdict.why}" if verdict.why and not verdict.plans else ""
-            yield f"  {', '.join(verdict.revisions)}  {verdict.level.value}  {order(verdict)}{why}"
+            yield f"  {', '.join(verdict.revisions)}  {verdict.level.value}  {order(verdict)}"
     if compatibility.window is not None:
         count = len(compatibility.window.revisions)
-        yield f"{compatibility.window.level.transitive} over the last {count} revision{'s' * (count != 1)}"
+        over = f"over the last {count} revision{'s' * (count != 1)}"
+        yield f"{compatibility.window.level.transitive} {over}{_because(compatibility.window)}"
     if verbose and compatibility.models_sought:
         yield _models(compatibility)
 
 
+def shortfall(required: Level, unmet: Sequence[Verdict]) -> str:
+    """One line for each of the verdicts that fall short of what is required."""
+    return "\n".join(
+        f"{required.value} is required, and not met: {_names(verdict)} {verdict.level.value}{_because(verdict)}"
+        for verdict in unmet
+    )
+
+
 def order(verdict: Verdict) -> str:
-    """The order of deployment, with the command where there is one."""
+    """The order of deployment, with the command where there is one, else with what demands it."""
     if verdict.order is Order.PHASES and verdict.plans:
         more = f" (and {len(verdict.plans) - 1} more)" if len(verdict.plans) > 1 else ""
         return f"{verdict.order.value}: run {verdict.plans[0]}{more}"
-    return verdict.order.value
+    return f"{verdict.order.value}{_because(verdict)}"
 
 
 def _order(compatibility: Compatibility, whole: Verdict) -> Iterator[str]:
@@ -50,8 +59,21 @@ def _order(compatibility: Compatibility, whole: Verdict) -> Iterator[str]:
         # Each revision has an order of its own; only as one rollout they have none.
         yield f"  {whole.order.value}: roll the revisions out one by one"
     else:
-        why = f": {whole.why}" if whole.why and not whole.plans else ""
-        yield f"  {order(whole)}{why}"
+        yield f"  {order(whole)}"
+
+
+def _because(verdict: Verdict) -> str:
+    return f": {verdict.why}" if verdict.why else ""
+
+
+def _names(verdict: Verdict) -> str:
+    shown = ", ".join(verdict.revisions[:_MOST_NAMES])
+    more = len(verdict.revisions) - _MOST_NAMES
+    return (
+        f"{shown} and {more} more are"
+        if more > 0
+        else f"{shown} {'is' if len(verdict.revisions) == 1 else 'are'}"
+    )
 
 
 def _models(compatibility: Compatibility) -> str:

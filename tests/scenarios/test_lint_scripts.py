@@ -98,3 +98,21 @@ def test_wrong_question(tmp_path: Path, arguments: tuple[str, ...], said: str) -
     done = lint(tmp_path, *arguments)
 
     assert (done.returncode, said in done.stderr) == (2, True)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [("--since", "main"), ("--window", "2"), ("--unapplied",), ("--downgrades",), ("--old-models", "main")],
+)
+def test_what_says_nothing_of_files_is_refused(tmp_path: Path, options: tuple[str, ...]) -> None:
+    (tmp_path / "a.sql").write_text("SELECT 1;\n")
+
+    done = lint(tmp_path, "a.sql", *options)
+
+    assert (done.returncode, f"leave out {options[0]}" in done.stderr) == (2, True)
+
+
+def test_transactions_of_revisions_are_not_told(tmp_path: Path) -> None:
+    done = lint(tmp_path, "--in-transaction")
+
+    assert (done.returncode, "leave out --in-transaction" in done.stderr) == (2, True)

@@ -8,7 +8,8 @@ from support.recordings import SHOP, recording
 from evolve.lint.engine import Result, check
 from evolve.lint.rules import DEFAULT
 from evolve.lint.verdict import Compatibility, Level, Order, Verdict, assess, judge
-from evolve.sql.steps import Recording
+from evolve.report.verdict import lines, shortfall
+from evolve.sql.steps import Mark, Recording
 
 
 def compatibility(*recordings: Recording, together: bool = True) -> Compatibility:
@@ -150,3 +151,35 @@ def test_names_over_a_window() -> None:
         "FORWARD_TRANSITIVE",
         "NONE",
     ]
+
+
+def test_the_reason_speaks_of_code_where_one_does() -> None:
+    """NOT NULL reads every row, which is no reason for an order; the column that goes is one."""
+    found = rollout("ALTER TABLE orders ALTER note SET NOT NULL; ALTER TABLE orders DROP COLUMN email")
+
+    assert found.why.startswith('"orders.email" is dropped')
+
+
+def test_an_order_has_its_reason_beside_a_plan() -> None:
+    found = compatibility(recording("a", "ALTER TABLE orders ALTER note SET NOT NULL"))
+
+    assert next(line for line in lines(found, verbose=False) if "deploy" in line).startswith(
+        '  deploy, then migrate: NOT NULL on "orders.note"'
+    )
+
+
+def test_what_falls_short_is_named() -> None:
+    verdicts = [
+        Verdict(("a",), new=("it is new",)),
+        Verdict(("b", "c", "d", "e"), old=("it is gone",), new=("it is new",)),
+    ]
+
+    assert shortfall(Level.FULL, verdicts).splitlines() == [
+        "FULL is required, and not met: a is BACKWARD: it is new",
+        "FULL is required, and not met: b, c, d and 1 more are NONE: it is gone; it is new",
+    ]
+
+
+@pytest.mark.parametrize("mark", [Mark.READ_ROWS, Mark.UNREACHED, Mark.UNKNOWN_OPERATION, Mark.RAISED])
+def test_a_verdict_on_what_was_read_in_part_says_so(mark: Mark) -> None:
+    assert not compatibility(recording("a", "SELECT 1", remarks=((mark, 1),))).complete
