@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from evolve.app.lint_revisions import Options, today
 from evolve.errors import Misuse
-from evolve.lint.model import Report
+from evolve.lint.model import Finding, Report
 
 if TYPE_CHECKING:
     from evolve.lint.rule import Rule
@@ -84,6 +85,8 @@ def lint_scripts(
 ) -> Report:
     """Judge `files` in the order given, as one rollout on a database of which nothing is known.
 
+    Safe forms are SQL as well.
+
     Args:
         files: paths; "-" is standard input.
         in_transaction: whoever runs a file puts all of it into one transaction.
@@ -100,7 +103,23 @@ def lint_scripts(
         read_script(text, file, in_transaction=in_transaction) for file, (_, text) in sources.items()
     ]
     asked = {recording.revision for recording in recordings}
-    return judge(recordings, asked, sources, options, rules, together=True, clock=clock)
+    report = judge(recordings, asked, sources, options, rules, together=True, clock=clock)
+    return replace(
+        report,
+        findings=tuple(map(_in_sql, report.findings)),
+        suppressed=tuple(replace(each, finding=_in_sql(each.finding)) for each in report.suppressed),
+    )
+
+
+def _in_sql(finding: Finding) -> Finding:
+    if not finding.safe:
+        return finding
+    # Alembic takes a while to import, and only safe forms need it.
+    from evolve.revisions.as_sql import as_sql
+
+    bodies = [as_sql(body) for body in finding.safe]
+    # Half a safe form is none.
+    return replace(finding, safe=tuple(body for body in bodies if body) if all(bodies) else ())
 
 
 def _text(file: str) -> str:

@@ -43,10 +43,13 @@ def strings(values: tuple[str, ...]) -> str:
     return "[" + ", ".join(string(value) for value in values) + "]"
 
 
+def text(sql: str) -> str:
+    """A Python string literal of SQL, with escapes for colons that SQLAlchemy would take for parameters."""
+    return string(_PARAMETER.sub(r"\\:", sql))
+
+
 def execute(sql: str) -> str:
-    """`op.execute` of `sql`; a colon that text() would take for a parameter is escaped."""
-    escaped = _PARAMETER.sub(r"\\:", sql)
-    return f"op.execute({string(escaped)})"
+    return f"op.execute({text(sql)})"
 
 
 def autocommit(*calls: str) -> str:
@@ -140,7 +143,7 @@ def prove_not_null(table: QualifiedName, columns: tuple[str, ...]) -> tuple[str,
 def add_check(table: QualifiedName, name: str, condition: str) -> str:
     # op.f(): a naming convention for checks would make another name of it, which VALIDATE would not find.
     return (
-        f"op.create_check_constraint(op.f({string(name)}), {string(table.name)}, {string(condition)}"
+        f"op.create_check_constraint(op.f({string(name)}), {string(table.name)}, {text(condition)}"
         f"{schema(table)}, postgresql_not_valid=True)"
     )
 
@@ -148,8 +151,8 @@ def add_check(table: QualifiedName, name: str, condition: str) -> str:
 def add_foreign_key(
     table: QualifiedName, name: str, key: op.ForeignKey, target_columns: tuple[str, ...]
 ) -> str:
-    source = f', source_schema="{table.schema}"' if table.schema != "public" else ""
-    target = f', referent_schema="{key.target.schema}"' if key.target.schema != "public" else ""
+    source = f", source_schema={string(table.schema)}" if table.schema != "public" else ""
+    target = f", referent_schema={string(key.target.schema)}" if key.target.schema != "public" else ""
     actions = "".join(
         f", {word}={string(action)}"
         for word, action in (("ondelete", key.on_delete), ("onupdate", key.on_update))
@@ -182,7 +185,7 @@ def create_index_concurrently(index: op.IndexDefinition, name: str) -> str:
         return autocommit(execute(_create_index_sql(index, name)))
     unique = ", unique=True" if index.unique else ""
     method = f", postgresql_using={string(index.method)}" if index.method != "btree" else ""
-    where = f", postgresql_where=sa.text({string(index.where.sql)})" if index.where else ""
+    where = f", postgresql_where=sa.text({text(index.where.sql)})" if index.where else ""
     columns = strings(tuple(key.column for key in index.keys if key.column))
     return autocommit(
         f"op.create_index({string(name)}, {string(index.table.name)}, {columns}{unique}{schema(index.table)}"

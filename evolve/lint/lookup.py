@@ -59,6 +59,6 @@ def asked(rules: Collection[Rule], enable: Collection[str], place: str = "lint.e
 
 def nearest(word: str, words: Mapping[str, Rule]) -> str | None:
     """What was most likely meant; a name rather than an id."""
-    near = get_close_matches(word.lower(), [w for w in words if w.islower()], n=1, cutoff=0.5)
+    near = get_close_matches(word.lower(), [w for w in words if w.islower()], n=1, cutoff=0.6)
     near = near or get_close_matches(word.upper(), words, n=1, cutoff=0.7)
     return near[0] if near else None

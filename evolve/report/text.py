@@ -80,12 +80,15 @@ def _facts(finding: Finding) -> Iterator[tuple[str, str]]:
 
 def _safe_form(finding: Finding) -> Iterator[str]:
     several = len(finding.safe) > 1
+    python = finding.place.file.suffix == ".py"
     if finding.safe:
-        heading = f"safe, in {len(finding.safe)} revisions:" if several else "safe:"
+        apart = "revisions" if python else "transactions"
+        heading = f"safe, in {len(finding.safe)} {apart}:" if several else "safe:"
         yield f"{_MARGIN}{click.style(heading, fg='green')}"
     for number, body in enumerate(finding.safe, 1):
         if several:
-            yield click.style(f"{_MARGIN * 2}# revision {number}", dim=True)
+            part = f"# revision {number}" if python else f"-- transaction {number}"
+            yield click.style(f"{_MARGIN * 2}{part}", dim=True)
         yield from (f"{_MARGIN * 2}{line}" for line in body.splitlines())
 
 

@@ -116,3 +116,44 @@ def test_transactions_of_revisions_are_not_told(tmp_path: Path) -> None:
     done = lint(tmp_path, "--in-transaction")
 
     assert (done.returncode, "leave out --in-transaction" in done.stderr) == (2, True)
+
+
+def test_safe_forms_are_sql(tmp_path: Path) -> None:
+    (tmp_path / "a.sql").write_text(HAZARD + "CREATE INDEX i ON orders (email);\n")
+
+    done = lint(tmp_path, "a.sql")
+
+    assert [each["safe"] for each in json.loads(done.stdout)["findings"]] == [
+        [
+            "ALTER TABLE orders ADD CONSTRAINT orders_email_not_null CHECK (email IS NOT NULL) NOT VALID;",
+            "ALTER TABLE orders VALIDATE CONSTRAINT orders_email_not_null;",
+            "ALTER TABLE orders ALTER COLUMN email SET NOT NULL;\n"
+            "ALTER TABLE orders DROP CONSTRAINT orders_email_not_null;",
+        ],
+        ["CREATE INDEX CONCURRENTLY i ON orders (email);"],
+    ]
+
+
+@pytest.mark.parametrize(
+    ("written", "safe"),
+    [
+        (
+            "CREATE INDEX i ON orders (email) WHERE note ~ ':a'",
+            "CREATE INDEX CONCURRENTLY i ON orders (email) WHERE note ~ ':a';",
+        ),
+        (
+            "ALTER TABLE orders ADD CONSTRAINT c CHECK (note ~ ':a')",
+            "ALTER TABLE orders ADD CONSTRAINT c CHECK (note ~ ':a') NOT VALID;",
+        ),
+        (
+            'ALTER TABLE "a""b".orders ADD CONSTRAINT c FOREIGN KEY (id) REFERENCES "c\'d".users (id)',
+            'ALTER TABLE "a""b".orders ADD CONSTRAINT c FOREIGN KEY(id) REFERENCES "c\'d".users (id) NOT VALID;',
+        ),
+    ],
+)
+def test_safe_forms_keep_colons_and_quotes(tmp_path: Path, written: str, safe: str) -> None:
+    (tmp_path / "a.sql").write_text(f"{written};\n")
+
+    findings = json.loads(lint(tmp_path, "a.sql").stdout)["findings"]
+
+    assert [each["safe"][0] for each in findings if each["safe"]][:1] == [safe]

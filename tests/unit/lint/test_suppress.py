@@ -102,7 +102,7 @@ def test_comment_that_is_wrong_allows_nothing_and_is_a_finding(comment: str, com
 def test_unknown_rule_names_the_nearest() -> None:
     result = silence("x = 1  # evolve: allow[drop-colum] because nobody maps it")
 
-    assert result.findings[0].fix == "write drop-column"
+    assert result.findings[0].fix == "did you mean drop-column?"
 
 
 def test_unused_comment_is_a_finding() -> None:

@@ -18,5 +18,5 @@ class AllowUnknownRule(Rule):
             place,
             revision,
             f'the comment allows "{name}", and there is no such rule',
-            fix=f"write {nearest}" if nearest else "evolve explain lists all rules",
+            fix=f"did you mean {nearest}?" if nearest else "evolve explain lists all rules",
         )

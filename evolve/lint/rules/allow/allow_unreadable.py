@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from evolve.lint.model import Finding, Severity
 from evolve.lint.rule import Rule
+from evolve.lint.rules.allow.comment_sign import comment_sign
 from evolve.sql.steps import Place
 
 
@@ -14,9 +15,10 @@ class AllowUnreadable(Rule):
     why = "it allows nothing, though its author meant something by it"
 
     def about(self, place: Place, revision: str, text: str) -> Finding:
+        sign = comment_sign(place)
         return self.finding_at(
             place,
             revision,
-            f'"# evolve: {text}" is not understood',
-            fix="# evolve: allow[rule-name] because …, with until 2026-12-31 before because where it ends",
+            f'"{sign} evolve: {text}" is not understood',
+            fix=f"{sign} evolve: allow[rule-name] because …, with until 2026-12-31 before because where it ends",
         )

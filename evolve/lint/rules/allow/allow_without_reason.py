@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from evolve.lint.model import Finding, Severity
 from evolve.lint.rule import Rule
+from evolve.lint.rules.allow.comment_sign import comment_sign
 from evolve.sql.steps import Place
 
 
@@ -21,5 +22,5 @@ class AllowWithoutReason(Rule):
             place,
             revision,
             f"the comment allows {name} without a reason",
-            fix=f"# evolve: allow[{name}] because …",
+            fix=f"{comment_sign(place)} evolve: allow[{name}] because …",
         )

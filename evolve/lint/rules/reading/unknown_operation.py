@@ -17,9 +17,15 @@ class UnknownOperation(Rule):
 
     def check_remark(self, remark: Remark, recording: Recording) -> Iterator[Finding]:
         if remark.mark is Mark.UNKNOWN_OPERATION:
+            psql = remark.detail.startswith("\\")
+            told = (
+                "a command of psql is not read"
+                if psql
+                else "upgrade() calls an operation that evolve does not know"
+            )
             yield self.finding_at(
                 remark.place,
                 recording.revision,
-                f"upgrade() calls an operation that evolve does not know: {remark.detail}",
+                f"{told}: {remark.detail}",
                 fix="review it, and allow it with a reason",
             )
