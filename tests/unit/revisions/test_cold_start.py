@@ -114,3 +114,32 @@ print(recording.remarks[0].detail)
     )
 
     assert "connecting to a server" in printed
+
+
+def test_the_linter_reads_before_it_imports_what_judges(revisions: Revisions) -> None:
+    loaded = _imported(revisions.root, "import evolve.app.lint_revisions, evolve.app.lint_scripts")
+
+    assert loaded.isdisjoint({*HEAVY, "evolve.lint.rules", "evolve.lint.engine"})
+
+
+def test_rules_are_sought_once_while_another_process_reads(revisions: Revisions) -> None:
+    revisions.add("a", "op.drop_table('t')")
+
+    said = _run(
+        revisions.root,
+        """
+import os
+from pathlib import Path
+from evolve.app.lint_revisions import Options, ask, lint
+from evolve.revisions.project import find_project
+
+def rules():
+    print(os.waitpid(-1, os.WNOHANG))  # it raises where no process of ours is left
+    return ()
+
+project = find_project(Path("."))
+lint(project, ask(project, revisions="base:heads"), Options(), rules)
+""",
+    )
+
+    assert said == "(0, 0)"
