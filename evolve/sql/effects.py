@@ -124,8 +124,10 @@ class _Draft:
         ]
 
     def with_key_triggers(self, name: QualifiedName) -> list[QualifiedName]:
-        """Those of the family that the triggers of a foreign key to it are on; in 14 partitioned tables have none."""
-        return self.family(name) if self.version >= 15 else self.stored(name)
+        """Those that the triggers of a foreign key to it are on; in 14 partitioned tables have none."""
+        stored = self.stored(name)
+        tree = _partition_tree(self.schema, name)
+        return tree if self.version >= 15 else [member for member in tree if member in stored]
 
     def rewrite(self, name: QualifiedName) -> None:
         self.rewrites.update(self.stored(name))
@@ -161,8 +163,7 @@ def _predict(operation: op.Operation, draft: _Draft) -> None:
         case op.AlterColumnType():
             _alter_type(operation, draft)
         case op.SetNotNull(table=name, column=column):
-            draft.lock(draft.family(draft.known(name)), _AE)
-            _prove_not_null(draft, draft.known(name), column)
+            _set_not_null(draft, draft.known(name), column)
         case op.RenameTrigger(table=name) if draft.version < 15:
             draft.lock([draft.known(name)], _AE)
         case op.SetExpression(table=name, column=column):
@@ -286,7 +287,7 @@ def _create_table(operation: op.CreateTable, draft: _Draft) -> None:
     inline = (c for column in operation.columns for c in column.constraints)
     for constraint in (*inline, *operation.constraints):
         if isinstance(constraint, op.ForeignKey) and constraint.target != operation.table:
-            draft.lock(draft.family(draft.known(constraint.target)), _SRE)
+            draft.lock(_partition_tree(draft.schema, draft.known(constraint.target)), _SRE)
     draft.lock((draft.known(parent) for parent in operation.inherits), _SUE)
     if operation.partition_of is not None:
         parent = draft.known(operation.partition_of)
@@ -402,11 +403,6 @@ _REACHING = frozenset(
         "enable always trigger",
         "enable replica trigger",
         "disable trigger",
-        "alter constraint",
-        "alter constraint deferrable",
-        "alter constraint not deferrable",
-        "alter constraint enforced",
-        "alter constraint not enforced",
     }
 )
 _REWRITING = frozenset({"set logged", "set unlogged", "set access method"})
@@ -418,7 +414,10 @@ def _alter_other(operation: op.AlterTableOther, draft: _Draft) -> None:
     mode = _WEAKER.get(clause, _AE)
     if clause in ("set parameters", "reset parameters") and "user_catalog_table" in (operation.detail or ""):
         mode = _AE
-    draft.lock(draft.family(table) if clause in _REACHING else [table], mode)
+    if clause.startswith("alter constraint"):
+        draft.lock(_partition_tree(draft.schema, table), mode)
+    else:
+        draft.lock(draft.family(table) if clause in _REACHING else [table], mode)
     if clause in _REWRITING and not _is_so_already(draft.schema.table(table), clause):
         draft.rewrite(table)
     elif clause == "set tablespace" and not _is_there_already(draft.schema.table(table), operation.detail):
@@ -465,7 +464,7 @@ def _add_column(operation: op.AddColumn, draft: _Draft) -> None:
             case op.Check():
                 draft.scan(table)
             case op.ForeignKey(target=target):
-                draft.lock(draft.family(draft.known(target)), _SRE)
+                draft.lock(_partition_tree(draft.schema, draft.known(target)), _SRE)
                 if valued:  # else every row has a null there, which no foreign key minds
                     draft.scan(table)
             case op.PrimaryKey() | op.Unique() | op.Exclude():
@@ -504,6 +503,16 @@ def _lock_other_side(draft: _Draft, table: QualifiedName, constraint: op.Constra
                     draft.lock([other.name], _AE)
         case op.Check() | op.NotNull() | op.Exclude():
             pass
+
+
+def _set_not_null(draft: _Draft, table: QualifiedName, column: str) -> None:
+    known, found = draft.schema.column(table, column), draft.schema.table(table)
+    partitioned = found is not None and found.partition_by is not None
+    if known is not None and known.not_null and (partitioned or draft.version >= 18):
+        draft.lock([table], _AE)  # there is nothing left to do below it
+        return
+    draft.lock(draft.family(table), _AE)
+    _prove_not_null(draft, table, column)
 
 
 def _prove_not_null(draft: _Draft, table: QualifiedName, column: str) -> None:
@@ -579,7 +588,7 @@ def _check_anew(draft: _Draft, table: QualifiedName, column: str, *, rebuild: bo
             case op.Check(not_valid=False):
                 draft.scan(table)
             case op.ForeignKey(target=target, not_valid=not_valid):
-                draft.lock(draft.family(target), _SRE)
+                draft.lock(_partition_tree(schema, target), _SRE)
                 draft.lock(draft.with_key_triggers(target), _AE)
                 if rebuild and not not_valid:
                     draft.scan(table)
@@ -612,10 +621,12 @@ def _add_constraint(draft: _Draft, table: QualifiedName, constraint: op.Constrai
             if not not_valid:
                 draft.scans.update([table] if alone else draft.stored(table))
         case op.ForeignKey(target=target, not_valid=not_valid):
-            draft.lock(_partition_tree(draft.schema, table), _SRE)
-            draft.lock(draft.family(draft.known(target)), _SRE)
+            tree = _partition_tree(draft.schema, table)
+            # From 18 the children are locked even where nothing reaches them.
+            draft.lock(tree if only or draft.version < 18 else draft.family(table), _SRE)
+            draft.lock(_partition_tree(draft.schema, draft.known(target)), _SRE)
             if not not_valid:
-                draft.scan(table)
+                draft.scans.update(member for member in draft.stored(table) if member in tree)
         case op.NotNull(column=column, not_valid=not_valid):
             draft.lock(draft.family(table), _AE)
             if not not_valid:
@@ -634,7 +645,7 @@ def _add_indexed(
         partitions = [] if only else [m for m in draft.family(table) if m != table]
         tree = set(_partition_tree(draft.schema, table))
         below = LockMode.SHARE if draft.version < 18 else _AE
-        draft.lock((m for m in partitions if m in tree), below)
+        draft.lock((m for m in partitions if m in tree or draft.version >= 18), below)
         draft.scans.update(m for m in draft.stored(table) if not only and m in tree)
         if table not in draft.schema.tables:
             draft.scans.add(table)
@@ -655,11 +666,24 @@ def _add_indexed(
 def _drop_constraint(draft: _Draft, table: QualifiedName, name: str) -> None:
     found = draft.schema.table(table)
     constraint = found.constraint(name) if found is not None else None
-    alone = isinstance(constraint, op.Check) and constraint.no_inherit
-    draft.lock([table] if alone else draft.family(table), _AE)
+    reached = _with_constraint(draft, table, constraint)
+    draft.lock(reached, _AE)
     if constraint is not None:
-        for member in draft.family(table):
+        for member in reached:
             _lock_other_side(draft, member, constraint)
+
+
+def _with_constraint(
+    draft: _Draft, table: QualifiedName, constraint: op.Constraint | None
+) -> list[QualifiedName]:
+    """The table and those below it that have the constraint from it: children by INHERITS get no keys."""
+    match constraint:
+        case op.Check(no_inherit=True):
+            return [table]
+        case op.Check() | op.NotNull() | None:
+            return draft.family(table)
+        case op.ForeignKey() | op.PrimaryKey() | op.Unique() | op.Exclude():
+            return _partition_tree(draft.schema, table)
 
 
 def _validate(draft: _Draft, table: QualifiedName, name: str) -> None:
@@ -685,7 +709,7 @@ def _rename_constraint(draft: _Draft, table: QualifiedName, name: str) -> None:
     found = draft.schema.table(table)
     constraint = found.constraint(name) if found is not None else None
     inherited = isinstance(constraint, op.Check | op.NotNull)
-    draft.lock(draft.family(table) if inherited else [table], _AE)
+    draft.lock(_with_constraint(draft, table, constraint) if inherited else [table], _AE)
 
 
 # -- partitions ---------------------------------------------------------------------------------------------
@@ -709,7 +733,8 @@ def _attach_partition(operation: op.AttachPartition, draft: _Draft) -> None:
     for key in above.foreign_keys:
         twin = next((k for k in found.foreign_keys if same_key(k, key)), None)
         if twin is not None:
-            draft.lock(draft.family(key.target), _AE)  # its own triggers go, those of the parent's key stay
+            # Its own triggers go, those of the parent's key stay.
+            draft.lock(_partition_tree(schema, key.target), _AE)
         else:
             draft.scan(partition)
     missing = [i for i in schema.indexes_of(parent) if not _has_serving(schema, partition, i)]
