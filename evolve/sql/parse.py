@@ -1834,7 +1834,7 @@ def _comment(statement: Node) -> Iterator[Operation]:
     parts = _object_name(statement.object)
     if statement.objtype in _COMMENTED:
         yield Other("COMMENT", _name(parts))
-    elif statement.objtype == pb.OBJECT_COLUMN:
+    elif statement.objtype == pb.OBJECT_COLUMN and len(parts) > 1:  # the server refuses one without its table
         yield Other("COMMENT", _name(parts[:-1]))
     else:
         yield Other("COMMENT")

@@ -276,6 +276,7 @@ CASES: list[tuple[str, op.Operation]] = [
     ("DO $$BEGIN NULL; END$$", op.DoBlock("BEGIN NULL; END")),
     ("DO $$\n-- evolve: gate users_name 3\nBEGIN NULL; END$$", op.Other("EVOLVE GATE")),
     ("COMMENT ON COLUMN s.t.a IS 'x'", op.Other("COMMENT", N("t", "s"))),
+    ("COMMENT ON COLUMN a IS 'x'", op.Other("COMMENT")),
     ("COMMENT ON TABLE t IS NULL", op.Other("COMMENT", T)),
     ("COMMENT ON SCHEMA s IS 'x'", op.Other("COMMENT")),
     ("GRANT SELECT ON t TO r", op.Other("GRANT", T, "r")),
