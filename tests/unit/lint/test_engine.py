@@ -40,6 +40,13 @@ def test_every_mark_is_a_finding(mark: Mark) -> None:
     assert {each.place.line for each in found} == {7}
 
 
+@pytest.mark.parametrize("mark", [Mark.READ_ROWS, Mark.READ_CATALOG])
+def test_questions_to_the_database_are_told_of_once(mark: Mark) -> None:
+    [found] = judge(recording("r", remarks=((mark, 7), (mark, 8), (mark, 8))))
+
+    assert (found.place.line, found.message.endswith("2 times more")) == (7, True)
+
+
 @pytest.mark.parametrize("mark", GAPS)
 def test_what_was_not_read_is_a_finding_by_default(mark: Mark) -> None:
     [found] = judge(recording("r", remarks=((mark, 7),)))

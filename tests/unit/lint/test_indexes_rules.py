@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 from support.recordings import judge, names, recording
 
+from evolve.lint.model import Severity
 from evolve.lint.rules.indexes import RULES
 
 DEFAULT = tuple(rule for rule in RULES if not rule.opt_in)
@@ -227,3 +228,22 @@ def test_guidelines_find_what_they_name(rule: str, sql: str, finds: bool) -> Non
 @pytest.mark.parametrize(("version", "finds"), [(14, True), (15, False)])
 def test_concurrent_builds_are_doubtful_on_14_alone(version: int, finds: bool) -> None:
     assert bool(asked("index-corruption-14", BUILD, version=version)) is finds
+
+
+def test_index_goes_with_its_table() -> None:
+    drop = "DROP INDEX by_user_and_status"
+
+    assert found(drop, "DROP TABLE orders") == []
+    assert found(drop, "autocommit: DROP TABLE orders") == ["drop-index-blocking"]
+
+
+@pytest.mark.parametrize(
+    ("before", "severity"),
+    [((), Severity.ERROR), (("COMMIT",), Severity.WARNING)],  # which psycopg2 obeys
+)
+def test_concurrent_build_in_a_transaction(before: tuple[str, ...], severity: Severity) -> None:
+    build = "CREATE INDEX CONCURRENTLY i ON orders (email)"
+
+    [finding] = judge(recording("r", *before, build), rules=DEFAULT)
+
+    assert finding.severity is severity

@@ -80,10 +80,40 @@ def test_slow_work_after_access_exclusive(statements: tuple[str, ...], expected:
         # What is dropped has no traffic left; the tables that go with it in one revision are not told of again.
         (("DROP TABLE people", "DROP TABLE events"), 0),
         (("COMMENT ON TABLE users IS 'x'", ADD), 0),
+        # No foreign key leads from one to the other, so it matters only where one waits long for the other.
+        ((ADD, "ALTER TABLE loose ADD COLUMN d integer"), 0),
+        ((ADD, "ALTER TABLE loose ALTER c SET NOT NULL"), 1),
+        ((ADD, "ALTER TABLE loose ALTER c TYPE bigint"), 1),
     ],
 )
 def test_several_tables_locked_in_one_transaction(statements: tuple[str, ...], expected: int) -> None:
-    assert found(*statements).count("multi-table-lock") == expected
+    judged = judge(
+        recording("before", "CREATE TABLE loose (c integer)", transaction=2),
+        recording("r", *statements, transaction=3),
+        together=False,
+    )
+
+    assert names(judged).count("multi-table-lock") == expected
+
+
+@pytest.mark.parametrize(
+    ("statements", "expected"),
+    [
+        ((ADD, "UPDATE orders SET c = 1 WHERE c IS NULL", "UPDATE orders SET c = 2 WHERE c = 3"), 1),
+        (
+            (
+                ADD,
+                "UPDATE orders SET c = 1 WHERE c IS NULL",
+                "UPDATE users SET name = 'x' WHERE name IS NULL",
+            ),
+            2,
+        ),
+        # What is done before the lock was taken holds nothing up.
+        (("UPDATE orders SET total = 1 WHERE total < 1", ADD, "UPDATE orders SET c = 2 WHERE c = 3"), 1),
+    ],
+)
+def test_changed_rows_are_told_of_once_for_each_table(statements: tuple[str, ...], expected: int) -> None:
+    assert found(*statements).count("ddl-and-backfill-one-transaction") == expected
 
 
 @pytest.mark.parametrize(
@@ -183,3 +213,16 @@ def test_triggers_that_are_off(statements: tuple[str, ...], message: str) -> Non
 )
 def test_the_search_path_stays_changed(statements: tuple[str, ...], expected: bool) -> None:
     assert ("search-path-change" in found(*statements)) is expected
+
+
+@pytest.mark.parametrize(
+    ("statements", "expected"),
+    [
+        (("COMMIT",), True),
+        (("BEGIN", "COMMIT"), True),
+        (("autocommit: BEGIN", "autocommit: COMMIT"), False),
+        (("autocommit: BEGIN", "autocommit: COMMIT", "COMMIT"), True),
+    ],
+)
+def test_commit_of_a_transaction_that_alembic_keeps(statements: tuple[str, ...], expected: bool) -> None:
+    assert ("alembic-manual-commit" in names(judge(recording("r", *statements)))) is expected

@@ -27,8 +27,21 @@ class ManualCommit(Rule):
                 pass
             case _:
                 return
+        if _began_itself(history):
+            return
         yield self.finding(
             step,
             "COMMIT ends Alembic's transaction behind its back",
             fix="split the revision, or step out with `with op.get_context().autocommit_block():`",
         )
+
+
+def _began_itself(history: History) -> bool:
+    """The revision opened the transaction itself, after it had stepped out of Alembic's."""
+    for earlier in reversed(history.revision[: history.position]):
+        match earlier.operation:
+            case op.TransactionControl(action=action):
+                return action == "begin" and earlier.transaction is None
+            case _:
+                pass
+    return False

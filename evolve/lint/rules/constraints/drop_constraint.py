@@ -43,7 +43,9 @@ class DropConstraint(Rule):
         index = history.schema.indexes.get(QualifiedName(name, table.schema))
         match constraint:
             case op.Unique(columns=columns):
-                if index is None or not _replaced(step, history, index):
+                if not _goes(history, table, *columns) and (
+                    index is None or not _replaced(step, history, index)
+                ):
                     yield self._finding(
                         step, table, f'the unique key "{name}" ({", ".join(columns)}) of "{table.plain}" goes'
                     )
@@ -66,7 +68,8 @@ class DropConstraint(Rule):
     def _index(self, step: Step, history: History, index: Index) -> Iterator[Finding]:
         table = index.definition.table
         used = history.in_use(table) and index.name not in history.new_indexes
-        if used and not _goes(history, table) and not _replaced(step, history, index):
+        columns = filter(None, index.definition.columns)
+        if used and not _goes(history, table, *columns) and not _replaced(step, history, index):
             # Without the lock: EV103 tells of it, and CONCURRENTLY takes none that is worth telling.
             yield self._finding(step, None, f'the unique index "{index.name.plain}" of "{table.plain}" goes')
 

@@ -1,4 +1,4 @@
-"""EV132: a foreign key goes in a transaction that does more, so that both of its tables stay locked."""
+"""EV132: a foreign key goes in a transaction with slow work behind it, so that both of its tables stay locked."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from evolve.lint.history import History
 from evolve.lint.model import Finding, Severity
 from evolve.lint.rule import Rule
+from evolve.lint.slow_work import slow_behind
 from evolve.sql import operations as op
-from evolve.sql.effects import effect
 from evolve.sql.locks import LockMode
 from evolve.sql.names import QualifiedName
 from evolve.sql.steps import Step
@@ -28,11 +28,9 @@ class DropFk(Rule):
     def check(self, step: Step, history: History) -> Iterator[Finding]:
         if step.transaction is None:
             return
-        targets = [name for name in _targets(step.operation, history) if history.in_use(name)]
-        if not targets:
-            return
-        other = _other(step, history)
-        if other is None:
+        targets = [name for name in _targets(step.operation, history) if not _told(name, history)]
+        slow = slow_behind(step, history)
+        if not targets or slow is None:
             return
         target = targets[0]
         match step.operation:
@@ -44,8 +42,8 @@ class DropFk(Rule):
                 return
         yield self.finding(
             step,
-            f'{what} locks "{target.plain}" against reads and writes, until what stands at line '
-            f"{other.place.line} is done as well",
+            f'{what} locks "{target.plain}" against reads and writes, until the statement at line '
+            f"{slow.place.line} has read a whole table",
             table=target,
             fix="drop it in a revision of its own",
         )
@@ -68,23 +66,7 @@ def _targets(operation: op.Operation, history: History) -> Iterator[QualifiedNam
             return
 
 
-def _other(step: Step, history: History) -> Step | None:
-    """Another statement of the same revision and transaction that locks a table in use; the next one before earlier."""
-    for later in history.later():
-        if (
-            later.transaction == step.transaction
-            and later.statement is not step.statement
-            and _locks(later, history)
-        ):
-            return later
-    kept = [
-        earlier
-        for _, earlier in history.transaction.locks.values()
-        if earlier.statement is not step.statement
-    ]
-    return next((earlier for earlier in kept if earlier.revision == step.revision), None)
-
-
-def _locks(step: Step, history: History) -> bool:
-    locks = effect(step.operation, history.schema, history.postgres_version).locks
-    return any(history.in_use(name) for name in locks)
+def _told(target: QualifiedName, history: History) -> bool:
+    """Nobody uses it, or an earlier statement of the transaction has locked it as strongly."""
+    mode, _ = history.transaction.locks.get(target, (None, None))
+    return mode is LockMode.ACCESS_EXCLUSIVE or not history.in_use(target)

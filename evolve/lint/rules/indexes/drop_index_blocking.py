@@ -10,6 +10,7 @@ from evolve.lint.model import Finding, Severity
 from evolve.lint.rule import Rule
 from evolve.sql import operations as op
 from evolve.sql.locks import LockMode
+from evolve.sql.names import QualifiedName
 from evolve.sql.steps import Step
 
 
@@ -44,9 +45,20 @@ class DropIndexBlocking(Rule):
             return
         if table is not None and table.partition_by is not None:
             return  # PostgreSQL cannot drop the index of a partitioned table concurrently
+        if _goes(known.definition.table, step, history):
+            return  # which takes the same lock, and is told of
         yield self.finding(
             step,
             f'dropping index "{name.plain}" locks "{known.definition.table.plain}" against reads and writes',
             table=known.definition.table,
             safe=(code.drop_index_concurrently(name),),
         )
+
+
+def _goes(table: QualifiedName, step: Step, history: History) -> bool:
+    """The same transaction drops the table."""
+    return step.transaction is not None and any(
+        later.transaction == step.transaction
+        for later in history.later()
+        if isinstance(later.operation, op.DropTable) and later.operation.table == table
+    )

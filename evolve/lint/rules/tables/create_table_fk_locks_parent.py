@@ -8,8 +8,8 @@ from evolve.lint.history import History
 from evolve.lint.listed import listed
 from evolve.lint.model import Finding, Severity
 from evolve.lint.rule import Rule
+from evolve.lint.slow_work import slow_behind
 from evolve.sql import operations as op
-from evolve.sql.effects import effect
 from evolve.sql.locks import LockMode
 from evolve.sql.names import QualifiedName
 from evolve.sql.steps import Step
@@ -31,7 +31,7 @@ class CreateTableFkLocksParent(Rule):
         if step.transaction is None or any(_targets(earlier, history) for earlier in _before(step, history)):
             return  # one that autocommits keeps nothing, and of several the first is told of
         targets = _targets(step, history)
-        slow = _slow_behind(step, history)
+        slow = slow_behind(step, history)
         if not targets or slow is None:
             return
         yield self.finding(
@@ -55,22 +55,3 @@ def _targets(step: Step, history: History) -> list[QualifiedName]:
             return [each for each in dict.fromkeys(targets) if each != table and history.in_use(each)]
         case _:
             return []
-
-
-def _slow_behind(step: Step, history: History) -> Step | None:
-    """What reads or writes every row of something in use.
-
-    What changes rows has a rule of its own, and TRUNCATE takes an instant.
-    """
-    made = {step.operation.table} if isinstance(step.operation, op.CreateTable) else set[QualifiedName]()
-    for later in history.later():
-        if later.transaction != step.transaction or isinstance(
-            later.operation, op.Update | op.Delete | op.Insert | op.Truncate
-        ):
-            continue
-        if isinstance(later.operation, op.CreateTable):
-            made.add(later.operation.table)
-        done = effect(later.operation, history.schema, history.postgres_version)
-        if any(history.in_use(table) and table not in made for table in (*done.scans, *done.rewrites)):
-            return later
-    return None

@@ -32,6 +32,8 @@ class DdlAndBackfillOneTransaction(Rule):
         if table is None or not history.in_use(table) or kept is None or not kept[1].blocks_writes:
             return
         relation, mode, taken = kept
+        if any(_rows_of(earlier.operation, history) == table for earlier in _since(taken, step, history)):
+            return  # of several changes of a table the first is told of
         yield self.finding(
             step,
             f'rows of "{table.plain}" are changed while "{relation.plain}" stays locked by the statement '
@@ -44,6 +46,14 @@ class DdlAndBackfillOneTransaction(Rule):
                 taken, step, "move it to a revision of its own, or to a backfill: evolve backfill --help"
             ),
         )
+
+
+def _since(taken: Step, step: Step, history: History) -> Iterator[Step]:
+    """What the revision did in the transaction since the lock was taken."""
+    for earlier in reversed(history.revision[: history.position]):
+        if earlier.statement is taken.statement or earlier.transaction != step.transaction:
+            return
+        yield earlier
 
 
 def _rows_of(operation: op.Operation, history: History) -> QualifiedName | None:

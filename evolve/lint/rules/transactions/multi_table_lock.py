@@ -1,4 +1,6 @@
-"""EV171: a transaction that locks several tables in use, one after the other."""
+"""EV171: a transaction that locks tables in use one after the other, which the application uses together or where
+the second takes long.
+"""
 
 from __future__ import annotations
 
@@ -7,9 +9,9 @@ from collections.abc import Iterator
 from evolve.lint.history import History
 from evolve.lint.model import Finding, Severity
 from evolve.lint.one_transaction import part, where
+from evolve.lint.predicted import predicted
 from evolve.lint.rule import Rule
 from evolve.sql import operations as op
-from evolve.sql.effects import effect
 from evolve.sql.locks import LockMode
 from evolve.sql.names import QualifiedName
 from evolve.sql.steps import Step
@@ -58,7 +60,7 @@ class MultiTableLock(Rule):
             return
         if len({taken.statement for _, taken in kept}) > 1:
             return  # told of at the second table
-        found = effect(step.operation, history.schema, history.postgres_version)
+        found = predicted(step, history)
         families = {_root(name, history) for name, _ in kept}
         added = [
             name
@@ -67,7 +69,8 @@ class MultiTableLock(Rule):
             and _root(name, history) not in families
             and _counts(name, step, history)
         ]
-        if added:
+        slow = not found.rewrites.isdisjoint(added) or not found.scans.isdisjoint(added)
+        if added and (slow or any(_tied(name, other, history) for name, _ in kept for other in added)):
             first, taken = kept[0]
             yield self.finding(
                 step,
@@ -88,6 +91,14 @@ def _counts(name: QualifiedName, step: Step, history: History) -> bool:
     )
     other = name in schema.indexes or name in schema.sequences or name in schema.views
     return history.in_use(name) and not dropped and not other
+
+
+def _tied(one: QualifiedName, other: QualifiedName, history: History) -> bool:
+    """A foreign key leads from one to the other, so that one transaction of the application is likely to use both."""
+    tables = ((history.schema.table(name), target) for name, target in ((one, other), (other, one)))
+    return any(
+        found is not None and target in {key.target for key in found.foreign_keys} for found, target in tables
+    )
 
 
 def _root(name: QualifiedName, history: History) -> QualifiedName:
