@@ -132,8 +132,9 @@ def test_one_new_revision(tmp_path: Path) -> None:
         "without_cache": costs["without the cache"].cpu / base,
     }
     tell("lint_one_new_revision", costs, **ratios)
-    assert ratios["seen"] < 1.5
-    assert ratios["never_seen"] < 2.0  # the aim is 1.5 on an idle machine
+    assert ratios["seen"] < 1.0
+    assert ratios["never_seen"] < 1.5
+    assert ratios["never_seen_found_by_git"] < 1.6  # the aim is 1.5; each of ten calls of git costs 2 ms
 
 
 def squawk(tmp_path: Path) -> Path | None:
@@ -169,12 +170,15 @@ def test_a_whole_history(tmp_path: Path) -> None:
         )
     tell("lint_whole_history", costs, **ratios)
     assert costs["evolve, without the cache"].memory < 200
+    # The aim is 1: Alembic alone takes nearly all the time of the other side, and evolve runs it as well.
+    assert ratios.get("against_alembic_and_squawk", 0.0) < 1.9
 
 
 @pytest.mark.long
 def test_a_very_long_history(tmp_path: Path) -> None:
     costs: dict[str, Cost] = {}
-    start = best(lambda: run(lint("--help"), tmp_path), rounds=3)
+    write_history(tmp_path / "1", 1)
+    start = best(lambda: run(lint("base:heads", "--no-cache"), tmp_path / "1"), rounds=3)
     for count in (MANY, VERY_MANY):
         write_history(tmp_path / str(count), count)
         costs[f"{count} revisions"] = run(
