@@ -48,8 +48,8 @@ def shortfall(required: Level, unmet: Sequence[Verdict]) -> str:
 def order(verdict: Verdict) -> str:
     """The order of deployment, with the command where there is one, else with what demands it."""
     if verdict.order is Order.PHASES and verdict.plans:
-        more = f" (and {len(verdict.plans) - 1} more)" if len(verdict.plans) > 1 else ""
-        return f"{verdict.order.value}: run {verdict.plans[0]}{more}"
+        first, *others = verdict.plans
+        return f"{verdict.order.value}: run {first}" + (f" (and {len(others)} more)" if others else "")
     return f"{verdict.order.value}{_because(verdict)}"
 
 

@@ -142,6 +142,10 @@ def test_safe_forms_are_sql(tmp_path: Path) -> None:
             "CREATE INDEX CONCURRENTLY i ON orders (email) WHERE note ~ ':a';",
         ),
         (
+            "ALTER TABLE orders ADD CONSTRAINT c CHECK (note LIKE '5%')",
+            "ALTER TABLE orders ADD CONSTRAINT c CHECK (note LIKE '5%') NOT VALID;",
+        ),
+        (
             "ALTER TABLE orders ADD CONSTRAINT c CHECK (note ~ ':a')",
             "ALTER TABLE orders ADD CONSTRAINT c CHECK (note ~ ':a') NOT VALID;",
         ),
@@ -157,3 +161,13 @@ def test_safe_forms_keep_colons_and_quotes(tmp_path: Path, written: str, safe: s
     findings = json.loads(lint(tmp_path, "a.sql").stdout)["findings"]
 
     assert [each["safe"][0] for each in findings if each["safe"]][:1] == [safe]
+
+
+def test_what_alembic_cannot_say_has_no_safe_form_in_sql(tmp_path: Path) -> None:
+    (tmp_path / "a.sql").write_text('ALTER TABLE t ADD CONSTRAINT c FOREIGN KEY (id) REFERENCES u ("a.b");\n')
+
+    done = lint(tmp_path, "a.sql")
+
+    assert [
+        each["safe"] for each in json.loads(done.stdout)["findings"] if each["name"] == "add-fk-validated"
+    ] == [[]]
