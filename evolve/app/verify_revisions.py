@@ -166,9 +166,11 @@ class _Course:
             self.gaps = self.gaps or (makes and 'role "' not in seen.skipped)
             self.notes.append(f"{_place(statement)}: {seen.skipped}")
         if asked:
+            if seen.error is None and seen.skipped is None:
+                seen = self._untried(statement, seen, findings)
             self.runs.append(Run(revision, statement, seen))
             self.differences += differences(
-                revision, statement, operations, predicted, findings, seen, self.before
+                revision, statement, operations, predicted, findings, seen, self.before, before
             )
             if seen.error is not None and seen.skipped is None:
                 self._go_on_without_rows(revision, statement)
@@ -202,6 +204,15 @@ class _Course:
             if again.error is None:
                 self.notes.append(f"{_place(statement)}: on empty tables, since a made-up row does not fit")
                 return again
+        return seen
+
+    def _untried(self, statement: CapturedStatement, seen: Seen, findings: Sequence[Finding]) -> Seen:
+        """What was seen says nothing of a failure where there was no row to fail on."""
+        for table in {each.lock.relation for each in findings if each.fails and each.lock is not None}:
+            if not self.trial.holds_rows(table):
+                reason = f'no row could be made up for "{table.plain}" to fail on'
+                self.notes.append(f"{_place(statement)}: {reason}")
+                return replace(seen, skipped=reason)
         return seen
 
     def _go_on_without_rows(self, revision: str, statement: CapturedStatement) -> None:

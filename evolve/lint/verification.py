@@ -11,6 +11,7 @@ from evolve.sql import operations as op
 from evolve.sql.effects import Effect
 from evolve.sql.locks import LockMode
 from evolve.sql.names import QualifiedName
+from evolve.sql.schema import Schema
 from evolve.sql.steps import CapturedStatement
 from evolve.values import dataclass
 
@@ -29,7 +30,7 @@ class Seen:
         seconds: of the server's work and one round trip.
         wal_bytes: that the server wrote meanwhile, for this and for any other session.
         error: what the server said where it refused the statement, and `sqlstate` its code.
-        skipped: why the statement was not run, or why its error says nothing of the revision.
+        skipped: why the statement was not run, or why what came of it says nothing of the revision.
     """
 
     locks: Mapping[QualifiedName, LockMode] | None = field(default_factory=dict)
@@ -97,7 +98,8 @@ def differences(
     predicted: Sequence[Effect],
     findings: Collection[Finding],
     seen: Seen,
-    before: Sequence[Seen] = (),
+    before: Sequence[Seen],
+    schema: Schema,
 ) -> Iterator[Difference]:
     """Compare one statement.
 
@@ -106,6 +108,7 @@ def differences(
         predicted: the effect of each.
         findings: those at this statement, allowed ones among them.
         before: what the statements before it in its transaction did.
+        schema: before it.
     """
     if seen.skipped is not None:
         return
@@ -126,11 +129,11 @@ def differences(
     empties = any(isinstance(operation, op.Truncate) for operation in operations)
     told = _told(findings) if not empties else (seen.rewritten, seen.scanned)
     for finding in findings:
-        for message in _refuted(finding, seen, seen.locks, before, told):
+        for message in _refuted(finding, seen, seen.locks, before, told, _holding(finding, schema)):
             yield Difference(revision, statement, "finding", f"{finding.name}: {message}", finding.rule)
     refreshes = any(isinstance(operation, op.RefreshMaterializedView) for operation in operations)
     if not any(finding.lock is not None for finding in findings) and not refreshes:
-        for message in _hazards(seen, seen.locks):
+        for message in _hazards(seen, seen.locks, schema):
             yield Difference(revision, statement, "not found", message)
 
 
@@ -198,12 +201,22 @@ def _told(findings: Collection[Finding]) -> tuple[Tables, Tables]:
     )
 
 
+def _holding(finding: Finding, schema: Schema) -> Tables:
+    """Where the rows of the finding's table are: in its partitions, if it is partitioned."""
+    name = finding.lock.relation if finding.lock is not None else None
+    table = schema.table(name) if name is not None else None
+    if table is None or table.partition_by is None:
+        return [name] if name is not None else []
+    return [member.name for member in schema.family(table.name) if member.partition_by is None]
+
+
 def _refuted(
     finding: Finding,
     seen: Seen,
     locks: Mapping[QualifiedName, LockMode],
     before: Sequence[Seen],
     told: tuple[Tables, Tables],
+    holding: Tables,
 ) -> Iterator[str]:
     if finding.lock is None or finding.lock.relation not in seen.in_use:
         return
@@ -220,26 +233,29 @@ def _refuted(
             "rewrites",
             finding.rewrite,
             table in rewritten,
-            any(table in each.rewritten for each in done),
+            any(each.rewritten.intersection(holding) for each in done),
             table in seen.rewritten,
         ),
         (
             "reads every row of",
             finding.scan,
             table in scanned,
-            any(table in each.scanned for each in done),
+            any(each.scanned.intersection(holding) for each in done),
             table in seen.scanned,
         ),
     ):
-        if claimed and not all_done:
+        if claimed and holding and not all_done:
             yield f'it says that the statement {what} "{table.plain}", which it does not'
         elif now and not said:
             yield f'it does not say that the statement {what} "{table.plain}"'
 
 
-def _hazards(seen: Seen, locks: Mapping[QualifiedName, LockMode]) -> Iterator[str]:
+def _hazards(seen: Seen, locks: Mapping[QualifiedName, LockMode], schema: Schema) -> Iterator[str]:
     for name in sorted(seen.rewritten | seen.scanned):
         mode = locks.get(name)
-        if mode is not None and mode.blocks_writes:
+        if mode is None or not mode.blocks_writes:
+            continue
+        # Nobody writes to a materialized view but REFRESH.
+        if mode.blocks_reads or name not in schema.views:
             work = "rewrites it" if name in seen.rewritten else "reads every row of it"
             yield f'it takes {mode} on "{name.plain}" while it {work}; no finding says so'

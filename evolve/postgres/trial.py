@@ -34,7 +34,7 @@ class Trial:
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
         self._in_use: frozenset[int] = frozenset()
-        self._made_up: list[sql.Composed] = []
+        self._made_up: list[int] = []  # oids of the tables that were given a row, which outlive their names
         self._tried: set[int] = set()  # tables that were given a row, or cannot have one
         # The zone that makes the most work: a change between timestamp and timestamptz costs nothing in UTC.
         connection.execute("SET timezone = 'Europe/Oslo'")
@@ -78,10 +78,10 @@ class Trial:
         self._in_use = frozenset(snapshot.names)
         new = self._in_use - self._tried
         self._tried |= new
-        pending = [name for oid, name in snapshot.names.items() if oid in new and snapshot.kinds[oid] in "rp"]
+        pending = [oid for oid in snapshot.names if oid in new and snapshot.kinds[oid] in "rp"]
         while pending:
             # In rounds: a row may need one that its foreign key points to.
-            left = [name for name in pending if not self._make_up_row(name)]
+            left = [oid for oid in pending if not self._make_up_row(oid, snapshot.names[oid])]
             if len(left) == len(pending):
                 return
             pending = left
@@ -91,16 +91,32 @@ class Trial:
         if not self._made_up:
             return False
         try:
+            names = Snapshot.take(self._connection).names
             with self._connection.transaction():
-                for statement in reversed(self._made_up):
-                    self._connection.execute(statement, {})
+                for oid in reversed(self._made_up):
+                    if oid in names:
+                        # A scratch table of ours.
+                        name = table_name(names[oid])
+                        self._connection.execute(sql.SQL("DELETE FROM {}").format(name), {})
         except psycopg.Error:
             return False
         self._made_up.clear()
         self._tried.clear()
         return True
 
-    def _make_up_row(self, table: QualifiedName) -> bool:
+    def holds_rows(self, table: QualifiedName) -> bool:
+        """True where there is no such table either."""
+        try:
+            with self._connection.transaction():
+                # Takes ACCESS SHARE on a scratch table.
+                found = self._connection.execute(
+                    sql.SQL("SELECT 1 FROM {} LIMIT 1").format(table_name(table)), {}
+                ).fetchone()
+        except psycopg.Error:
+            return True
+        return found is not None
+
+    def _make_up_row(self, oid: int, table: QualifiedName) -> bool:
         """True where nothing is left to do."""
         name = table_name(table)
         try:
@@ -116,7 +132,7 @@ class Trial:
                 self._connection.execute(sql.SQL("INSERT INTO {} {}").format(name, row), {})
         except psycopg.Error:
             return False
-        self._made_up.append(sql.SQL("DELETE FROM {}").format(name))
+        self._made_up.append(oid)
         return True
 
     def _columns(self, table: QualifiedName) -> Mapping[str, sql.Composable]:
@@ -212,10 +228,10 @@ class Trial:
                     self._connection.execute(fill, {})
         if made is None:
             # It was there before any revision.
-            self._in_use |= {
-                oid for oid, known in Snapshot.take(self._connection).names.items() if known == name
-            }
-            self._make_up_row(name)
+            known = Snapshot.take(self._connection).names
+            for oid in [oid for oid, each in known.items() if each == name]:
+                self._in_use |= {oid}
+                self._make_up_row(oid, name)
 
     def _columns_of(self, table: QualifiedName) -> frozenset[str] | None:
         """None where there is no such relation."""

@@ -312,3 +312,52 @@ def test_nothing_of_a_trial_is_left(scratch_server: Server) -> None:
     verified(scratch_server, recording("r", "ALTER TABLE users ADD COLUMN tier text"))
 
     assert set(there()) == before
+
+
+# -- what is no disagreement -----------------------------------------------------------------------------------------
+NOBODY = "CREATE TABLE empty (id bigint, note text CHECK (note = 'x'), CHECK (id < 0)); "
+
+
+def test_rows_of_a_partitioned_table_are_those_of_its_partitions(scratch_server: Server) -> None:
+    check = "ALTER TABLE events ADD CONSTRAINT late CHECK (year > 2000)"
+
+    assert messages(verified(scratch_server, recording("r", check))) == []
+
+
+def test_a_partitioned_table_without_partitions_refutes_nothing(scratch_server: Server) -> None:
+    base = SHOP + "; CREATE TABLE logs (id bigint, year integer) PARTITION BY LIST (year)"
+
+    found = verified(scratch_server, recording("r", "ALTER TABLE logs ALTER id TYPE text"), base=base)
+
+    assert messages(found) == []
+
+
+def test_a_table_that_no_row_was_made_up_for_refutes_no_failure(scratch_server: Server) -> None:
+    add = recording("r", "ALTER TABLE empty ADD COLUMN tax numeric NOT NULL")
+
+    found = verified(scratch_server, add, base=f"{SHOP}; {NOBODY}")
+
+    assert messages(found) == []
+    assert [note for note in found.notes if "no row" in note]
+
+
+@pytest.mark.parametrize("between", ["ALTER TABLE people RENAME TO persons", "DROP TABLE people"])
+def test_made_up_rows_go_from_tables_that_were_renamed_or_dropped(
+    scratch_server: Server, between: str
+) -> None:
+    fails = "ALTER TABLE orders ADD CONSTRAINT low CHECK (id < 10) NOT VALID"
+    valid = "ALTER TABLE orders VALIDATE CONSTRAINT low"
+    parts = [recording(f"r{n}", sql, transaction=n) for n, sql in enumerate((between, fails, valid), 1)]
+
+    found = verified(scratch_server, *parts, together=False)
+
+    assert [each.message for each in found.differences if each.kind == "failed"] == []
+    assert found.ended_at is None
+
+
+def test_an_index_of_a_materialized_view_blocks_no_reader(scratch_server: Server) -> None:
+    base = SHOP + "; CREATE MATERIALIZED VIEW names AS SELECT name FROM users"
+
+    found = verified(scratch_server, recording("r", "CREATE INDEX by_seen ON names (name)"), base=base)
+
+    assert messages(found) == []
