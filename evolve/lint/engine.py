@@ -117,7 +117,15 @@ def check(
     findings.sort(key=lambda finding: (order[finding.revision], finding.place.line))
     lasting = tuple(need for need in needed if need.stands(history.schema))
     in_use = frozenset(name for name in history.schema.tables if history.in_use(name))
-    return Result(tuple(findings), _coverage(seen, statements, read), tuple(needed), lasting, in_use)
+    return Result(_once(findings), _coverage(seen, statements, read), tuple(needed), lasting, in_use)
+
+
+def _once(findings: Iterable[Finding]) -> tuple[Finding, ...]:
+    """Without what a loop in a revision has a rule say again, word for word, of the same line."""
+    told: dict[tuple[object, ...], Finding] = {}
+    for finding in findings:
+        told.setdefault((finding.rule, finding.revision, finding.place, finding.message), finding)
+    return tuple(told.values())
 
 
 def _by_operation(rules: Sequence[Rule]) -> Mapping[type, Sequence[Rule]]:

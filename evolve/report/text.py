@@ -29,7 +29,8 @@ def render(report: Report, *, width: int = 100, root: Path | None = None, verbos
         verbose: list what was allowed, with its reasons.
     """
     base = root or Path.cwd()
-    blocks = ["\n".join(_finding(finding, max(width, 30), base)) for finding in report.findings]
+    told: set[str] = set()
+    blocks = ["\n".join(_finding(finding, max(width, 30), base, told)) for finding in report.findings]
     if verbose:
         blocks += ["\n".join(_suppressed(item, base)) for item in report.suppressed]
     if report.verification is not None:
@@ -39,7 +40,8 @@ def render(report: Report, *, width: int = 100, root: Path | None = None, verbos
     return "\n\n".join(blocks)
 
 
-def _finding(finding: Finding, width: int, base: Path) -> Iterator[str]:
+def _finding(finding: Finding, width: int, base: Path, told: set[str]) -> Iterator[str]:
+    """One finding; a reason in `told` is not given in full again, and a new one is added there."""
     severity = click.style(str(finding.severity), fg=_COLOURS[finding.severity], bold=True)
     place = click.style(_place(finding.place, base), bold=True)
     yield f"{place}: {severity} {finding.rule} {finding.name}"
@@ -51,7 +53,8 @@ def _finding(finding: Finding, width: int, base: Path) -> Iterator[str]:
     yield from _prose("", finding.message, width)
     for label, text in _facts(finding):
         yield from _prose(f"{label}: ", text, width)
-    yield from _prose("why: ", finding.why, width)
+    yield from _prose("why: ", "as above" if finding.why in told else finding.why, width)
+    told.add(finding.why)
     yield from _safe_form(finding)
     if finding.fix:
         yield f"{_MARGIN}{click.style('fix:', fg='green')} {finding.fix}"

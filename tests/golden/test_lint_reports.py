@@ -59,6 +59,19 @@ def test_text_of_a_narrow_terminal(report: Report, tmp_path: Path, golden: Golde
     golden("lint/report_narrow.txt", plain(text.render(report, root=tmp_path, width=60)))
 
 
+def test_a_reason_is_given_once(tmp_path: Path) -> None:
+    project = AlembicProject(tmp_path)
+    project.add("0001", TABLES)
+    project.add("0002", '    op.drop_column("orders", "email")\n    op.drop_column("users", "name")')
+    found = find_project(tmp_path)
+    report = lint(found, ask(found, revisions="0002"), Options(), ALL)
+
+    shown = plain(text.render(report, root=tmp_path, width=400))
+
+    [why] = {each.why for each in report.findings}
+    assert [line for line in shown.splitlines() if "why:" in line] == [f"  why: {why}", "  why: as above"]
+
+
 def test_json(report: Report, tmp_path: Path, golden: Golden) -> None:
     golden("lint/report.json", json_report.render(report, root=tmp_path) + "\n")
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import ClassVar
 
 import pytest
@@ -123,6 +124,17 @@ def test_coverage_counts_what_was_judged() -> None:
     )
 
     assert result.coverage == Coverage(revisions=2, statements=4, read=2, data_dependent=1, incomplete=1)
+
+
+def test_what_a_loop_repeats_word_for_word_is_told_of_once() -> None:
+    once = recording("r", "UPDATE orders SET total = 1")
+    [statement] = once.statements
+
+    found = judge(
+        replace(once, statements=(statement, replace(statement, sql="UPDATE orders SET total = 2")))
+    )
+
+    assert names(found) == ["update-without-where"]
 
 
 def test_rule_that_raises_is_a_bug_and_shows() -> None:
