@@ -221,3 +221,14 @@ def test_a_window_reaches_back_to_older_releases(project: AlembicProject) -> Non
         "NONE",
         ["0001", "0002"],
     )
+
+
+def test_a_table_that_leaves_models_and_database_at_once(project: AlembicProject) -> None:
+    write_models(project, MODELS.partition("class Order")[0])
+    project.add("0002", 'op.drop_table("orders")')
+
+    message = json.loads(lint(project).stdout)["findings"][0]["message"]
+
+    assert message.startswith(
+        'the table "orders" is dropped by the change that takes Order out of the models; '
+    )

@@ -30,10 +30,13 @@ class CodeAndMigrationSameChange(Rule):
     def check(self, step: Step, history: History) -> Iterator[Finding]:
         found = self._found(step, history)
         if found is not None:
+            if found.column is None:
+                told = f"takes {found.class_} out of the models; the running release ({found.where}) still maps it"
+            else:
+                told = f"takes it out of {found.class_}; the running release ({found.where}) still maps it"
             yield self.finding(
                 step,
-                f"{found} is dropped by the change that takes it out of {found.class_}, which the running release "
-                f"({found.where}) still maps",
+                f"{found} is dropped by the change that {told}",
                 table=found.table,
             )
 
