@@ -13,6 +13,8 @@ from evolve.lint.rules.tables.drop_database import DropDatabase
 from evolve.lint.rules.tables.drop_schema import DropSchema
 from evolve.lint.rules.tables.drop_table import DropTable
 from evolve.lint.rules.tables.lock_table import LockTable
+from evolve.lint.rules.tables.name_not_there import NameNotThere
+from evolve.lint.rules.tables.name_taken import NameTaken
 from evolve.lint.rules.tables.rename_object import RenameObject
 from evolve.lint.rules.tables.rename_schema import RenameSchema
 from evolve.lint.rules.tables.rename_table import RenameTable
@@ -35,6 +37,8 @@ RULES: tuple[Rule, ...] = (
     DropSchema(),
     DropTable(),
     LockTable(),
+    NameNotThere(),
+    NameTaken(),
     RenameObject(),
     RenameSchema(),
     RenameTable(),
