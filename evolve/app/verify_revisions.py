@@ -19,6 +19,8 @@ from evolve.sql.effects import Effect, effect
 from evolve.sql.names import QualifiedName
 from evolve.sql.parse import parse
 from evolve.sql.replay import apply
+from evolve.sql.replay.drops import constraint_columns
+from evolve.sql.replay.indexes import index_columns
 from evolve.sql.routines import with_calls
 from evolve.sql.schema import Schema
 from evolve.sql.steps import CapturedStatement, Mark, Recording
@@ -257,14 +259,36 @@ def _implied(
         if not table.implied:
             continue
         key = pointed_at.get(name, {})
+        told = dict(_told_by_constraints(operations, name, after))
         # What the statement changes, it shows changed; a type that no statement tells is taken to be text.
         columns = {
             column.name: column.type or "text"
             for found in (after.table(name), before.table(name))
             for column in (found.columns if found is not None else ())
-            if (name, column.name) not in added
         }
-        yield name, {**columns, **key}, tuple(key)
+        columns = {**told, **columns, **key}
+        yield name, {c: type_ for c, type_ in columns.items() if (name, c) not in added}, tuple(key)
+
+
+def _told_by_constraints(
+    operations: Sequence[op.Operation], table: QualifiedName, schema: Schema
+) -> Iterator[tuple[str, str]]:
+    """Columns that a constraint or an index on the table needs, each with a type that will do."""
+    for operation in operations:
+        match operation:
+            case op.AddConstraint(table=named, constraint=op.ForeignKey() as key) if named == table:
+                found = schema.table(key.target)
+                primary = found.primary_key if found is not None else None
+                targets = key.target_columns or (primary.columns if primary is not None else ())
+                for number, column in enumerate(key.columns):
+                    at = schema.column(key.target, targets[number]) if number < len(targets) else None
+                    yield column, at.type if at is not None and at.type else "bigint"
+            case op.AddConstraint(table=named, constraint=constraint) if named == table:
+                yield from ((column, "text") for column in constraint_columns(constraint))
+            case op.CreateIndex(index=index) if index.table == table:
+                yield from ((column, "text") for column in index_columns(index))
+            case _:
+                pass
 
 
 def _keys(

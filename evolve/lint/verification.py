@@ -127,7 +127,7 @@ def differences(
     yield from (Difference(revision, statement, "prediction", message) for message in messages)
     # The new file of an emptied table takes an instant, and nothing is read to make it.
     empties = any(isinstance(operation, op.Truncate) for operation in operations)
-    told = _told(findings) if not empties else (seen.rewritten, seen.scanned)
+    told = _told(findings, operations) if not empties else (seen.rewritten, seen.scanned)
     for finding in findings:
         for message in _refuted(finding, seen, seen.locks, before, told, _holding(finding, schema)):
             yield Difference(revision, statement, "finding", f"{finding.name}: {message}", finding.rule)
@@ -193,11 +193,17 @@ def _key_targets(operation: op.Operation) -> Iterator[QualifiedName]:
 Tables = Collection[QualifiedName]
 
 
-def _told(findings: Collection[Finding]) -> tuple[Tables, Tables]:
-    """What is said to be rewritten and to be read: a statement has several clauses, and a finding is about one."""
+def _told(findings: Collection[Finding], operations: Sequence[op.Operation]) -> tuple[Tables, Tables]:
+    """What is said to be rewritten and to be read: a statement has several clauses, and a finding is about one.
+
+    The target of a key is read through its index or as a whole, as the planner likes.
+    """
     return (
         {each.lock.relation for each in findings if each.lock is not None and each.rewrite},
-        {each.lock.relation for each in findings if each.lock is not None and each.scan},
+        {
+            *(each.lock.relation for each in findings if each.lock is not None and each.scan),
+            *(target for operation in operations for target in _key_targets(operation)),
+        },
     )
 
 

@@ -90,18 +90,25 @@ class Trial:
         """Take the made-up rows away again; False where there are none, or one cannot go."""
         if not self._made_up:
             return False
-        try:
-            names = Snapshot.take(self._connection).names
-            with self._connection.transaction():
-                for oid in reversed(self._made_up):
-                    if oid in names:
-                        # A scratch table of ours.
-                        name = table_name(names[oid])
-                        self._connection.execute(sql.SQL("DELETE FROM {}").format(name), {})
-        except psycopg.Error:
-            return False
+        names = Snapshot.take(self._connection).names
+        pending = [names[oid] for oid in reversed(self._made_up) if oid in names]
+        while pending:
+            # In rounds: a key that was added since may keep a row until the one that points to it is gone.
+            left = [name for name in pending if not self._delete_rows(name)]
+            if len(left) == len(pending):
+                return False
+            pending = left
         self._made_up.clear()
         self._tried.clear()
+        return True
+
+    def _delete_rows(self, table: QualifiedName) -> bool:
+        try:
+            with self._connection.transaction():
+                # A scratch table of ours.
+                self._connection.execute(sql.SQL("DELETE FROM {}").format(table_name(table)), {})
+        except psycopg.Error:
+            return False
         return True
 
     def holds_rows(self, table: QualifiedName) -> bool:

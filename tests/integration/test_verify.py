@@ -253,6 +253,21 @@ def test_tables_that_no_revision_makes_are_made_as_far_as_they_are_known(scratch
     assert found.runs[1].seen.locks == {QualifiedName("ghosts"): LockMode.ACCESS_EXCLUSIVE}
 
 
+def test_columns_that_only_keys_and_indexes_tell_of_are_made(scratch_server: Server) -> None:
+    changes = recording(
+        "r",
+        "ALTER TABLE ghosts ADD CONSTRAINT haunts FOREIGN KEY (house_id) REFERENCES houses (id)",
+        "ALTER TABLE ghosts ADD CONSTRAINT owned FOREIGN KEY (user_id) REFERENCES users",
+        "CREATE INDEX seen ON sightings (place) WHERE witness IS NOT NULL",
+        "ALTER TABLE houses ADD CONSTRAINT addressed UNIQUE (street, number)",
+    )
+
+    found = verified(scratch_server, changes)
+
+    assert messages(found) == []
+    assert found.notes == ()
+
+
 def test_what_cannot_be_made_is_said(scratch_server: Server) -> None:
     found = verified(scratch_server, recording("r", "ALTER TABLE ghosts DROP CONSTRAINT haunted"))
 
@@ -353,6 +368,16 @@ def test_made_up_rows_go_from_tables_that_were_renamed_or_dropped(
 
     assert [each.message for each in found.differences if each.kind == "failed"] == []
     assert found.ended_at is None
+
+
+def test_made_up_rows_that_a_later_key_ties_together_go(scratch_server: Server) -> None:
+    tie = "ALTER TABLE users ADD CONSTRAINT tie FOREIGN KEY (id) REFERENCES people NOT VALID"
+    fails = "ALTER TABLE orders ADD CONSTRAINT low CHECK (id < 10)"
+    parts = [recording(f"r{n}", sql, transaction=n) for n, sql in enumerate((tie, fails), 1)]
+
+    found = verified(scratch_server, *parts, together=False)
+
+    assert messages(found) == []
 
 
 def test_an_index_of_a_materialized_view_blocks_no_reader(scratch_server: Server) -> None:
