@@ -95,7 +95,7 @@ def _compiled() -> None:
 def test_one_new_revision(tmp_path: Path) -> None:
     project, cache = tmp_path / "project", tmp_path / "cache"
     ids = write_history(project, MANY)
-    git = ["git", "-c", "user.name=x", "-c", "user.email=x@example.org", "-C", project]
+    git = ["git", "-c", "user.name=x", "-c", "user.email=x@example.org", "-C", str(project)]
     for words in (["init", "-q", "-b", "main"], ["add", "."], ["commit", "-qm", "history"]):
         subprocess.run([*git, *words], check=True)
     run(lint(ids[-1]), project, cache)  # somebody has linted this history before
