@@ -552,7 +552,7 @@ def _alter_type(operation: op.AlterColumnType, draft: _Draft) -> None:
 
 def _judge(operation: op.AlterColumnType, draft: _Draft, table: QualifiedName) -> TypeChange:
     known = draft.schema.column(table, operation.column)
-    if known is None or not known.type or not plain_cast(operation.using, operation.column):
+    if known is None or not known.type or not plain_cast(operation.using, operation.column, operation.type):
         return TypeChange(Cost.REWRITE, rebuilds_indexes=True, narrows=True)
     old = draft.schema.domain(known.type)
     new = draft.schema.domain(operation.type)

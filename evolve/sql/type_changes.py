@@ -5,6 +5,7 @@ from __future__ import annotations
 from enum import Enum
 
 from evolve.sql.operations import Expression
+from evolve.sql.parse import types_in
 from evolve.sql.types import base, modifiers
 from evolve.values import dataclass
 
@@ -177,11 +178,16 @@ def _narrows(old: str, new: str, new_numbers: tuple[int, ...]) -> bool:
     return (old, new) not in widening
 
 
-def plain_cast(using: Expression | None, column: str) -> bool:
-    """True where USING says no more than the change itself does: no USING, the column, or a cast of it."""
+def plain_cast(using: Expression | None, column: str, type_: str) -> bool:
+    """True where USING says no more than the change to `type_` does: no USING, the column, or a cast of it to that.
+
+    A cast to another type on the way makes other values, or at least has PostgreSQL write every row.
+    """
     if using is None:
         return True
-    return using.columns == (column,) and not using.functions and _is_cast_of(using.sql, column)
+    if using.columns != (column,) or using.functions or not _is_cast_of(using.sql, column):
+        return False
+    return types_in(using) in ((), (type_,))
 
 
 def _is_cast_of(sql: str, column: str) -> bool:

@@ -34,7 +34,7 @@ def make(schema: Schema, table: QualifiedName, definition: ColumnDefinition) -> 
         name=definition.name,
         type=definition.type,
         not_null=not_null,
-        default=_kept(default),
+        default=default,
         generated=definition.generated,
         identity=definition.identity,
         collation=definition.collation,
@@ -46,11 +46,6 @@ def own_sequence(schema: Schema, table: QualifiedName, column: str, type_: str) 
     name = default_names.sequence_name(schema, table, column)
     schema.sequences[name] = Sequence(name, type_, (table, column))
     return name
-
-
-def _kept(default: Expression | None) -> Expression | None:
-    """DEFAULT NULL is no default."""
-    return None if default is not None and default.sql.upper().partition("::")[0] == "NULL" else default
 
 
 def add(schema: Schema, operation: AddColumn) -> None:
@@ -103,7 +98,7 @@ def drop_not_null(schema: Schema, table: QualifiedName, column: str) -> None:
 
 
 def set_default(schema: Schema, table: QualifiedName, column: str, default: Expression | None) -> None:
-    change_family_column(schema, table, column, lambda c: replace(c, default=_kept(default)))
+    change_family_column(schema, table, column, lambda c: replace(c, default=default))
 
 
 def add_identity(

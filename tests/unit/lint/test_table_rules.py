@@ -280,3 +280,83 @@ def test_writers_fail_without_a_replica_identity_and_pay_for_whole_rows(identity
 )
 def test_tables_without_a_primary_key(statements: tuple[str, ...], expected: list[str]) -> None:
     assert [name for name in names(found(*statements)) if name == "create-table-no-pk"] == expected
+
+
+@pytest.mark.parametrize(
+    "statements",
+    [
+        ("ALTER TABLE people ADD COLUMN name text",),
+        ("ALTER TABLE people RENAME name TO email",),
+        ("ALTER TABLE people ADD COLUMN a integer; ALTER TABLE people ADD COLUMN a integer",),
+        ("CREATE INDEX by_name ON people (email)",),
+        ("CREATE TABLE people (id bigint PRIMARY KEY)",),
+        ("CREATE VIEW people AS SELECT 1",),
+        ("ALTER TABLE people RENAME TO users",),
+        ("ALTER TABLE people ADD PRIMARY KEY (name)",),
+        ("ALTER TABLE people ADD CONSTRAINT by_name UNIQUE (name)",),
+        ("ALTER TYPE status ADD VALUE 'new'",),
+        ("ALTER TYPE status RENAME VALUE 'new' TO 'paid'",),
+    ],
+)
+def test_what_is_there_is_not_made_again(statements: tuple[str, ...]) -> None:
+    assert names(found(*statements)) == ["name-taken"]
+
+
+@pytest.mark.parametrize(
+    "statements",
+    [
+        ("ALTER TABLE people ADD COLUMN IF NOT EXISTS name text",),
+        ("ALTER TABLE people DROP COLUMN nick, ADD COLUMN nick text",),
+        ("ALTER TABLE people ADD COLUMN nick text, DROP COLUMN nick",),
+        ("CREATE INDEX IF NOT EXISTS by_name ON people (email)",),
+        ("CREATE TABLE other.people (id bigint PRIMARY KEY)",),
+        ("SET search_path TO tenant", "CREATE TABLE people (id bigint PRIMARY KEY)"),
+        ("SELECT set_config('search_path', 'tenant', true)", "CREATE TABLE people (id bigint PRIMARY KEY)"),
+        ("CREATE TEMPORARY TABLE people (id bigint)",),
+        ("ALTER TABLE elsewhere ALTER name SET NOT NULL", "ALTER TABLE elsewhere ADD COLUMN name text"),
+        ("DO $$ BEGIN ALTER TABLE people ADD name text; EXCEPTION WHEN others THEN NULL; END $$",),
+        (
+            "CREATE TABLE n (id bigint PRIMARY KEY)",
+            "ALTER TABLE people RENAME TO o",
+            "ALTER TABLE n RENAME TO people",
+        ),
+    ],
+)
+def test_what_is_not_known_to_be_there_can_be_made(statements: tuple[str, ...]) -> None:
+    assert "name-taken" not in names(found(*statements))
+
+
+@pytest.mark.parametrize(
+    "statements",
+    [
+        ("ALTER TABLE people DROP COLUMN surname",),
+        ("ALTER TABLE people RENAME surname TO last",),
+        ("ALTER TABLE people ALTER surname SET NOT NULL",),
+        ("CREATE INDEX ON people (name, surname)",),
+        ("ALTER TABLE people ADD CHECK (surname <> '')",),
+        ("ALTER TABLE people ADD FOREIGN KEY (id) REFERENCES users (number)",),
+        ("ALTER TABLE people DROP CONSTRAINT by_name",),
+        ("ALTER TYPE status RENAME VALUE 'old' TO 'older'",),
+        ("ALTER TYPE status ADD VALUE 'sent' AFTER 'packed'",),
+        ("DROP TRIGGER t ON people",),
+    ],
+)
+def test_what_is_not_there_is_not_changed(statements: tuple[str, ...]) -> None:
+    assert "name-not-there" in names(found(*statements))
+
+
+@pytest.mark.parametrize(
+    "statements",
+    [
+        ("ALTER TABLE people DROP COLUMN IF EXISTS surname",),
+        ("ALTER TABLE people ALTER surname SET NOT NULL, ADD COLUMN surname text",),
+        ("ALTER TABLE elsewhere DROP COLUMN surname",),
+        ("ALTER TABLE people DROP CONSTRAINT uq_people_by_a_convention",),
+        ("ALTER TABLE people DROP CONSTRAINT people_id_not_null",),
+        ("CREATE INDEX ON people (lower(name), xmin)",),
+        ("DO $$ BEGIN ALTER TABLE people DROP COLUMN surname; END $$",),
+        ("CREATE TABLE t AS SELECT * FROM people", "ALTER TABLE t DROP COLUMN surname"),
+    ],
+)
+def test_what_may_be_there_can_be_changed(statements: tuple[str, ...]) -> None:
+    assert "name-not-there" not in names(found(*statements))

@@ -49,7 +49,7 @@ class AlterTypeNarrowing(Rule):
 def _lost(changed: ChangedType) -> str | None:
     """What becomes of values that do not fit; None where all of them do, or where USING says what to do."""
     old, new, using = changed.old or "", changed.new, changed.operation.using
-    if old == new or not plain_cast(using, changed.column):
+    if old == new or not plain_cast(using, changed.column, changed.operation.type):
         return None
     one, other = base(old), base(new)
     if old.endswith("[]") != new.endswith("[]"):

@@ -110,19 +110,21 @@ def _columns(table: QualifiedName, named: Sequence[str], history: History) -> st
 
 
 def _constraint(table: QualifiedName, name: str, history: History) -> str | None:
+    """Only where it is known to be an index, or gone: env.py may name constraints by a convention of its own."""
     found = history.schema.table(table)
     if found is None or found.implied or found.constraint(name) is not None:
         return None
-    # From PostgreSQL 18 every NOT NULL is a constraint, with a name that it may have kept through renames.
-    if "_not_null" in name:
+    if any(isinstance(c, op.AddConstraint) and c.constraint.name == name for c in history.clauses):
         return None
-    added = {clause.constraint.name for clause in history.clauses if isinstance(clause, op.AddConstraint)}
-    if name in added:
-        return None
-    index = QualifiedName(name, table.schema) in history.schema.indexes
-    return f'"{table.plain}" has no constraint "{name}"' + (
-        ", though it has an index of that name: drop that with op.drop_index()" if index else ""
-    )
+    if QualifiedName(name, table.schema) in history.schema.indexes:
+        return f'"{table.plain}" has no constraint "{name}": that is an index, which op.drop_index() drops'
+    if any(
+        isinstance(earlier.operation, op.DropConstraint)
+        and (earlier.operation.table, earlier.operation.name) == (table, name)
+        for earlier in history.steps
+    ):
+        return f'"{table.plain}" has no constraint "{name}" any more'
+    return None
 
 
 def _value(type_name: QualifiedName, value: str, history: History) -> str | None:
