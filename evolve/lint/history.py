@@ -99,6 +99,11 @@ class History:
     def column_in_use(self, table: QualifiedName, column: str) -> bool:
         return self.in_use(table) and (table, column) not in self.new_columns
 
+    def adds(self, operation: op.AddColumn) -> bool:
+        """True where a table in use gets a column that it does not have."""
+        there = self.schema.column(operation.table, operation.column.name) is not None
+        return self.in_use(operation.table) and not (operation.if_not_exists and there)
+
     def unmapped(self, table: QualifiedName, column: str | None = None) -> bool:
         """True where the models of the previous release are known, and leave the column or the table out."""
         if self.old_models is None:

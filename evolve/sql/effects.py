@@ -459,6 +459,8 @@ def _add_column(operation: op.AddColumn, draft: _Draft) -> None:
     valued = column.default is not None and column.default.sql.upper() != "NULL"
     if column.not_null and not valued and not rewritten and column.generated is None:
         draft.scan(table)
+    # Children by INHERITS get the column without its keys.
+    own = frozenset(draft.stored(table)).intersection(_partition_tree(draft.schema, table))
     for constraint in column.constraints:
         match constraint:
             case op.Check():
@@ -466,9 +468,9 @@ def _add_column(operation: op.AddColumn, draft: _Draft) -> None:
             case op.ForeignKey(target=target):
                 draft.lock(_partition_tree(draft.schema, draft.known(target)), _SRE)
                 if valued:  # else every row has a null there, which no foreign key minds
-                    draft.scan(table)
+                    draft.scans.update(own)
             case op.PrimaryKey() | op.Unique() | op.Exclude():
-                draft.scan(table)
+                draft.scans.update(own)
             case op.NotNull():
                 pass
 

@@ -30,9 +30,8 @@ class AddColumn(Rule):
 
     def check(self, step: Step, history: History) -> Iterator[Finding]:
         match step.operation:
-            case op.AddColumn(table, column) as add if history.in_use(table):
-                if not (add.if_not_exists and history.schema.column(table, column.name)):
-                    yield self._finding(step, add, history)
+            case op.AddColumn() as add if history.adds(add):
+                yield self._finding(step, add, history)
             case _:
                 return
 

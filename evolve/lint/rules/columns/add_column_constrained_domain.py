@@ -35,7 +35,7 @@ class AddColumnConstrainedDomain(Rule):
 
     def check(self, step: Step, history: History) -> Iterator[Finding]:
         match step.operation:
-            case op.AddColumn(table, column) if history.in_use(table):
+            case op.AddColumn(table, column) as add if history.adds(add):
                 pass
             case _:
                 return

@@ -30,11 +30,13 @@ class AddColumnGeneratedStored(Rule):
 
     def check(self, step: Step, history: History) -> Iterator[Finding]:
         match step.operation:
-            case op.AddColumn(table, op.ColumnDefinition(generated="stored", generation=value) as column):
+            case op.AddColumn(
+                table, op.ColumnDefinition(generated="stored", generation=value) as column
+            ) as add:
                 pass
             case _:
                 return
-        if not history.in_use(table):
+        if not history.adds(add):
             return
         if value is None:
             safe = ""

@@ -30,7 +30,7 @@ class AddColumnIdentity(Rule):
 
     def check(self, step: Step, history: History) -> Iterator[Finding]:
         match step.operation:
-            case op.AddColumn(table, column) if column.identity is not None and history.in_use(table):
+            case op.AddColumn(table, column) as add if column.identity is not None and history.adds(add):
                 yield self.finding(
                     step,
                     f'adding "{table.plain}.{column.name}" rewrites the table under {self.lock}: every row '

@@ -26,7 +26,7 @@ class AddColumnJson(Rule):
 
     def check(self, step: Step, history: History) -> Iterator[Finding]:
         match step.operation:
-            case op.AddColumn(table, op.ColumnDefinition(type="json") as column) if history.in_use(table):
+            case op.AddColumn(table, op.ColumnDefinition(type="json") as column) as add if history.adds(add):
                 pass
             case _:
                 return

@@ -30,7 +30,7 @@ class AddColumnSerial(Rule):
 
     def check(self, step: Step, history: History) -> Iterator[Finding]:
         match step.operation:
-            case op.AddColumn(table, op.ColumnDefinition(serial=True) as column) if history.in_use(table):
+            case op.AddColumn(table, op.ColumnDefinition(serial=True) as column) as add if history.adds(add):
                 yield self.finding(
                     step,
                     f'adding "{table.plain}.{column.name}" rewrites the table under {self.lock}: every row '

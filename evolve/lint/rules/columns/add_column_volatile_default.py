@@ -36,7 +36,7 @@ class AddColumnVolatileDefault(Rule):
 
     def check(self, step: Step, history: History) -> Iterator[Finding]:
         match step.operation:
-            case op.AddColumn(table, column) if history.in_use(table):
+            case op.AddColumn(table, column) as add if history.adds(add):
                 pass
             case _:
                 return

@@ -37,7 +37,7 @@ class AddCheckValidated(Rule):
         match step.operation:
             case op.AddConstraint(table, op.Check(not_valid=False) as check) if history.in_use(table):
                 yield self._finding(step, table, check, ())
-            case op.AddColumn(table, column) if history.in_use(table):
+            case op.AddColumn(table, column) as add if history.adds(add):
                 for constraint in column.constraints:
                     if isinstance(constraint, op.Check):
                         yield self._finding(step, table, constraint, (code.add_column(table, column),))

@@ -72,7 +72,7 @@ def _earlier(step: Step, history: History) -> Step | None:
         match earlier.operation:
             case op.AddConstraint(table, op.ForeignKey()) if history.in_use(table):
                 return earlier
-            case op.AddColumn(table, column) if history.in_use(table):
+            case op.AddColumn(table, column) as add if history.adds(add):
                 if any(isinstance(constraint, op.ForeignKey) for constraint in column.constraints):
                     return earlier
             case _:

@@ -56,7 +56,7 @@ class AddFkValidated(Rule):
                     if refused
                     else None,
                 )
-            case op.AddColumn(table, column) if history.in_use(table) and _valued(column):
+            case op.AddColumn(table, column) as add if history.adds(add) and _valued(column):
                 for inline in column.constraints:
                     if isinstance(inline, op.ForeignKey):
                         yield self._inline(step, table, column, inline, history)

@@ -41,7 +41,7 @@ class AddUniqueBuildingIndex(Rule):
             ):
                 if history.in_use(table):
                     yield self._finding(step, table, constraint, history)
-            case op.AddColumn(table, column) if history.in_use(table):
+            case op.AddColumn(table, column) as add if history.adds(add):
                 for inline in column.constraints:
                     if isinstance(inline, op.Unique | op.PrimaryKey):
                         yield self._finding(step, table, inline, history, column)
