@@ -360,3 +360,25 @@ def test_what_is_not_there_is_not_changed(statements: tuple[str, ...]) -> None:
 )
 def test_what_may_be_there_can_be_changed(statements: tuple[str, ...]) -> None:
     assert "name-not-there" not in names(found(*statements))
+
+
+@pytest.mark.parametrize(
+    ("statements", "expected"),
+    [
+        (("DROP TABLE users",), True),  # orders refers to it
+        (("DROP TABLE users CASCADE",), False),
+        (("DROP TABLE orders, users",), False),
+        (("ALTER TABLE orders DROP CONSTRAINT orders_user_id_fkey", "DROP TABLE users"), False),
+        (("DROP TABLE events",), False),  # its partitions go with it
+        (("CREATE TABLE below () INHERITS (people)", "DROP TABLE people"), True),
+        (("CREATE VIEW v AS SELECT id FROM people", "DROP TABLE people"), True),
+        (("CREATE VIEW v AS SELECT id FROM people", "CREATE VIEW w AS TABLE v", "DROP VIEW v"), True),
+        (("CREATE VIEW v AS SELECT id FROM people", "CREATE VIEW w AS TABLE v", "DROP VIEW v, w"), False),
+        (("CREATE SEQUENCE s", "ALTER TABLE people ALTER id SET DEFAULT nextval('s')", "DROP SEQUENCE s"), True),
+        (("CREATE SEQUENCE s", "DROP SEQUENCE s"), False),
+        (("DROP TABLE elsewhere",), False),
+        (("DO $$ BEGIN DROP TABLE users; EXCEPTION WHEN others THEN NULL; END $$",), False),
+    ],
+)
+def test_what_is_needed_is_not_dropped(statements: tuple[str, ...], expected: bool) -> None:
+    assert ("drop-without-cascade" in names(found(*statements))) is expected

@@ -29,6 +29,7 @@ from evolve.lint.rules.columns.drop_default import DropDefault
 from evolve.lint.rules.columns.drop_generated_expression import DropGeneratedExpression
 from evolve.lint.rules.columns.drop_identity import DropIdentity
 from evolve.lint.rules.columns.drop_not_null import DropNotNull
+from evolve.lint.rules.columns.inherited_column import InheritedColumn
 from evolve.lint.rules.columns.needs_newer_postgres import NeedsNewerPostgres
 from evolve.lint.rules.columns.rename_column import RenameColumn
 from evolve.lint.rules.columns.set_default import SetDefault
@@ -63,6 +64,7 @@ RULES: tuple[Rule, ...] = (
     DropGeneratedExpression(),
     DropIdentity(),
     DropNotNull(),
+    InheritedColumn(),
     NeedsNewerPostgres(),
     RenameColumn(),
     SetDefault(),

@@ -18,6 +18,7 @@ from evolve.lint.rules.constraints.fk_missing_index import FkMissingIndex
 from evolve.lint.rules.constraints.fk_no_on_delete import FkNoOnDelete
 from evolve.lint.rules.constraints.fk_not_deferrable import FkNotDeferrable
 from evolve.lint.rules.constraints.fk_partial_index import FkPartialIndex
+from evolve.lint.rules.constraints.fk_target_not_unique import FkTargetNotUnique
 from evolve.lint.rules.constraints.fk_type_mismatch import FkTypeMismatch
 from evolve.lint.rules.constraints.new_write_restriction import NewWriteRestriction
 from evolve.lint.rules.constraints.not_enforced import NotEnforced
@@ -42,6 +43,7 @@ RULES: tuple[Rule, ...] = (
     FkNoOnDelete(),
     FkNotDeferrable(),
     FkPartialIndex(),
+    FkTargetNotUnique(),
     FkTypeMismatch(),
     NewWriteRestriction(),
     NotEnforced(),

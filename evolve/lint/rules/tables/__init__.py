@@ -12,6 +12,7 @@ from evolve.lint.rules.tables.drop_cascade import DropCascade
 from evolve.lint.rules.tables.drop_database import DropDatabase
 from evolve.lint.rules.tables.drop_schema import DropSchema
 from evolve.lint.rules.tables.drop_table import DropTable
+from evolve.lint.rules.tables.drop_without_cascade import DropWithoutCascade
 from evolve.lint.rules.tables.lock_table import LockTable
 from evolve.lint.rules.tables.name_not_there import NameNotThere
 from evolve.lint.rules.tables.name_taken import NameTaken
@@ -36,6 +37,7 @@ RULES: tuple[Rule, ...] = (
     DropDatabase(),
     DropSchema(),
     DropTable(),
+    DropWithoutCascade(),
     LockTable(),
     NameNotThere(),
     NameTaken(),
