@@ -188,14 +188,15 @@ _EXACT = {
     "toast": sql.SQL("CASE WHEN c.reltoastrelid <> 0 THEN pg_total_relation_size(c.reltoastrelid) END"),
     "index": sql.SQL("pg_relation_size(x.oid)"),
 }
+# What is partitioned has -1 pages once it was analyzed.
 _LAST_KNOWN = {
-    "heap": sql.SQL("c.relpages * current_setting('block_size')::bigint"),
+    "heap": sql.SQL("greatest(c.relpages, 0) * current_setting('block_size')::bigint"),
     "indexes": sql.SQL(
-        "(SELECT coalesce(sum(x.relpages), 0) FROM pg_index i JOIN pg_class x ON x.oid = i.indexrelid"
+        "(SELECT coalesce(sum(greatest(x.relpages, 0)), 0) FROM pg_index i JOIN pg_class x ON x.oid = i.indexrelid"
         " WHERE i.indrelid = c.oid) * current_setting('block_size')::bigint"
     ),
     "toast": sql.SQL("t.relpages * current_setting('block_size')::bigint"),
-    "index": sql.SQL("x.relpages * current_setting('block_size')::bigint"),
+    "index": sql.SQL("greatest(x.relpages, 0) * current_setting('block_size')::bigint"),
 }
 
 

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
+from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
 
 from evolve.app.export_facts import export_facts
-from evolve.lint.facts import Facts, to_json
+from evolve.lint.facts import Facts, read, to_json
 from evolve.postgres.connect import Connection, connect
 from evolve.postgres.database_facts import NoSuchSchema
 from evolve.postgres.scratch import Server
@@ -136,6 +137,16 @@ def test_a_locked_table_is_not_waited_for(connection: Connection, database_url: 
 
     assert found.approximate
     assert found.relations[USERS].heap_bytes > 0
+
+
+def test_sizes_of_the_last_analyze_are_never_negative(
+    connection: Connection, database_url: str, tmp_path: Path
+) -> None:
+    connection.execute("CREATE INDEX ON events (id); ANALYZE; BEGIN; LOCK users")
+    file = tmp_path / "facts.json"
+    file.write_text(to_json(export_facts(database_url)), encoding="utf-8")
+
+    assert QualifiedName("events") in read(file).relations
 
 
 def test_names_are_read_in_a_database_without_an_encoding(scratch_server: Server) -> None:
