@@ -20,6 +20,7 @@ class FkTargetNotUnique(Rule):
     severity = Severity.ERROR
     looks_at = LOOKS_AT
     fails = True
+    opt_in = True
     why = (
         "PostgreSQL takes a foreign key only to columns that a primary key, a UNIQUE constraint or a unique index "
         "without a WHERE covers, those and no others"

@@ -38,6 +38,7 @@ class NameNotThere(Rule):
         op.RenameEnumValue,
     )
     fails = True
+    opt_in = True
     why = (
         "the revisions that made the table did not make it, or an earlier one has dropped or renamed it: PostgreSQL "
         "refuses, on every database that ran them"

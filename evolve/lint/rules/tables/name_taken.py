@@ -33,6 +33,7 @@ class NameTaken(Rule):
         op.RenameTable,
     )
     fails = True
+    opt_in = True
     why = (
         "the revisions before this one have made it: on every database that ran them PostgreSQL refuses, as it does "
         "where a change reached the database by hand first and the revision was made from it afterwards"
