@@ -691,12 +691,18 @@ class Truncate:
 
 @dataclass(frozen=True, slots=True)
 class Query:
-    """A SELECT, VALUES or SHOW. `functions`: what it calls, e.g. setval, pg_advisory_lock."""
+    """A SELECT, VALUES or SHOW.
+
+    Args:
+        functions: what it calls, e.g. setval, pg_advisory_lock.
+        whole: nothing in its text keeps it from reading every row of `reads`.
+    """
 
     reads: tuple[QualifiedName, ...] = ()
     functions: tuple[str, ...] = ()
     literals: frozenset[str] = frozenset()
     row_locks: bool = False
+    whole: bool = field(default=False, compare=False)
 
 
 @dataclass(frozen=True, slots=True)

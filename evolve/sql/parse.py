@@ -1692,12 +1692,18 @@ def _select(statement: Node) -> Iterator[Operation]:
             reads=reads,
         )
         return
-    functions = (_function(part) for part in _walk(statement) if type(part).__name__ == "FuncCall")
+    called = (_function(part) for part in _walk(statement) if type(part).__name__ == "FuncCall")
+    functions = tuple(dict.fromkeys(called))
+    bounded = ("where_clause", "limit_count", "with_clause", "larg")
     yield Query(
         reads=_reads(statement),
-        functions=tuple(dict.fromkeys(functions)),
+        functions=functions,
         literals=_literals(statement),
         row_locks=any(type(part).__name__ == "LockingClause" for part in _walk(statement)),
+        # An index tells the greatest and the least.
+        whole=bool(statement.from_clause)
+        and not any(statement.HasField(clause) for clause in bounded)
+        and not {"max", "min"} & set(functions),
     )
 
 

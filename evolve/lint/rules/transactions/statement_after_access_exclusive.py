@@ -26,6 +26,7 @@ class StatementAfterAccessExclusive(Rule):
         op.RefreshMaterializedView,
         op.Insert,
         op.Copy,
+        op.Query,
         op.Other,
     )
     lock = LockMode.ACCESS_EXCLUSIVE
@@ -49,6 +50,8 @@ class StatementAfterAccessExclusive(Rule):
             f'{work} while "{relation.plain}" stays locked by the statement {where(taken, step)}',
             table=relation,
             lock=mode,
+            # What a query of the revision reads is often a table of a few rows, and the text does not tell.
+            severity=Severity.WARNING if isinstance(step.operation, op.Query) else None,
             scan=relation in predicted(step, history).scans,
             safe=(code.validate(step.operation.table, step.operation.name),)
             if alone and isinstance(step.operation, op.ValidateConstraint)
@@ -78,6 +81,9 @@ def _slow_work(step: Step, history: History) -> str | None:
             return f'"{table.plain}" is filled from "{drawn[0]}"' if drawn else None
         case op.Copy(table=table, into=True) if table is not None:
             return f'rows are copied into "{table.plain}"'
+        case op.Query(reads=reads, whole=True):
+            drawn = [name.plain for name in reads if name in history.schema.tables and history.in_use(name)]
+            return f'every row of "{drawn[0]}" is read' if drawn else None
         case op.Other(kind="ANALYZE", target=target) if target is None or history.in_use(target):
             return f'"{target.plain}" is analyzed' if target is not None else "all tables are analyzed"
         case _:
