@@ -367,3 +367,45 @@ def test_default_dropped_by_the_same_call(changes: tuple[str, ...], expected: li
     one_line = replace(call, statements=tuple(replace(sent, place=place) for sent in call.statements))
 
     assert names(judge(made, one_line, rules=DEFAULT, together=False)) == expected
+
+
+@pytest.mark.parametrize(
+    ("statements", "expected"),
+    [
+        (("ALTER TABLE events_2026 DROP COLUMN id",), True),
+        (("ALTER TABLE events_2026 RENAME id TO number",), True),
+        (("ALTER TABLE events DROP COLUMN id",), False),
+        (
+            ("CREATE TABLE below (own text) INHERITS (people)", "ALTER TABLE below ALTER name TYPE varchar"),
+            True,
+        ),
+        (("CREATE TABLE below (own text) INHERITS (people)", "ALTER TABLE below DROP COLUMN own"), False),
+        (
+            ("ALTER TABLE events DETACH PARTITION events_2026", "ALTER TABLE events_2026 DROP COLUMN id"),
+            False,
+        ),
+    ],
+)
+def test_inherited_columns_are_changed_on_the_parent(statements: tuple[str, ...], expected: bool) -> None:
+    assert ("inherited-column" in found(*statements)) is expected
+
+
+def test_default_null_is_no_default() -> None:
+    statements = (
+        "CREATE TABLE t (id bigint PRIMARY KEY, c text NOT NULL DEFAULT 'x')",
+        "ALTER TABLE t ALTER c SET DEFAULT NULL",
+    )
+    before, revision = recording("before", statements[0]), recording("r", statements[1])
+
+    assert "drop-default" in names(judge(before, revision, together=False))
+    assert "add-column-required" in found("ALTER TABLE users ADD COLUMN c text NOT NULL DEFAULT NULL::text")
+
+
+@pytest.mark.parametrize(
+    ("using", "rewrites"),
+    [("name::text", False), ("name::varchar(10)", True), ("name::varchar(10)::text", True)],
+)
+def test_a_cast_on_the_way_writes_every_row(using: str, rewrites: bool) -> None:
+    sql = f"ALTER TABLE users ALTER name TYPE text USING {using}"
+
+    assert ("alter-type-rewrite" in found(sql)) is rewrites

@@ -300,3 +300,51 @@ def test_a_domain_in_use_that_gets_stricter_refuses_writers() -> None:
 )
 def test_guidelines_find_what_they_name(rule: str, sql: str, finds: bool) -> None:
     assert bool(asked(rule, sql)) is finds
+
+
+@pytest.mark.parametrize(
+    ("sql", "breaks"),
+    [
+        ("ALTER TABLE orders ADD COLUMN c integer UNIQUE", False),
+        ("ALTER TABLE orders ADD COLUMN c integer DEFAULT 1 UNIQUE", True),
+        ("ALTER TABLE orders ADD COLUMN c integer CHECK (c > 0)", False),
+        ("ALTER TABLE orders ADD COLUMN c integer CHECK (c > id)", True),
+        ("ALTER TABLE orders ADD UNIQUE (note)", True),
+        ("ALTER TABLE orders ADD CHECK (note <> '')", True),
+    ],
+)
+def test_code_that_does_not_know_a_column_cannot_break_its_constraint(sql: str, breaks: bool) -> None:
+    rules = ("add-unique-building-index", "add-check-validated")
+
+    assert [f.breaks_old_code for f in judge(recording("r", sql)) if f.name in rules] == [breaks]
+
+
+def test_a_key_of_the_partitioned_table_alone_builds_nothing() -> None:
+    assert "add-unique-building-index" not in found("ALTER TABLE ONLY events ADD UNIQUE (id, year)")
+
+
+@pytest.mark.parametrize(
+    ("statements", "refused"),
+    [
+        (("ALTER TABLE orders ADD FOREIGN KEY (email) REFERENCES users (name)",), True),
+        (("CREATE TABLE t (id bigint, FOREIGN KEY (id) REFERENCES orders (user_id))",), True),
+        (
+            (
+                "CREATE UNIQUE INDEX u ON users (name) WHERE id > 5",
+                "ALTER TABLE t ADD FOREIGN KEY (e) REFERENCES users (name)",
+            ),
+            True,
+        ),
+        (
+            (
+                "CREATE UNIQUE INDEX u ON users (name)",
+                "ALTER TABLE t ADD FOREIGN KEY (e) REFERENCES users (name)",
+            ),
+            False,
+        ),
+        (("ALTER TABLE orders ADD FOREIGN KEY (user_id) REFERENCES users",), False),
+        (("ALTER TABLE orders ADD FOREIGN KEY (user_id) REFERENCES elsewhere (number)",), False),
+    ],
+)
+def test_foreign_keys_need_a_unique_target(statements: tuple[str, ...], refused: bool) -> None:
+    assert bool(asked("fk-target-not-unique", *statements)) is refused

@@ -181,6 +181,8 @@ SLOW = "ALTER TABLE people ALTER name SET NOT NULL"
         ((f"autocommit: {NEW}", SLOW), []),
         ((NEW, f"autocommit: {SLOW}"), []),
         ((NEW, NEW.replace(" t ", " u "), SLOW), ["create-table-fk-locks-parent"]),
+        ((NEW, "INSERT INTO t SELECT id, id FROM people"), ["create-table-fk-locks-parent"]),
+        ((NEW, "INSERT INTO t VALUES (1, 1)"), []),
         # What changes rows under a lock is told of where it stands.
         ((NEW, "UPDATE people SET name = ''"), []),
         (("CREATE TABLE t (id bigint PRIMARY KEY)", SLOW), []),
@@ -374,7 +376,10 @@ def test_what_may_be_there_can_be_changed(statements: tuple[str, ...]) -> None:
         (("CREATE VIEW v AS SELECT id FROM people", "DROP TABLE people"), True),
         (("CREATE VIEW v AS SELECT id FROM people", "CREATE VIEW w AS TABLE v", "DROP VIEW v"), True),
         (("CREATE VIEW v AS SELECT id FROM people", "CREATE VIEW w AS TABLE v", "DROP VIEW v, w"), False),
-        (("CREATE SEQUENCE s", "ALTER TABLE people ALTER id SET DEFAULT nextval('s')", "DROP SEQUENCE s"), True),
+        (
+            ("CREATE SEQUENCE s", "ALTER TABLE people ALTER id SET DEFAULT nextval('s')", "DROP SEQUENCE s"),
+            True,
+        ),
         (("CREATE SEQUENCE s", "DROP SEQUENCE s"), False),
         (("DROP TABLE elsewhere",), False),
         (("DO $$ BEGIN DROP TABLE users; EXCEPTION WHEN others THEN NULL; END $$",), False),

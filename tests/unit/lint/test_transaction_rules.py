@@ -59,6 +59,13 @@ def test_rows_inserted_under_a_lock(statements: tuple[str, ...], expected: list[
         (("autocommit: " + ADD, "CREATE TABLE t AS SELECT * FROM users"), False),
         (("CREATE TABLE t (id bigint)", "ALTER TABLE t ADD COLUMN c integer", "ANALYZE orders"), False),
         (("ALTER TABLE orders ADD CONSTRAINT p CHECK (total > 0) NOT VALID", "ANALYZE users"), True),
+        ((ADD, "SELECT id, name FROM users"), True),
+        ((ADD, "SELECT count(*) FROM users JOIN orders ON user_id = users.id"), True),
+        ((ADD, "SELECT name FROM users WHERE id = 1"), False),
+        ((ADD, "SELECT name FROM users LIMIT 1"), False),
+        ((ADD, "SELECT setval('s', max(id)) FROM users"), False),
+        ((ADD, "SELECT relname FROM pg_class"), False),
+        ((ADD, "SELECT 1"), False),
     ],
 )
 def test_slow_work_after_access_exclusive(statements: tuple[str, ...], expected: bool) -> None:

@@ -40,16 +40,28 @@ class AddCheckValidated(Rule):
             case op.AddColumn(table, column) as add if history.adds(add):
                 for constraint in column.constraints:
                     if isinstance(constraint, op.Check):
-                        yield self._finding(step, table, constraint, (code.add_column(table, column),))
+                        # The default, which the previous release's inserts leave in place, is checked with the rows.
+                        alone = set(constraint.expression.columns) <= {column.name}
+                        before = (code.add_column(table, column),)
+                        yield self._finding(step, table, constraint, before, breaks=not alone)
             case _:
                 return
 
-    def _finding(self, step: Step, table: QualifiedName, check: op.Check, before: tuple[str, ...]) -> Finding:
+    def _finding(
+        self,
+        step: Step,
+        table: QualifiedName,
+        check: op.Check,
+        before: tuple[str, ...],
+        *,
+        breaks: bool = True,
+    ) -> Finding:
         name = check.name or shorten(table.name, *check.expression.columns, "check")
         return self.finding(
             step,
             f'the check "{name}" reads every row of "{table.plain}" under {self.lock}',
             table=table,
+            breaks_old_code=breaks,
             safe=(
                 "\n".join((*before, code.add_check(table, name, check.expression.sql))),
                 code.validate(table, name),

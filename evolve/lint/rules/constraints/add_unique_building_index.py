@@ -37,9 +37,11 @@ class AddUniqueBuildingIndex(Rule):
     def check(self, step: Step, history: History) -> Iterator[Finding]:
         match step.operation:
             case op.AddConstraint(
-                table, (op.Unique(using_index=None) | op.PrimaryKey(using_index=None)) as constraint
+                table,
+                (op.Unique(using_index=None) | op.PrimaryKey(using_index=None)) as constraint,
+                only=only,
             ):
-                if history.in_use(table):
+                if history.in_use(table) and not (only and _partitioned(table, history)):
                     yield self._finding(step, table, constraint, history)
             case op.AddColumn(table, column) as add if history.adds(add):
                 for inline in column.constraints:
@@ -84,5 +86,13 @@ class AddUniqueBuildingIndex(Rule):
             step,
             f'{kind} ({", ".join(columns)}) builds its index on "{table.plain}" under {self.lock}',
             table=table,
+            # An insert of the previous release leaves a new column null, which is no duplicate.
+            breaks_old_code=added is None or added.default is not None or index.nulls_not_distinct,
             safe=(*first, build, use) if ready and not partitioned else (),
         )
+
+
+def _partitioned(table: QualifiedName, history: History) -> bool:
+    """ONLY on such a table makes an index without rows, which partitions' indexes are attached to."""
+    found = history.schema.table(table)
+    return found is not None and found.partition_by is not None

@@ -41,6 +41,7 @@ class DomainAddConstraint(Rule):
                         f'{_words(change)} of "{domain.plain}" reads {listed(names)}, and nobody can write there',
                         table=blocked[0],
                         lock=held[blocked[0]],
+                        breaks_old_code=change != "validate constraint",  # NOT VALID refuses writers already
                         safe=_safe(operation),
                     )
                 elif _scans(operation) and _unknown(history, domain):
