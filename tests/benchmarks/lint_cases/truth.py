@@ -112,9 +112,7 @@ def _blocking(connection: Connection, unit: Sequence[CapturedStatement]) -> Iter
         before = last = Snapshot.take(connection)
         for statement in unit:
             connection.execute(statement.sql.encode())
-            after = Snapshot.take(connection)
-            done = compare(last, after, {})
-            last = after
+            done = compare(last, Snapshot.take(connection), {})
             kept = held_locks(connection, before.names)
             views = {before.names[oid] for oid, kind in before.kinds.items() if kind == "m"}
             strong = {
@@ -127,10 +125,15 @@ def _blocking(connection: Connection, unit: Sequence[CapturedStatement]) -> Iter
             worked = {name for name in old & (done.scanned | done.rewritten) if _has_rows(connection, name)}
             if strong and (worked or (done.rebuilt and not done.rewritten)):
                 yield "blocks"
+            last = Snapshot.take(connection)  # _has_rows() counts as a scan
 
 
 def _has_rows(connection: Connection, name: QualifiedName) -> bool:
-    return bool(connection.execute(f"SELECT FROM {name} LIMIT 1".encode()).fetchall())
+    # A materialized view WITH NO DATA refuses to be read.
+    filled = connection.execute(
+        "SELECT FROM pg_class WHERE oid = %s::regclass AND relispopulated", (str(name),)
+    )
+    return bool(filled.fetchall() and connection.execute(f"SELECT FROM {name} LIMIT 1".encode()).fetchall())
 
 
 def _working(connection: Connection) -> frozenset[str]:
