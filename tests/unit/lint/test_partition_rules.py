@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from support.recordings import judge, recording
+from support.recordings import judge, names, recording
 
 from evolve.lint.rules.partitions import RULES
 
@@ -149,3 +149,14 @@ def test_names_with_capitals_come_back_in_the_safe_form() -> None:
 
     assert '\\"At\\" IS NOT NULL AND \\"At\\" >= 1 AND \\"At\\" < 2' in safe[0]
     assert 'ATTACH PARTITION \\"Log_1\\" FOR VALUES FROM (1) TO (2)' in safe[2]
+
+
+@pytest.mark.parametrize("default", [True, False])
+def test_no_partition_leaves_concurrently_beside_a_default(default: bool) -> None:
+    made = ("CREATE TABLE events_rest PARTITION OF events DEFAULT",) if default else ()
+    before = recording("before", "SELECT 1", *made)
+    revision = recording("r", "autocommit: ALTER TABLE events DETACH PARTITION events_2026 CONCURRENTLY")
+
+    found = names(judge(before, revision, together=False))
+
+    assert ("detach-concurrently-default" in found) is default

@@ -8,6 +8,7 @@ from evolve.lint.rules.partitions.attach_partition_default_scan import AttachPar
 from evolve.lint.rules.partitions.attach_partition_no_check import AttachPartitionNoCheck
 from evolve.lint.rules.partitions.create_partition_of import CreatePartitionOf
 from evolve.lint.rules.partitions.default_partition_growth import DefaultPartitionGrowth
+from evolve.lint.rules.partitions.detach_concurrently_default import DetachConcurrentlyDefault
 from evolve.lint.rules.partitions.detach_partition_blocking import DetachPartitionBlocking
 from evolve.lint.rules.partitions.drop_extension import DropExtension
 from evolve.lint.rules.partitions.extension_unpinned import ExtensionUnpinned
@@ -28,6 +29,7 @@ RULES: tuple[Rule, ...] = (
     AttachPartitionNoCheck(),
     CreatePartitionOf(),
     DefaultPartitionGrowth(),
+    DetachConcurrentlyDefault(),
     DetachPartitionBlocking(),
     DropExtension(),
     ExtensionUnpinned(),
