@@ -689,7 +689,7 @@ def _column(definition: Node) -> ColumnDefinition:
                 not_null = True
                 if constraint.conname:
                     constraints.append(NotNull(definition.colname, constraint.conname))
-            case pb.CONSTR_DEFAULT if not _is_null(constraint.raw_expr):
+            case pb.CONSTR_DEFAULT if not _casts_null(constraint.raw_expr):
                 default = _expression(constraint.raw_expr)
             case pb.CONSTR_IDENTITY:
                 identity = _IDENTITY[constraint.generated_when]
@@ -806,7 +806,7 @@ def _constraint(constraint: Node, column: str | None = None) -> Iterator[Constra
             return
 
 
-def _is_null(node: Node) -> bool:
+def _casts_null(node: Node) -> bool:
     """True for NULL and a cast of it: the server keeps no such default."""
     inner = _inner(node) if isinstance(node, pb.Node) else node
     while type(inner).__name__ == "TypeCast":
@@ -1090,7 +1090,7 @@ def _alter_table_clause(table: QualifiedName, command: Node, *, only: bool) -> O
         case pb.AT_DropNotNull:
             return DropNotNull(table, command.name)
         case pb.AT_ColumnDefault:
-            if not command.HasField("def") or _is_null(definition):
+            if not command.HasField("def") or _casts_null(definition):
                 return DropDefault(table, command.name)
             return SetDefault(table, command.name, _expression(definition))
         case pb.AT_AddIdentity:
