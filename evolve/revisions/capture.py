@@ -387,7 +387,7 @@ class _Reader:
 
     @contextmanager
     def _refused_autocommit(self) -> Iterator[None]:
-        """Where `env.py` has a transaction open, Alembic's autocommit block fails: what is in it shows as it is meant."""
+        """Where `env.py` has a transaction open, Alembic's autocommit block fails; what is in it shows as meant."""
         if not self._connection.in_transaction():  # the revision has ended it
             with self._autocommit_block():
                 yield

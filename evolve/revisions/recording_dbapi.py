@@ -235,7 +235,11 @@ class RecordingConnection:
         """True where another session that carried on the open transaction would do what this one does."""
         asked = (self.isolation_level, self.read_only, self.deferrable)
         astray = self._account is Account.OWN and self._begun != self._open
-        return not (astray or self._autocommit or self._implied or self.closed) and asked == (None, None, None)
+        return not (astray or self._autocommit or self._implied or self.closed) and asked == (
+            None,
+            None,
+            None,
+        )
 
     def send(self, sql: str) -> None:
         """Write one text down as the server would run it: statement by statement where it ends a transaction itself."""

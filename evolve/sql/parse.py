@@ -1616,10 +1616,16 @@ def _change(kind: str, statement: Node) -> Operation:
             return Insert(table, from_query, _literals(statement), columns, sources)
         case "update_stmt":
             columns = tuple(dict.fromkeys(node.res_target.name for node in statement.target_list))
-            filtered, pinned = statement.HasField("where_clause"), frozenset(_equalled(statement.where_clause))
+            filtered, pinned = (
+                statement.HasField("where_clause"),
+                frozenset(_equalled(statement.where_clause)),
+            )
             return Update(table, columns, filtered, _literals(statement), _filters(statement), pinned)
         case "delete_stmt":
-            filtered, pinned = statement.HasField("where_clause"), frozenset(_equalled(statement.where_clause))
+            filtered, pinned = (
+                statement.HasField("where_clause"),
+                frozenset(_equalled(statement.where_clause)),
+            )
             return Delete(table, filtered, _literals(statement), _filters(statement), pinned)
         case _:
             return Other("MERGE", table)

@@ -57,7 +57,7 @@ class Step:
 
 
 class Mark(Enum):
-    """What its statements do not tell of a revision; mostly why its reading may be incomplete, which is never silent."""
+    """What its statements do not tell of a revision; mostly why it may be read in part, which is never silent."""
 
     RAISED = "upgrade() raised before its end"
     TIMED_OUT = "upgrade() did not end in time"

@@ -230,6 +230,14 @@ def test_concurrent_builds_are_doubtful_on_14_alone(version: int, finds: bool) -
     assert bool(asked("index-corruption-14", BUILD, version=version)) is finds
 
 
+def test_build_that_clears_away_what_is_left_can_run_again() -> None:
+    build = "autocommit: CREATE UNIQUE INDEX CONCURRENTLY i ON orders (email)"
+    use = "ALTER TABLE orders ADD CONSTRAINT i UNIQUE USING INDEX i"
+
+    assert found(build, use) == ["concurrently-not-alone"]
+    assert found("autocommit: DROP INDEX CONCURRENTLY IF EXISTS i", build, use) == []
+
+
 def test_index_goes_with_its_table() -> None:
     drop = "DROP INDEX by_user_and_status"
 

@@ -412,8 +412,8 @@ def test_safe_form_and_fix_use_the_names_of_the_user() -> None:
     [found] = judge(recording("r", 'ALTER TABLE "Sales"."Order" ALTER "E-Mail" SET NOT NULL'))
 
     assert found.safe[0] == (
-        'op.create_check_constraint(op.f("Order_E-Mail_not_null"), "Order", "\\"E-Mail\\" IS NOT NULL", schema="Sales", '
-        "postgresql_not_valid=True)"
+        'op.create_check_constraint(op.f("Order_E-Mail_not_null"), "Order", "\\"E-Mail\\" IS NOT NULL", '
+        'schema="Sales", postgresql_not_valid=True)'
     )
     assert found.fix == """evolve plan set-not-null '"Sales"."Order"."E-Mail"'"""
 

@@ -31,8 +31,10 @@ class DropDefault(Rule):
 
     def check(self, step: Step, history: History) -> Iterator[Finding]:
         match step.operation:
-            case op.DropDefault(table, column) if history.in_use(table):
-                pass
+            case op.DropDefault(table, column) if (
+                history.in_use(table) and step.revision not in history.planned
+            ):
+                pass  # a planned change takes its own default away when every release gives a value
             case _:
                 return
         known = history.schema.column(table, column)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from evolve.lint.history import History
 from evolve.lint.model import Finding, Severity
@@ -62,9 +62,13 @@ class ConcurrentlyNotAlone(Rule):
             _concurrent(earlier) for earlier in history.revision[: history.position]
         ):
             return
-        before = next((other for other in history.revision[: history.position] if _once(other)), None)
+        renewed = _renewed(history.revision)
+        before = next(
+            (other for other in history.revision[: history.position] if _once(other, renewed)), None
+        )
+        behind = history.later() if _once(step, renewed) else ()
         other = before or next(
-            (other for other in history.later() if _once(other) and not _drops(other)), None
+            (other for other in behind if _once(other, renewed) and not _drops(other)), None
         )
         if other is not None:
             yield self.finding(
@@ -88,7 +92,15 @@ def _drops(step: Step) -> bool:
     return isinstance(step.operation, op.DropIndex) and step.operation.concurrently
 
 
-def _once(step: Step) -> bool:
+def _renewed(revision: Sequence[Step]) -> frozenset[str]:
+    """Names of indexes that the revision drops IF EXISTS before it builds them, so that it can run again."""
+    dropped = (step.operation for step in revision if isinstance(step.operation, op.DropIndex))
+    return frozenset(operation.index.name for operation in dropped if operation.if_exists)
+
+
+def _once(step: Step, renewed: frozenset[str]) -> bool:
     operation = step.operation
+    if isinstance(operation, op.CreateIndex) and operation.index.name in renewed:
+        return False
     repeatable = any(getattr(operation, word, False) for word in ("if_exists", "if_not_exists", "replace"))
     return isinstance(operation, _ONCE) and not repeatable

@@ -12,7 +12,7 @@ from evolve.sql.locks import LockMode
 from evolve.sql.steps import Step
 
 # Those that evolve makes to keep two shapes of a table equal.
-_SYNC = ("zz_evolve", "!evolve_sync")
+SYNC = ("zz_evolve", "!evolve_sync")
 
 
 class CreateTrigger(Rule):
@@ -31,7 +31,7 @@ class CreateTrigger(Rule):
     def check(self, step: Step, history: History) -> Iterator[Finding]:
         match step.operation:
             case op.CreateTrigger(table=table, name=name) if history.in_use(table):
-                if step.revision not in history.planned and not name.startswith(_SYNC):
+                if step.revision not in history.planned and not name.startswith(SYNC):
                     known = table in history.schema.tables
                     yield self.finding(
                         step, f'"{name}" fires on writes to "{table.plain}"', table=table if known else None

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from evolve.lint.history import History
 from evolve.lint.model import Finding, Severity
 from evolve.lint.rule import Rule
+from evolve.lint.rules.views.create_trigger import SYNC
 from evolve.lint.rules.views.recreated import trigger_again
 from evolve.sql import operations as op
 from evolve.sql.locks import LockMode
@@ -32,7 +33,8 @@ class DropTrigger(Rule):
             case op.DropTrigger(table=table, name=name, if_exists=if_exists) if history.in_use(table):
                 found = history.schema.table(table)
                 absent = found is not None and not found.implied and name not in found.triggers
-                if (if_exists and absent) or trigger_again(step, table, name, history):
+                ours = name.startswith(SYNC)  # its change says when it goes, and asks its gate first
+                if ours or (if_exists and absent) or trigger_again(step, table, name, history):
                     return
                 yield self.finding(
                     step, f'the trigger "{name}" no longer fires on writes to "{table.plain}"', table=table
