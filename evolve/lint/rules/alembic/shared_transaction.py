@@ -21,7 +21,8 @@ class SharedTransaction(Rule):
     )
 
     def check(self, step: Step, history: History) -> Iterator[Finding]:
-        if step.transaction is None or history.position > 0:
+        # The next phase of a planned change is written when the one before is applied and has its evidence.
+        if step.transaction is None or history.position > 0 or step.revision in history.planned:
             return
         before = {earlier.revision for earlier in history.steps if earlier.transaction == step.transaction}
         kept = history.transaction.strongest()
