@@ -28,9 +28,10 @@ __all__ = [
 
 os.environ["EVOLVE_CACHE_DIR"] = CACHE.name
 
-# A job started in the background by a shell has SIGINT ignored, and so would every process that a test interrupts.
-if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
-    signal.signal(signal.SIGINT, signal.default_int_handler)
+# A job started in the background, or by nohup, has signals ignored, and so would every process that a test interrupts.
+for _signal, _handler in ((signal.SIGINT, signal.default_int_handler), (signal.SIGHUP, signal.SIG_DFL)):
+    if signal.getsignal(_signal) is signal.SIG_IGN:
+        signal.signal(_signal, _handler)
 
 # Two test processes on two cores: a slow example tells of the machine, not of the code.
 settings.register_profile("evolve", settings(), deadline=None)
