@@ -14,8 +14,8 @@ class RevisionReadsRows(Rule):
     name = "revision-reads-rows"
     severity = Severity.INFO
     why = (
-        "evolve answers every query with no rows; statements that would be sent for rows that exist were "
-        "not seen, and reading and writing rows belongs in a backfill"
+        "evolve answers with no rows, or with made-up ones where upgrade() fails without; statements that would be "
+        "sent for the rows that exist were not seen, and reading and writing rows belongs in a backfill"
     )
 
     def check_remark(self, remark: Remark, recording: Recording) -> Iterator[Finding]:
