@@ -10,7 +10,7 @@ ARGS ?=
 MAJORS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-long test-matrix check format bench
+.PHONY: help demo test test-long test-matrix check format bench docs
 
 help: ## list what can be made
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1|/p' $(MAKEFILE_LIST) | awk -F'|' '{ printf "%-18s %s\n", $$1, $$2 }'
@@ -40,6 +40,10 @@ format: $(INSTALLED) ## format the code and mend what ruff can mend
 
 bench: $(INSTALLED) ## measure; the results go to .bench/
 	@$(BIN)/python -m pytest -s tests/benchmarks $(ARGS)
+
+docs: $(INSTALLED) ## build the site from the pages, to site/
+	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build
+	@echo "site/index.html; with search: $(BIN)/python -m http.server --bind 127.0.0.1 -d site 8000"
 
 # The virtual environment. It is installed again when pyproject.toml has changed.
 $(INSTALLED): pyproject.toml
