@@ -18,7 +18,7 @@ from evolve.lint.sizes import Work, weigh, work_of
 from evolve.lint.thresholds import Thresholds
 from evolve.sql import operations as op
 from evolve.sql.names import QualifiedName
-from evolve.sql.parse import parse, split
+from evolve.sql.parse import parse, split, tokens
 from evolve.sql.replay import apply
 from evolve.sql.routines import with_calls
 from evolve.sql.schema import Schema
@@ -144,20 +144,37 @@ def _read(recording: Recording, schema: Schema) -> Iterator[tuple[Step, tuple[op
     """
     functions = dict(schema.functions)
     for statement in recording.statements:
-        for clauses in _apart(statement.sql):
+        for line, clauses in _apart(statement.sql):
             operations = with_calls(clauses, functions)
             functions.update((o.function, o.runs) for o in operations if isinstance(o, op.CreateFunction))
             together = () if isinstance(clauses[0], op.DoBlock) else clauses
             for operation in operations:
-                yield Step(operation, statement, recording.revision), together
+                yield Step(operation, statement, recording.revision, line), together
 
 
-def _apart(sql: str) -> Iterator[tuple[op.Operation, ...]]:
-    """The operations of each statement in `sql`."""
+def _apart(sql: str) -> Iterator[tuple[int, tuple[op.Operation, ...]]]:
+    """The operations of each statement in `sql`, with the line that it begins in."""
     whole = parse(sql)
-    single = [parse(piece) for piece in split(sql)] if ";" in sql else []
+    parts = split(sql) if ";" in sql else ()
+    single = [parse(part) for part in parts]
     # The splitter knows less than the parser: it cuts function bodies in SQL-standard form.
-    yield from filter(None, single if tuple(chain.from_iterable(single)) == whole else [whole])
+    if tuple(chain.from_iterable(single)) != whole:
+        parts, single = (sql,), [whole]
+    at = 0
+    for part, operations in zip(parts, single, strict=True):
+        at = sql.index(part, at)
+        if operations:
+            yield sql.count("\n", 0, at) + _first_line(part), operations
+        at += len(part)
+
+
+def _first_line(sql: str) -> int:
+    """Where the statement begins, behind comments."""
+    words = sql.lstrip()
+    if not words.startswith(("--", "/*")):
+        return sql.count("\n", 0, len(sql) - len(words)) + 1
+    begins = (begin for kind, begin, _ in tokens(sql) if not kind.endswith("COMMENT"))
+    return sql.encode("utf-8", "surrogateescape").count(b"\n", 0, next(begins, 0)) + 1
 
 
 def _check_remarks(recording: Recording, rules: Sequence[Rule]) -> Iterator[Finding]:

@@ -79,6 +79,7 @@ class Finding:
             of one `upgrade()`; they are applied in this order, in transactions of their own.
         fix: the command that does it.
         weight: of the table, where facts of a live database are given and know it.
+        sql_line: of `sql`, where the statement begins that is meant; counts from 1.
     """
 
     rule: str
@@ -99,6 +100,7 @@ class Finding:
     fix: str | None = None
     direction: Literal["upgrade", "downgrade"] = "upgrade"
     weight: Weight | None = None
+    sql_line: int = 1
 
     @property
     def quieted(self) -> bool:

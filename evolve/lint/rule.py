@@ -106,6 +106,7 @@ class Rule:
             breaks_new_code=self.breaks_new_code if breaks_new_code is None else breaks_new_code,
             safe=safe,
             fix=fix,
+            sql_line=step.sql_line,
         )
 
     def finding_at(self, place: Place, revision: str, message: str, *, fix: str | None = None) -> Finding:

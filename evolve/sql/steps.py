@@ -37,11 +37,15 @@ class CapturedStatement:
 class Step:
     """One operation at its place. A statement with several clauses gives several steps with the same
     `statement`.
+
+    Args:
+        sql_line: of the text that was sent, where the statement begins that the operation is of; counts from 1.
     """
 
     operation: Operation
     statement: CapturedStatement
     revision: str
+    sql_line: int = 1
 
     @property
     def place(self) -> Place:
