@@ -3,6 +3,7 @@
 [tool.evolve]                             # evolve.toml holds the same without "tool.evolve"
 database_url = "env:DATABASE_URL"
 alembic_config = "backend/alembic.ini"
+alembic_section = "tenant"                # as alembic --name takes it
 
 [tool.evolve.lint]
 fail_on = "warning"
@@ -176,12 +177,14 @@ class Config:
         file: where the settings come from; None where there is no file and all are defaults.
         database_url: as written; `resolved_database_url` looks up "env:NAME".
         alembic_config: path of alembic.ini, relative paths starting at the configuration file's folder.
+        alembic_section: of alembic.ini, as `alembic --name` takes it.
         partition: table → how it is partitioned.
     """
 
     file: Path | None = None
     database_url: str | None = field(default=None, repr=False)
     alembic_config: Path | None = None
+    alembic_section: str = "alembic"
     lint: Lint = Lint()
     upgrade: Upgrade = Upgrade()
     backfill: Backfill = Backfill()
@@ -258,6 +261,7 @@ def _config(file: Path, values: dict[str, object]) -> Config:
         file=file,
         database_url=top.text("database_url", None),
         alembic_config=file.parent / alembic_config if alembic_config else None,
+        alembic_section=top.text("alembic_section", None) or "alembic",
         lint=_lint(top.table("lint")),
         upgrade=_upgrade(top.table("upgrade")),
         backfill=_backfill(top.table("backfill")),

@@ -49,7 +49,9 @@ def command(
     from evolve.revisions.project import find_project
 
     config = location.config()
-    project = find_project(location.directory, configuration=config.alembic_config)
+    project = find_project(
+        location.directory, configuration=config.alembic_config, section=config.alembic_section
+    )
     url = target.database_url(database_url or config.resolved_database_url(), None, project.database_url)
     flags = ((OLD_CODE_GONE, old_code_gone), (PURGE_APPROVED, purge_approved))
     outcome = advance(project, url, change, [name for name, given in flags if given])

@@ -132,7 +132,9 @@ def resolved_url(location: Location, database_url: str | None) -> str:
     from evolve.revisions.project import NoProject, find_project
 
     try:
-        alembic = find_project(location.directory, configuration=config.alembic_config).database_url
+        alembic = find_project(
+            location.directory, configuration=config.alembic_config, section=config.alembic_section
+        ).database_url
     except NoProject:
         alembic = None
     return choose(None, None, alembic)

@@ -27,6 +27,13 @@ if TYPE_CHECKING:
     multiple=True,
     help="Ignore what squawk, eugene, strong_migrations or zdm was told to.",
 )
+@click.option(
+    "-n",
+    "--name",
+    "section",
+    metavar="SECTION",
+    help="Section of alembic.ini, as `alembic -n` takes it.  [default: alembic_section of the settings, else alembic]",
+)
 @click.option("--strict", is_flag=True, help="What could not be read makes the exit status 1 too.")
 @click.option("--in-transaction", is_flag=True, help="Whoever runs a .sql file puts it into one transaction.")
 @click.option(
@@ -77,6 +84,7 @@ def command(
     unapplied: bool,
     enable: tuple[str, ...],
     import_ignores: tuple[str, ...],
+    section: str | None,
     strict: bool,
     in_transaction: bool,
     fail_on: str | None,
@@ -172,6 +180,7 @@ def command(
                 "--window": window,
                 "--old-models": old_models,
                 "--downgrades": downgrades,
+                "--name": section,
             }
         )
         words = "plain SQL"
@@ -179,7 +188,17 @@ def command(
     else:
         if in_transaction:
             raise OnlyForScripts("--in-transaction")
-        project = find_project(location.directory, configuration=config.alembic_config)
+        project = find_project(
+            location.directory,
+            configuration=config.alembic_config,
+            section=section or config.alembic_section,
+        )
+        if project.other_sections:
+            click.echo(
+                f"reading [{project.section}] of {project.configuration.name}; "
+                f"for the others: {', '.join(f'-n {name}' for name in project.other_sections)}",
+                err=True,
+            )
         url = None
         if unapplied:
             from evolve.app import target

@@ -155,7 +155,9 @@ def _plan(how: _How, change: Change) -> None:
     from evolve.revisions.project import find_project
 
     config = how.location.config()
-    project = find_project(how.location.directory, configuration=config.alembic_config)
+    project = find_project(
+        how.location.directory, configuration=config.alembic_config, section=config.alembic_section
+    )
     url = None
     if not how.offline:
         try:

@@ -24,7 +24,9 @@ def command(
     from evolve.revisions.project import find_project
 
     config = location.config()
-    project = find_project(location.directory, configuration=config.alembic_config)
+    project = find_project(
+        location.directory, configuration=config.alembic_config, section=config.alembic_section
+    )
     url = None
     if not offline:
         try:

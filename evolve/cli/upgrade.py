@@ -96,7 +96,9 @@ def _build(name: str, direction: Direction, summary: str, default: str | None) -
         from evolve.revisions.run import Limits, print_sql
 
         config = location.config()
-        project = find_project(location.directory, configuration=config.alembic_config)
+        project = find_project(
+            location.directory, configuration=config.alembic_config, section=config.alembic_section
+        )
         if as_sql:
             print_sql(project, target, direction)
             return

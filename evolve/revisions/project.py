@@ -17,13 +17,24 @@ from evolve.values import dataclass
 DEFAULT_FILE_TEMPLATE = "%(rev)s_%(slug)s"
 
 _SEPARATORS = {"space": " ", "newline": "\n", "os": os.pathsep, ":": ":", ";": ";"}
+_NAMES_LOCATION = re.compile(r"^script_location\s*[=:]", re.MULTILINE)
+_SKIPPED = frozenset({"node_modules", "site-packages", "venv", "env", "build", "dist"})
+_DEEPEST = 3  # folders below the project, in which its revisions may lie
+_MOST_FOLDERS = 2000  # of one depth; where there are more, this is no project but a disk
 
 
 class NoProject(Misuse):
-    def __init__(self, looked_at: tuple[Path, ...], elsewhere: tuple[Path, ...] = ()) -> None:
+    """`elsewhere` are directories that hold a project; `scripts` hold an env.py that no configuration names."""
+
+    def __init__(
+        self, looked_at: tuple[Path, ...], elsewhere: tuple[Path, ...] = (), scripts: tuple[Path, ...] = ()
+    ) -> None:
         places = " and ".join(f'"{path}"' for path in looked_at)
         if elsewhere:
-            fix = f"name the directory: evolve -C {elsewhere[0].parent}"
+            directory = "the directory" if len(elsewhere) == 1 else "one of the directories"
+            fix = f"name {directory}: {', '.join(f'evolve -C {path}' for path in elsewhere)}"
+        elif scripts:
+            fix = f"name the directory of env.py in an alembic.ini here: {_as_option(looked_at[0], scripts)}"
         else:
             fix = "start one with `alembic init migrations`, or name its directory: evolve -C DIR"
         super().__init__(
@@ -49,11 +60,22 @@ class BrokenConfiguration(Misuse):
 
 
 class NoScriptLocation(Misuse):
-    def __init__(self, file: Path, section: str, others: tuple[str, ...] = ()) -> None:
-        fix = f"add `script_location = migrations` to [{section}] of {file}"
+    """`others` are sections that have one; `scripts` are directories with an env.py that it may mean."""
+
+    def __init__(
+        self, file: Path, section: str, others: tuple[str, ...] = (), scripts: tuple[Path, ...] = ()
+    ) -> None:
+        fix = f"add it to [{section}]: {_as_option(file, scripts)}"
         if others:
-            fix = f"name the section that has one: {', '.join(others)}"
-        super().__init__(f'[{section}] of "{file}" has no script_location', fix=fix)
+            fix = (
+                f"name the section that has one ({', '.join(others)}): `evolve lint -n {others[0]}`, "
+                f'or alembic_section = "{others[0]}" in [tool.evolve]'
+            )
+        super().__init__(
+            f'[{section}] of "{file}" has no script_location',
+            why=None if others else "what a program sets while it runs is not seen",
+            fix=fix,
+        )
 
 
 class NoScriptDirectory(Misuse):
@@ -78,6 +100,11 @@ class NotADirectory(Misuse):
         )
 
 
+def _as_option(configuration: Path, scripts: tuple[Path, ...]) -> str:
+    places = [os.path.relpath(path, configuration.parent) for path in scripts] or ["migrations"]
+    return " or ".join(f"`script_location = {place}`" for place in places)
+
+
 @dataclass(frozen=True, slots=True)
 class Project:
     """One Alembic project.
@@ -90,6 +117,9 @@ class Project:
         source_paths: `prepend_sys_path`: where revisions may import the application from.
         database_url: `sqlalchemy.url` as SQLAlchemy reads it, password and all; None where only `env.py` knows it.
         environment: how `env.py` configures Alembic.
+        other_sections: of alembic.ini that name a script directory as well, for `alembic --name`.
+        databases: names of those that `env.py` runs each revision on, as alembic.ini lists them for Alembic's template
+            for several; empty for one, and where only the application knows them.
     """
 
     root: Path
@@ -102,6 +132,8 @@ class Project:
     file_template: str = DEFAULT_FILE_TEMPLATE
     section: str = "alembic"
     database_url: str | None = field(default=None, repr=False)
+    other_sections: tuple[str, ...] = ()
+    databases: tuple[str, ...] = ()
 
     @property
     def transaction_per_migration(self) -> bool:
@@ -121,7 +153,9 @@ class Project:
 
 
 def find_project(directory: Path, *, configuration: Path | None = None, section: str = "alembic") -> Project:
-    """Find the project that Alembic would find when run in `directory`.
+    """Find the project that Alembic would find when run in `directory`, or Flask-Migrate, which runs Alembic.
+
+    Flask-Migrate keeps alembic.ini beside env.py, in a folder of the project, and tells Alembic that folder itself.
 
     Args:
         configuration: an alembic.ini or pyproject.toml to use, relative to `directory`, instead of looking for one.
@@ -137,13 +171,18 @@ def find_project(directory: Path, *, configuration: Path | None = None, section:
     ini, toml = _files(directory, configuration)
     options = _Options(directory, section, ini, toml)
     location = options.text("script_location")
-    if location is None:
-        raise NoScriptLocation(options.file, section, options.sections_with("script_location"))
-
+    others = options.sections_with("script_location")
+    root = directory
     source_paths = tuple(
         options.existing(path) or directory / path
         for path in options.paths("prepend_sys_path", legacy=r", *|(?: +)|\:", separators=("path_separator",))
     )
+    if location is None:
+        if others or ini is None or not _is_flask_migrates(ini):
+            raise NoScriptLocation(options.file, section, others, _script_directories(directory))
+        location = str(ini.parent)
+        root = directory.parent if directory == ini.parent else directory
+        source_paths = (root, *source_paths)
     script_directory = options.directory(location, source_paths)
     listed = options.paths(
         "version_locations", legacy=r", *|(?: +)", separators=("path_separator", "version_path_separator")
@@ -154,7 +193,7 @@ def find_project(directory: Path, *, configuration: Path | None = None, section:
         if path.exists() and not path.is_dir():
             raise NotADirectory(path, options.file)
     return Project(
-        root=directory,
+        root=root,
         configuration=options.file,
         script_directory=script_directory,
         version_directories=tuple(dict.fromkeys(path for path in versions if path.is_dir())),
@@ -164,6 +203,8 @@ def find_project(directory: Path, *, configuration: Path | None = None, section:
         file_template=options.text("file_template") or DEFAULT_FILE_TEMPLATE,
         section=section,
         database_url=options.database_url(),
+        other_sections=tuple(name for name in others if name != section),
+        databases=tuple(re.findall(r"[^\s,]+", options.plain().get("databases", ""))),
     )
 
 
@@ -177,10 +218,60 @@ def _files(directory: Path, configuration: Path | None) -> tuple[Path | None, Pa
     found_ini = ini if ini.is_file() else None
     found_toml = toml if toml.is_file() and (found_ini or _toml_section(toml)) else None
     if not found_ini and not found_toml:
-        around = [file for above in directory.resolve().parents if (file := above / "alembic.ini").is_file()]
-        below = sorted(directory.glob("*/alembic.ini")) or sorted(directory.glob("*/*/alembic.ini"))
-        raise NoProject((ini, toml), tuple(around or below))
+        below = _nearest_below(directory, "alembic.ini")
+        if len(below) == 1 and _is_flask_migrates(below[0]):
+            return below[0], None
+        elsewhere = _around(directory) or [file.parent for file in below]
+        raise NoProject((ini, toml), tuple(elsewhere), _script_directories(directory))
     return found_ini, found_toml
+
+
+def _around(directory: Path) -> list[Path]:
+    """The nearest directory above that has a project."""
+    for above in directory.resolve().parents:
+        if (above / "alembic.ini").is_file() or _is_flask_migrates(above / "migrations" / "alembic.ini"):
+            return [above]
+    return []
+
+
+def _is_flask_migrates(ini: Path) -> bool:
+    """Whether `ini` stands beside an env.py and names no script directory, so that it can mean only its own."""
+    if not (ini.is_file() and (ini.parent / "env.py").is_file()):
+        return False
+    try:
+        return _NAMES_LOCATION.search(ini.read_text(encoding="utf-8")) is None
+    except (OSError, UnicodeDecodeError):
+        return False
+
+
+def _script_directories(directory: Path) -> tuple[Path, ...]:
+    """Those below that look like one: an env.py, and revisions beside it."""
+    return tuple(
+        file.parent for file in _nearest_below(directory, "env.py") if (file.parent / "versions").is_dir()
+    )
+
+
+def _nearest_below(directory: Path, name: str) -> list[Path]:
+    """Files of that name in folders of `directory`, sorted; in those of one depth, the least that has any."""
+    folders = [directory]
+    for _ in range(_DEEPEST):
+        folders = [
+            below
+            for folder in folders
+            for below in _folders(folder)
+            if not below.name.startswith(".") and below.name not in _SKIPPED
+        ][:_MOST_FOLDERS]
+        found = [folder / name for folder in folders if (folder / name).is_file()]
+        if found:
+            return found
+    return []
+
+
+def _folders(folder: Path) -> list[Path]:
+    try:
+        return sorted(path for path in folder.iterdir() if path.is_dir() and not path.is_symlink())
+    except OSError:
+        return []
 
 
 def _toml_section(file: Path) -> dict[str, object]:
@@ -293,6 +384,8 @@ class _Options:
         return values
 
     def sections_with(self, name: str) -> tuple[str, ...]:
+        if name in self._parser.defaults():  # then every section has it, those of the loggers too
+            return ()
         return tuple(section for section in self._parser.sections() if self._parser.has_option(section, name))
 
     def database_url(self) -> str | None:

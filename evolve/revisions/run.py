@@ -482,6 +482,8 @@ def alembic_config(project: Project, url: str | None = None) -> Config:
         toml_file=str(toml) if toml.is_file() else None,
         ini_section=project.section,
     )
+    if config.get_alembic_option("script_location") is None:  # Flask-Migrate tells it to Alembic itself
+        config.set_main_option("script_location", str(project.script_directory).replace("%", "%%"))
     if url:
         config.set_main_option("sqlalchemy.url", sqlalchemy_url(url, project.database_url).replace("%", "%%"))
     return config

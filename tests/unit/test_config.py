@@ -62,6 +62,7 @@ def test_every_setting_is_read(tmp_path: Path) -> None:
         """
         database_url = "postgresql://localhost/shop"
         alembic_config = "db/alembic.ini"
+        alembic_section = "tenant"
         [lint]
         fail_on = "warning"
         ignore = ["EV701", "drop-table"]
@@ -88,10 +89,11 @@ def test_every_setting_is_read(tmp_path: Path) -> None:
         """,
     )
     read = config.load(tmp_path)
-    assert (read.file, read.database_url, read.alembic_config) == (
+    assert (read.file, read.database_url, read.alembic_config, read.alembic_section) == (
         file,
         "postgresql://localhost/shop",
         tmp_path / "db/alembic.ini",
+        "tenant",
     )
     assert read.lint == config.Lint(
         "warning", ("EV701", "drop-table"), ("7xx",), ("made_at",), ("squawk",), ("2019_*",), 17, 2.0

@@ -165,6 +165,108 @@ def test_no_project_points_to_the_one_around_it(tmp_path: Path) -> None:
     assert caught.value.fix == f"name the directory: evolve -C {tmp_path}"
 
 
+def _flask(root: Path, folder: str = "migrations") -> Path:
+    """As Flask-Migrate writes it: no script_location, for it tells Alembic the folder itself."""
+    (root / folder / "versions").mkdir(parents=True)
+    (root / folder / "env.py").write_text("")
+    (root / folder / "alembic.ini").write_text(
+        "[alembic]\n# file_template = %%(rev)s\n[loggers]\nkeys = root\n"
+    )
+    return root
+
+
+@pytest.mark.parametrize("folder", ["migrations", "app/migrations", "src/shop/migrations"])
+def test_flask_migrates_folder_is_found_from_the_project(tmp_path: Path, folder: str) -> None:
+    project = find_project(_flask(tmp_path, folder))
+
+    assert project.script_directory == tmp_path / folder
+    assert project.root == tmp_path
+    assert project.source_paths == (tmp_path,)
+
+
+def test_flask_migrates_folder_is_found_from_within(tmp_path: Path) -> None:
+    project = find_project(_flask(tmp_path) / "migrations")
+
+    assert project.script_directory == tmp_path / "migrations"
+    assert project.root == tmp_path
+
+
+def test_flask_migrates_ini_may_be_named(tmp_path: Path) -> None:
+    project = find_project(_flask(tmp_path), configuration=Path("migrations/alembic.ini"))
+
+    assert project.script_directory == tmp_path / "migrations"
+    assert project.root == tmp_path
+
+
+def test_no_project_points_from_beside_flask_migrates_folder_to_the_one_around_it(tmp_path: Path) -> None:
+    root = _flask(tmp_path)
+    (root / "app").mkdir()
+
+    with pytest.raises(NoProject) as caught:
+        find_project(root / "app")
+
+    assert caught.value.fix == f"name the directory: evolve -C {tmp_path}"
+
+
+def test_several_projects_below_are_all_named(tmp_path: Path) -> None:
+    _flask(tmp_path / "accounts")
+    _flask(tmp_path / "billing")
+
+    with pytest.raises(NoProject) as caught:
+        find_project(tmp_path)
+
+    fix = caught.value.fix or ""
+    assert f"evolve -C {tmp_path / 'accounts' / 'migrations'}" in fix
+    assert f"evolve -C {tmp_path / 'billing' / 'migrations'}" in fix
+
+
+def test_no_project_names_a_script_directory_that_no_file_configures(tmp_path: Path) -> None:
+    _write(tmp_path, scripts="app/db")
+
+    with pytest.raises(NoProject) as caught:
+        find_project(tmp_path)
+
+    assert "`script_location = app/db`" in (caught.value.fix or "")
+
+
+def test_a_script_location_that_is_set_in_code_is_asked_for_by_its_folder(tmp_path: Path) -> None:
+    _write(tmp_path, "[alembic]\n", scripts="app/db")
+
+    with pytest.raises(NoScriptLocation) as caught:
+        find_project(tmp_path)
+
+    assert "`script_location = app/db`" in (caught.value.fix or "")
+
+
+def test_other_sections_are_named(tmp_path: Path) -> None:
+    ini = (
+        "[alembic]\nscript_location = migrations\n[tenant]\nscript_location = migrations\n[loggers]\nkeys =\n"
+    )
+
+    assert find_project(_write(tmp_path, ini)).other_sections == ("tenant",)
+
+
+def test_a_default_of_all_sections_makes_no_sections(tmp_path: Path) -> None:
+    ini = "[DEFAULT]\nscript_location = migrations\n[alembic]\n[loggers]\nkeys =\n"
+
+    assert find_project(_write(tmp_path, ini)).other_sections == ()
+
+
+def test_databases_are_those_of_the_template_for_several(tmp_path: Path) -> None:
+    ini = "[alembic]\nscript_location = migrations\ndatabases = engine1,  engine2\n"
+
+    assert find_project(_write(tmp_path, ini)).databases == ("engine1", "engine2")
+
+
+def test_version_locations_of_pyproject(tmp_path: Path) -> None:
+    toml = '[tool.alembic]\nscript_location = "db"\nversion_locations = ["%(here)s/a", "b"]\n'
+    _write(tmp_path, toml=toml, scripts="db")
+    (tmp_path / "a").mkdir()
+    (tmp_path / "b").mkdir()
+
+    assert find_project(tmp_path).version_directories == (tmp_path / "a", tmp_path / "b")
+
+
 def test_a_pyproject_without_alembic_is_no_project(tmp_path: Path) -> None:
     _write(tmp_path, toml="[tool.ruff]\nline-length = 100\n")
 
