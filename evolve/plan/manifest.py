@@ -19,7 +19,7 @@ from tomlkit.items import AoT, Table
 
 from evolve.backfill.spec import Spec
 from evolve.errors import Misuse
-from evolve.plan.files import write_whole
+from evolve.files import write_whole
 from evolve.plan.model import (
     PHASES,
     AddRequiredColumn,

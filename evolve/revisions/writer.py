@@ -17,7 +17,7 @@ from alembic.script import Script, ScriptDirectory
 from alembic.util import rev_id, template_to_file
 
 from evolve.errors import EvolveError, Misuse
-from evolve.plan.files import write_whole
+from evolve.files import write_whole
 from evolve.plan.gate_sql import FEW, Conditions
 from evolve.plan.model import Part, PhaseName
 from evolve.plan.wording import conditions

@@ -146,7 +146,7 @@ def test_a_manifest_without_its_revision_says_so(users: ChangeProject) -> None:
 
 
 def test_nothing_is_left_behind_by_a_killed_writer(users: ChangeProject) -> None:
-    killed(users, "evolve.plan.files", "_sync_directory", 1, *PLAN)
+    killed(users, "evolve.files", "_sync_directory", 1, *PLAN)
     users.ok("advance", CHANGE)
     leftovers = [name for _, _, names in os.walk(users.root) for name in names if name.endswith(".part")]
     assert leftovers == []

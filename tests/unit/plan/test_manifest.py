@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
-from evolve.plan.files import CannotWrite, write_whole
 from evolve.plan.manifest import (
     BadManifest,
     Manifest,
@@ -141,36 +138,3 @@ def test_nonsense_is_named(tmp_path: Path, case: str) -> None:
         load(path)
     assert str(path) in refused.value.what
     assert refused.value.fix
-
-
-def test_a_file_is_whole_or_not_there(tmp_path: Path) -> None:
-    """Killed at any moment while it is overwritten, it holds one text or the other."""
-    path = tmp_path / "file"
-    path.write_bytes(b"0" * 200_000)
-    program = (
-        "import sys, itertools; from pathlib import Path; from evolve.plan.files import write_whole\n"
-        "print('on', flush=True)\n"
-        "for n in itertools.cycle('123'): write_whole(Path(sys.argv[1]), n.encode() * 200_000)"
-    )
-    for delay in (0.0, 0.01, 0.03):
-        process = subprocess.Popen([sys.executable, "-c", program, str(path)], stdout=subprocess.PIPE)
-        assert process.stdout is not None
-        process.stdout.readline()
-        with pytest.raises(subprocess.TimeoutExpired):
-            process.wait(delay)
-        process.kill()
-        process.communicate()
-        content = path.read_bytes()
-        assert (len(content), len(set(content))) == (200_000, 1)
-
-
-def test_what_a_killed_writer_left_is_cleared_away(tmp_path: Path) -> None:
-    (tmp_path / ".evolve-abc.part").write_text("half")
-    write_whole(tmp_path / "file", b"whole")
-    assert [path.name for path in tmp_path.iterdir()] == ["file"]
-
-
-def test_a_file_in_the_place_of_the_folder(tmp_path: Path) -> None:
-    (tmp_path / "folder").write_text("in the way")
-    with pytest.raises(CannotWrite, match="folder"):
-        write_whole(tmp_path / "folder" / "file", b"")

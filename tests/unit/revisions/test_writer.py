@@ -12,7 +12,7 @@ from alembic.operations import Operations
 from alembic.runtime.migration import MigrationContext
 from support.alembic_project import AlembicProject
 
-from evolve.plan.files import CannotWrite
+from evolve.files import CannotWrite
 from evolve.plan.model import Part
 from evolve.revisions.gate_operation import escape_colons
 from evolve.revisions.history import read_history

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import tempfile
 from contextlib import suppress
@@ -27,23 +28,25 @@ class CannotWrite(Misuse):
 def write_whole(path: Path, content: bytes) -> None:
     """Write `content` to `path` so that a crash leaves the old file or the new one, never half of it.
 
+    A file that is there keeps its mode; a link stays one, and what it leads to is written.
+
     Raises:
         CannotWrite: the directory is missing, read-only, or something else stands in the way.
     """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
+        path = path.resolve()
+        mode = path.stat().st_mode & 0o7777 if path.exists() else 0o666 & ~_umask()
         for leftover in path.parent.glob(f"{_PREFIX}*{_SUFFIX}"):
-            with suppress(OSError):  # of a crash; another process may be quicker
-                leftover.unlink()
-        descriptor, name = tempfile.mkstemp(prefix=_PREFIX, suffix=_SUFFIX, dir=path.parent)
-        temporary = Path(name)
+            _clear_away(leftover)
+        descriptor, temporary = _begin(path.parent)
         try:
             with os.fdopen(descriptor, "wb") as stream:
                 stream.write(content)
                 stream.flush()
                 os.fsync(stream.fileno())
-            temporary.chmod(0o666 & ~_umask())  # mkstemp gives nobody else a right
-            temporary.replace(path)
+                temporary.chmod(mode)  # mkstemp gives nobody else a right
+                temporary.replace(path)
         except BaseException:
             with suppress(OSError):
                 temporary.unlink()
@@ -62,6 +65,23 @@ def refuse_unwritable(directory: Path) -> None:
         Path(name).unlink()
     except OSError as error:
         raise CannotWrite(directory / "…", _reason(error)) from error
+
+
+def _begin(directory: Path) -> tuple[int, Path]:
+    """An empty file, open and locked, and its path."""
+    while True:
+        descriptor, name = tempfile.mkstemp(prefix=_PREFIX, suffix=_SUFFIX, dir=directory)
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        if os.fstat(descriptor).st_nlink:
+            return descriptor, Path(name)
+        os.close(descriptor)  # somebody took it for a leftover before it was locked
+
+
+def _clear_away(leftover: Path) -> None:
+    """Remove what a crash left behind; who still writes holds its lock, which ends with the process."""
+    with suppress(OSError), leftover.open("rb") as stream:
+        fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        leftover.unlink()
 
 
 def _reason(error: OSError) -> str:
