@@ -204,7 +204,9 @@ class AlterTableOther:
     table: QualifiedName
     clause: str
     detail: str | None = None  # column, trigger or parameter it names
-    settings: tuple[tuple[str, str], ...] = ()  # with "set parameters": each with its value
+    # With "set parameters" each with its value; "restart" of "set sequence options".
+    settings: tuple[tuple[str, str], ...] = ()
+    only: bool = False
 
 
 # -- columns ------------------------------------------------------------------------------------------------
@@ -213,6 +215,7 @@ class AddColumn:
     table: QualifiedName
     column: ColumnDefinition
     if_not_exists: bool = False
+    only: bool = False  # ALTER TABLE ONLY: partitions and children are left alone
 
 
 @dataclass(frozen=True, slots=True)
@@ -221,6 +224,7 @@ class DropColumn:
     column: str
     if_exists: bool = False
     cascade: bool = False
+    only: bool = False  # ALTER TABLE ONLY: partitions and children are left alone
 
 
 @dataclass(frozen=True, slots=True)
@@ -228,6 +232,7 @@ class RenameColumn:
     table: QualifiedName
     column: str
     to: str
+    only: bool = False  # ALTER TABLE ONLY: partitions and children are left alone
 
 
 @dataclass(frozen=True, slots=True)
@@ -237,18 +242,21 @@ class AlterColumnType:
     type: str
     using: Expression | None = None
     collation: str | None = None
+    only: bool = False  # ALTER TABLE ONLY: partitions and children are left alone
 
 
 @dataclass(frozen=True, slots=True)
 class SetNotNull:
     table: QualifiedName
     column: str
+    only: bool = False  # ALTER TABLE ONLY: partitions and children are left alone
 
 
 @dataclass(frozen=True, slots=True)
 class DropNotNull:
     table: QualifiedName
     column: str
+    only: bool = False  # ALTER TABLE ONLY: partitions and children are left alone
 
 
 @dataclass(frozen=True, slots=True)
@@ -256,12 +264,14 @@ class SetDefault:
     table: QualifiedName
     column: str
     default: Expression
+    only: bool = False  # ALTER TABLE ONLY: partitions and children are left alone
 
 
 @dataclass(frozen=True, slots=True)
 class DropDefault:
     table: QualifiedName
     column: str
+    only: bool = False  # ALTER TABLE ONLY: partitions and children are left alone
 
 
 @dataclass(frozen=True, slots=True)
@@ -269,6 +279,7 @@ class AddIdentity:
     table: QualifiedName
     column: str
     identity: Literal["always", "by default"]
+    only: bool = False  # ALTER TABLE ONLY: partitions and children are left alone
 
 
 @dataclass(frozen=True, slots=True)
@@ -310,12 +321,14 @@ class DropConstraint:
     name: str
     if_exists: bool = False
     cascade: bool = False
+    only: bool = False  # ALTER TABLE ONLY: partitions and children are left alone
 
 
 @dataclass(frozen=True, slots=True)
 class ValidateConstraint:
     table: QualifiedName
     name: str
+    only: bool = False  # ALTER TABLE ONLY: partitions and children are left alone
 
 
 @dataclass(frozen=True, slots=True)
@@ -323,6 +336,7 @@ class RenameConstraint:
     table: QualifiedName
     name: str
     to: str
+    only: bool = False  # ALTER TABLE ONLY: partitions and children are left alone
 
 
 # -- partitions ---------------------------------------------------------------------------------------------
@@ -456,6 +470,7 @@ class AlterSequence:
     type: str | None = None
     owned_by: tuple[QualifiedName, str] | None = None
     owned_by_none: bool = False
+    restart: int | Literal["start"] | None = None  # what it counts on from; "start" is where it once began
 
 
 @dataclass(frozen=True, slots=True)
@@ -687,6 +702,7 @@ class Delete:
 class Truncate:
     tables: tuple[QualifiedName, ...]
     cascade: bool = False
+    only: frozenset[QualifiedName] = frozenset()  # those of `tables` that ONLY stands before
 
 
 @dataclass(frozen=True, slots=True)
@@ -696,6 +712,10 @@ class Query:
     Args:
         functions: what it calls, e.g. setval, pg_advisory_lock.
         whole: nothing in its text keeps it from reading every row of `reads`.
+        calls: of its functions those that it selects or reads from: a call for what it does stands there.
+        conditions: its other functions: those that tell which rows, and in which order.
+        set_to: sequences that `setval` gives a number that is written out, or the column that owns each, and what it
+            counts on from.
     """
 
     reads: tuple[QualifiedName, ...] = ()
@@ -703,6 +723,11 @@ class Query:
     literals: frozenset[str] = frozenset()
     row_locks: bool = False
     whole: bool = field(default=False, compare=False)
+    calls: tuple[QualifiedName, ...] = field(default=(), compare=False)
+    conditions: tuple[QualifiedName, ...] = field(default=(), compare=False)
+    set_to: tuple[tuple[QualifiedName | tuple[QualifiedName, str], int], ...] = field(
+        default=(), compare=False
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -767,13 +792,15 @@ class TransactionControl:
 class DoBlock:
     """An anonymous code block, or the call of a `function` that is not read to its end.
 
-    The operations that a block may run follow it; `gaps` says why those are not all.
+    The operations that a block may run follow it; `gaps` says why those are not all. A `function` that is not
+    `known` was made neither by the history nor by PostgreSQL.
     """
 
     body: str
     language: str = "plpgsql"
     gaps: tuple[str, ...] = ()
     function: QualifiedName | None = None
+    known: bool = True
 
 
 @dataclass(frozen=True, slots=True)

@@ -1078,25 +1078,34 @@ def _alter_table_clause(table: QualifiedName, command: Node, *, only: bool) -> O
     cascade = command.behavior == pb.DROP_CASCADE
     match command.subtype:
         case pb.AT_AddColumn:
-            return AddColumn(table, _column(definition.column_def), if_not_exists=bool(command.missing_ok))
+            return AddColumn(
+                table, _column(definition.column_def), if_not_exists=bool(command.missing_ok), only=only
+            )
         case pb.AT_DropColumn:
-            return DropColumn(table, command.name, if_exists=bool(command.missing_ok), cascade=cascade)
+            return DropColumn(
+                table, command.name, if_exists=bool(command.missing_ok), cascade=cascade, only=only
+            )
         case pb.AT_AlterColumnType:
             column = definition.column_def
             using = _optional(column, "raw_default")
-            return AlterColumnType(table, command.name, _type(column.type_name)[0], using, _collation(column))
+            return AlterColumnType(
+                table, command.name, _type(column.type_name)[0], using, _collation(column), only=only
+            )
         case pb.AT_SetNotNull:
-            return SetNotNull(table, command.name)
+            return SetNotNull(table, command.name, only=only)
         case pb.AT_DropNotNull:
-            return DropNotNull(table, command.name)
+            return DropNotNull(table, command.name, only=only)
         case pb.AT_ColumnDefault:
             if not command.HasField("def") or _casts_null(definition):
-                return DropDefault(table, command.name)
-            return SetDefault(table, command.name, _expression(definition))
+                return DropDefault(table, command.name, only=only)
+            return SetDefault(table, command.name, _expression(definition), only=only)
         case pb.AT_AddIdentity:
-            return AddIdentity(table, command.name, _IDENTITY[definition.constraint.generated_when])
+            identity = _IDENTITY[definition.constraint.generated_when]
+            return AddIdentity(table, command.name, identity, only=only)
         case pb.AT_SetIdentity:
-            return AlterTableOther(table, _identity_clause(definition), command.name)
+            clause, restart = _identity_clause(definition), _restart(definition.list.items)
+            settings = (("restart", str(restart)),) if restart is not None else ()
+            return AlterTableOther(table, clause, command.name, settings)
         case pb.AT_DropIdentity:
             return DropIdentity(table, command.name, if_exists=bool(command.missing_ok))
         case pb.AT_SetExpression:
@@ -1108,9 +1117,11 @@ def _alter_table_clause(table: QualifiedName, command: Node, *, only: bool) -> O
                 return AddConstraint(table, constraint, only=only)
             return AlterTableOther(table, "add constraint")
         case pb.AT_DropConstraint:
-            return DropConstraint(table, command.name, if_exists=bool(command.missing_ok), cascade=cascade)
+            return DropConstraint(
+                table, command.name, if_exists=bool(command.missing_ok), cascade=cascade, only=only
+            )
         case pb.AT_ValidateConstraint:
-            return ValidateConstraint(table, command.name)
+            return ValidateConstraint(table, command.name, only=only)
         case pb.AT_AttachPartition:
             part = definition.partition_cmd
             return AttachPartition(table, _relation(part.name), _bound(part.bound))
@@ -1129,7 +1140,7 @@ def _alter_table_clause(table: QualifiedName, command: Node, *, only: bool) -> O
                 _settings(definition.list.items),
             )
         case _:
-            return AlterTableOther(table, _clause_words(command), _clause_detail(command))
+            return AlterTableOther(table, _clause_words(command), _clause_detail(command), only=only)
 
 
 def _identity_clause(definition: Node) -> str:
@@ -1180,9 +1191,9 @@ def _rename(statement: Node) -> Iterator[Operation]:
         case pb.OBJECT_TABLE:
             yield RenameTable(relation, new)
         case pb.OBJECT_COLUMN if statement.relation_type == pb.OBJECT_TABLE:
-            yield RenameColumn(relation, statement.subname, new)
+            yield RenameColumn(relation, statement.subname, new, only=not statement.relation.inh)
         case pb.OBJECT_TABCONSTRAINT:
-            yield RenameConstraint(relation, statement.subname, new)
+            yield RenameConstraint(relation, statement.subname, new, only=not statement.relation.inh)
         case pb.OBJECT_INDEX:
             yield RenameIndex(relation, new)
         case pb.OBJECT_VIEW:
@@ -1356,7 +1367,35 @@ def _create_sequence(statement: Node) -> Iterator[Operation]:
 
 def _alter_sequence(statement: Node) -> Iterator[Operation]:
     type_, owner, nobody = _sequence_options(statement.options)
-    yield AlterSequence(_relation(statement.sequence), type_, owner, nobody)
+    restart = _restart(statement.options)
+    yield AlterSequence(_relation(statement.sequence), type_, owner, nobody, restart)
+
+
+def _restart(options: Iterable[Node]) -> int | Literal["start"] | None:
+    """What a sequence is to count on from; "start" where RESTART stands alone."""
+    for node in options:
+        if node.def_elem.defname == "restart":
+            return _integer(node.def_elem.arg) if node.def_elem.HasField("arg") else "start"
+    return None
+
+
+def _integer(node: Node) -> int | None:
+    """A number that is written out; those beyond 32 bits come as the grammar's floats."""
+    match _kind(node):
+        case "integer":
+            return int(node.integer.ival)
+        case "float":
+            return _whole(node.float.fval)
+        case "a_const" if node.a_const.HasField("ival"):
+            return int(node.a_const.ival.ival)
+        case "a_const" if node.a_const.HasField("fval"):
+            return _whole(node.a_const.fval.fval)
+        case _:
+            return None
+
+
+def _whole(text: str) -> int | None:
+    return int(text) if text.isdigit() else None
 
 
 # -- views, functions, triggers, schemas --------------------------------------------------------------------
@@ -1698,8 +1737,10 @@ def _select(statement: Node) -> Iterator[Operation]:
             reads=reads,
         )
         return
-    called = (_function(part) for part in _walk(statement) if type(part).__name__ == "FuncCall")
-    functions = tuple(dict.fromkeys(called))
+    called = [part for part in _walk(statement) if type(part).__name__ == "FuncCall"]
+    functions = tuple(dict.fromkeys(map(_function, called)))
+    names = dict.fromkeys(_name(_strings(call.funcname)) for call in called)
+    selected = dict.fromkeys(_selected(statement)) if called else {}
     bounded = ("where_clause", "limit_count", "with_clause", "larg")
     yield Query(
         reads=_reads(statement),
@@ -1710,7 +1751,53 @@ def _select(statement: Node) -> Iterator[Operation]:
         whole=bool(statement.from_clause)
         and not any(statement.HasField(clause) for clause in bounded)
         and not {"max", "min"} & set(functions),
+        calls=tuple(selected),
+        conditions=tuple(name for name in names if name not in selected),
+        set_to=tuple(found for call in called for found in _set_to(call)),
     )
+
+
+def _set_to(call: Node) -> Iterator[tuple[QualifiedName | tuple[QualifiedName, str], int]]:
+    """The sequence of a `setval` that is given a number, and what it counts on from."""
+    if _function(call) != "setval" or len(call.args) < 2:
+        return
+    sequence, value = _sequence_of(call), _integer(call.args[1])
+    if sequence is None or value is None:
+        return
+    # setval(…, false): the number itself is the next.
+    given = (
+        len(call.args) == 3 and _kind(call.args[2]) == "a_const" and not call.args[2].a_const.boolval.boolval
+    )
+    yield sequence, value if given else value + 1
+
+
+def _sequence_of(call: Node) -> QualifiedName | tuple[QualifiedName, str] | None:
+    """The sequence that a `setval` names, or the column whose sequence it asks for."""
+    named = call.args[0].func_call if _kind(call.args[0]) == "func_call" else None
+    if named is None:
+        constant = _sequence_constant(call)
+        return _relation_text(constant.sval.sval) if constant is not None else None
+    if _function(named) != "pg_get_serial_sequence" or len(named.args) != 2:
+        return None
+    table, column = _sequence_constant(named), named.args[1]
+    owner = _relation_text(table.sval.sval) if table is not None else None
+    if owner is None or _kind(column) != "a_const" or not column.a_const.HasField("sval"):
+        return None
+    return owner, column.a_const.sval.sval
+
+
+def _selected(statement: Node) -> Iterator[QualifiedName]:
+    """The functions that are called in what a query selects or in its FROM, and in the queries within it."""
+    for query in _walk(statement):
+        if type(query).__name__ == "SelectStmt":
+            tables = (part for part in _within(query.from_clause) if type(part).__name__ == "RangeFunction")
+            for part in _within([*query.target_list, *query.values_lists, *tables]):
+                if type(part).__name__ == "FuncCall":
+                    yield _name(_strings(part.funcname))
+
+
+def _within(nodes: Iterable[Node]) -> Iterator[Node]:
+    return (part for node in nodes for part in _walk(node))
 
 
 def _show(statement: Node) -> Iterator[Operation]:
@@ -1720,7 +1807,8 @@ def _show(statement: Node) -> Iterator[Operation]:
 
 def _truncate(statement: Node) -> Iterator[Operation]:
     tables = tuple(_relation(node.range_var) for node in statement.relations)
-    yield Truncate(tables, statement.behavior == pb.DROP_CASCADE)
+    alone = frozenset(_relation(node.range_var) for node in statement.relations if not node.range_var.inh)
+    yield Truncate(tables, statement.behavior == pb.DROP_CASCADE, alone)
 
 
 def _copy(statement: Node) -> Iterator[Operation]:
