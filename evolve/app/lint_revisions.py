@@ -14,7 +14,7 @@ from evolve.errors import Misuse
 from evolve.lint.facts import Facts
 from evolve.lint.model import Report
 from evolve.lint.thresholds import Thresholds
-from evolve.revisions.default_branch import NoDefaultBranch, default_branch
+from evolve.revisions.default_branch import NoDefaultBranch, default_branch, why_unknown
 from evolve.revisions.history import BrokenFile, History, RevisionFile, read_history
 from evolve.revisions.models import Commit, Releases, commit_at, fork_from, read_releases, touches_tables
 from evolve.revisions.project import Project
@@ -138,7 +138,8 @@ def ask(
         )
     reference = since or default_branch(project)
     if reference is None:
-        return Question(Range(EVERYTHING), "all revisions", together=False)
+        words = f"all revisions, for {why_unknown(project)}"
+        return Question(Range(EVERYTHING), words, together=False)
     return Question(Since(reference), f"revisions new since {reference}", together=True)
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import shutil
 import subprocess
 
 from evolve.errors import Misuse
@@ -39,10 +41,29 @@ def default_branch(project: Project) -> str | None:
     return found
 
 
+def why_unknown(project: Project) -> str:
+    """Why `default_branch` has answered None, for a person."""
+    if shutil.which("git") is None:
+        return "there is no git on the PATH that would know which are new"
+    done = _run(project, "rev-parse", "--show-toplevel")
+    said = done.stderr.decode(errors="replace") if done is not None else ""
+    remedy = re.search(r"^\s*(git config .*safe\.directory .+)$", said, re.MULTILINE)
+    if remedy is not None:
+        return f"git does not trust the owner of this repository; where you do: {remedy[1]}"
+    if done is not None and done.returncode == 0:
+        return "nothing is committed yet"
+    return "git knows no repository here"
+
+
 def _git(project: Project, *arguments: str) -> str | None:
     """What git answers; None where it says no, or is not there."""
+    done = _run(project, *arguments)
+    return done.stdout.decode(errors="replace") if done is not None and done.returncode == 0 else None
+
+
+def _run(project: Project, *arguments: str) -> subprocess.CompletedProcess[bytes] | None:
     try:
-        done = subprocess.run(
+        return subprocess.run(
             ["git", "-C", str(project.root), *arguments],  # noqa: S607  # the user's own git; no shell
             capture_output=True,
             check=False,
@@ -51,4 +72,3 @@ def _git(project: Project, *arguments: str) -> str | None:
         )
     except (FileNotFoundError, subprocess.TimeoutExpired):
         return None
-    return done.stdout.decode(errors="replace") if done.returncode == 0 else None

@@ -31,6 +31,7 @@ from __future__ import annotations
 
 import ast
 import re
+import shutil
 import subprocess
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -197,6 +198,10 @@ def _write_revision(versions: Path, revision: str, down_revision: str | None, te
 
 
 def _commit(directory: Path) -> None:
+    if shutil.which("git") is None:
+        import pytest
+
+        pytest.skip("there is no git on the PATH")
     who = ("-c", "user.name=evolve", "-c", "user.email=evolve@localhost", "-c", "commit.gpgsign=false")
     for arguments in (("init", "--quiet"), ("add", "."), (*who, "commit", "--quiet", "--message", "before")):
         subprocess.run(["git", "-C", str(directory), *arguments], check=True)  # noqa: S607  # the user's own git

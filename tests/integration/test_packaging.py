@@ -10,6 +10,7 @@ import zipfile
 from pathlib import Path
 
 import pytest
+from support.git import git
 
 ROOT = Path(__file__).parents[2]
 
@@ -34,9 +35,7 @@ def names(wheel: Path) -> set[str]:
 
 
 def test_every_file_of_the_package_is_in_it(names: set[str]) -> None:
-    tracked = subprocess.run(
-        ["git", "ls-files", "evolve"], cwd=ROOT, check=True, capture_output=True, text=True
-    ).stdout.splitlines()
+    tracked = git(ROOT, "ls-files", "evolve").splitlines()
     assert {name for name in tracked if (ROOT / name).exists()} - names == set()
 
 

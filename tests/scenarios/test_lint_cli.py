@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -13,6 +14,7 @@ import psycopg
 import pytest
 from support.alembic_project import AlembicProject
 from support.command_line import evolve
+from support.git import git
 
 TABLES = """
     op.create_table("users", sa.Column("id", sa.BigInteger(), primary_key=True), sa.Column("name", sa.Text()))
@@ -21,6 +23,7 @@ SAFE = 'op.add_column("users", sa.Column("nickname", sa.Text()))'
 BAD = 'op.drop_column("users", "name")'
 WARNS = 'op.execute("DO $$ BEGIN EXECUTE current_user; END $$")'
 
+NEEDS_GIT = pytest.mark.skipif(shutil.which("git") is None, reason="there is no git on the PATH")
 MakeProject = Callable[..., AlembicProject]
 
 
@@ -31,17 +34,9 @@ def project(make_project: MakeProject) -> AlembicProject:
     return made
 
 
-def git(project: AlembicProject, *arguments: str) -> str:
-    identity = ("-c", "user.name=A", "-c", "user.email=a@example.org", "-c", "commit.gpgsign=false")
-    done = subprocess.run(
-        ["git", *identity, *arguments], cwd=project.root, check=True, capture_output=True, text=True
-    )
-    return done.stdout
-
-
 def commit_all(project: AlembicProject) -> None:
-    git(project, "add", ".")
-    git(project, "commit", "-q", "-m", "as it is")
+    git(project.root, "add", ".")
+    git(project.root, "commit", "-q", "-m", "as it is")
 
 
 def rules(output: str) -> list[tuple[str, str]]:
@@ -74,6 +69,7 @@ def test_fail_on_of_the_configuration(project: AlembicProject) -> None:
 
 
 # -- what is checked --------------------------------------------------------------------------------------------
+@NEEDS_GIT
 def test_outside_a_repository_all_revisions_are_checked_each_against_those_before(
     project: AlembicProject,
 ) -> None:
@@ -99,9 +95,9 @@ def test_tables_of_the_same_range_are_new(project: AlembicProject) -> None:
 
 def test_in_a_repository_what_is_new_since_the_default_branch_is_checked(project: AlembicProject) -> None:
     project.add("0002", BAD)
-    git(project, "init", "-q", "-b", "main")
+    git(project.root, "init", "-q", "-b", "main")
     commit_all(project)
-    git(project, "switch", "-q", "-c", "change")
+    git(project.root, "switch", "-q", "-c", "change")
     project.add("0003", BAD.replace("name", "id"))
     commit_all(project)
 
@@ -111,7 +107,7 @@ def test_in_a_repository_what_is_new_since_the_default_branch_is_checked(project
 
 
 def test_revisions_that_are_not_committed_count_as_new(project: AlembicProject) -> None:
-    git(project, "init", "-q", "-b", "main")
+    git(project.root, "init", "-q", "-b", "main")
     commit_all(project)
     project.add("0002", BAD)
 
@@ -119,7 +115,7 @@ def test_revisions_that_are_not_committed_count_as_new(project: AlembicProject) 
 
 
 def test_nothing_new_is_no_finding_and_is_said(project: AlembicProject) -> None:
-    git(project, "init", "-q", "-b", "main")
+    git(project.root, "init", "-q", "-b", "main")
     commit_all(project)
 
     answer = evolve("lint", cwd=project.root)
@@ -129,9 +125,9 @@ def test_nothing_new_is_no_finding_and_is_said(project: AlembicProject) -> None:
 
 
 def test_since_a_tag(project: AlembicProject) -> None:
-    git(project, "init", "-q", "-b", "main")
+    git(project.root, "init", "-q", "-b", "main")
     commit_all(project)
-    git(project, "tag", "v1")
+    git(project.root, "tag", "v1")
     project.add("0002", BAD)
     commit_all(project)
 
@@ -269,7 +265,7 @@ def test_two_heads_are_both_checked(project: AlembicProject) -> None:
     ("arguments", "said"),
     [
         (("nowhere:heads",), 'there is no revision "nowhere"'),
-        (("--since", "HEAD"), "needs a git repository"),
+        pytest.param(("--since", "HEAD"), "needs a git repository", marks=NEEDS_GIT),
         (("0001", "--since", "HEAD"), "REVISIONS and --since both say"),
         (("--pg-version", "9"), "14<=x<=18"),
         (("--fail-on", "fatal"), "'fatal'"),
@@ -286,7 +282,7 @@ def test_wrong_question(project: AlembicProject, arguments: tuple[str, ...], sai
 
 
 def test_repository_without_a_default_branch(project: AlembicProject) -> None:
-    git(project, "init", "-q", "-b", "trunk")
+    git(project.root, "init", "-q", "-b", "trunk")
     commit_all(project)
 
     answer = evolve("lint", cwd=project.root)
@@ -295,10 +291,40 @@ def test_repository_without_a_default_branch(project: AlembicProject) -> None:
 
 
 def test_repository_without_commits_has_nothing_old(project: AlembicProject) -> None:
-    git(project, "init", "-q", "-b", "trunk")
+    git(project.root, "init", "-q", "-b", "trunk")
     project.add("0002", BAD)
 
     assert rules(evolve("lint", "--format", "json", cwd=project.root).stdout) == [("0002", "drop-column")]
+
+
+def test_without_git_all_revisions_are_checked_and_it_is_said(
+    project: AlembicProject, tmp_path: Path
+) -> None:
+    (tmp_path / "bin").mkdir()
+
+    answer = evolve("lint", cwd=project.root, env={"PATH": str(tmp_path / "bin")})
+
+    assert answer.returncode == 0, answer.stderr
+    assert (
+        "checking all revisions, for there is no git on the PATH that would know which are new"
+        in answer.stderr
+    )
+
+
+@NEEDS_GIT
+def test_outside_a_repository_all_revisions_are_checked_and_it_is_said(project: AlembicProject) -> None:
+    answer = evolve("lint", cwd=project.root, env={"GIT_CEILING_DIRECTORIES": str(project.root.parent)})
+
+    assert "checking all revisions, for git knows no repository here" in answer.stderr
+
+
+def test_a_repository_that_git_does_not_trust_is_said(project: AlembicProject) -> None:
+    git(project.root, "init", "-q", "-b", "main")
+
+    answer = evolve("lint", cwd=project.root, env={"GIT_TEST_ASSUME_DIFFERENT_OWNER": "1"})
+
+    assert "git does not trust the owner of this repository" in answer.stderr
+    assert "safe.directory" in answer.stderr
 
 
 def test_project_without_revisions(make_project: MakeProject) -> None:
@@ -308,7 +334,7 @@ def test_project_without_revisions(make_project: MakeProject) -> None:
 
 
 def test_unknown_reference(project: AlembicProject) -> None:
-    git(project, "init", "-q", "-b", "main")
+    git(project.root, "init", "-q", "-b", "main")
     commit_all(project)
 
     answer = evolve("lint", "--since", "no-such-tag", cwd=project.root)

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from support.alembic_project import AlembicProject
 from support.command_line import evolve
+from support.git import git
 
 MakeProject = Callable[..., AlembicProject]
 
@@ -58,9 +59,9 @@ def project(make_project: MakeProject) -> AlembicProject:
     (made.root / "shop").mkdir()
     (made.root / "shop/__init__.py").write_text("")
     write_models(made, MODELS)
-    git(made, "init", "-q", "-b", "main")
+    git(made.root, "init", "-q", "-b", "main")
     commit_all(made)
-    git(made, "checkout", "-q", "-b", "work")
+    git(made.root, "checkout", "-q", "-b", "work")
     return made
 
 
@@ -68,14 +69,9 @@ def write_models(project: AlembicProject, source: str) -> None:
     (project.root / "shop/models.py").write_text(source + 'raise RuntimeError("it was run")\n')
 
 
-def git(project: AlembicProject, *arguments: str) -> None:
-    identity = ("-c", "user.name=A", "-c", "user.email=a@example.org", "-c", "commit.gpgsign=false")
-    subprocess.run(["git", *identity, *arguments], cwd=project.root, check=True, capture_output=True)
-
-
 def commit_all(project: AlembicProject) -> None:
-    git(project, "add", ".")
-    git(project, "commit", "-q", "-m", "as it is")
+    git(project.root, "add", ".")
+    git(project.root, "commit", "-q", "-m", "as it is")
 
 
 def lint(project: AlembicProject, *arguments: str) -> subprocess.CompletedProcess[str]:
@@ -114,7 +110,7 @@ def test_a_column_that_leaves_models_and_database_at_once(project: AlembicProjec
 def test_a_column_that_left_the_models_one_release_ago(project: AlembicProject) -> None:
     write_models(project, WITHOUT_NOTE)
     commit_all(project)
-    git(project, "branch", "-f", "main", "work")
+    git(project.root, "branch", "-f", "main", "work")
     project.add("0002", DROP_NOTE)
 
     assert report(lint(project))[1] == "FULL"
@@ -140,10 +136,10 @@ def test_a_new_column_demands_an_order_where_the_models_map_it(
 
 
 def test_a_named_release_is_the_one_that_runs(project: AlembicProject) -> None:
-    git(project, "tag", "v1")
+    git(project.root, "tag", "v1")
     write_models(project, WITHOUT_NOTE)
     commit_all(project)
-    git(project, "branch", "-f", "main", "work")
+    git(project.root, "branch", "-f", "main", "work")
     project.add("0002", DROP_NOTE)
 
     assert report(lint(project, "--old-models", "v1"))[0] == ["code-and-migration-same-change"]
@@ -162,7 +158,7 @@ def test_a_revision_that_the_old_models_know_is_not_held_against_them(project: A
     write_models(project, WITHOUT_NOTE)
     project.add("0002", DROP_NOTE)
     commit_all(project)
-    git(project, "branch", "-f", "main", "work")
+    git(project.root, "branch", "-f", "main", "work")
 
     assert report(lint(project, "0002"))[0] == ["drop-column"]
 
@@ -178,7 +174,7 @@ def test_models_are_found_where_the_settings_say(project: AlembicProject) -> Non
 def test_without_models_all_code_may_use_all_columns(project: AlembicProject) -> None:
     (project.root / "migrations/env.py").write_text("from alembic import context\n")
     commit_all(project)
-    git(project, "branch", "-f", "main", "work")
+    git(project.root, "branch", "-f", "main", "work")
     project.add("0002", DROP_LEGACY)
 
     answer = evolve("lint", "-v", cwd=project.root)

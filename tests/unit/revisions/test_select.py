@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import shutil
-import subprocess
 from pathlib import Path
 
 import pytest
+from support.git import git
 from support.revision_files import Revisions
 
 from evolve.revisions.history import BrokenRevision, MultipleHeads, NoSuchRevision
@@ -29,19 +29,14 @@ def _selected(revisions: Revisions, selection: Selection) -> list[str]:
     return [file.revision for file in select(revisions.project, revisions.history, selection)]
 
 
-def _git(root: Path, *arguments: str) -> None:
-    identity = ["-c", "user.name=t", "-c", "user.email=t@example.org", "-c", "commit.gpgsign=false"]
-    subprocess.run(["git", *identity, *arguments], cwd=root, check=True, capture_output=True)
-
-
 @pytest.fixture
 def committed(revisions: Revisions) -> Revisions:
     """Revisions a and b on branch main, in a repository whose top is above the project."""
     revisions.add("a")
     revisions.add("b")
-    _git(revisions.root.parent, "init", "-q", "-b", "main")
-    _git(revisions.root.parent, "add", ".")
-    _git(revisions.root.parent, "commit", "-q", "-m", "start")
+    git(revisions.root.parent, "init", "-q", "-b", "main")
+    git(revisions.root.parent, "add", ".")
+    git(revisions.root.parent, "commit", "-q", "-m", "start")
     return revisions
 
 
@@ -134,12 +129,12 @@ def test_nothing_is_new_in_a_clean_checkout(committed: Revisions) -> None:
 
 def test_committed_staged_saved_and_changed_files_are_new(committed: Revisions) -> None:
     root = committed.root
-    _git(root, "checkout", "-q", "-b", "feature")
+    git(root, "checkout", "-q", "-b", "feature")
     committed.add("c")
-    _git(root, "add", ".")
-    _git(root, "commit", "-q", "-m", "c")
+    git(root, "add", ".")
+    git(root, "commit", "-q", "-m", "c")
     committed.add("d")
-    _git(root, "add", ".")
+    git(root, "add", ".")
     committed.add("e")
     with (committed.versions / "b.py").open("a") as file:
         file.write("# changed\n")
@@ -149,22 +144,22 @@ def test_committed_staged_saved_and_changed_files_are_new(committed: Revisions) 
 
 def test_what_the_other_branch_added_since_is_not_new(committed: Revisions) -> None:
     root = committed.root
-    _git(root, "checkout", "-q", "-b", "feature")
+    git(root, "checkout", "-q", "-b", "feature")
     committed.add("c", after="b")
-    _git(root, "add", ".")
-    _git(root, "commit", "-q", "-m", "c")
-    _git(root, "checkout", "-q", "main")
+    git(root, "add", ".")
+    git(root, "commit", "-q", "-m", "c")
+    git(root, "checkout", "-q", "main")
     committed.add("m", after="b")
-    _git(root, "add", ".")
-    _git(root, "commit", "-q", "-m", "m")
-    _git(root, "checkout", "-q", "feature")
+    git(root, "add", ".")
+    git(root, "commit", "-q", "-m", "m")
+    git(root, "checkout", "-q", "feature")
 
     assert _selected(committed, Since("main")) == ["c"]
 
 
 def test_a_file_that_merely_moved_is_not_new(committed: Revisions) -> None:
-    _git(committed.root, "mv", str(committed.versions / "b.py"), str(committed.versions / "b_renamed.py"))
-    _git(committed.root, "commit", "-q", "-m", "move")
+    git(committed.root, "mv", str(committed.versions / "b.py"), str(committed.versions / "b_renamed.py"))
+    git(committed.root, "commit", "-q", "-m", "move")
 
     assert _selected(committed, Since("HEAD~1")) == []
 
@@ -197,6 +192,7 @@ def test_a_broken_new_file_is_named(committed: Revisions) -> None:
         _selected(committed, Since("main"))
 
 
+@pytest.mark.skipif(shutil.which("git") is None, reason="there is no git on the PATH")
 def test_no_repository(revisions: Revisions) -> None:
     revisions.add("a")
 
@@ -211,8 +207,8 @@ def test_no_such_reference(committed: Revisions, reference: str) -> None:
 
 
 def test_histories_without_a_common_commit(committed: Revisions) -> None:
-    _git(committed.root, "checkout", "-q", "--orphan", "island")
-    _git(committed.root, "commit", "-q", "-m", "island")
+    git(committed.root, "checkout", "-q", "--orphan", "island")
+    git(committed.root, "commit", "-q", "-m", "island")
 
     with pytest.raises(NoCommonAncestor) as caught:
         _selected(committed, Since("main"))
@@ -220,7 +216,7 @@ def test_histories_without_a_common_commit(committed: Revisions) -> None:
     assert "--unshallow" in (caught.value.fix or "")
 
 
-def test_no_git(committed: Revisions, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_nogit(committed: Revisions, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", str(committed.root))
 
     with pytest.raises(GitMissing):
