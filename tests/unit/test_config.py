@@ -119,7 +119,7 @@ def test_unknown_key_names_the_file_the_key_and_the_nearest(
     file = write(tmp_path, text)
     with pytest.raises(UnknownKey) as raised:
         config.load(tmp_path)
-    assert raised.value.what == f'{file}: "{key}" is not a setting'
+    assert raised.value.what == f'{file}:{text.count(chr(10)) + 1}: "{key}" is not a setting'
     assert raised.value.fix == f'did you mean "{nearest}"?'
 
 
@@ -168,7 +168,8 @@ def test_wrong_value_names_the_file_the_key_and_what_is_expected(
     file = write(tmp_path, text)
     with pytest.raises(BadValue) as raised:
         config.load(tmp_path)
-    assert raised.value.what.startswith(f"{file}: {sentence}")
+    line = 1 if "missing" in sentence else text.count("\n") + 1
+    assert raised.value.what.startswith(f"{file}:{line}: {sentence}")
 
 
 def test_section_that_is_no_table_is_an_error_in_pyproject(tmp_path: Path) -> None:
