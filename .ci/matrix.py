@@ -19,6 +19,7 @@ import bare_servers
 ROOT = Path(__file__).resolve().parent.parent
 TESTS = (
     "tests/integration/test_effects.py",
+    "tests/integration/test_known_functions.py",
     "tests/integration/test_rule_pages.py",
     "tests/integration/test_schema_model.py",
     "tests/integration/test_table_facts.py",

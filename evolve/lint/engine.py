@@ -20,7 +20,7 @@ from evolve.sql import operations as op
 from evolve.sql.names import QualifiedName
 from evolve.sql.parse import parse, split, tokens
 from evolve.sql.replay import apply
-from evolve.sql.routines import with_calls
+from evolve.sql.routines import remember, with_calls
 from evolve.sql.schema import Schema
 from evolve.sql.steps import Mark, Recording, Remark, Step
 
@@ -146,7 +146,8 @@ def _read(recording: Recording, schema: Schema) -> Iterator[tuple[Step, tuple[op
     for statement in recording.statements:
         for line, clauses in _apart(statement.sql):
             operations = with_calls(clauses, functions)
-            functions.update((o.function, o.runs) for o in operations if isinstance(o, op.CreateFunction))
+            for operation in operations:
+                remember(functions, operation)
             together = () if isinstance(clauses[0], op.DoBlock) else clauses
             for operation in operations:
                 yield Step(operation, statement, recording.revision, line), together

@@ -46,6 +46,10 @@ def read_program(tree: object) -> Program:
                 statements.extend(filter(None, [_expression(node, "expr")]))
             case "PLpgSQL_stmt_fors":
                 statements.extend(filter(None, [_expression(node, "query")]))
+            case "PLpgSQL_stmt_assign":
+                statements.extend(_calling(_ASSIGNS.sub("", _expression(node, "expr"), count=1)))
+            case "PLpgSQL_stmt_return":
+                statements.extend(_calling(_expression(node, "expr")))
             case _:
                 pass
     return Program(tuple(statements), tuple(dynamic))
@@ -79,6 +83,16 @@ def _add_dynamic(expression: str, statements: list[str], dynamic: list[str]) -> 
         dynamic.append(expression)
     else:
         statements.append(text)
+
+
+_ASSIGNS = re.compile(r"^.*?:?=", re.DOTALL)
+_READS = re.compile(r"\bselect\b", re.IGNORECASE)
+
+
+def _calling(expression: str) -> Iterator[str]:
+    """What is assigned or returned as a statement, where it may call something for what it does: no query does."""
+    if "(" in expression and not _READS.search(expression):
+        yield f"SELECT {expression}"
 
 
 # -- text that is known though it is put together ----------------------------------------------------------

@@ -1,11 +1,26 @@
-"""Follows calls of the functions that a history made: what a call may run stands behind it."""
+"""Follows calls of functions: what a call may run stands behind it, or that nobody knows what it runs."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, MutableMapping
 
-from evolve.sql.names import QualifiedName, parse_name
-from evolve.sql.operations import Body, CreateFunction, DoBlock, Operation, Other, Query
+from evolve.sql.known_functions import is_known
+from evolve.sql.names import QualifiedName
+from evolve.sql.operations import (
+    Body,
+    CreateFunction,
+    DoBlock,
+    DropFunction,
+    DropSchema,
+    MoveToSchema,
+    Operation,
+    Other,
+    Query,
+    RenameSchema,
+)
+
+_KINDS = ("FUNCTION", "PROCEDURE", "ROUTINE", "AGGREGATE")
+_RENAMES = frozenset(f"RENAME {kind}" for kind in _KINDS)
 
 
 def with_calls(
@@ -14,23 +29,57 @@ def with_calls(
     """`operations`, and behind each that calls one of `functions` what the call may run.
 
     A function that is made by an earlier one of `operations` is known as well. One that calls itself is followed once.
+    A gap stands behind the call of one that neither is among them nor comes with PostgreSQL.
     """
     known = dict(functions)
     followed: list[Operation] = []
     for operation in operations:
-        if isinstance(operation, CreateFunction):
-            known[operation.function] = operation.runs
+        remember(known, operation)
         followed += _follow(operation, known, frozenset())
     return tuple(followed)
+
+
+def remember(functions: MutableMapping[QualifiedName, Body], operation: Operation) -> None:
+    """Change `functions` as `operation` makes, drops, renames or moves functions; overloads count as one."""
+    match operation:
+        case CreateFunction(function=name, runs=runs):
+            functions[name] = runs
+        case Other(kind="CREATE AGGREGATE", target=QualifiedName() as name):
+            functions[name] = Body()
+        case DropFunction(function=name):
+            functions.pop(name, None)
+        case Other(kind=kind, target=QualifiedName() as name, detail=str(to)) if kind in _RENAMES:
+            _rename(functions, name, QualifiedName(to, name.schema))
+        case MoveToSchema(kind=kind, name=name, to_schema=to_schema) if kind.upper() in _KINDS:
+            _rename(functions, name, QualifiedName(name.name, to_schema))
+        case RenameSchema(schema=namespace, to=to):
+            for name in [name for name in functions if name.schema == namespace]:
+                _rename(functions, name, QualifiedName(name.name, to))
+        case DropSchema(schema=namespace):
+            for name in [name for name in functions if name.schema == namespace]:
+                del functions[name]
+        case _:
+            pass
+
+
+def _rename(functions: MutableMapping[QualifiedName, Body], name: QualifiedName, to: QualifiedName) -> None:
+    if name in functions:
+        functions[to] = functions.pop(name)
 
 
 def _follow(
     operation: Operation, functions: Mapping[QualifiedName, Body], inside: frozenset[QualifiedName]
 ) -> Iterator[Operation]:
     yield operation
-    for name in _called(operation):
+    called, asked = _called(operation)
+    for name in (*called, *asked):
         runs = functions.get(name)
-        if runs is None or name in inside:
+        if runs is None:
+            # A condition asks; who calls something for what it does selects it.
+            if name in called and not is_known(name):
+                yield DoBlock("", gaps=("no revision makes it",), function=name, known=False)
+            continue
+        if name in inside:
             continue
         if runs.gaps:
             yield DoBlock("", gaps=runs.gaps, function=name)
@@ -38,11 +87,12 @@ def _follow(
             yield from _follow(inner, functions, inside | {name})
 
 
-def _called(operation: Operation) -> Iterator[QualifiedName]:
+def _called(operation: Operation) -> tuple[tuple[QualifiedName, ...], tuple[QualifiedName, ...]]:
+    """The functions called for what they do or give, and those of conditions."""
     match operation:
-        case Query(functions=names):
-            yield from map(parse_name, names)
+        case Query(calls=calls, conditions=conditions):
+            return calls, conditions
         case Other(kind="CALL", target=QualifiedName() as name):
-            yield name
+            return (name,), ()
         case _:
-            return
+            return (), ()

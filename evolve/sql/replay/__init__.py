@@ -19,6 +19,7 @@ from evolve.sql.replay import (
     tables,
 )
 from evolve.sql.replay.edit import know
+from evolve.sql.routines import remember
 from evolve.sql.schema import Schema
 
 
@@ -28,6 +29,7 @@ def apply(schema: Schema, operation: op.Operation) -> None:
     What names an unknown table makes that table implied. A statement that the server would refuse never raises;
     it changes nothing, or what of it makes sense.
     """
+    remember(schema.functions, operation)
     match operation:
         case op.CreateTable():
             tables.create(schema, operation)
@@ -107,10 +109,7 @@ def apply(schema: Schema, operation: op.Operation) -> None:
             renames.relation(schema, name, to)
         case op.RenameViewColumn(view=name, column=column, to=to):
             renames.view_column(schema, name, column, to)
-        case op.CreateFunction(function=name, runs=runs):
-            schema.functions[name] = runs
         case op.DropFunction(function=name, cascade=cascade):
-            schema.functions.pop(name, None)
             drops.function(schema, name, cascade=cascade)
         case op.CreateTrigger():
             tables.create_trigger(schema, operation)
@@ -140,6 +139,7 @@ def apply(schema: Schema, operation: op.Operation) -> None:
             managed.follow(schema, operation)
         case (
             op.RefreshMaterializedView()
+            | op.CreateFunction()
             | op.AlterFunction()
             | op.SetParameter()
             | op.TransactionControl()

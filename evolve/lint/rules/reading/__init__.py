@@ -11,6 +11,7 @@ from evolve.lint.rules.reading.revision_reads_catalog import RevisionReadsCatalo
 from evolve.lint.rules.reading.revision_reads_rows import RevisionReadsRows
 from evolve.lint.rules.reading.revision_timed_out import RevisionTimedOut
 from evolve.lint.rules.reading.side_effect import SideEffect
+from evolve.lint.rules.reading.unknown_function import UnknownFunction
 from evolve.lint.rules.reading.unknown_operation import UnknownOperation
 from evolve.lint.rules.reading.unreached_operation import UnreachedOperation
 from evolve.lint.rules.reading.unread_statement import UnreadStatement
@@ -24,6 +25,7 @@ RULES: tuple[Rule, ...] = (
     RevisionReadsRows(),
     RevisionTimedOut(),
     SideEffect(),
+    UnknownFunction(),
     UnknownOperation(),
     UnreachedOperation(),
     UnreadStatement(),

@@ -23,7 +23,7 @@ class DoBlockOpaque(Rule):
 
     def check(self, step: Step, history: History) -> Iterator[Finding]:  # the hook's signature
         match step.operation:
-            case op.DoBlock(gaps=gaps, function=function) if gaps:
+            case op.DoBlock(gaps=gaps, function=function, known=True) if gaps:
                 what = "this DO block" if function is None else f'function "{function.plain}"'
                 yield self.finding(
                     step,
