@@ -69,7 +69,9 @@ def command(
 
     \b
     exit status  0  nothing found, or nothing as severe as --fail-on
-                 1  findings, or not the level that --require names
+                 1  findings, or not the level that --require names;
+                    with --strict also what could not be read,
+                    with --verify also what the server does otherwise than foreseen
                  2  the question was wrong: no project, no such revision, no connection
 
     Explanations: evolve explain RULE. To allow a finding, in the line or above it:

@@ -11,7 +11,7 @@ from pathlib import Path
 import click
 
 from evolve.lint.model import Coverage, Finding, Report, Severity, Suppressed
-from evolve.report import verdict, verification
+from evolve.report import folding, verdict, verification
 from evolve.report.sizes import facts_lines, weight_text
 from evolve.sql.steps import Place
 
@@ -26,11 +26,16 @@ def render(report: Report, *, width: int = 100, root: Path | None = None, verbos
         report: what to show.
         width: columns that prose is wrapped to; code, SQL and commands are never wrapped.
         root: paths below it are shown relative to it; the working directory unless given.
-        verbose: list what was allowed, with its reasons.
+        verbose: list what was allowed, with its reasons, and fold nothing.
     """
     base = root or Path.cwd()
     told: set[str] = set()
-    blocks = ["\n".join(_finding(finding, max(width, 30), base, told)) for finding in report.findings]
+    blocks = folding.blocks(
+        report.findings,
+        lambda finding: "\n".join(_finding(finding, max(width, 30), base, told)),
+        width=max(width, 30),
+        everything=verbose,
+    )
     if verbose:
         blocks += ["\n".join(_suppressed(item, base)) for item in report.suppressed]
     if report.verification is not None:
