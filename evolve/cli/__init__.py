@@ -31,6 +31,7 @@ __all__ = ["COMMANDS", "LazyGroup", "evolve", "main"]
 COMMANDS: dict[str, tuple[str, str]] = {
     "lint": ("lint", "Check revisions for what running code or live traffic cannot survive."),
     "facts": ("facts", "Write down sizes and write rates of a live database, for the linter to judge by."),
+    "rules": ("rules", "Write lint rules of one's own."),
     "explain": ("explain", "Print the page of a lint rule, or list all rules."),
     "plan": ("plan", "Show how a change is done in phases under live traffic; with --write, begin it."),
     "advance": ("advance", "Take a change into its next phase when its gates are open."),
