@@ -14,12 +14,13 @@ from evolve.errors import Misuse
 from evolve.lint.facts import Facts
 from evolve.lint.model import Report
 from evolve.lint.thresholds import Thresholds
-from evolve.revisions.default_branch import NoDefaultBranch, default_branch, why_unknown
+from evolve.revisions.default_branch import default_branch, why_unknown
+from evolve.revisions.git import NotARepository, Repository, find_repository
 from evolve.revisions.history import BrokenFile, History, RevisionFile, read_history
 from evolve.revisions.models import Commit, Releases, commit_at, fork_from, read_releases, touches_tables
 from evolve.revisions.project import Project
 from evolve.revisions.read import record_downgrades, record_from
-from evolve.revisions.select import Range, Selection, Since, Unapplied, select
+from evolve.revisions.select import Files, Range, Selection, Since, Unapplied, select
 from evolve.revisions.source_remarks import history_remarks, source_remarks
 from evolve.sql.schema import Schema
 from evolve.sql.steps import Mark, Place, Recording, Remark
@@ -40,6 +41,12 @@ class SeveralSelections(Misuse):
         )
 
 
+class NoSuchFile(Misuse):
+    def __init__(self, file: Path) -> None:
+        what = "is a directory" if file.is_dir() else "is not there"
+        super().__init__(f"{file} {what}", fix="name files of revisions, or a range such as base:heads")
+
+
 @dataclass(frozen=True, slots=True)
 class Question:
     """What is asked about.
@@ -48,11 +55,15 @@ class Question:
         selection: which revisions.
         words: the same for a person: "revisions new since origin/main".
         together: they reach the database in one rollout; an old history does not.
+        rollout: what reaches it with them, and is not asked about; findings on it are left out.
+        repository: what is new was asked of; None where nobody asked.
     """
 
     selection: Selection
     words: str
     together: bool
+    rollout: Selection | None = None
+    repository: Repository | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,6 +119,7 @@ def ask(
     revisions: str | None = None,
     since: str | None = None,
     unapplied_on: str | None = None,
+    files: Sequence[Path] = (),
 ) -> Question:
     """Turn what was typed into a question; without anything, what is new since the default branch.
 
@@ -116,15 +128,23 @@ def ask(
         revisions: a range, or one revision.
         since: a git reference.
         unapplied_on: URL of the database whose version table says what is applied; "" is the one of libpq's variables.
+        files: of revisions.
 
     Raises:
         SeveralSelections: more than one is given.
+        NoSuchFile: one of `files` is not there.
         CannotConnect, BadUrl: `unapplied_on` cannot be asked.
         NoDefaultBranch: nothing is given, and git does not know what is new.
+        NotARepository: `since` is given, and there is none; and the causes of `find_repository`.
     """
     given = [
         name
-        for name, value in (("REVISIONS", revisions), ("--since", since), ("--unapplied", unapplied_on))
+        for name, value in (
+            ("REVISIONS", revisions),
+            ("files", files or None),
+            ("--since", since),
+            ("--unapplied", unapplied_on),
+        )
         if value is not None
     ]
     if len(given) > 1:
@@ -136,11 +156,42 @@ def ask(
         return Question(
             Unapplied(_applied(project, unapplied_on)), "revisions that the database lacks", together=True
         )
-    reference = since or default_branch(project)
+    repository = repository_of(project)
+    if files:
+        for file in files:
+            if not file.is_file():
+                raise NoSuchFile(file)
+        chosen = Files(tuple(file.absolute() for file in files))
+        words = f"{len(files)} file{'s' if len(files) > 1 else ''}"
+        return Question(
+            chosen, words, together=True, rollout=unreleased(project, repository), repository=repository
+        )
+    if since is not None and repository is None:
+        raise NotARepository(project.root, "--since")
+    reference = since if since is not None else default_branch(project, repository)
     if reference is None:
-        words = f"all revisions, for {why_unknown(project)}"
+        words = f"all revisions, for {why_unknown(repository)}"
         return Question(Range(EVERYTHING), words, together=False)
-    return Question(Since(reference), f"revisions new since {reference}", together=True)
+    return Question(
+        Since(reference), f"revisions new since {reference}", together=True, repository=repository
+    )
+
+
+def repository_of(project: Project) -> Repository | None:
+    """The one that the revisions lie in."""
+    return find_repository(next(iter(project.version_directories), project.root))
+
+
+def unreleased(project: Project, repository: Repository | None) -> Since | None:
+    """What the branch has added; None where git does not know."""
+    try:
+        branch = default_branch(project, repository) if repository is not None else None
+        if branch is None or repository is None:
+            return None
+        repository.fork(branch)
+    except Misuse:
+        return None
+    return Since(branch)
 
 
 def lint(
@@ -172,7 +223,9 @@ def lint(
         if not found:
             found.append(rules() if callable(rules) else rules)
 
-    schema, recordings, asked, newest = _read(project, question.selection, options, store, prepare)
+    reading = _read(project, question, options, store, prepare)
+    schema, recordings = reading.schema, reading.recordings
+    asked, together = reading.asked | reading.with_them, question.together and not reading.old
     prepare()
     from evolve.app.judge_recordings import judge
 
@@ -185,39 +238,81 @@ def lint(
     judged = asked.intersection(wanted)
     window = wanted[-options.window :] if options.window and judged else []
     sources = _sources(recording for recording in recordings if recording.revision in judged)
-    return judge(
+    whole = replace(question, together=together)
+    report = judge(
         recordings,
         judged,
         sources,
         options,
         found[0],
-        together=question.together,
+        together=together,
         clock=clock,
         window=window,
         schema=schema,
         downgrades=back,
-        releases=releases or _releases(project, question, options, recordings, judged, newest=newest),
+        releases=releases or _releases(project, whole, options, recordings, judged, newest=reading.newest),
     )
+    return replace(_only(report, reading.asked), notes=tuple(dict.fromkeys(reading.notes)))
+
+
+@dataclass(frozen=True, slots=True)
+class _Reading:
+    """
+    Args:
+        schema: before the first that is judged.
+        recordings: from there on, in order; a file whose id cannot be read stands at the end, under its own name.
+        asked: ids that are asked about.
+        with_them: others that reach the database with those.
+        old: the branch has not added all of them.
+        newest: nothing comes after them.
+        notes: for a person.
+    """
+
+    schema: Schema
+    recordings: list[Recording]
+    asked: frozenset[str]
+    with_them: frozenset[str] = frozenset()
+    old: bool = False
+    newest: bool = True
+    notes: tuple[str, ...] = ()
 
 
 def _read(
     project: Project,
-    selection: Selection,
+    question: Question,
     options: Options,
     store: Store | None,
     meanwhile: Callable[[], None],
-) -> tuple[Schema, list[Recording], set[str], bool]:
-    """The schema before the first that is judged, the recordings from there on, in order, the ids selected, and
-    whether nothing comes after those.
-
-    A file whose id cannot be read stands at the end, under its own name.
-    """
+) -> _Reading:
     broken: list[BrokenFile] = []
+    notes: list[str] = []
     history = _history(project, store)
-    selected = select(project, history, selection, on_broken=broken.append, compiling=False)
-    asked = {file.revision for file in selected}
-    if not asked and not broken:
-        return Schema(), [], asked, True
+    repository = question.repository
+
+    def chosen(selection: Selection, note: Callable[[str], None]) -> tuple[RevisionFile, ...]:
+        return select(
+            project,
+            history,
+            selection,
+            on_broken=broken.append,
+            on_note=note,
+            compiling=False,
+            repository=repository,
+        )
+
+    selected = chosen(question.selection, notes.append)
+    named = {file.revision for file in selected}
+    if not named and not broken:
+        return _Reading(Schema(), [], frozenset(), notes=tuple(notes))
+    with_them: frozenset[str] = frozenset()
+    if question.rollout is not None:
+        unread = list(broken)
+        with_them = frozenset(file.revision for file in chosen(question.rollout, lambda _: None))
+        broken = unread
+        old = not named <= with_them
+    else:
+        old = isinstance(question.selection, Files) and not named.isdisjoint(history.bases)
+    asked = named | with_them
     needed = history.order(history.ancestors(asked))
     wanted = [
         file.revision for file in needed if not _excluded(project, file.path, file.revision, options.exclude)
@@ -243,8 +338,25 @@ def _read(
         if file.path not in known:
             known.add(file.path)
             recordings.append(_unreadable(file))
-            asked.add(file.path.name)
-    return reading.schema, recordings, asked, history.descendants(asked) <= asked
+            named.add(file.path.name)
+    return _Reading(
+        reading.schema,
+        recordings,
+        frozenset(named),
+        with_them - named,
+        old=old,
+        newest=history.descendants(asked) <= asked,
+        notes=tuple(notes),
+    )
+
+
+def _only(report: Report, revisions: Collection[str]) -> Report:
+    """Without what is said of other revisions."""
+    return replace(
+        report,
+        findings=tuple(each for each in report.findings if each.revision in revisions),
+        suppressed=tuple(each for each in report.suppressed if each.finding.revision in revisions),
+    )
 
 
 def _read_back(
@@ -286,20 +398,32 @@ def _releases(
     asked = [recording for recording in recordings if recording.revision in judged]
     if not question.together or not touches_tables(asked):
         return Releases()
-    commit = commit_at(project, options.old_models) if options.old_models else _fork(project, question)
+    if options.old_models:
+        commit: Commit | None = commit_at(project, options.old_models, _around(project, question))
+    else:
+        commit = _fork(project, question)
     if commit is not None and not options.old_models and not all(commit.lacks(each.file) for each in asked):
         commit = None
     return read_releases(project, options.models, options.models_from or project.root, commit, new=newest)
 
 
 def _fork(project: Project, question: Question) -> Commit | None:
-    if isinstance(question.selection, Since):
-        return fork_from(project, question.selection.reference)
+    """None where git does not know; then no models of the release before are."""
     try:
-        branch = default_branch(project)
-    except NoDefaultBranch:
+        repository = _around(project, question) or find_repository(project.root)
+        if repository is None:
+            return None
+        since = question.rollout or question.selection
+        branch = since.reference if isinstance(since, Since) else default_branch(project, repository)
+        return fork_from(repository, branch) if branch is not None else None
+    except Misuse:
         return None
-    return fork_from(project, branch) if branch is not None else None
+
+
+def _around(project: Project, question: Question) -> Repository | None:
+    """The repository of the application, which need not be that of its revisions."""
+    known = question.repository
+    return known if known is not None and known.holds(project.root) else None
 
 
 def _remarks(project: Project, history: History, file: RevisionFile) -> tuple[Remark, ...]:

@@ -87,6 +87,8 @@ def command(
         words, report = _scripts(revisions, selecting, judging, asked)
     else:
         words, report = _project(location, config, revisions, selecting, judging, asked, database_url)
+    for note in report.notes:
+        click.echo(note, err=True)
     reporting.show(report, words)
     if _fails(report, failing, config):
         raise SystemExit(1)

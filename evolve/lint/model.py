@@ -160,7 +160,9 @@ class FactsUsed:
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """`findings` and `suppressed` are in the order of the revisions, then of the lines."""
+    """`findings` and `suppressed` are in the order of the revisions, then of the lines; `notes` tell what a person
+    should know of the choice of revisions, such as one that stands for several that are gone.
+    """
 
     findings: tuple[Finding, ...]
     suppressed: tuple[Suppressed, ...]
@@ -168,6 +170,7 @@ class Report:
     compatibility: Compatibility | None = None
     facts: FactsUsed | None = None
     verification: Verification | None = None
+    notes: tuple[str, ...] = ()
 
     def blocks(self, fail_on: Severity) -> bool:
         """True also where the server does not do what the linter believes: then no verdict can be trusted."""

@@ -25,6 +25,7 @@ _DEFINITION = re.compile(r"^(?:def|async def|class|@|if|for|with|try)\b", re.MUL
 _ID_IN_TEXT = re.compile(r"^revision\b[^=\n]*=\s*(['\"])([^'\"\n]+)\1", re.MULTILINE)
 _PARENT_IN_TEXT = re.compile(r"^down_revision\b[^=\n]*=\s*([^\n]+)", re.MULTILINE)
 _RELATIVE = re.compile(r"(?:(?P<label>.+?)@)?(?P<start>\w+)?(?P<steps>[+-]\d+)")
+_CONFLICT = re.compile(rb"^<{7} ", re.MULTILINE)
 _LEGACY_FILE = re.compile(r"[a-f0-9]+\.py")
 
 
@@ -498,17 +499,26 @@ def read_revision(path: Path, recall: Recall = lambda *_: None) -> RevisionFile 
     except OSError as error:
         return BrokenFile(path, 0, error.strerror or str(error))
     contents = digest(source)
-    found = recall(path, contents) or _read(path, source)
+    found = recall(path, contents) or declared(path, source)
     return replace(found, digest=contents) if isinstance(found, RevisionFile) else found
 
 
-def _read(path: Path, source: bytes) -> RevisionFile | BrokenFile | None:
+def broken_syntax(path: Path, source: bytes, error: SyntaxError | ValueError) -> BrokenFile:
+    """What Python says of a text that it cannot parse, in clearer words where a merge was left half way."""
+    line = error.lineno if isinstance(error, SyntaxError) and error.lineno else 0
+    conflict = _CONFLICT.search(source)
+    if conflict is not None:
+        line = source.count(b"\n", 0, conflict.start()) + 1
+        return BrokenFile(path, line, "a merge left its conflict markers here")
+    return BrokenFile(path, line, f"{type(error).__name__}: {getattr(error, 'msg', None) or error}")
+
+
+def declared(path: Path, source: bytes) -> RevisionFile | BrokenFile | None:
+    """What a file with this text declares; None where it is no revision."""
     try:
         body = _declarations(source, path)
     except (SyntaxError, ValueError) as error:
-        line = error.lineno if isinstance(error, SyntaxError) and error.lineno else 0
-        reason = f"{type(error).__name__}: {error.msg if isinstance(error, SyntaxError) else error}"
-        return _from_text(source, BrokenFile(path, line, reason))
+        return _from_text(source, broken_syntax(path, source, error))
     values: dict[str, object] = {}
     lines: dict[str, int] = {}
     literals: dict[str, ast.expr] = {}

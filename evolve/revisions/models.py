@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-import subprocess
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import field, replace
 from pathlib import Path
 
@@ -13,12 +12,11 @@ from evolve.compat.find import Found, followed, named
 from evolve.compat.models import Models
 from evolve.compat.read_models import read_models
 from evolve.compat.source import Code, Sources, Trees
+from evolve.revisions.git import NotARepository, Repository, find_repository
 from evolve.revisions.project import Project
-from evolve.revisions.select import NoSuchReference
 from evolve.sql.steps import Recording
 from evolve.values import dataclass
 
-_GIT_SECONDS = 60.0
 _SKIPPED = frozenset({"__pycache__", "node_modules", "site-packages", ".git", ".venv", "venv"})
 # A revision without one of these breaks no code and adds nothing.
 _TOUCHES = re.compile(r"\b(?:ALTER|DROP|RENAME|CREATE\s+(?:UNLOGGED\s+)?TABLE|DO|SELECT)\b", re.IGNORECASE)
@@ -42,14 +40,12 @@ class Commit:
 
     Args:
         words: for a person: "9f3c2ab of main".
-        top: the repository.
-        differing: files that are not there as they are here, absolute and resolved.
+        differing: files that are not there as they are here, absolute and resolved, with their contents there.
     """
 
-    id: str
     words: str
-    top: Path
-    differing: frozenset[Path]
+    repository: Repository
+    differing: Mapping[Path, str | None]
 
     def lacks(self, file: Path) -> bool:
         """The file is not there, or is another one."""
@@ -75,48 +71,41 @@ def read_releases(
     here = _read(project, places, base, tree, trees, "the working tree")
     if commit is None:
         return Releases(None, here if new else None, sought=True)
-    if commit.differing.isdisjoint(tree.seen) and not any(not file.exists() for file in commit.differing):
+    if tree.seen.isdisjoint(commit.differing) and not any(not file.exists() for file in commit.differing):
         there = replace(here, where=commit.words) if here is not None else None
     else:
         there = _read(project, places, base, AtCommit(commit, tree), trees, commit.words)
     return Releases(there, here if new else None, sought=True)
 
 
-def commit_at(project: Project, reference: str) -> Commit:
+def commit_at(project: Project, reference: str, repository: Repository | None = None) -> Commit:
     """The commit that a person named.
 
+    Args:
+        repository: the project's, where the caller knows it already.
+
     Raises:
-        NoSuchReference: git knows none of that name, or there is no repository.
+        NoSuchReference: git knows none of that name.
+        NotARepository: there is none; and the causes of `find_repository`.
     """
-    found = _git(
-        project.root, "rev-parse", "--verify", "--quiet", "--end-of-options", f"{reference}^{{commit}}"
-    )
-    commit = _commit(project, found.strip(), reference) if found else None
-    if commit is None:
-        raise NoSuchReference(reference)
-    return commit
+    repository = repository or find_repository(project.root)
+    if repository is None:
+        raise NotARepository(project.root, "--old-models")
+    return _commit(repository, repository.commit(reference), reference)
 
 
-def fork_from(project: Project, reference: str) -> Commit | None:
-    """Where HEAD left `reference`; None where git does not know."""
-    found = _git(project.root, "merge-base", "--end-of-options", reference, "HEAD")
-    if not found:
-        return None
-    fork = found.strip()
-    return _commit(project, fork, f"{fork[:9]} of {reference}")
+def fork_from(repository: Repository, reference: str) -> Commit:
+    """Where HEAD left `reference`.
+
+    Raises:
+        The causes of `Repository.fork` and `Repository.changes`.
+    """
+    fork = repository.fork(reference)
+    return _commit(repository, fork, f"{fork[:9]} of {reference}")
 
 
-def _commit(project: Project, commit: str, words: str) -> Commit | None:
-    top = _git(project.root, "rev-parse", "--show-toplevel")
-    if not top:
-        return None
-    folder = Path(top.removesuffix("\n")).resolve()
-    names = (
-        _git(folder, "diff", "--name-only", "-z", "--no-ext-diff", "--no-renames", commit, "--", "*.py"),
-        _git(folder, "ls-files", "--others", "--exclude-standard", "-z", "--", "*.py"),
-    )
-    differing = frozenset(folder / name for listed in names for name in (listed or "").split("\0") if name)
-    return Commit(commit, words, folder, differing)
+def _commit(repository: Repository, commit: str, words: str) -> Commit:
+    return Commit(words, repository, {change.path: change.blob for change in repository.changes(commit)})
 
 
 @dataclass(slots=True)
@@ -154,9 +143,13 @@ class AtCommit:
     def read(self, path: Path) -> str | None:
         if path not in self.commit.differing:
             return self.tree.read(path)
-        if path not in self._texts:
-            name = path.relative_to(self.commit.top).as_posix()
-            self._texts[path] = _git(self.commit.top, "cat-file", "blob", f"{self.commit.id}:{name}")
+        if not self._texts:
+            # All at once: each question to git costs a process.
+            blobs = self.commit.differing
+            contents = self.commit.repository.contents(blob for blob in blobs.values() if blob)
+            for file, blob in blobs.items():
+                source = contents.get(blob) if blob else None
+                self._texts[file] = None if source is None else source.decode("utf-8-sig", errors="replace")
         return self._texts[path]
 
     def below(self, folder: Path) -> Sequence[Path]:
@@ -180,18 +173,3 @@ def _roots(project: Project, base: Path) -> tuple[Path, ...]:
     ini = project.configuration.parent
     places = (*project.source_paths, project.root, project.root / "src", base, ini, ini / "src", ini.parent)
     return tuple(dict.fromkeys(path.resolve() for path in places if path.is_dir()))
-
-
-def _git(directory: Path, *arguments: str) -> str | None:
-    """What git answers; None where it says no, or is not there."""
-    try:
-        done = subprocess.run(
-            ["git", "-C", str(directory), "--no-pager", *arguments],  # noqa: S607  # the user's own git; no shell
-            capture_output=True,
-            check=False,
-            stdin=subprocess.DEVNULL,
-            timeout=_GIT_SECONDS,
-        )
-    except (FileNotFoundError, subprocess.TimeoutExpired):
-        return None
-    return done.stdout.decode(errors="replace") if done.returncode == 0 else None

@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import ast
-import subprocess
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import assert_never
 
 from evolve.errors import Misuse
-from evolve.revisions.history import BrokenFile, BrokenRevision, History, RevisionFile
+from evolve.revisions.before import Before, code, code_of, real_paths, revisions_before
+from evolve.revisions.git import Repository
+from evolve.revisions.history import BrokenFile, BrokenRevision, History, RevisionFile, broken_syntax
 from evolve.revisions.project import Project
 from evolve.values import dataclass
-
-_GIT_SECONDS = 60.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,51 +31,20 @@ class Since:
 
 
 @dataclass(frozen=True, slots=True)
+class Files:
+    """The revisions that these files declare; absolute paths. Other files among them are passed over."""
+
+    paths: tuple[Path, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Unapplied:
     """What a database still lacks; `applied` are the ids in its version table."""
 
     applied: tuple[str, ...]
 
 
-Selection = Range | Since | Unapplied
-
-
-class GitMissing(Misuse):
-    def __init__(self) -> None:
-        super().__init__(
-            "--since needs git, and there is no `git` on the PATH",
-            fix="install git, or name a range: base:heads",
-        )
-
-
-class NotARepository(Misuse):
-    def __init__(self, directory: Path) -> None:
-        super().__init__(
-            f'--since needs a git repository, and "{directory}" lies in none',
-            fix="name the revisions instead, as in ae1027a:heads",
-        )
-
-
-class NoSuchReference(Misuse):
-    def __init__(self, reference: str) -> None:
-        super().__init__(
-            f'git knows no commit "{reference}"',
-            fix=f"fetch it (`git fetch origin {reference}`), or name another: origin/main, HEAD~1, a tag",
-        )
-
-
-class NoCommonAncestor(Misuse):
-    def __init__(self, reference: str) -> None:
-        super().__init__(
-            f'"{reference}" and HEAD have no commit in common',
-            why="what is new is counted from where the branch left; a shallow clone does not reach so far",
-            fix="clone with the whole history: `git fetch --unshallow`, or fetch-depth: 0 in CI",
-        )
-
-
-class GitFailed(Misuse):
-    def __init__(self, command: str, reason: str) -> None:
-        super().__init__(f"`git {command}` failed: {reason}")
+Selection = Range | Since | Files | Unapplied
 
 
 class UnknownApplied(Misuse):
@@ -98,7 +66,9 @@ def select(
     selection: Selection,
     *,
     on_broken: Callable[[BrokenFile], None] = refuse,
+    on_note: Callable[[str], None] = lambda _: None,
     compiling: bool = True,
+    repository: Repository | None = None,
 ) -> tuple[RevisionFile, ...]:
     """The revisions of `selection`, each after those it needs.
 
@@ -106,18 +76,23 @@ def select(
         compiling: see whether each compiles as a whole; who reads them next finds out anyway.
         on_broken: told of each file among them, or perhaps among them, that cannot be read; where it returns, those
             whose id can be read are selected all the same.
+        on_note: told what a person should know of the selection.
+        repository: the one of the revisions, where the caller knows it already.
 
     Raises:
         BrokenRevision: one of them does not parse, or a file without a readable id may belong to them.
         NoSuchRevision and the other causes of `History.resolve` and `History.between`: a name leads nowhere.
-        GitMissing, NotARepository, NoSuchReference, NoCommonAncestor, GitFailed: `Since` cannot be answered.
+        NotARepository, and the causes of `find_repository`, `Repository.fork` and `Repository.changes`: `Since`
+            cannot be answered.
         UnknownApplied: `Unapplied` names a revision that no file declares.
     """
     match selection:
         case Range(text):
             chosen = _range(history, text, on_broken)
         case Since(reference):
-            chosen = _since(project, history, reference, on_broken)
+            chosen = _since(project, history, reference, on_broken, on_note, repository)
+        case Files(paths):
+            chosen = _files(history, paths, on_broken, on_note)
         case Unapplied(applied):
             chosen = unapplied(history, applied, on_broken=on_broken)
         case _:
@@ -143,12 +118,13 @@ def unapplied(
 def compile_error(path: Path) -> BrokenFile | None:
     """Why Python cannot compile the whole file; its history needs only the head of it."""
     try:
-        ast.parse(path.read_bytes(), filename=str(path))
+        source = path.read_bytes()
     except OSError as error:
         return BrokenFile(path, 0, error.strerror or str(error))
+    try:
+        ast.parse(source, filename=str(path))
     except (SyntaxError, ValueError) as error:
-        line = error.lineno if isinstance(error, SyntaxError) and error.lineno else 0
-        return BrokenFile(path, line, f"{type(error).__name__}: {getattr(error, 'msg', None) or error}")
+        return broken_syntax(path, source, error)
     return None
 
 
@@ -163,6 +139,26 @@ def _range(history: History, text: str, on_broken: Callable[[BrokenFile], None])
     return history.between(lower or "base", upper or "heads")
 
 
+def _files(
+    history: History,
+    paths: Sequence[Path],
+    on_broken: Callable[[BrokenFile], None],
+    on_note: Callable[[str], None],
+) -> tuple[RevisionFile, ...]:
+    wanted = {path.resolve(): path for path in paths}
+    here = real_paths(file.path for file in (*history.revisions.values(), *history.broken))
+    for broken in history.broken:
+        if here[broken.path] in wanted:
+            on_broken(broken)
+    found = [key for key, file in history.revisions.items() if here[file.path] in wanted]
+    passed = [path for real, path in wanted.items() if real not in here.values()]
+    if passed:
+        names = [path.name for path in passed]
+        more = f" and {len(names) - 3} more" if len(names) > 3 else ""
+        on_note(f"passed over, for no revision of this project: {', '.join(names[:3])}{more}")
+    return history.order(found)
+
+
 def _report_strangers(history: History, on_broken: Callable[[BrokenFile], None]) -> None:
     """A file without a readable id may be a head: `heads` would pass over it in silence."""
     known = {file.path for file in history.revisions.values()}
@@ -172,100 +168,37 @@ def _report_strangers(history: History, on_broken: Callable[[BrokenFile], None])
 
 
 def _since(
-    project: Project, history: History, reference: str, on_broken: Callable[[BrokenFile], None]
+    project: Project,
+    history: History,
+    reference: str,
+    on_broken: Callable[[BrokenFile], None],
+    on_note: Callable[[str], None],
+    repository: Repository | None,
 ) -> tuple[RevisionFile, ...]:
-    changed: dict[Path, bool] = {}
-    for directory in project.version_directories:
-        changed |= _changed_files(directory, reference)
+    before = revisions_before(project, history, reference, repository)
     for broken in history.broken:
-        if broken.path.resolve() in changed:
+        if before.differs(broken):
             on_broken(broken)
-    new = [key for key, file in history.revisions.items() if file.path.resolve() in changed]
-    return tuple(replace(file, edited=changed[file.path.resolve()]) for file in history.order(new))
-
-
-def _changed_files(directory: Path, reference: str) -> dict[Path, bool]:
-    """The files that are new or changed; True where a file was there before and its code is another one now."""
-    top = Path(
-        _git(directory, ["rev-parse", "--show-toplevel"], NotARepository(directory)).removesuffix("\n")
-    )
-    commit = _git(
-        directory,
-        ["rev-parse", "--verify", "--quiet", "--end-of-options", f"{reference}^{{commit}}"],
-        NoSuchReference(reference),
-    ).strip()
-    fork = _git(directory, ["merge-base", commit, "HEAD"], NoCommonAncestor(reference)).strip()
-    # Against the working tree, so that what is staged or only saved counts; a file that merely moved does not.
-    differing = _git(
-        directory,
-        [
-            "diff",
-            "--name-status",
-            "-z",
-            "--no-ext-diff",
-            "--find-renames=100%",
-            "--diff-filter=ACMT",
-            fork,
-            "--",
-            ".",
-        ],
-    )
-    untracked = _git(
-        directory, ["ls-files", "--others", "--exclude-standard", "--full-name", "-z", "--", "."]
-    )
-    changed = {(top / name).resolve(): False for name in untracked.split("\0") if name}
-    words = iter(differing.split("\0"))
-    for status in words:
-        if not status:
-            continue
-        name = next(words)
-        if status.startswith("C"):
-            name = next(words)  # behind the one it was copied from
-        file = (top / name).resolve()
-        changed[file] = status == "M" and _code(_git(top, ["show", f"{fork}:{name}"])) != _code_of(file)
-    return changed
-
-
-def _code_of(file: Path) -> str | None:
-    try:
-        return _code(file.read_bytes())
-    except OSError:
-        return None
-
-
-def _code(source: str | bytes) -> str | None:
-    """What Python makes of it on the way up: comments, line breaks and quotes are no difference, nor are its docstring
-    and downgrade(), which is always run as it is by then. None where it is no Python.
-    """
-    try:
-        tree = ast.parse(source)
-    except (SyntaxError, ValueError):
-        return None
-    tree.body = [
-        part
-        for part in tree.body
-        if not (isinstance(part, ast.FunctionDef) and part.name == "downgrade")
-        and not (isinstance(part, ast.Expr) and isinstance(part.value, ast.Constant))
-    ]
-    return ast.dump(tree)
-
-
-def _git(directory: Path, arguments: Sequence[str], on_failure: Misuse | None = None) -> str:
-    try:
-        done = subprocess.run(  # fixed arguments, no shell; a reference is never an option
-            ["git", "-C", str(directory), "--no-pager", *arguments],  # noqa: S607  # the user's own git
-            capture_output=True,
-            check=False,
-            stdin=subprocess.DEVNULL,
-            timeout=_GIT_SECONDS,
+    edited = {
+        key: _is_edited(before, file)
+        for key, file in history.revisions.items()
+        if before.differs(file) and not before.merely_moved(file)
+    }
+    for squash in before.squashes(history):
+        edited.pop(squash.revision, None)
+        for key in squash.children:
+            if not edited.get(key, True) or before.only_has_other_parents(history.revisions[key]):
+                edited.pop(key, None)
+        on_note(squash.words)
+    lost = before.lost(history)
+    if lost:
+        on_note(
+            f"no file declares {', '.join(lost)} any more; a database that has one of them can go neither up nor down"
         )
-    except FileNotFoundError as error:
-        raise GitMissing from error
-    except subprocess.TimeoutExpired as error:
-        raise GitFailed(arguments[0], f"no answer in {_GIT_SECONDS:.0f} s") from error
-    if done.returncode != 0:
-        said = done.stderr.decode(errors="replace").strip()
-        if on_failure is not None and "dubious ownership" not in said:
-            raise on_failure
-        raise GitFailed(arguments[0], said.splitlines()[0] if said else f"exit status {done.returncode}")
-    return done.stdout.decode(errors="surrogateescape")
+    return tuple(replace(file, edited=edited[file.revision]) for file in history.order(edited))
+
+
+def _is_edited(before: Before, file: RevisionFile) -> bool:
+    """Whether its code is another one than it was; a new revision is not edited."""
+    there = before.files.get(file.revision)
+    return there is not None and code(there.source) != code_of(file.path)
