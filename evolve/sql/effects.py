@@ -158,16 +158,20 @@ def _predict(operation: op.Operation, draft: _Draft) -> None:
             _alter_other(operation, draft)
         case op.AddColumn():
             _add_column(operation, draft)
-        case op.DropColumn(table=name, column=column):
-            _drop_column(draft, draft.known(name), column)
+        case op.DropColumn(table=name, column=column, only=only):
+            _drop_column(draft, draft.known(name), column, only=only)
         case op.AlterColumnType():
             _alter_type(operation, draft)
-        case op.SetNotNull(table=name, column=column):
-            _set_not_null(draft, draft.known(name), column)
+        case op.SetNotNull(table=name, column=column, only=only):
+            _set_not_null(draft, draft.known(name), column, only=only)
         case op.RenameTrigger(table=name) if draft.version < 15:
             draft.lock([draft.known(name)], _AE)
         case op.SetExpression(table=name, column=column):
             _set_expression(draft, draft.known(name), column)
+        case op.SetDefault(table=name, only=True) | op.DropDefault(table=name, only=True):
+            draft.lock([draft.known(name)], _AE)
+        case op.DropNotNull(table=name, only=True) if draft.version < 18:
+            draft.lock([draft.known(name)], _AE)
         case (
             op.RenameColumn(table=name)
             | op.DropNotNull(table=name)
@@ -179,7 +183,9 @@ def _predict(operation: op.Operation, draft: _Draft) -> None:
         ):
             draft.lock(draft.family(draft.known(name)), _AE)
         case op.AddIdentity(table=name, column=column) | op.DropIdentity(table=name, column=column):
-            draft.lock([draft.known(name)], _AE)
+            # From 17 the identity of a partitioned table is that of its partitions.
+            tree = _partition_tree(draft.schema, draft.known(name))
+            draft.lock(tree if draft.version >= 17 else tree[:1], _AE)
             draft.lock(_owned_sequences(draft.schema, draft.known(name), column), _AE)
         case op.AddConstraint(table=name, constraint=constraint, only=only):
             _add_constraint(draft, draft.known(name), constraint, only=only)
@@ -368,7 +374,8 @@ def _drop_view(draft: _Draft, name: QualifiedName) -> None:
 
 
 def _rename(draft: _Draft, name: QualifiedName) -> None:
-    draft.lock([name], _AE)
+    # ALTER TABLE renames indexes as well.
+    draft.lock([name], _SUE if name in draft.schema.indexes else _AE)
 
 
 def _move(operation: op.MoveToSchema, draft: _Draft) -> None:
@@ -417,9 +424,12 @@ def _alter_other(operation: op.AlterTableOther, draft: _Draft) -> None:
     if clause.startswith("alter constraint"):
         draft.lock(_partition_tree(draft.schema, table), mode)
     else:
-        draft.lock(draft.family(table) if clause in _REACHING else [table], mode)
-    if clause in _REWRITING and not _is_so_already(draft.schema.table(table), clause):
-        draft.rewrite(table)
+        draft.lock(draft.family(table) if clause in _REACHING and not operation.only else [table], mode)
+    if clause in _REWRITING and not _is_so_already(draft.schema.table(table), operation):
+        # It does not reach what is below the table.
+        own = [member for member in draft.stored(table) if member == table]
+        draft.rewrites.update(own)
+        draft.scans.update(own)
     elif clause == "set tablespace" and not _is_there_already(draft.schema.table(table), operation.detail):
         draft.rewrites.update(member for member in draft.stored(table) if member == table)  # copied, not read
     elif clause == "inherit" and operation.detail is not None:
@@ -432,8 +442,12 @@ def _is_there_already(table: Table | None, tablespace: str | None) -> bool:
     return table is not None and not table.implied and table.tablespace == tablespace
 
 
-def _is_so_already(table: Table | None, clause: str) -> bool:
-    return table is not None and clause == ("set unlogged" if table.unlogged else "set logged")
+def _is_so_already(table: Table | None, operation: op.AlterTableOther) -> bool:
+    if table is None:
+        return False
+    if operation.clause == "set access method":
+        return not table.implied and table.access_method == (operation.detail or "heap")
+    return operation.clause == ("set unlogged" if table.unlogged else "set logged")
 
 
 # -- columns ------------------------------------------------------------------------------------------------
@@ -449,8 +463,12 @@ def _add_column(operation: op.AddColumn, draft: _Draft) -> None:
         or column.identity is not None
         or column.generated == "stored"
         or (domain is not None and domain.constrained)
-        or bool(volatile_functions(column.default))
-        or (column.default is None and domain is not None and bool(volatile_functions(domain.default)))
+        or bool(volatile_functions(column.default, draft.schema.functions))
+        or (
+            column.default is None
+            and domain is not None
+            and bool(volatile_functions(domain.default, draft.schema.functions))
+        )
     )
     if rewritten:
         draft.rewrite(table)
@@ -480,10 +498,10 @@ def _drawn_from(schema: Schema, default: op.Expression) -> Iterator[QualifiedNam
     return (name for name in sequences_in(default) if name in schema.sequences)
 
 
-def _drop_column(draft: _Draft, table: QualifiedName, column: str) -> None:
+def _drop_column(draft: _Draft, table: QualifiedName, column: str, *, only: bool = False) -> None:
     schema = draft.schema
-    members = draft.family(table)
-    draft.lock(members, _AE)
+    members = [table] if only else draft.family(table)
+    draft.lock(draft.family(table), _AE)
     for member in members:
         found = schema.table(member)
         for constraint in found.constraints if found is not None else ():
@@ -507,20 +525,21 @@ def _lock_other_side(draft: _Draft, table: QualifiedName, constraint: op.Constra
             pass
 
 
-def _set_not_null(draft: _Draft, table: QualifiedName, column: str) -> None:
+def _set_not_null(draft: _Draft, table: QualifiedName, column: str, *, only: bool) -> None:
     known, found = draft.schema.column(table, column), draft.schema.table(table)
     partitioned = found is not None and found.partition_by is not None
     if known is not None and known.not_null and (partitioned or draft.version >= 18):
         draft.lock([table], _AE)  # there is nothing left to do below it
         return
-    draft.lock(draft.family(table), _AE)
-    _prove_not_null(draft, table, column)
+    # Partitions have to be NOT NULL already then, and are locked to see it.
+    draft.lock([table] if only and not partitioned else draft.family(table), _AE)
+    _prove_not_null(draft, table, column, only=only)
 
 
-def _prove_not_null(draft: _Draft, table: QualifiedName, column: str) -> None:
+def _prove_not_null(draft: _Draft, table: QualifiedName, column: str, *, only: bool = False) -> None:
     """Rows are read wherever neither the catalog nor a validated CHECK shows that no null is there."""
     for member in draft.stored(table):
-        if not draft.schema.proves_not_null(member, column):
+        if not (only and member != table) and not draft.schema.proves_not_null(member, column):
             draft.scans.add(member)
 
 
@@ -621,7 +640,7 @@ def _add_constraint(draft: _Draft, table: QualifiedName, constraint: op.Constrai
             # From 18 the children are locked even where nothing reaches them.
             draft.lock([table] if only or (alone and draft.version < 18) else draft.family(table), _AE)
             if not not_valid:
-                draft.scans.update([table] if alone else draft.stored(table))
+                draft.scans.update(m for m in draft.stored(table) if m == table or not alone)
         case op.ForeignKey(target=target, not_valid=not_valid):
             tree = _partition_tree(draft.schema, table)
             # From 18 the children are locked even where nothing reaches them.
@@ -648,7 +667,7 @@ def _add_indexed(
         tree = set(_partition_tree(draft.schema, table))
         below = LockMode.SHARE if draft.version < 18 else _AE
         draft.lock((m for m in partitions if m in tree or draft.version >= 18), below)
-        draft.scans.update(m for m in draft.stored(table) if not only and m in tree)
+        draft.scans.update(m for m in draft.stored(table) if m in tree and (m == table or not only))
         if table not in draft.schema.tables:
             draft.scans.add(table)
     else:
@@ -658,11 +677,11 @@ def _add_indexed(
             draft.scan(table)
     if isinstance(constraint, op.PrimaryKey):
         for column in columns:
-            for member in draft.family(table):
+            for member in [table] if only else draft.family(table):
                 known = draft.schema.column(member, column)
                 if known is None or not known.not_null:
                     draft.lock([member], _AE)
-            _prove_not_null(draft, table, column)
+            _prove_not_null(draft, table, column, only=only)
 
 
 def _drop_constraint(draft: _Draft, table: QualifiedName, name: str) -> None:

@@ -43,20 +43,20 @@ def apply(schema: Schema, operation: op.Operation) -> None:
             tables.alter_other(schema, operation)
         case op.AddColumn():
             columns.add(schema, operation)
-        case op.DropColumn(table=name, column=column):
-            drops.column(schema, know(schema, name), column)
+        case op.DropColumn(table=name, column=column, only=only):
+            drops.column(schema, know(schema, name), column, only=only)
         case op.RenameColumn(table=name, column=column, to=to):
             renames.column(schema, know(schema, name), column, to)
         case op.AlterColumnType():
             columns.alter_type(schema, operation)
-        case op.SetNotNull(table=name, column=column):
-            columns.set_not_null(schema, know(schema, name), column)
-        case op.DropNotNull(table=name, column=column):
-            columns.drop_not_null(schema, know(schema, name), column)
-        case op.SetDefault(table=name, column=column, default=default):
-            columns.set_default(schema, know(schema, name), column, default)
-        case op.DropDefault(table=name, column=column):
-            columns.set_default(schema, know(schema, name), column, None)
+        case op.SetNotNull(table=name, column=column, only=only):
+            columns.set_not_null(schema, know(schema, name), column, only=only)
+        case op.DropNotNull(table=name, column=column, only=only):
+            columns.drop_not_null(schema, know(schema, name), column, only=only)
+        case op.SetDefault(table=name, column=column, default=default, only=only):
+            columns.set_default(schema, know(schema, name), column, default, only=only)
+        case op.DropDefault(table=name, column=column, only=only):
+            columns.set_default(schema, know(schema, name), column, None, only=only)
         case op.AddIdentity(table=name, column=column, identity=identity):
             columns.add_identity(schema, know(schema, name), column, identity)
         case op.DropIdentity(table=name, column=column):
@@ -67,8 +67,8 @@ def apply(schema: Schema, operation: op.Operation) -> None:
             columns.drop_expression(schema, know(schema, name), column)
         case op.AddConstraint(table=name, constraint=constraint, only=only):
             constraints.add(schema, know(schema, name), constraint, only=only)
-        case op.DropConstraint(table=name, name=constraint_name):
-            drops.constraint(schema, know(schema, name), constraint_name)
+        case op.DropConstraint(table=name, name=constraint_name, only=only):
+            drops.constraint(schema, know(schema, name), constraint_name, only=only)
         case op.ValidateConstraint(table=name, name=constraint_name):
             constraints.validate(schema, know(schema, name), constraint_name)
         case op.RenameConstraint(table=name, name=constraint_name, to=to):

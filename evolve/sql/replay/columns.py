@@ -86,19 +86,24 @@ def alter_type(schema: Schema, operation: AlterColumnType) -> None:
             schema.sequences[sequence.name] = replace(sequence, type=operation.type)
 
 
-def set_not_null(schema: Schema, table: QualifiedName, column: str) -> None:
-    change_family_column(schema, table, column, lambda c: replace(c, not_null=True))
+def set_not_null(schema: Schema, table: QualifiedName, column: str, *, only: bool = False) -> None:
+    change = change_column if only else change_family_column
+    change(schema, table, column, lambda c: replace(c, not_null=True))
 
 
-def drop_not_null(schema: Schema, table: QualifiedName, column: str) -> None:
+def drop_not_null(schema: Schema, table: QualifiedName, column: str, *, only: bool = False) -> None:
     found = schema.tables.get(table)
     if found is None or (found.primary_key is not None and column in found.primary_key.columns):
         return
-    change_family_column(schema, table, column, lambda c: replace(c, not_null=False))
+    change = change_column if only else change_family_column
+    change(schema, table, column, lambda c: replace(c, not_null=False))
 
 
-def set_default(schema: Schema, table: QualifiedName, column: str, default: Expression | None) -> None:
-    change_family_column(schema, table, column, lambda c: replace(c, default=default))
+def set_default(
+    schema: Schema, table: QualifiedName, column: str, default: Expression | None, *, only: bool = False
+) -> None:
+    change = change_column if only else change_family_column
+    change(schema, table, column, lambda c: replace(c, default=default))
 
 
 def add_identity(

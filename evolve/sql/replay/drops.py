@@ -25,7 +25,7 @@ from evolve.sql.operations import (
 )
 from evolve.sql.parse import sequences_in, types_in
 from evolve.sql.replay.constraints import twin_key
-from evolve.sql.replay.edit import change_constraints, change_family_column, put, resolve
+from evolve.sql.replay.edit import change_column, change_constraints, change_family_column, put, resolve
 from evolve.sql.replay.indexes import index_columns
 from evolve.sql.schema import Column, Index, Schema, Table
 
@@ -67,8 +67,11 @@ def view(schema: Schema, name: QualifiedName) -> None:
         del schema.indexes[index_.name]
 
 
-def column(schema: Schema, name: QualifiedName, column_name: str) -> None:
-    """Drop the column from the table, its partitions and children, with all that hangs on it."""
+def column(schema: Schema, name: QualifiedName, column_name: str, *, only: bool = False) -> None:
+    """Drop the column from the table, its partitions and children, with all that hangs on it.
+
+    With `only` the children keep it as their own.
+    """
     found = schema.tables.get(name)
     if found is None:
         return
@@ -76,7 +79,9 @@ def column(schema: Schema, name: QualifiedName, column_name: str) -> None:
     _column(schema, found, column_name)
     for child in children:
         known = child.column(column_name)
-        if known is not None and not known.local:
+        if only:
+            change_column(schema, child.name, column_name, lambda c: replace(c, local=True))
+        elif known is not None and not known.local:
             column(schema, child.name, column_name)
 
 
@@ -126,13 +131,16 @@ def _read(expression: Expression | None) -> tuple[str, ...]:
 
 
 # -- constraints and indexes --------------------------------------------------------------------------------
-def constraint(schema: Schema, name: QualifiedName, constraint_name: str) -> None:
+def constraint(schema: Schema, name: QualifiedName, constraint_name: str, *, only: bool = False) -> None:
     found = schema.tables.get(name)
     if found is None:
         return
     target = found.constraint(constraint_name)
     if target is None:
         _drop_not_null_by_name(schema, found, constraint_name)
+        return
+    if only and isinstance(target, Check):  # the children keep it as their own
+        change_constraints(schema, name, lambda c: None if c == target else c)
         return
     _remove_constraint(schema, name, target)
     if isinstance(target, NotNull):

@@ -37,8 +37,10 @@ class SetNotNullScan(Rule):
 
     def check(self, step: Step, history: History) -> Iterator[Finding]:
         match step.operation:
-            case op.SetNotNull(table, column):
-                pass
+            case op.SetNotNull(table, column, only=only):
+                known = history.schema.table(table)
+                if only and known is not None and known.partition_by is not None:
+                    return  # its partitions have to be NOT NULL already
             # PostgreSQL 18 spells it as a constraint as well.
             case op.AddConstraint(table, op.NotNull(column=column, not_valid=False)) if (
                 history.postgres_version >= 18

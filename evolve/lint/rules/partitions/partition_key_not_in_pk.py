@@ -52,6 +52,10 @@ def _claimed(
             not key.using_index
         ):
             keys = [key.columns]
+        case op.AddConstraint(table=table, constraint=op.Exclude(keys=excluded)) if (
+            history.postgres_version >= 17  # EV680 tells of older ones
+        ):
+            keys = [tuple(key.column or "an expression" for key in excluded)]
         case op.CreateIndex(index=op.IndexDefinition(unique=True) as index):
             table, keys = index.table, [tuple(key.column or "an expression" for key in index.keys)]
         case _:

@@ -24,6 +24,7 @@ from evolve.lint.rules.transactions.replica_conflict import ReplicaConflict
 from evolve.lint.rules.transactions.replication_lag import ReplicationLag
 from evolve.lint.rules.transactions.savepoint_loop import SavepointLoop
 from evolve.lint.rules.transactions.search_path_change import SearchPathChange
+from evolve.lint.rules.transactions.sequence_goes_back import SequenceGoesBack
 from evolve.lint.rules.transactions.sequence_not_reset import SequenceNotReset
 from evolve.lint.rules.transactions.session_replication_role import SessionReplicationRole
 from evolve.lint.rules.transactions.statement_after_access_exclusive import StatementAfterAccessExclusive
@@ -58,6 +59,7 @@ RULES: tuple[Rule, ...] = (
     ReplicationLag(),
     SavepointLoop(),
     SearchPathChange(),
+    SequenceGoesBack(),
     SequenceNotReset(),
     SessionReplicationRole(),
     StatementAfterAccessExclusive(),
