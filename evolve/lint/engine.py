@@ -16,6 +16,7 @@ from evolve.lint.needs import Need, needs
 from evolve.lint.rule import Rule
 from evolve.lint.sizes import Work, weigh, work_of
 from evolve.lint.thresholds import Thresholds
+from evolve.lint.undo import Undo, lasting
 from evolve.sql import operations as op
 from evolve.sql.names import QualifiedName
 from evolve.sql.parse import parse, split, tokens
@@ -193,15 +194,19 @@ def _check_steps(
     added: list[Need],
 ) -> Iterator[Finding]:
     open_revision(history, recording, steps)
+    undo = Undo(history)
     for step, siblings in zip(steps, clauses, strict=True):
+        undo.enter(step)
         enter(history, step, siblings)
         asked = rules[type(step.operation)]
         silent = {name for rule in asked for name in rule.speaks_for(step, history)}
         for rule in asked:
             if rule.name not in silent and not (history.gated and rule.answered_by_gate):
-                yield from _weighed(rule.check(step, history), history, step)
-        added.extend(needs(step, history))
+                yield from lasting(_weighed(rule.check(step, history), history, step), step)
+        if not step.statement.undone:
+            added.extend(needs(step, history))
         advance(history, step)
+    undo.enter(None)
 
 
 def _told_once(remarks: Sequence[Remark]) -> Iterator[Remark]:

@@ -26,11 +26,13 @@ class CapturedStatement:
         place: the innermost line of the revision file on the call stack.
         transaction: ordinal of the transaction it runs in, counted over the whole captured range, so that two
             statements with equal numbers share a transaction (and its locks); None in autocommit mode.
+        undone: numbers of the stretches of a script that ROLLBACK takes back and it stands in, the outermost first.
     """
 
     sql: str
     place: Place
     transaction: int | None
+    undone: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
