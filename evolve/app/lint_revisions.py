@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import io
 import tokenize
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import field, replace
 from datetime import UTC, date, datetime
 from fnmatch import fnmatch
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from evolve.errors import Misuse
@@ -202,6 +204,8 @@ def lint(
     clock: Callable[[], date] = today,
     store: Store | None = None,
     releases: Releases | None = None,
+    texts: Mapping[Path, bytes] = MappingProxyType({}),
+    on_read: Callable[[Schema, Sequence[Recording]], None] = lambda *_: None,
 ) -> Report:
     """Judge the revisions of `question` against all before them.
 
@@ -209,6 +213,8 @@ def lint(
         rules: those that there are, or what finds them: it is called while another process reads.
         releases: the models of the releases before and after; they are read where none are given.
         store: readings of earlier runs, which save most of the time that this one takes.
+        texts: of files that are judged as if they held these.
+        on_read: told the schema before the first revision that was read, and what each sends from there on.
 
     Raises:
         UnknownRule: `options.ignore` or `options.enable` names none.
@@ -223,13 +229,14 @@ def lint(
         if not found:
             found.append(rules() if callable(rules) else rules)
 
-    reading = _read(project, question, options, store, prepare)
+    reading = _read(project, question, options, store, prepare, texts)
     schema, recordings = reading.schema, reading.recordings
+    on_read(schema, recordings)
     asked, together = reading.asked | reading.with_them, question.together and not reading.old
     prepare()
     from evolve.app.judge_recordings import judge
 
-    back = _read_back(project, schema, recordings, asked, options) if options.downgrades else {}
+    back = _read_back(project, schema, recordings, asked, options, texts) if options.downgrades else {}
     wanted = [
         recording.revision
         for recording in recordings
@@ -237,7 +244,7 @@ def lint(
     ]
     judged = asked.intersection(wanted)
     window = wanted[-options.window :] if options.window and judged else []
-    sources = _sources(recording for recording in recordings if recording.revision in judged)
+    sources = _sources((recording for recording in recordings if recording.revision in judged), texts)
     whole = replace(question, together=together)
     report = judge(
         recordings,
@@ -283,10 +290,11 @@ def _read(
     options: Options,
     store: Store | None,
     meanwhile: Callable[[], None],
+    texts: Mapping[Path, bytes],
 ) -> _Reading:
     broken: list[BrokenFile] = []
     notes: list[str] = []
-    history = _history(project, store)
+    history = _history(project, store).with_texts(texts)
     repository = question.repository
 
     def chosen(selection: Selection, note: Callable[[str], None]) -> tuple[RevisionFile, ...]:
@@ -331,7 +339,7 @@ def _read(
         meanwhile=meanwhile,
     )
     recordings = reading.recordings
-    told = {file.revision: _remarks(project, history, file) for file in selected}
+    told = {file.revision: _remarks(project, history, file, texts) for file in selected}
     recordings = [replace(each, remarks=(*each.remarks, *told.get(each.revision, ()))) for each in recordings]
     known = {file.path for file in needed}
     for file in broken:
@@ -365,6 +373,7 @@ def _read_back(
     recordings: Sequence[Recording],
     asked: Collection[str],
     options: Options,
+    texts: Mapping[Path, bytes],
 ) -> Mapping[str, Recording]:
     from evolve.sql.read import replay
 
@@ -374,7 +383,7 @@ def _read_back(
             replay(found, (statement.sql for statement in recording.statements))
         return found
 
-    known = read_history(project).revisions
+    known = read_history(project).with_texts(texts).revisions
     ids = [each.revision for each in recordings if each.revision in asked]
     files = [known[revision] for revision in ids if revision in known]
     sent = record_downgrades(project, files, after, time_limit=options.time_limit, sandbox=options.sandbox)
@@ -426,8 +435,10 @@ def _around(project: Project, question: Question) -> Repository | None:
     return known if known is not None and known.holds(project.root) else None
 
 
-def _remarks(project: Project, history: History, file: RevisionFile) -> tuple[Remark, ...]:
-    text = _source(file.path)
+def _remarks(
+    project: Project, history: History, file: RevisionFile, texts: Mapping[Path, bytes]
+) -> tuple[Remark, ...]:
+    text = _source(file.path, texts)
     roots = (project.root, *project.source_paths)
     if text is None:
         return ()
@@ -462,15 +473,18 @@ def _excluded(project: Project, file: Path, revision: str, patterns: Collection[
     return any(pattern == revision or fnmatch(path, pattern) for pattern in patterns)
 
 
-def _sources(recordings: Iterable[Recording]) -> Mapping[Path, tuple[str, str]]:
+def _sources(
+    recordings: Iterable[Recording], texts: Mapping[Path, bytes]
+) -> Mapping[Path, tuple[str, str]]:
     """Revision id and text of each file; one that is no text holds no comments."""
-    texts = {recording.file: (recording.revision, _source(recording.file)) for recording in recordings}
-    return {file: (revision, text) for file, (revision, text) in texts.items() if text is not None}
+    found = {recording.file: (recording.revision, _source(recording.file, texts)) for recording in recordings}
+    return {file: (revision, text) for file, (revision, text) in found.items() if text is not None}
 
 
-def _source(file: Path) -> str | None:
+def _source(file: Path, texts: Mapping[Path, bytes]) -> str | None:
     try:
-        with tokenize.open(file) as stream:
-            return stream.read()
+        raw = texts[file] if file in texts else file.read_bytes()
+        encoding, _ = tokenize.detect_encoding(io.BytesIO(raw).readline)
+        return io.TextIOWrapper(io.BytesIO(raw), encoding).read()
     except (OSError, SyntaxError, UnicodeDecodeError):
         return None

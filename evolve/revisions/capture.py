@@ -299,7 +299,7 @@ class _Reader:
                         function(*arguments)
 
         try:
-            source = file.path.read_bytes()
+            source = file.path.read_bytes() if file.text is None else file.text
             within(self._time_limit, run)
         except TimedOut as error:
             line = _line_of(error, file.path) or self._last_line()

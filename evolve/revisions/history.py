@@ -43,6 +43,7 @@ class RevisionFile:
         metadata: the module attribute `evolve`, its scalars as text, in the order of the file.
         edited: its code is another one than where the branch left; see `Since`.
         digest: of its bytes as they were read.
+        text: its bytes in the place of those that the file holds, as an editor or a fix has them.
         broken: why Python cannot compile it, with the line; None where it can, or where nobody has looked yet.
     """
 
@@ -56,6 +57,7 @@ class RevisionFile:
     broken: BrokenFile | None = None
     edited: bool = False
     digest: bytes = field(default=b"", repr=False, compare=False)
+    text: bytes | None = field(default=None, repr=False, compare=False)
 
 
 Recall = Callable[[Path, bytes], RevisionFile | None]
@@ -197,6 +199,18 @@ class History:
     children: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     needs: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     heads: tuple[str, ...] = field(init=False, repr=False)
+
+    def with_texts(self, texts: Mapping[Path, bytes]) -> History:
+        """The same revisions, some of them with another text; what they declare is taken to be as it was."""
+        if not texts:
+            return self
+        files = {
+            key: replace(file, text=text, digest=digest(text))
+            if (text := texts.get(file.path)) is not None
+            else file
+            for key, file in self.revisions.items()
+        }
+        return History(files, self.broken, self.labels, self.children, self.needs)
 
     def __post_init__(self) -> None:
         heads = tuple(revision for revision in self.revisions if not self.children.get(revision))
