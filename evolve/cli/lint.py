@@ -79,7 +79,7 @@ def command(
     """
     # Nearly all that is made here lives to the end; looking through it for garbage takes a tenth of the time.
     gc.set_threshold(100_000, 20, 100)
-    from evolve.app.lint_scripts import names_scripts
+    from evolve.app.lint_words import names_scripts
 
     config = location.config()
     asked = options(location, config, judging)
@@ -102,6 +102,7 @@ def _scripts(
     refuse_for_scripts(
         {
             "--since": selecting.since,
+            "--staged": selecting.staged,
             "--unapplied": selecting.unapplied,
             "--window": judging.window,
             "--old-models": judging.old_models,
@@ -124,6 +125,7 @@ def _project(
     """What was asked about, in words, and the report."""
     from evolve.app.lint_revisions import ask, lint
     from evolve.app.lint_scripts import OnlyForScripts
+    from evolve.app.lint_words import refuse_beside_staged, revision_files
     from evolve.revisions.cache import open_store
     from evolve.revisions.project import find_project
 
@@ -146,13 +148,20 @@ def _project(
 
         override = database_url or config.resolved_database_url()
         url = target.database_url(override, None, project.database_url)
+    store = None if judging.no_cache else open_store()
+    files = revision_files(revisions)
+    if selecting.staged:
+        from evolve.app.lint_staged import lint_staged
+
+        refuse_beside_staged(revisions, selecting.since, unapplied=selecting.unapplied)
+        return "revisions that are staged", lint_staged(project, asked, rules, store=store)
     question = ask(
         project,
-        revisions=revisions[0] if revisions else None,
+        revisions=revisions[0] if revisions and not files else None,
         since=selecting.since,
         unapplied_on=url,
+        files=files,
     )
-    store = None if judging.no_cache else open_store()
     return question.words, lint(project, question, asked, rules, store=store)
 
 

@@ -34,6 +34,7 @@ class Selecting:
     """What is read; `section` is of alembic.ini."""
 
     since: str | None
+    staged: bool
     unapplied: bool
     section: str | None
     in_transaction: bool
@@ -85,6 +86,9 @@ def group(
 selecting_options = group(
     Selecting,
     click.option("--since", metavar="GITREF", help="What is new or changed since the branch left GITREF."),
+    click.option(
+        "--staged", is_flag=True, help="What the next commit adds or changes, as it is in git's index."
+    ),
     click.option("--unapplied", is_flag=True, help="What the database still lacks."),
     click.option(
         "-n",

@@ -212,14 +212,13 @@ class Repository:
             self._changes[commit] = (*found, *map(Change, self.untracked()))
         return self._changes[commit]
 
-    def unstaged(self, *also: Path) -> tuple[Change, ...]:
-        """Files of Python and SQL, and those of `also`, that are not as they are staged.
+    def unstaged(self) -> tuple[Change, ...]:
+        """Files of Python and SQL that are not as they are staged; `blob` is what is staged.
 
         Raises:
             Unmerged: a merge is not resolved.
         """
-        names = [f":(literal){file.relative_to(self.top)}" for file in also if file.is_relative_to(self.top)]
-        return self._differing(patterns=(_FILES, "*.sql", *names), refuse_unmerged=True)
+        return self._differing(patterns=(_FILES, "*.sql"), refuse_unmerged=True)
 
     def untracked(self) -> tuple[Path, ...]:
         """Python files that git neither tracks nor ignores."""

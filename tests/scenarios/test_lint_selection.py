@@ -1,0 +1,254 @@
+"""What `evolve lint` looks at, as a user or a hook asks for it: the index, files, ranges, databases."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from support.alembic_project import AlembicProject
+from support.command_line import environment, evolve
+from support.git import git
+
+TABLES = """
+    op.create_table("users", sa.Column("id", sa.BigInteger(), primary_key=True), sa.Column("name", sa.Text()))
+"""
+SAFE = 'op.add_column("users", sa.Column("nickname", sa.Text()))'
+BAD = 'op.drop_column("users", "name")'
+INDEX = 'op.create_index("by_name", "users", ["name"])'
+
+MakeProject = Callable[..., AlembicProject]
+
+
+@pytest.fixture
+def project(make_project: MakeProject) -> AlembicProject:
+    """Revision 0001 on main, in a folder of a repository, and a branch that has just begun."""
+    made = make_project()
+    made.add("0001", TABLES)
+    git(made.root.parent, "init", "-q", "-b", "main")
+    commit_all(made)
+    git(made.root, "checkout", "-q", "-b", "work")
+    return made
+
+
+def commit_all(project: AlembicProject) -> None:
+    git(project.root, "add", "-A", ".")
+    git(project.root, "commit", "-q", "-m", "as it is")
+
+
+def lint(project: AlembicProject, *arguments: str | Path) -> subprocess.CompletedProcess[str]:
+    return evolve("lint", *arguments, "--format", "json", cwd=project.root)
+
+
+def found(done: subprocess.CompletedProcess[str]) -> list[tuple[str, str]]:
+    """(revision, rule) of each finding."""
+    assert done.stdout, done.stderr
+    return [(each["revision"], each["name"]) for each in json.loads(done.stdout)["findings"]]
+
+
+# -- what is staged ------------------------------------------------------------------------------------------------
+def test_the_index_is_judged_and_not_the_working_tree(project: AlembicProject) -> None:
+    file = project.add("0002", BAD)
+    git(project.root, "add", ".")
+    file.write_text(file.read_text().replace(BAD, SAFE))
+
+    assert (found(lint(project, "--staged")), found(lint(project))) == ([("0002", "drop-column")], [])
+
+
+def test_what_is_only_saved_is_not_staged(project: AlembicProject) -> None:
+    file = project.add("0002", SAFE)
+    git(project.root, "add", ".")
+    file.write_text(file.read_text().replace(SAFE, BAD))
+    project.add("0003", INDEX)
+
+    done = lint(project, "--staged")
+
+    assert (found(done), json.loads(done.stdout)["coverage"]["revisions"]) == ([], 1)
+
+
+def test_files_are_named_and_shown_as_people_know_them(project: AlembicProject) -> None:
+    file = project.add("0002", f"{BAD}  # as staged")
+    git(project.root, "add", ".")
+    file.write_text("# nothing of it is left\n")
+
+    done = evolve("lint", "--staged", cwd=project.root)
+
+    assert "migrations/versions/0002.py:11: error EV204" in done.stdout, done.stdout
+    assert "# as staged" in done.stdout
+    assert "evolve-staged-" not in done.stdout + done.stderr
+
+
+def test_a_revision_that_is_staged_and_was_deleted_since(project: AlembicProject) -> None:
+    file = project.add("0002", BAD)
+    git(project.root, "add", ".")
+    file.unlink()
+
+    assert found(lint(project, "--staged")) == [("0002", "drop-column")]
+
+
+def test_only_what_the_commit_changes_is_told_and_the_branch_is_one_rollout(project: AlembicProject) -> None:
+    project.add("0002", TABLES.replace("users", "teams"))
+    project.add("0003", BAD)
+    commit_all(project)
+    project.add("0004", INDEX.replace("users", "teams").replace("by_name", "teams_by_name"))
+    git(project.root, "add", ".")
+
+    done = lint(project, "--staged")
+
+    assert (done.returncode, found(done)) == (0, [])
+
+
+def test_nothing_staged(project: AlembicProject) -> None:
+    project.add("0002", BAD)
+
+    done = evolve("lint", "--staged", cwd=project.root)
+
+    assert (done.returncode, done.stdout) == (0, "no revisions to check\n")
+
+
+def test_the_first_commit(make_project: MakeProject) -> None:
+    project = make_project()
+    project.add("0001", TABLES)
+    project.add("0002", BAD)
+    git(project.root, "init", "-q", "-b", "main")
+    git(project.root, "add", ".")
+
+    assert found(lint(project, "--staged")) == [("0002", "drop-column")]
+
+
+@pytest.mark.parametrize("how", [("-m", "x"), ("-a", "-m", "x"), ("-m", "x", "--", ".")])
+@pytest.mark.parametrize("worktree", [False, True])
+def test_as_a_hook(project: AlembicProject, tmp_path: Path, how: tuple[str, ...], worktree: bool) -> None:
+    top = project.root.parent
+    hook = top / ".git" / "hooks" / "pre-commit"
+    hook.parent.mkdir(exist_ok=True)
+    hook.write_text(f"#!/bin/sh\ncd {project.root.name} && exec {sys.executable} -m evolve lint --staged\n")
+    hook.chmod(0o755)
+    if worktree:
+        tree = tmp_path.parent / f"{tmp_path.name}-tree"
+        git(top, "worktree", "add", "-q", str(tree), "-b", "other")
+        top = tree
+    file = top / project.root.name / "migrations" / "versions" / "0002.py"
+    file.write_text(project.add("0002", BAD).read_text())
+    git(top, "add", str(file))
+
+    done = subprocess.run(
+        ["git", "-c", "user.name=A", "-c", "user.email=a@example.org", "commit", *how],
+        cwd=top,
+        env=environment(),
+        capture_output=True,
+        text=True,
+    )
+
+    assert (done.returncode, "0002.py:11: error EV204" in done.stdout + done.stderr) == (1, True), done.stderr
+
+
+def test_a_merge_that_is_not_resolved(project: AlembicProject) -> None:
+    file = project.add("0002", SAFE)
+    commit_all(project)
+    git(project.root, "checkout", "-q", "main")
+    file.write_text(project.add("0002", BAD, after="0001").read_text())
+    commit_all(project)
+    with pytest.raises(subprocess.CalledProcessError):
+        git(project.root, "merge", "work")
+
+    done = lint(project, "--staged")
+
+    assert (done.returncode, "0002.py is not resolved" in done.stderr) == (2, True), done.stderr
+
+
+def test_staged_needs_a_repository(make_project: MakeProject) -> None:
+    project = make_project()
+    done = evolve(
+        "lint", "--staged", cwd=project.root, env={"GIT_CEILING_DIRECTORIES": str(project.root.parent)}
+    )
+
+    assert (done.returncode, "--staged needs a git repository" in done.stderr) == (2, True)
+
+
+def test_nothing_is_left_behind(project: AlembicProject, tmp_path: Path) -> None:
+    file = project.add("0002", BAD)
+    git(project.root, "add", ".")
+    file.write_text(file.read_text().replace(BAD, SAFE))
+    (tmp_path / "tmp").mkdir()
+    before = git(project.root, "status", "--porcelain=v2", "--untracked-files=all")
+
+    evolve("lint", "--staged", cwd=project.root, env={"TMPDIR": str(tmp_path / "tmp")})
+
+    assert list((tmp_path / "tmp").iterdir()) == []
+    assert git(project.root, "status", "--porcelain=v2", "--untracked-files=all") == before
+
+
+# -- files ---------------------------------------------------------------------------------------------------------
+def test_files_of_revisions(project: AlembicProject) -> None:
+    file = project.add("0002", BAD)
+    project.add("0003", INDEX)
+
+    assert found(lint(project, file)) == [("0002", "drop-column")]
+
+
+def test_files_that_are_no_revisions_are_passed_over_and_named(project: AlembicProject) -> None:
+    file = project.add("0002", BAD)
+
+    done = lint(project, "migrations/env.py", file)
+
+    assert found(done) == [("0002", "drop-column")]
+    assert "passed over, for no revision of this project: env.py" in done.stderr
+
+
+def test_only_files_that_are_no_revisions(project: AlembicProject) -> None:
+    done = evolve("lint", "migrations/env.py", cwd=project.root)
+
+    assert (done.returncode, done.stdout) == (0, "no revisions to check\n")
+
+
+def test_files_of_an_old_history_are_each_judged_as_if_all_before_were_in_use(
+    project: AlembicProject,
+) -> None:
+    project.add("0002", BAD)
+    commit_all(project)
+    git(project.root, "branch", "-f", "main")
+    files = sorted(project.versions.glob("*.py"))
+
+    assert found(lint(project, *files)) == [("0002", "drop-column")]
+
+
+def test_a_file_on_a_table_that_the_same_branch_makes(project: AlembicProject) -> None:
+    project.add("0002", TABLES.replace("users", "teams"))
+    commit_all(project)
+    file = project.add("0003", INDEX.replace("users", "teams"))
+
+    assert found(lint(project, file)) == []
+
+
+def test_a_broken_file_is_a_finding(project: AlembicProject) -> None:
+    file = project.add("0002", "op.add_column(")
+
+    assert found(lint(project, file)) == [("0002", "revision-not-loaded")]
+
+
+# -- what is wrong -------------------------------------------------------------------------------------------------
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("migrations/versions/0009.py",), "migrations/versions/0009.py is not there"),
+        (("migrations/versions",), "migrations/versions is a directory"),
+        (("./alembic.ini",), "./alembic.ini is neither Python nor SQL"),
+        (("migrations/versions/0001.py", "a.sql"), "these are files of revisions (.py) and .sql files"),
+        (("migrations/versions/0001.py", "0001"), "these are files of revisions (.py) and ranges"),
+        (("migrations/versions/0001.py", "--since", "main"), "files and --since both say"),
+        (("0001", "--staged"), "REVISIONS and --staged both say"),
+        (("--since", "main", "--staged"), "--since and --staged both say"),
+        (("a.sql", "--staged"), "leave out --staged"),
+        (("--since", "mian"), "did you mean main?"),
+        (("0002:",), 'there is no revision "0002"'),
+        (("0001:0001:0001",), "0001:0001"),
+    ],
+)
+def test_wrong_question(project: AlembicProject, arguments: tuple[str, ...], said: str) -> None:
+    done = lint(project, *arguments)
+
+    assert (done.returncode, said in done.stderr) == (2, True), done.stderr
