@@ -131,7 +131,15 @@ def judge(
         from evolve.app.verify_revisions import verify
 
         verification = verify(recordings, judged, asked, together=together)
-    return Report(left.findings, left.suppressed, result.coverage, compatibility, facts_used, verification)
+    return Report(
+        left.findings,
+        left.suppressed,
+        result.coverage,
+        compatibility,
+        facts_used,
+        verification,
+        files=tuple((each.revision, each.file) for each in recordings if each.revision in judged),
+    )
 
 
 def _facts_used(facts: Facts, sizes: Thresholds, in_use: Collection[QualifiedName], day: date) -> FactsUsed:

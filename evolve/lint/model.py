@@ -15,6 +15,7 @@ from evolve.sql.steps import Place
 from evolve.values import dataclass
 
 if TYPE_CHECKING:
+    from evolve.lint.baseline import Baseline, Entry
     from evolve.lint.verdict import Compatibility
     from evolve.lint.verification import Verification
 
@@ -107,16 +108,26 @@ class Finding:
         """The table is small: it would be more severe on a larger one."""
         return self.weight is not None and (self.weight.before or self.severity) > self.severity
 
+    @property
+    def is_gap(self) -> bool:
+        """Something was not read."""
+        # EV92x are about the comments that allow findings.
+        return self.rule.startswith(("EV90", "EV91"))
+
 
 @dataclass(frozen=True, slots=True)
 class Suppressed:
-    """A finding that was allowed. `place` is the comment's, or None where the configuration allows the
-    rule.
+    """A finding that was allowed.
+
+    Args:
+        place: of the comment, the setting or the line of the baseline that allows it; None where that is not known.
+        by: what allows it; "imported" is what another tool was told.
     """
 
     finding: Finding
     reason: str
     place: Place | None
+    by: Literal["comment", "configuration", "imported", "baseline"] = "comment"
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,9 +170,22 @@ class FactsUsed:
 
 
 @dataclass(frozen=True, slots=True)
+class BaselineUsed:
+    """The findings that were there when linting began.
+
+    Args:
+        gone: what it knows, and is no longer there, as far as this run can tell.
+    """
+
+    baseline: Baseline
+    gone: tuple[Entry, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class Report:
     """`findings` and `suppressed` are in the order of the revisions, then of the lines; `notes` tell what a person
-    should know of the choice of revisions, such as one that stands for several that are gone.
+    should know of the choice of revisions, such as one that stands for several that are gone; `files`
+    are the ids of the revisions that were checked, in their order, with their files.
     """
 
     findings: tuple[Finding, ...]
@@ -171,6 +195,7 @@ class Report:
     facts: FactsUsed | None = None
     verification: Verification | None = None
     notes: tuple[str, ...] = ()
+    files: tuple[tuple[str, Path], ...] = ()
 
     def blocks(self, fail_on: Severity) -> bool:
         """True also where the server does not do what the linter believes: then no verdict can be trusted."""
@@ -181,8 +206,7 @@ class Report:
     @property
     def has_gaps(self) -> bool:
         """Something was not read and nobody has allowed that."""
-        # EV92x are about the comments that allow findings.
-        return any(finding.rule.startswith(("EV90", "EV91")) for finding in self.findings)
+        return any(finding.is_gap for finding in self.findings)
 
     @property
     def quieted(self) -> int:
