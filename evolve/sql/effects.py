@@ -374,8 +374,7 @@ def _drop_view(draft: _Draft, name: QualifiedName) -> None:
 
 
 def _rename(draft: _Draft, name: QualifiedName) -> None:
-    # ALTER TABLE renames indexes as well.
-    draft.lock([name], _SUE if name in draft.schema.indexes else _AE)
+    draft.lock([name], _AE)
 
 
 def _move(operation: op.MoveToSchema, draft: _Draft) -> None:

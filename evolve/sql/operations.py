@@ -171,6 +171,7 @@ class CreateTable:
     reads: tuple[QualifiedName, ...] = ()  # with as_query: the relations its query names
     settings: tuple[tuple[str, str], ...] = ()  # storage parameters of WITH (…)
     tablespace: str | None = None
+    access_method: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,8 +183,11 @@ class DropTable:
 
 @dataclass(frozen=True, slots=True)
 class RenameTable:
+    """ALTER TABLE … RENAME, which takes the name of a view, index or sequence as well."""
+
     table: QualifiedName
     to: str
+    if_exists: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -545,10 +549,12 @@ class Body:
     Args:
         operations: in the order of its text.
         gaps: why that is not all: an expression given to EXECUTE, or a language that is not read.
+        volatile: it is declared neither STABLE nor IMMUTABLE.
     """
 
     operations: tuple[Operation, ...] = ()
     gaps: tuple[str, ...] = ()
+    volatile: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -666,6 +672,7 @@ class Insert:
     literals: string constants in the statement; an enum value that was added a moment ago may be among them.
     columns: those it names.
     sources: relations that its query draws rows from; what only a condition asks is left out.
+    greatest: of `columns` those that are whole numbers in every row, written out, each with the greatest.
     """
 
     table: QualifiedName
@@ -673,6 +680,7 @@ class Insert:
     literals: frozenset[str] = frozenset()
     columns: tuple[str, ...] = ()
     sources: tuple[QualifiedName, ...] = ()
+    greatest: tuple[tuple[str, int], ...] = field(default=(), compare=False)
 
 
 @dataclass(frozen=True, slots=True)

@@ -889,6 +889,7 @@ def _create_table(statement: Node) -> Iterator[Operation]:
         unlogged=statement.relation.relpersistence == "u",
         settings=_settings(statement.options),
         tablespace=statement.tablespacename or None,
+        access_method=statement.access_method or None,
     )
 
 
@@ -1189,7 +1190,7 @@ def _rename(statement: Node) -> Iterator[Operation]:
     named = _object_name(statement.object) if statement.HasField("object") else ()
     match statement.rename_type:
         case pb.OBJECT_TABLE:
-            yield RenameTable(relation, new)
+            yield RenameTable(relation, new, bool(statement.missing_ok))
         case pb.OBJECT_COLUMN if statement.relation_type == pb.OBJECT_TABLE:
             yield RenameColumn(relation, statement.subname, new, only=not statement.relation.inh)
         case pb.OBJECT_TABCONSTRAINT:
@@ -1510,10 +1511,15 @@ def _create_function(statement: Node) -> Iterator[Operation]:
         language,
         bool(statement.replace),
         body,
-        _runs(statement, language, body),
+        replace(_runs(statement, language, body), volatile=_volatile(options)),
         _is_definer(options),
         _pinned(options),
     )
+
+
+def _volatile(options: Iterable[Node]) -> bool:
+    told = [option.arg.string.sval for option in options if option.defname == "volatility"]
+    return not told or told[-1] == "volatile"
 
 
 def _is_definer(options: Iterable[Node]) -> bool:
@@ -1652,7 +1658,8 @@ def _change(kind: str, statement: Node) -> Operation:
             from_query = statement.HasField("select_stmt") and not query.values_lists
             columns = tuple(node.res_target.name for node in statement.cols)
             sources = _sources(statement) if from_query else ()
-            return Insert(table, from_query, _literals(statement), columns, sources)
+            greatest = tuple(_greatest(columns, query))
+            return Insert(table, from_query, _literals(statement), columns, sources, greatest)
         case "update_stmt":
             columns = tuple(dict.fromkeys(node.res_target.name for node in statement.target_list))
             filtered, pinned = (
@@ -1668,6 +1675,18 @@ def _change(kind: str, statement: Node) -> Operation:
             return Delete(table, filtered, _literals(statement), _filters(statement), pinned)
         case _:
             return Other("MERGE", table)
+
+
+def _greatest(columns: Sequence[str], query: Node) -> Iterator[tuple[str, int]]:
+    """The columns that are numbers in every row of VALUES, or of a SELECT without FROM, with the greatest of each."""
+    rows = [list(row.list.items) for row in query.values_lists]
+    if not rows and not query.from_clause and query.op == pb.SETOP_NONE:
+        rows = [[target.res_target.val for target in query.target_list]]
+    for place, column in enumerate(columns):
+        numbers = [_integer(row[place]) if place < len(row) else None for row in rows]
+        found = [number for number in numbers if number is not None]
+        if found and len(found) == len(numbers):
+            yield column, max(found)
 
 
 def _filters(statement: Node) -> tuple[str, ...]:

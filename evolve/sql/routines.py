@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, MutableMapping
+from dataclasses import replace
 
 from evolve.sql.known_functions import is_known
 from evolve.sql.names import QualifiedName
 from evolve.sql.operations import (
+    AlterFunction,
     Body,
     CreateFunction,
     DoBlock,
@@ -46,6 +48,10 @@ def remember(functions: MutableMapping[QualifiedName, Body], operation: Operatio
             functions[name] = runs
         case Other(kind="CREATE AGGREGATE", target=QualifiedName() as name):
             functions[name] = Body()
+        case AlterFunction(function=name, options=options) if name in functions:
+            for option in options:
+                if option in ("volatile", "stable", "immutable"):
+                    functions[name] = replace(functions[name], volatile=option == "volatile")
         case DropFunction(function=name):
             functions.pop(name, None)
         case Other(kind=kind, target=QualifiedName() as name, detail=str(to)) if kind in _RENAMES:

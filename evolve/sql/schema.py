@@ -74,6 +74,7 @@ class Table:
         published: publications that name it, as far as revisions made them.
         policies: of row-level security, by name, as far as revisions made them.
         tablespace: as far as revisions tell; the database's own is taken to be pg_default.
+        access_method: as far as revisions tell; the database's own is taken to be heap.
     """
 
     name: QualifiedName
@@ -90,6 +91,7 @@ class Table:
     published: tuple[Published, ...] = field(default=(), compare=False)
     policies: tuple[str, ...] = field(default=(), compare=False)
     tablespace: str = field(default="pg_default", compare=False)
+    access_method: str = field(default="heap", compare=False)
 
     def column(self, name: str) -> Column | None:
         return next((column for column in self.columns if column.name == name), None)

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from evolve.sql.operations import Expression
+from collections.abc import Mapping
+
+from evolve.sql.names import QualifiedName
+from evolve.sql.operations import Body, Expression
 
 # Known to be volatile: those of pg_catalog, pgcrypto and uuid-ossp that stand in defaults.
 VOLATILE = frozenset(
@@ -33,13 +36,25 @@ NOT_VOLATILE = frozenset(
 )
 
 
-def is_volatile(function: str) -> bool:
-    """True for what is known to be volatile, and for what is not known: PostgreSQL's own default is VOLATILE."""
-    return function not in NOT_VOLATILE
+def is_volatile(function: str, made: Mapping[QualifiedName, Body] | None = None) -> bool:
+    """True for what is known to be volatile, and for what is not known: PostgreSQL's own default is VOLATILE.
+
+    Args:
+        made: functions of the history, with what it declares of them.
+    """
+    if function in NOT_VOLATILE:
+        return False
+    if function in VOLATILE or made is None:
+        return True
+    schema, _, name = function.rpartition(".")
+    body = made.get(QualifiedName(name, schema or "public"))
+    return body is None or body.volatile
 
 
-def volatile_functions(expression: Expression | None) -> tuple[str, ...]:
+def volatile_functions(
+    expression: Expression | None, made: Mapping[QualifiedName, Body] | None = None
+) -> tuple[str, ...]:
     """The functions of `expression` that are volatile, or may be."""
     if expression is None:
         return ()
-    return tuple(function for function in expression.functions if is_volatile(function))
+    return tuple(function for function in expression.functions if is_volatile(function, made))

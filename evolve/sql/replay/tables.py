@@ -46,6 +46,7 @@ def create(schema: Schema, operation: CreateTable) -> None:
             inherits=inherits,
             unlogged=operation.unlogged,
             tablespace=operation.tablespace or "pg_default",
+            access_method=operation.access_method or "heap",
         ),
     )
     for above in (*inherits, *((parent,) if parent is not None else ())):
@@ -141,11 +142,15 @@ def _copy_indexes(schema: Schema, table: QualifiedName, source: QualifiedName) -
 
 
 def alter_other(schema: Schema, operation: AlterTableOther) -> None:
-    """Change what INHERIT, SET GENERATED, SET LOGGED and SET TABLESPACE change; other clauses leave the model alone."""
+    """Change what INHERIT, SET GENERATED, SET LOGGED, SET ACCESS METHOD and SET TABLESPACE change; other clauses leave the
+    model alone.
+    """
     table = know(schema, operation.table)
     found = schema.tables.get(table)
     if found is not None and operation.clause in ("set logged", "set unlogged"):
         put(schema, replace(found, unlogged=operation.clause == "set unlogged"))
+    if found is not None and operation.clause == "set access method":
+        put(schema, replace(found, access_method=operation.detail or "heap"))
     if found is None or operation.detail is None:
         return
     match operation.clause:

@@ -54,15 +54,17 @@ class AddColumnConstrainedDomain(Rule):
             table=table,
             fails=fails,
             breaks_old_code=fails,
-            safe=_safe(table, replace(column, default=default), domain),
+            safe=_safe(table, replace(column, default=default), domain, history),
         )
 
 
-def _safe(table: QualifiedName, column: op.ColumnDefinition, domain: Domain) -> tuple[str, ...]:
+def _safe(
+    table: QualifiedName, column: op.ColumnDefinition, domain: Domain, history: History
+) -> tuple[str, ...]:
     """The domain's type with its conditions, which old rows meet later; a backfill is for what is null."""
     required = (column.not_null or domain.not_null) and column.default is not None
     plain = replace(column, type=domain.base, not_null=required, constraints=())
-    if column.default is not None and volatile_functions(column.default):
+    if column.default is not None and volatile_functions(column.default, history.schema.functions):
         add = [code.add_column(table, plain), code.set_default(table, column.name, column.default.sql)]
     else:
         add = [

@@ -78,7 +78,7 @@ class AddFkValidated(Rule):
             code.add_foreign_key(table, name, key, target_columns(key, history)),
         )
         # A default that is computed for every row is EV108's to part.
-        ready = not volatile_functions(column.default)
+        ready = not volatile_functions(column.default, history.schema.functions)
         return self.finding(
             step,
             f'"{table.plain}.{column.name}" has a default, so its foreign key to "{key.target.plain}" reads '

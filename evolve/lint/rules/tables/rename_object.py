@@ -21,7 +21,7 @@ class RenameObject(Rule):
     id = "EV247"
     name = "rename-object"
     severity = Severity.ERROR
-    looks_at = (op.RenameType, op.RenameSequence, op.RenameView, op.Other)
+    looks_at = (op.RenameType, op.RenameSequence, op.RenameView, op.RenameTable, op.Other)
     breaks_old_code = True
     breaks_new_code = True
     answered_by_gate = True
@@ -29,7 +29,7 @@ class RenameObject(Rule):
     why = "code that runs knows one of the two names; make the new one beside the old, and drop that later"
 
     def check(self, step: Step, history: History) -> Iterator[Finding]:
-        match step.operation:
+        match _by_kind(step.operation, history):
             case op.RenameType(type=name, to=to) if not _taken(step, name, history):
                 known = name in history.schema.enums or name in history.schema.domains
                 unused = known and not columns_in_use(history, name)
@@ -70,6 +70,17 @@ class RenameObject(Rule):
             severity=severity,
             safe=safe,
         )
+
+
+def _by_kind(operation: op.Operation, history: History) -> op.Operation:
+    """ALTER TABLE renames views and sequences as well."""
+    match operation:
+        case op.RenameTable(table=name, to=to) if name in history.schema.sequences:
+            return op.RenameSequence(name, to)
+        case op.RenameTable(table=name, to=to) if name in history.schema.views:
+            return op.RenameView(name, to, materialized=history.schema.views[name].materialized)
+        case _:
+            return operation
 
 
 def _bridge(what: str, name: QualifiedName, to: str) -> tuple[str, ...]:

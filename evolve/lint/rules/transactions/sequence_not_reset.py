@@ -26,9 +26,11 @@ class SequenceNotReset(Rule):
         filled: dict[tuple[QualifiedName, str], Step] = {}
         for step in history.steps:
             match step.operation:
-                case op.Insert(table=table, columns=columns):
+                case op.Insert(table=table, columns=columns, greatest=greatest):
                     for column in columns:
-                        if _counts(history.schema.column(table, column)):
+                        # Unless it was told otherwise a sequence begins at 1.
+                        reached = dict(greatest).get(column, 1) >= 1
+                        if reached and _counts(history.schema.column(table, column)):
                             filled.setdefault((table, column), step)
                 case op.Query(functions=functions, literals=literals) if "setval" in functions:
                     named = {text.rpartition(".")[2].strip('"') for text in literals}
