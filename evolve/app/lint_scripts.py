@@ -10,21 +10,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from evolve.app.lint_revisions import Options, today
+from evolve.app.lint_words import STDIN
 from evolve.errors import Misuse
 from evolve.lint.model import Finding, Report
+from evolve.lint.plain_sql import in_plain_sql
+from evolve.sql.steps import Recording
 
 if TYPE_CHECKING:
     from evolve.lint.rule import Rule
-
-STDIN = "-"
-
-
-class NotOnlyScripts(Misuse):
-    def __init__(self, words: Sequence[str]) -> None:
-        super().__init__(
-            f"{', '.join(words)}: either .sql files, or one range of revisions",
-            fix="run `evolve lint` for each",
-        )
 
 
 class NotForScripts(Misuse):
@@ -48,18 +41,6 @@ class CannotRead(Misuse):
         super().__init__(
             f"{file} cannot be read: {reason}", fix="name files of SQL in UTF-8; - is standard input"
         )
-
-
-def names_scripts(words: Sequence[str]) -> bool:
-    """Whether what was typed means files rather than revisions.
-
-    Raises:
-        NotOnlyScripts: it means both, or several ranges.
-    """
-    scripts = [word for word in words if word == STDIN or word.endswith(".sql")]
-    if len(scripts) != len(words) and (scripts or len(words) > 1):
-        raise NotOnlyScripts(words)
-    return bool(scripts)
 
 
 def refuse_for_scripts(given: Mapping[str, object]) -> None:
@@ -99,9 +80,14 @@ def lint_scripts(
     from evolve.sql.script import read_script
 
     sources = {Path(file): (file, _text(file)) for file in dict.fromkeys(files)}
-    recordings = [
-        read_script(text, file, in_transaction=in_transaction) for file, (_, text) in sources.items()
-    ]
+    recordings: list[Recording] = []
+    for file, (_, text) in sources.items():
+        begun = [s.transaction for each in recordings for s in each.statements if s.transaction is not None]
+        recordings.append(
+            read_script(
+                text, file, in_transaction=in_transaction, first_transaction=max(begun, default=-1) + 1
+            )
+        )
     asked = {recording.revision for recording in recordings}
     report = judge(recordings, asked, sources, options, rules, together=True, clock=clock)
     return replace(
@@ -112,6 +98,7 @@ def lint_scripts(
 
 
 def _in_sql(finding: Finding) -> Finding:
+    finding = in_plain_sql(finding)
     if not finding.safe:
         return finding
     # Alembic takes a while to import, and only safe forms need it.

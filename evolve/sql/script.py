@@ -9,6 +9,7 @@ from pathlib import Path
 from evolve.sql.operations import TransactionControl
 from evolve.sql.parse import parse, tokens
 from evolve.sql.steps import CapturedStatement, Mark, Place, Recording, Remark
+from evolve.sql.undone import Undoing
 from evolve.values import dataclass
 
 _COPY_DATA = re.compile(
@@ -37,32 +38,47 @@ class Comment:
     above: bool
 
 
-def read_script(text: str, file: Path, *, in_transaction: bool = False) -> Recording:
+def read_script(
+    text: str, file: Path, *, in_transaction: bool = False, first_transaction: int = 0
+) -> Recording:
     """The script as if it were a revision, under the file's path.
 
     BEGIN and COMMIT are what tells the transactions, and are no statements of the recording. Each statement outside
-    them commits on its own. Rows of COPY are skipped; commands of psql are remarks.
+    them commits on its own. Rows of COPY are skipped; commands of psql are remarks. What ROLLBACK takes back is marked.
 
     Args:
         in_transaction: whoever runs the file puts all of it into one transaction.
+        first_transaction: the least number of its transactions, above those of scripts before it.
     """
     remarks = [
         Remark(Mark.UNKNOWN_OPERATION, Place(file, _line(text, found.start())), found.group().strip())
         for found in _PSQL_COMMAND.finditer(_COPY_DATA.sub(_blank_rows, text))
     ]
-    captured: list[CapturedStatement] = []
-    transaction, is_open = 0, in_transaction
+    undoing = Undoing()
+    transaction, is_open = first_transaction, in_transaction
     for piece in pieces(text):
         match parse(piece.sql):
             case (TransactionControl(action="begin"),):
                 transaction, is_open = transaction + 1, True
-            case (TransactionControl(action="commit" | "rollback"),) if is_open:
+                undoing.begin()
+            case (TransactionControl(action="commit" | "rollback" as action),) if is_open:
                 is_open = in_transaction
                 transaction += 1
-            case _:
+                undoing.end(undone=action == "rollback")
+            case operations:
                 place = Place(file, piece.first_line)
-                captured.append(CapturedStatement(piece.sql, place, transaction if is_open else None))
-    return Recording(str(file), (), file, tuple(captured), tuple(remarks))
+                number = transaction if is_open else None
+                match operations:
+                    case (TransactionControl(action="savepoint"),):
+                        undoing.savepoint(piece.sql)
+                    case (TransactionControl(action="release"),):
+                        undoing.release(piece.sql)
+                    case (TransactionControl(action="rollback to"),):
+                        undoing.rollback_to(piece.sql)
+                    case _:
+                        pass
+                undoing.captured.append(CapturedStatement(piece.sql, place, number))
+    return Recording(str(file), (), file, tuple(undoing.captured), tuple(remarks))
 
 
 def pieces(text: str) -> Iterator[Piece]:

@@ -36,6 +36,13 @@ def test_files_are_one_rollout_in_their_order(tmp_path: Path) -> None:
     assert found(lint(tmp_path, "b.sql", "a.sql")) == [("set-not-null-scan", 1)]
 
 
+def test_each_file_has_transactions_of_its_own(tmp_path: Path) -> None:
+    (tmp_path / "a.sql").write_text("BEGIN;\nALTER TABLE orders ADD COLUMN a int;\nCOMMIT;\n")
+    (tmp_path / "b.sql").write_text("BEGIN;\nALTER TABLE users ADD COLUMN a int;\nCOMMIT;\n")
+
+    assert found(lint(tmp_path, "a.sql", "b.sql")) == []
+
+
 def test_transactions_are_those_of_the_file(tmp_path: Path) -> None:
     (tmp_path / "a.sql").write_text("CREATE INDEX CONCURRENTLY by_email ON orders (email);\n")
 
