@@ -25,7 +25,7 @@ from evolve.sql.routines import remember, with_calls
 from evolve.sql.schema import Schema
 from evolve.sql.steps import Mark, Recording, Remark, Step
 
-_INCOMPLETE = frozenset({Mark.RAISED, Mark.TIMED_OUT, Mark.NOT_LOADED})
+INCOMPLETE = frozenset({Mark.RAISED, Mark.TIMED_OUT, Mark.NOT_LOADED})
 _DEPENDS = frozenset({Mark.READ_ROWS, Mark.READ_CATALOG})
 _UNSEEN = frozenset({Mark.UNREACHED, Mark.UNKNOWN_OPERATION})
 
@@ -94,6 +94,8 @@ def check(
     seen: list[Recording] = []
     statements = read = 0
     for recording in recordings:
+        if not recording.whole:
+            history.schema.gaps.add("revision")
         if judged is not None and recording.revision not in judged:
             for statement in recording.statements:
                 for operation in with_calls(parse(statement.sql), history.schema.functions):
@@ -211,7 +213,7 @@ def _check_steps(
 
 def _told_once(remarks: Sequence[Remark]) -> Iterator[Remark]:
     """Without operations that were not reached because the reading ended, or that are told of as unknown already."""
-    ended = min((remark.place.line for remark in remarks if remark.mark in _INCOMPLETE), default=None)
+    ended = min((remark.place.line for remark in remarks if remark.mark in INCOMPLETE), default=None)
     unknown = {remark.place.line for remark in remarks if remark.mark is Mark.UNKNOWN_OPERATION}
     for remark in remarks:
         behind = ended is not None and remark.place.line >= ended
@@ -252,6 +254,6 @@ def _coverage(recordings: Sequence[Recording], statements: int, read: int) -> Co
         statements=statements,
         read=read,
         data_dependent=sum(not found.isdisjoint(_DEPENDS) for found in marks),
-        incomplete=sum(not found.isdisjoint(_INCOMPLETE) for found in marks),
-        unseen=sum(found.isdisjoint(_INCOMPLETE) and not found.isdisjoint(_UNSEEN) for found in marks),
+        incomplete=sum(not found.isdisjoint(INCOMPLETE) for found in marks),
+        unseen=sum(found.isdisjoint(INCOMPLETE) and not found.isdisjoint(_UNSEEN) for found in marks),
     )

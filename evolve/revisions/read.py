@@ -169,13 +169,13 @@ def record_from(
         found = read_through(project, revisions, first, time_limit, store, meanwhile)
         if found is not None:
             return Reading(*found)
-    from evolve.sql.read import replay
+    from evolve.sql.read import follow
     from evolve.sql.schema import Schema
 
     recordings = record(project, revisions, time_limit=time_limit, sandbox=sandbox, meanwhile=meanwhile)
     schema = Schema()
     for recording in recordings[:first]:
-        replay(schema, (statement.sql for statement in recording.statements))
+        follow(schema, recording)
     return Reading(schema, recordings[first:])
 
 

@@ -20,6 +20,13 @@ def steps(recording: Recording) -> tuple[Step, ...]:
     )
 
 
+def follow(schema: Schema, recording: Recording) -> None:
+    """Change `schema` as the statements of `recording` would, and note where those are not all that it may send."""
+    replay(schema, (statement.sql for statement in recording.statements))
+    if not recording.whole:
+        schema.gaps.add("revision")
+
+
 def replay(schema: Schema, statements: Iterable[str]) -> None:
     """Change `schema` as these statements would, and as the functions would that they call."""
     for sql in statements:

@@ -244,10 +244,22 @@ class Schema:
     functions: dict[QualifiedName, Body] = field(default_factory=dict, compare=False)
     # Publications that name no tables: the schemas whose tables they send; None is FOR ALL TABLES.
     publishing: dict[str, frozenset[str] | None] = field(default_factory=dict, compare=False)
+    # Why there may be more than is known: "statement" and "revision", where not all of one was read.
+    gaps: set[str] = field(default_factory=set, compare=False)
 
     # -- questions ------------------------------------------------------------------------------------------
     def table(self, name: QualifiedName) -> Table | None:
         return self.tables.get(name)
+
+    def lacks(self, name: QualifiedName) -> bool:
+        """True where nothing is called so in any schema, and all that there is was made by statements that were read.
+
+        A history that does not start from empty names tables that it has not made; one without tables tells nothing.
+        """
+        permanent = [table for table in self.tables.values() if table.name.schema != "pg_temp"]
+        if self.gaps or not permanent or any(table.implied for table in permanent):
+            return False
+        return all(known.name != name.name for known in (*self.tables, *self.views, *self.sequences, *self.indexes))
 
     def column(self, table: QualifiedName, column: str) -> Column | None:
         found = self.tables.get(table)
@@ -345,6 +357,7 @@ class Schema:
             self.sequences.copy(),
             dict(self.functions),
             dict(self.publishing),
+            set(self.gaps),
         )
 
 

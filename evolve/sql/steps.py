@@ -83,6 +83,21 @@ class Mark(Enum):
     EDITED = "it was changed after others may have applied it"
 
 
+_HIDING = frozenset(
+    {
+        Mark.RAISED,
+        Mark.TIMED_OUT,
+        Mark.NOT_LOADED,
+        Mark.READ_ROWS,
+        Mark.READ_CATALOG,
+        Mark.TOUCHED_STUB,
+        Mark.UNKNOWN_OPERATION,
+        Mark.UNREACHED,
+        Mark.SIDE_EFFECT,
+    }
+)
+
+
 @dataclass(frozen=True, slots=True)
 class Remark:
     """A mark with its place and its particulars, e.g. the exception or the module's name."""
@@ -111,3 +126,8 @@ class Recording:
     statements: tuple[CapturedStatement, ...]
     remarks: tuple[Remark, ...] = ()
     metadata: tuple[tuple[str, str], ...] = ()
+
+    @property
+    def whole(self) -> bool:
+        """True where all that it may ever send was seen."""
+        return not any(remark.mark in _HIDING for remark in self.remarks)

@@ -75,9 +75,9 @@ def _schema_at(chain: Chain, place: int, known: int, read: Sequence[Recording]) 
     recordings = [*kept, *read[max(at - known, 0) : max(place - known, 0)]]
     if len(recordings) != place - at:
         return None
-    from evolve.sql.read import replay
+    from evolve.sql.read import follow
 
     for recording in recordings:
-        replay(schema, (statement.sql for statement in recording.statements))
+        follow(schema, recording)
     chain.keep_schema(place, schema)
     return schema

@@ -143,10 +143,13 @@ def apply(schema: Schema, operation: op.Operation) -> None:
             | op.AlterFunction()
             | op.SetParameter()
             | op.TransactionControl()
-            | op.DoBlock()
             | op.Other()
-            | op.Unread()
         ):
             pass
+        case op.DoBlock(gaps=gaps):
+            if gaps:
+                schema.gaps.add("statement")
+        case op.Unread():
+            schema.gaps.add("statement")
         case _:
             assert_never(operation)

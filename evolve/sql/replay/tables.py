@@ -142,7 +142,7 @@ def _copy_indexes(schema: Schema, table: QualifiedName, source: QualifiedName) -
 
 
 def alter_other(schema: Schema, operation: AlterTableOther) -> None:
-    """Change what INHERIT, SET GENERATED, SET LOGGED, SET ACCESS METHOD and SET TABLESPACE change; other clauses leave the
+    """Change what INHERIT, and SET of GENERATED, LOGGED, ACCESS METHOD and TABLESPACE change; other clauses leave the
     model alone.
     """
     table = know(schema, operation.table)

@@ -28,6 +28,8 @@ class DropTable(Rule):
 
     def check(self, step: Step, history: History) -> Iterator[Finding]:
         match step.operation:
+            case op.DropTable(if_exists=True, table=table) if history.schema.lacks(table):
+                return
             case op.DropTable(table) if history.in_use(table):
                 found = history.schema.table(table)
                 targets = (

@@ -32,6 +32,8 @@ class RenameTable(Rule):
 
     def check(self, step: Step, history: History) -> Iterator[Finding]:
         match step.operation:
+            case op.RenameTable(table, if_exists=True) if history.schema.lacks(table):
+                return
             case op.RenameTable(table, to) if (
                 history.in_use(table)
                 and not _is_other(table, history.schema)
