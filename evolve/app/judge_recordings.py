@@ -8,22 +8,24 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
+from evolve.config_table import place_of
 from evolve.errors import Misuse
 from evolve.lint import lookup
 from evolve.lint.downgrades import check_downgrades
-from evolve.lint.engine import check
+from evolve.lint.engine import INCOMPLETE, Result, check
 from evolve.lint.facts import Facts
-from evolve.lint.model import FactsUsed, Report
+from evolve.lint.model import BaselineUsed, FactsUsed, Report
 from evolve.lint.rule import Rule
+from evolve.lint.severities import severities
 from evolve.lint.sizes import unknown_tables
-from evolve.lint.suppress import suppress
+from evolve.lint.suppress import Judged, Silences, suppress
 from evolve.lint.thresholds import Thresholds
 from evolve.lint.verdict import assess
 from evolve.lint.verdict import judge as judge_rollout
 from evolve.revisions.models import Releases
 from evolve.sql.names import QualifiedName
 from evolve.sql.schema import Schema
-from evolve.sql.steps import Recording
+from evolve.sql.steps import CapturedStatement, Recording
 
 if TYPE_CHECKING:
     from evolve.app.lint_revisions import Options
@@ -53,6 +55,8 @@ def judge(
     releases: Releases | None = None,
     schema: Schema | None = None,
     downgrades: Mapping[str, Recording] = MappingProxyType({}),
+    files: Mapping[str, Path] = MappingProxyType({}),
+    roots: tuple[Path, ...] = (),
 ) -> Report:
     """Judge those of `recordings` that are asked about, and take away what `sources` and settings allow.
 
@@ -65,13 +69,15 @@ def judge(
         releases: the models of the releases before and after them.
         schema: before the first of `recordings`; empty unless given.
         downgrades: what revisions send on the way back, by their ids.
+        files: all revisions that there are, by their ids, as far as that is known.
+        roots: folders from which the globs of the settings may start.
 
     Raises:
-        UnknownRule: `options.ignore` or `options.enable` names none.
+        UnknownRule: `options` names a rule that there is not.
+        TwoSeverities: they make one rule of two severities.
     """
     schema = schema if schema is not None else Schema()
-    for word in options.ignore:
-        lookup.find(word, rules, "lint.ignore")
+    _refuse_unknown_rules(options, rules)
     asked = lookup.asked(rules, options.enable)
     result = check(
         recordings,
@@ -96,27 +102,48 @@ def judge(
         facts=options.facts,
         thresholds=options.sizes,
     )
-    left = suppress(
-        (*result.findings, *back),
-        sources,
-        rules,
-        clock(),
-        options.ignore,
-        asked,
-        options.imported,
-        options.import_from,
-    )
-    over_window = None
-    if window:
-        alone = check(
+
+    def alone(revisions: Collection[str] = judged) -> Result:
+        return check(
             recordings,
             asked,
-            judged=window,
+            judged=revisions,
             schema=schema.copy(),
             postgres_version=options.postgres_version,
             together=False,
         )
-        over_window = judge_rollout(window, alone.findings, alone.needs)
+
+    left = suppress(
+        (*result.findings, *back),
+        rules,
+        clock(),
+        Judged(
+            sources,
+            asked,
+            {
+                recording.revision: (*recording.statements, *_sent(downgrades.get(recording.revision)))
+                for recording in recordings
+                if recording.revision in judged
+            },
+            incomplete={recording.revision for recording in recordings if _stopped(recording)},
+            downgrades=options.downgrades,
+            alone=lambda: (*alone().findings, *back) if together else (),
+            files=files,
+            roots=roots,
+        ),
+        Silences(
+            {lookup.find(word, rules).id for word in options.ignore},
+            options.allow,
+            severities(options.severity, rules),
+            options.imported,
+            options.import_from,
+            options.baseline,
+        ),
+    )
+    over_window = None
+    if window:
+        of_window = alone(window)
+        over_window = judge_rollout(window, of_window.findings, of_window.needs)
     compatibility = assess(
         [recording.revision for recording in recordings if recording.revision in judged],
         result,
@@ -124,6 +151,7 @@ def judge(
         window=over_window,
         models=(releases.old, releases.new) if releases is not None else (None, None),
         models_sought=releases is not None and releases.sought,
+        models_unread=releases.unread if releases is not None else (),
     )
     verification = None
     if options.verify:
@@ -139,7 +167,47 @@ def judge(
         facts_used,
         verification,
         files=tuple((each.revision, each.file) for each in recordings if each.revision in judged),
+        baseline=BaselineUsed(options.baseline, left.gone) if options.baseline is not None else None,
     )
+
+
+def _refuse_unknown_rules(options: Options, rules: Sequence[Rule]) -> None:
+    """
+    Raises:
+        UnknownRule: it names the line of the settings, or the option, and the nearest rule.
+    """
+    words = [
+        *(("lint.ignore", word) for word in options.ignore),
+        *(("lint.enable", word) for word in options.enable),
+        *(("lint.severity", setting.word) for setting in options.severity),
+        *(
+            (f"lint.allow[{number}].rules", word)
+            for number, entry in enumerate(options.allow, 1)
+            for word in entry.rules
+        ),
+    ]
+    for key, word in words:
+        try:
+            if key == "lint.ignore":
+                lookup.find(word, rules)
+            else:
+                lookup.meant(word, rules)
+        except lookup.UnknownRule:
+            place = key
+            if key == "lint.enable" and word in options.enable_here:
+                place = "--enable"
+            elif options.settings is not None:
+                place = f"{place_of(options.settings, key, word)}: {key}"
+            nearest = lookup.nearest(word, lookup.by_word(rules))
+            raise lookup.UnknownRule(word, nearest, place) from None
+
+
+def _sent(downgrade: Recording | None) -> tuple[CapturedStatement, ...]:
+    return downgrade.statements if downgrade is not None else ()
+
+
+def _stopped(recording: Recording) -> bool:
+    return any(remark.mark in INCOMPLETE for remark in recording.remarks)
 
 
 def _facts_used(facts: Facts, sizes: Thresholds, in_use: Collection[QualifiedName], day: date) -> FactsUsed:

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 from evolve.errors import Misuse
 from evolve.lint.facts import Facts
 from evolve.lint.model import Report
+from evolve.lint.settings import AllowedBySetting, SeveritySetting
 from evolve.lint.thresholds import Thresholds
 from evolve.revisions.default_branch import default_branch, why_unknown
 from evolve.revisions.git import NotARepository, Repository, find_repository
@@ -29,6 +30,7 @@ from evolve.sql.steps import Mark, Place, Recording, Remark
 from evolve.values import dataclass
 
 if TYPE_CHECKING:
+    from evolve.lint.baseline import Baseline
     from evolve.lint.rule import Rule
     from evolve.revisions.cache.store import Store
 
@@ -90,6 +92,11 @@ class Options:
         old_models: a git reference: the release that runs now. Without it, where the branch left the default branch.
         downgrades: judge each `downgrade()` as well.
         sandbox: let the kernel refuse what reading does not need.
+        allow: findings that the settings allow, with their reasons.
+        severity: how severe the settings make the findings of rules.
+        baseline: findings that were there when linting began.
+        settings: the file of `ignore`, `enable`, `allow` and `severity`.
+        enable_here: those of `enable` that the command line names.
     """
 
     exclude: tuple[str, ...] = ()
@@ -109,6 +116,11 @@ class Options:
     downgrades: bool = False
     sandbox: bool = False
     old_models: str | None = None
+    allow: tuple[AllowedBySetting, ...] = ()
+    severity: tuple[SeveritySetting, ...] = ()
+    baseline: Baseline | None = None
+    settings: Path | None = None
+    enable_here: tuple[str, ...] = ()
 
 
 def today() -> date:
@@ -258,6 +270,8 @@ def lint(
         schema=schema,
         downgrades=back,
         releases=releases or _releases(project, whole, options, recordings, judged, newest=reading.newest),
+        files=reading.files,
+        roots=roots_of(project, options),
     )
     return replace(_only(report, reading.asked), notes=tuple(dict.fromkeys(reading.notes)))
 
@@ -273,6 +287,7 @@ class _Reading:
         old: the branch has not added all of them.
         newest: nothing comes after them.
         notes: for a person.
+        files: all revisions that there are, by their ids.
     """
 
     schema: Schema
@@ -282,6 +297,7 @@ class _Reading:
     old: bool = False
     newest: bool = True
     notes: tuple[str, ...] = ()
+    files: Mapping[str, Path] = field(default_factory=dict)
 
 
 def _read(
@@ -295,6 +311,7 @@ def _read(
     broken: list[BrokenFile] = []
     notes: list[str] = []
     history = _history(project, store).with_texts(texts)
+    files = {revision: file.path for revision, file in history.revisions.items()}
     repository = question.repository
 
     def chosen(selection: Selection, note: Callable[[str], None]) -> tuple[RevisionFile, ...]:
@@ -311,7 +328,7 @@ def _read(
     selected = chosen(question.selection, notes.append)
     named = {file.revision for file in selected}
     if not named and not broken:
-        return _Reading(Schema(), [], frozenset(), notes=tuple(notes))
+        return _Reading(Schema(), [], frozenset(), notes=tuple(notes), files=files)
     with_them: frozenset[str] = frozenset()
     if question.rollout is not None:
         unread = list(broken)
@@ -355,14 +372,21 @@ def _read(
         old=old,
         newest=history.descendants(asked) <= asked,
         notes=tuple(notes),
+        files=files,
     )
 
 
+def roots_of(project: Project, options: Options) -> tuple[Path, ...]:
+    """Where the globs of settings may start: the script directory, or the folder of the settings."""
+    folder = options.settings.parent.resolve() if options.settings is not None else project.root
+    return (project.script_directory, folder)
+
+
 def _only(report: Report, revisions: Collection[str]) -> Report:
-    """Without what is said of other revisions."""
+    """Without what is said of other revisions; what is said of settings has none."""
     return replace(
         report,
-        findings=tuple(each for each in report.findings if each.revision in revisions),
+        findings=tuple(each for each in report.findings if each.revision in {*revisions, ""}),
         suppressed=tuple(each for each in report.suppressed if each.finding.revision in revisions),
     )
 
@@ -473,9 +497,7 @@ def _excluded(project: Project, file: Path, revision: str, patterns: Collection[
     return any(pattern == revision or fnmatch(path, pattern) for pattern in patterns)
 
 
-def _sources(
-    recordings: Iterable[Recording], texts: Mapping[Path, bytes]
-) -> Mapping[Path, tuple[str, str]]:
+def _sources(recordings: Iterable[Recording], texts: Mapping[Path, bytes]) -> Mapping[Path, tuple[str, str]]:
     """Revision id and text of each file; one that is no text holds no comments."""
     found = {recording.file: (recording.revision, _source(recording.file, texts)) for recording in recordings}
     return {file: (revision, text) for file, (revision, text) in found.items() if text is not None}

@@ -46,15 +46,21 @@ def asked(rules: Collection[Rule], enable: Collection[str], place: str = "lint.e
     Raises:
         UnknownRule: a word of `enable` means nothing.
     """
-    added: set[str] = set()
-    for word in enable:
-        if word == "all":
-            added.update(rule.id for rule in rules)
-        elif _FAMILY.fullmatch(word):
-            added.update(rule.id for rule in rules if rule.id.startswith(f"EV{word[0]}"))
-        else:
-            added.add(find(word, rules, place).id)
+    added = {rule_id for word in enable for rule_id in meant(word, rules, place)}
     return tuple(rule for rule in rules if not rule.opt_in or rule.id in added)
+
+
+def meant(word: str, rules: Collection[Rule], place: str = "") -> frozenset[str]:
+    """Ids of the rules that `word` means: an id, a name, a family such as "7xx", or "all".
+
+    Raises:
+        UnknownRule: it means none.
+    """
+    if word == "all":
+        return frozenset(rule.id for rule in rules)
+    if _FAMILY.fullmatch(word):
+        return frozenset(rule.id for rule in rules if rule.id.startswith(f"EV{word[0]}"))
+    return frozenset({find(word, rules, place).id})
 
 
 def nearest(word: str, words: Mapping[str, Rule]) -> str | None:

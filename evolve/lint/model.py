@@ -7,6 +7,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from datetime import date
 from enum import IntEnum
+from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from evolve.sql.locks import LockMode
@@ -196,6 +197,7 @@ class Report:
     verification: Verification | None = None
     notes: tuple[str, ...] = ()
     files: tuple[tuple[str, Path], ...] = ()
+    baseline: BaselineUsed | None = None
 
     def blocks(self, fail_on: Severity) -> bool:
         """True also where the server does not do what the linter believes: then no verdict can be trusted."""

@@ -31,7 +31,7 @@ class Piece:
 
 @dataclass(frozen=True, slots=True)
 class Comment:
-    """A comment of one line, without its dashes; `above` is True where nothing else stands on its line."""
+    """A comment without its dashes, or /* and */; `above` is True where nothing else stands on its lines."""
 
     text: str
     line: int
@@ -83,7 +83,7 @@ def read_script(
 
 def pieces(text: str) -> Iterator[Piece]:
     """The statements of `text`; a text that cannot be cut into words comes back whole."""
-    cleaned = _PSQL_COMMAND.sub(_blanks, _COPY_DATA.sub(_blank_rows, text))
+    cleaned = _cleaned(text)
     raw = cleaned.encode("utf-8", "surrogateescape")
     start: int | None = None
     end, depth, atomic, previous = 0, 0, 0, ""
@@ -109,15 +109,21 @@ def pieces(text: str) -> Iterator[Piece]:
 
 
 def comments(text: str) -> Iterator[Comment]:
-    """Comments that begin with two dashes, in their order."""
-    raw = text.encode("utf-8", "surrogateescape")
-    for kind, begin, end in tokens(text):
-        if kind == "SQL_COMMENT":
+    """All comments, in their order."""
+    cleaned = _cleaned(text)
+    raw = cleaned.encode("utf-8", "surrogateescape")
+    for kind, begin, end in tokens(cleaned):
+        if kind in ("SQL_COMMENT", "C_COMMENT"):
             before = raw[raw.rfind(b"\n", 0, begin) + 1 : begin]
+            behind = raw[end:].partition(b"\n")[0] if kind == "C_COMMENT" else b""
             words = raw[begin:end].decode("utf-8", "surrogateescape")
-            yield Comment(
-                words.removeprefix("--").strip(), raw.count(b"\n", 0, begin) + 1, not before.strip()
-            )
+            words = words.removeprefix("--").removeprefix("/*").removesuffix("*/").strip()
+            yield Comment(words, raw.count(b"\n", 0, begin) + 1, not (before + behind).strip())
+
+
+def _cleaned(text: str) -> str:
+    """`text` with as many blanks for what only psql reads."""
+    return _PSQL_COMMAND.sub(_blanks, _COPY_DATA.sub(_blank_rows, text))
 
 
 def _piece(raw: bytes, start: int, end: int) -> Piece:

@@ -10,7 +10,7 @@ import pytest
 
 from evolve.lint.model import Finding, Severity
 from evolve.lint.rules import ALL
-from evolve.lint.suppress import Silence, suppress
+from evolve.lint.suppress import Judged, Silence, Silences, suppress
 from evolve.sql.steps import Place
 
 FILE = Path("0001_first.py")
@@ -22,7 +22,8 @@ def finding(line: int, rule: str = "EV204", name: str = "drop-column") -> Findin
 
 
 def silence(source: str, *findings: Finding, ignore: tuple[str, ...] = ()) -> Silence:
-    return suppress(findings, {FILE: ("0001", textwrap.dedent(source).lstrip())}, ALL, TODAY, ignore)
+    judged = Judged({FILE: ("0001", textwrap.dedent(source).lstrip())}, ALL)
+    return suppress(findings, ALL, TODAY, judged, Silences(ignore))
 
 
 def names(result: Silence) -> list[str]:
@@ -131,14 +132,14 @@ def test_line_is_asked_before_file() -> None:
     assert [each.reason for each in result.suppressed] == ["of the line", "of the file"]
 
 
-def test_configuration_ignores_a_rule_by_name_or_id() -> None:
-    result = silence("x = 1", finding(1), finding(1, "EV401", "drop-table"), ignore=("EV204", "drop-table"))
+def test_configuration_ignores_rules() -> None:
+    result = silence("x = 1", finding(1), finding(1, "EV401", "drop-table"), ignore=("EV204", "EV401"))
 
     assert (result.findings, [each.place for each in result.suppressed]) == ((), [None, None])
 
 
 def test_complaints_can_be_ignored_by_configuration() -> None:
-    result = silence("x = 1  # evolve: allow[drop-column] because nobody maps it", ignore=("allow-unused",))
+    result = silence("x = 1  # evolve: allow[drop-column] because nobody maps it", ignore=("EV922",))
 
     assert result.findings == ()
 
@@ -150,11 +151,6 @@ def test_comment_of_a_file_that_is_no_python_is_still_read() -> None:
 
 
 def test_windows_line_ends_count_as_one() -> None:
-    result = suppress(
-        [finding(3)],
-        {FILE: ("0001", "x = 1\r\n# evolve: allow[drop-column] because nobody maps it\r\ny = 2\r\n")},
-        ALL,
-        TODAY,
-    )
+    result = silence("x = 1\r\n# evolve: allow[drop-column] because nobody maps it\r\ny = 2\r\n", finding(3))
 
     assert result.findings == ()

@@ -1,7 +1,8 @@
-"""EV924: an allow comment whose last day has passed."""
+"""EV924: an allow comment, or a setting, whose last day has passed."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import date
 
 from evolve.lint.model import Finding, Severity
@@ -21,4 +22,12 @@ class AllowExpired(Rule):
             revision,
             f"the comment allowed {name} until {until:%Y-%m-%d}",
             fix="mend the revision, or give the comment a later day",
+        )
+
+    def about_setting(self, place: Place, words: Sequence[str], until: date) -> Finding:
+        return self.finding_at(
+            place,
+            "",
+            f"the setting allowed {', '.join(words)} until {until:%Y-%m-%d}",
+            fix="mend the revisions, or give the setting a later day",
         )

@@ -14,11 +14,11 @@ class AllowUnreadable(Rule):
     severity = Severity.ERROR
     why = "it allows nothing, though its author meant something by it"
 
-    def about(self, place: Place, revision: str, text: str) -> Finding:
-        sign = comment_sign(place)
+    def about(self, place: Place, revision: str, text: str, problem: str = "") -> Finding:
+        sign, why = comment_sign(place), f": {problem}" if problem else ""
         return self.finding_at(
             place,
             revision,
-            f'"{sign} evolve: {text}" is not understood',
+            f'"{sign} evolve: {text}" is not understood{why}',
             fix=f"{sign} evolve: allow[rule-name] because …, with until 2026-12-31 before because where it ends",
         )
