@@ -12,14 +12,19 @@ ignore = ["EV701"]
 [tool.evolve.partition.orders]
 method = "range"
 key = "created_at"                        # what else a table may say is the partitioner's to know
+
+[tool.evolve.environments.production]     # any of the above, in its place where -E production is given
+database_url = "env:PRODUCTION_URL"
+lint.postgres_version = 14
 """
 
 from __future__ import annotations
 
+import difflib
 import os
 import re
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import field, fields
 from pathlib import Path
 from types import MappingProxyType
@@ -32,6 +37,8 @@ from evolve.errors import Misuse
 from evolve.values import dataclass
 
 _VARIABLE = "env:"
+# What an environment sets in the place of the other.
+_INSTEAD = {"postgres_version": "postgres_versions", "postgres_versions": "postgres_version"}
 
 
 class BrokenToml(Misuse):
@@ -63,6 +70,20 @@ class MissingVariable(Misuse):
             f'{file}: "{key}" takes its value from the environment variable {variable}, which is not set',
             fix=f"export {variable}=…, or give --database-url",
         )
+
+
+class UnknownEnvironment(Misuse):
+    def __init__(self, name: str, known: Iterable[str], file: Path | None) -> None:
+        names = sorted(known)
+        near = difflib.get_close_matches(name, names, n=1)
+        place = str(file) if file is not None else "pyproject.toml"
+        if near:
+            fix = f'did you mean "{near[0]}"?'
+        elif names:
+            fix = f"there are {', '.join(names)}; another one is a table [tool.evolve.environments.{name}]"
+        else:
+            fix = f"add a table [tool.evolve.environments.{name}] with what is different there"
+        super().__init__(f'{place} has no environment "{name}"', fix=fix)
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,6 +141,7 @@ class Config:
         alembic_config: path of alembic.ini, relative paths starting at the configuration file's folder.
         alembic_section: of alembic.ini, as `alembic --name` takes it.
         partition: table → how it is partitioned.
+        environments: names of those that have settings of their own.
     """
 
     file: Path | None = None
@@ -130,6 +152,7 @@ class Config:
     upgrade: Upgrade = Upgrade()
     backfill: Backfill = Backfill()
     partition: Mapping[str, PartitionedTable] = field(default_factory=lambda: MappingProxyType({}))
+    environments: tuple[str, ...] = ()
 
     def resolved_database_url(self) -> str | None:
         """The database URL, "env:NAME" replaced by the variable's value.
@@ -146,19 +169,30 @@ class Config:
         return value
 
 
-def load(directory: Path, file: Path | None = None) -> Config:
+def load(directory: Path, file: Path | None = None, environment: str | None = None) -> Config:
     """Read the settings of the project in `directory`.
 
     Args:
         file: read this one; None takes the nearest evolve.toml, or pyproject.toml with a [tool.evolve], from
             `directory` upward, and the defaults where there is none.
+        environment: whose settings stand in the place of the others'.
 
     Raises:
-        UnknownKey, BadValue, BrokenToml, NoConfigFile, TwoConfigurations.
+        UnknownKey, BadValue, BrokenToml, NoConfigFile, TwoConfigurations, UnknownEnvironment.
     """
+    config, others = _load(directory, file)
+    if environment is None:
+        return config
+    if environment not in others:
+        raise UnknownEnvironment(environment, others, config.file)
+    return others[environment]
+
+
+def _load(directory: Path, file: Path | None) -> tuple[Config, Mapping[str, Config]]:
+    """The settings, and those of each environment: a mistake in one that is not asked for is told as well."""
     if file is not None:
         table = _settings(file)
-        return Config(file=file) if table is None else _config(file, table)
+        return (Config(file=file), {}) if table is None else _configs(file, table)
     for folder in (directory.resolve(), *directory.resolve().parents):
         found = [
             (path, table)
@@ -168,8 +202,8 @@ def load(directory: Path, file: Path | None = None) -> Config:
         if len(found) > 1:
             raise TwoConfigurations(folder)
         for path, table in found:
-            return _config(path, table)
-    return Config()
+            return _configs(path, table)
+    return Config(), {}
 
 
 def _settings(file: Path) -> dict[str, object] | None:
@@ -194,9 +228,33 @@ def _settings(file: Path) -> dict[str, object] | None:
     return Table.of(file, "tool.evolve", tool["evolve"]).values
 
 
-def _config(file: Path, values: dict[str, object]) -> Config:
-    top = Table(file, "", values)
-    top.allow(named.name for named in fields(Config) if named.name != "file")
+def _configs(file: Path, values: dict[str, object]) -> tuple[Config, Mapping[str, Config]]:
+    overlays = Table(file, "", values).table("environments")
+    own = {key: value for key, value in values.items() if key != "environments"}
+    names = tuple(overlays.values)
+    others: dict[str, Config] = {}
+    config = _config(Table(file, "", own), names, may_have_environments=True)
+    for name in names:
+        overlay = overlays.table(name)
+        table = Table(file, overlay.name, _overlaid(own, overlay.values))
+        others[name] = _config(table, names)
+    return config, others
+
+
+def _overlaid(values: dict[str, object], over: dict[str, object]) -> dict[str, object]:
+    """Tables are joined; all else is replaced."""
+    found = {key: value for key, value in values.items() if _INSTEAD.get(key) not in over}
+    for key, value in over.items():
+        below = found.get(key)
+        joined = isinstance(below, dict) and isinstance(value, dict)
+        found[key] = _overlaid(below, value) if joined else value  # type: ignore[arg-type]
+    return found
+
+
+def _config(top: Table, environments: tuple[str, ...], *, may_have_environments: bool = False) -> Config:
+    file = top.file
+    named = [each.name for each in fields(Config) if each.name != "file"]
+    top.allow(name for name in named if may_have_environments or name != "environments")
     alembic_config = top.text("alembic_config", None)
     return Config(
         file=file,
@@ -207,6 +265,7 @@ def _config(file: Path, values: dict[str, object]) -> Config:
         upgrade=_upgrade(top.table("upgrade")),
         backfill=_backfill(top.table("backfill")),
         partition=_partition(top.table("partition")),
+        environments=environments,
     )
 
 

@@ -50,6 +50,7 @@ class Lint:
         allow: findings that are allowed, each with its reason.
         severity: how severe the findings of a rule are, whatever the rule says.
         baseline: findings that were there when linting began; None is evolve-baseline.jsonl, where there is one.
+        postgres_versions: several that the revisions will meet; `postgres_version` alone where it is empty.
     """
 
     fail_on: FailOn = "error"
@@ -68,6 +69,7 @@ class Lint:
     allow: tuple[AllowedBySetting, ...] = ()
     severity: tuple[SeveritySetting, ...] = ()
     baseline: Path | None = None
+    postgres_versions: tuple[int, ...] = ()
 
 
 def read_lint(table: Table) -> Lint:
@@ -82,6 +84,7 @@ def read_lint(table: Table) -> Lint:
         import_ignores=table.texts("import_ignores"),
         exclude=table.globs("exclude"),
         postgres_version=table.whole("postgres_version", default.postgres_version, least=14, most=18),
+        postgres_versions=_versions(table),
         time_limit=table.seconds("time_limit", default.time_limit),
         facts=table.file.parent / facts if facts else None,
         sizes=_sizes(table.table("sizes")),
@@ -92,6 +95,17 @@ def read_lint(table: Table) -> Lint:
         severity=_severities(table.table("severity")),
         baseline=table.file.parent / baseline if baseline else None,
     )
+
+
+def _versions(table: Table) -> tuple[int, ...]:
+    key = "postgres_versions"
+    value = table.values.get(key, [])
+    if value and "postgres_version" in table.values:
+        raise table.bad("postgres_version", f"left out beside {key}", table.values["postgres_version"])
+    versions = value if isinstance(value, list) else [None]
+    if not all(isinstance(each, int) and 14 <= each <= 18 for each in versions):
+        raise table.bad(key, "a list of whole numbers from 14 to 18", value)
+    return tuple(sorted(set(versions)))
 
 
 def _sizes(table: Table) -> Thresholds:

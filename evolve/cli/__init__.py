@@ -90,14 +90,16 @@ class _Root(LazyGroup):
 @location_options
 @click.version_option(__version__, prog_name="evolve", message="%(prog)s %(version)s")
 @click.pass_context
-def evolve(context: click.Context, directory: Path | None, config_file: Path | None) -> None:
+def evolve(
+    context: click.Context, directory: Path | None, config_file: Path | None, environment: str | None
+) -> None:
     """Change the schema of a live PostgreSQL database without stopping the application.
 
     \b
     backward compatible: code of the previous release runs on the new schema
     forward compatible:  code of the next release runs on the old schema
     """
-    context.obj = Location(directory or Path(), config_file)
+    context.obj = Location(directory or Path(), config_file, environment)
     if os.environ.get("NO_COLOR"):
         context.color = False
 

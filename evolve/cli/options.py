@@ -26,20 +26,30 @@ class Location:
     Args:
         directory: of -C; the current directory without it.
         config_file: of --config; None takes the nearest from `directory` upward.
+        environment: of -E: whose settings stand in the place of the others'.
     """
 
     directory: Path = Path()
     config_file: Path | None = None
+    environment: str | None = None
 
     def config(self) -> Config:
         """Read the settings; raises what `evolve.config.load` raises."""
         from evolve import config
 
-        return config.load(self.directory, self.config_file)
+        return config.load(self.directory, self.config_file, self.environment)
 
 
 def location_options(command: F) -> F:
-    """Add -C/--directory and --config as they are, as `directory` and `config_file`."""
+    """Add -C/--directory, --config and -E/--environment as they are: `directory`, `config_file`, `environment`."""
+    command = click.option(
+        "-E",
+        "--environment",
+        envvar="EVOLVE_ENVIRONMENT",
+        show_envvar=True,
+        metavar="NAME",
+        help="Settings of [tool.evolve.environments.NAME] stand in the place of the others.",
+    )(command)
     command = click.option(
         "--config",
         "config_file",
@@ -55,7 +65,7 @@ def location_options(command: F) -> F:
 
 
 def project_options(command: Callable[Concatenate[Location, P], R]) -> Callable[P, R]:
-    """Add -C/--directory and --config, which also work before the command.
+    """Add -C/--directory, --config and -E/--environment, which also work before the command.
 
     The function gets them as one `Location`, its first argument.
     """
@@ -64,10 +74,12 @@ def project_options(command: Callable[Concatenate[Location, P], R]) -> Callable[
     def located(*args: P.args, **kwargs: P.kwargs) -> R:
         directory = kwargs.pop("directory", None)
         config_file = kwargs.pop("config_file", None)
+        environment = kwargs.pop("environment", None)
         outer = click.get_current_context().find_object(Location) or Location()
         location = Location(
             directory if isinstance(directory, Path) else outer.directory,
             config_file if isinstance(config_file, Path) else outer.config_file,
+            environment if isinstance(environment, str) else outer.environment,
         )
         return command(location, *args, **kwargs)
 

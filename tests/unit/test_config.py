@@ -223,3 +223,79 @@ def test_missing_variable_is_an_error_only_when_the_url_is_needed(
 def test_password_is_not_in_the_representation(tmp_path: Path) -> None:
     write(tmp_path, 'database_url = "postgresql://me:secret@db/shop"')
     assert "secret" not in repr(config.load(tmp_path))
+
+
+# -- environments ----------------------------------------------------------------------------------------------------
+ENVIRONMENTS = """
+database_url = "postgresql://here/shop"
+[lint]
+fail_on = "warning"
+postgres_versions = [14, 18]
+[lint.sizes]
+small_rows = 5
+[environments.production]
+database_url = "postgresql://there/shop"
+lint.postgres_version = 16
+lint.sizes.small_mb = 7
+[environments.staging]
+"""
+
+
+def test_an_environment_replaces_what_it_sets_and_keeps_the_rest(tmp_path: Path) -> None:
+    file = write(tmp_path, ENVIRONMENTS)
+    there = config.load(tmp_path, file, "production")
+    assert (there.database_url, there.lint.fail_on) == ("postgresql://there/shop", "warning")
+    assert (there.lint.postgres_versions, there.lint.postgres_version) == ((), 16)
+    assert (there.lint.sizes.small_rows, there.lint.sizes.small_mb) == (5, 7)
+
+
+def test_without_an_environment_none_counts(tmp_path: Path) -> None:
+    write(tmp_path, ENVIRONMENTS)
+    here = config.load(tmp_path)
+    assert (here.database_url, here.lint.postgres_versions) == ("postgresql://here/shop", (14, 18))
+
+
+@pytest.mark.parametrize(
+    ("name", "says"),
+    [("produktion", 'did you mean "production"?'), ("moon", "there are production, staging")],
+)
+def test_unknown_environment_names_the_nearest(tmp_path: Path, name: str, says: str) -> None:
+    write(tmp_path, ENVIRONMENTS)
+    with pytest.raises(config.UnknownEnvironment) as caught:
+        config.load(tmp_path, environment=name)
+    assert says in (caught.value.fix or "")
+
+
+def test_an_environment_without_any_settings(tmp_path: Path) -> None:
+    with pytest.raises(config.UnknownEnvironment, match="production"):
+        config.load(tmp_path, environment="production")
+
+
+@pytest.mark.parametrize(
+    ("text", "error", "says"),
+    [
+        ("lint.fail_onn = 1", UnknownKey, "environments.production.lint.fail_on"),
+        ("lint.fail_on = 1", BadValue, 'evolve.toml:2: "environments.production.lint.fail_on"'),
+        ("environments.more = 1", UnknownKey, '"environments.production.environments"'),
+    ],
+)
+def test_mistakes_of_an_environment_are_told_whoever_asks(
+    tmp_path: Path, text: str, error: type[BadValue | UnknownKey], says: str
+) -> None:
+    write(tmp_path, f"[environments.production]\n{text}\n")
+    with pytest.raises(error) as caught:
+        config.load(tmp_path)
+    assert says in str(caught.value)
+
+
+@pytest.mark.parametrize("value", ["[13]", "16", "[true]", '["16"]'])
+def test_versions_are_a_list_of_majors(tmp_path: Path, value: str) -> None:
+    write(tmp_path, f"[lint]\npostgres_versions = {value}\n")
+    with pytest.raises(BadValue, match="postgres_versions"):
+        config.load(tmp_path)
+
+
+def test_one_version_and_several_are_not_both_set(tmp_path: Path) -> None:
+    write(tmp_path, "[lint]\npostgres_versions = [16]\npostgres_version = 16\n")
+    with pytest.raises(BadValue, match="left out beside postgres_versions"):
+        config.load(tmp_path)
