@@ -29,6 +29,7 @@ __all__ = ["COMMANDS", "LazyGroup", "evolve", "main"]
 
 # name → (module below evolve.cli, one line for `evolve --help`); as text, so that help imports no subcommand.
 COMMANDS: dict[str, tuple[str, str]] = {
+    "init": ("init", "Write the settings, hook and CI job that let evolve lint a project."),
     "lint": ("lint", "Check revisions for what running code or live traffic cannot survive."),
     "facts": ("facts", "Write down sizes and write rates of a live database, for the linter to judge by."),
     "rules": ("rules", "Write lint rules of one's own."),

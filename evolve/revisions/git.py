@@ -196,6 +196,11 @@ class Repository:
     def branches(self) -> list[str]:
         return [name for name in self._references("refs/heads", "refs/remotes") if not name.endswith("/HEAD")]
 
+    def remotes(self) -> list[str]:
+        """The addresses of the repositories that this one knows."""
+        done = self._run("config", "--get-regexp", r"^remote\..*\.url$")
+        return [line.partition(" ")[2] for line in _text(done.stdout).splitlines()]
+
     @property
     def has_commits(self) -> bool:
         return self._run("rev-parse", "--verify", "--quiet", "HEAD").returncode == 0
