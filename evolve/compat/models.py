@@ -101,6 +101,9 @@ class MappedTable:
         return next((column for column in self.columns if column.name == name), None)
 
 
+NO_PYTHON = "it is no Python that can be read"
+
+
 @dataclass(frozen=True, slots=True)
 class Gap:
     """Something that could not be read, so that a table or a column may be missing."""

@@ -14,7 +14,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from evolve.compat.columns import Columns
-from evolve.compat.models import Gap, MappedColumn, MappedTable, MappedType, Models, Relationship
+from evolve.compat.models import NO_PYTHON, Gap, MappedColumn, MappedTable, MappedType, Models, Relationship
 from evolve.compat.source import Attribute, Code, External, Local, Module
 from evolve.compat.types import SQL
 from evolve.sql.names import QualifiedName
@@ -81,9 +81,7 @@ class _Reader:
                 continue
             module = self._code.module(path)
             if module is None:
-                self._gaps.append(
-                    Gap(path, self._code.broken.get(path, 0), "it is no Python that can be read")
-                )
+                self._gaps.append(Gap(path, self._code.broken.get(path, 0), NO_PYTHON))
                 continue
             for name, node in module.names.items():
                 if isinstance(node, ast.ClassDef):

@@ -19,7 +19,7 @@ from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from enum import Enum
 
-from evolve.compat.models import Models
+from evolve.compat.models import Gap, Models
 from evolve.lint.engine import Result
 from evolve.lint.model import Finding
 from evolve.lint.needs import Need
@@ -103,6 +103,7 @@ class Compatibility:
         old_models: where the previous release's models were read, such as "9f3c2ab"; None where there were none.
         new_models: the same of the next release.
         models_sought: False where nothing depends on them, and nobody looked.
+        models_unread: files of theirs that are no Python, so that what they map is not known.
     """
 
     whole: Verdict | None
@@ -112,6 +113,7 @@ class Compatibility:
     old_models: str | None = None
     new_models: str | None = None
     models_sought: bool = False
+    models_unread: tuple[Gap, ...] = ()
 
     def unmet(self, required: Level) -> tuple[Verdict, ...]:
         """The verdicts that fall short: the rollout's, or each revision's where there is none, and the window's."""
@@ -153,6 +155,7 @@ def assess(
     window: Verdict | None = None,
     models: tuple[Models | None, Models | None] = (None, None),
     models_sought: bool = False,
+    models_unread: tuple[Gap, ...] = (),
 ) -> Compatibility:
     """The verdicts on the judged `revisions`, in their order.
 
@@ -162,6 +165,7 @@ def assess(
         window: the verdict on the window's revisions, each judged alone.
         models: of the previous and of the next release, as far as they are known.
         models_sought: whether anybody looked for them.
+        models_unread: files of theirs that are no Python.
     """
     findings: defaultdict[str, list[Finding]] = defaultdict(list)
     for finding in result.findings:
@@ -180,6 +184,7 @@ def assess(
         old_models=models[0].where if models[0] is not None else None,
         new_models=models[1].where if models[1] is not None else None,
         models_sought=models_sought,
+        models_unread=models_unread,
     )
 
 

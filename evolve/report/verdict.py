@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 
+from evolve.compat.models import Gap
 from evolve.lint.verdict import Compatibility, Level, Order, Verdict
 
 _MOST_NAMES = 3
@@ -33,8 +35,19 @@ def lines(compatibility: Compatibility, *, verbose: bool) -> Iterator[str]:
         count = len(compatibility.window.revisions)
         over = f"over the last {count} revision{'s' * (count != 1)}"
         yield f"{compatibility.window.level.transitive} {over}{_because(compatibility.window)}"
+    for gap in compatibility.models_unread:
+        yield f"models not read: {_place(gap)}: {gap.reason}, so that all code may use what it maps"
     if verbose and compatibility.models_sought:
         yield _models(compatibility)
+
+
+def meaning(level: Level) -> str:
+    return _MEANS[level]
+
+
+def in_one_line(verdict: Verdict) -> str:
+    """Such as "FULL: old code runs on the new schema, new code on the old; any order"."""
+    return f"{verdict.level.value}: {_MEANS[verdict.level]}; {order(verdict)}"
 
 
 def shortfall(required: Level, unmet: Sequence[Verdict]) -> str:
@@ -74,6 +87,12 @@ def _names(verdict: Verdict) -> str:
         if more > 0
         else f"{shown} {'is' if len(verdict.revisions) == 1 else 'are'}"
     )
+
+
+def _place(gap: Gap) -> str:
+    here = Path.cwd()
+    file = gap.file.relative_to(here) if gap.file.is_relative_to(here) else gap.file
+    return f"{file}:{gap.line}" if gap.line else f"{file}"
 
 
 def _models(compatibility: Compatibility) -> str:

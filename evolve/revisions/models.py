@@ -9,7 +9,7 @@ from dataclasses import field, replace
 from pathlib import Path
 
 from evolve.compat.find import Found, followed, named
-from evolve.compat.models import Models
+from evolve.compat.models import NO_PYTHON, Gap, Models
 from evolve.compat.read_models import read_models
 from evolve.compat.source import Code, Sources, Trees
 from evolve.revisions.git import NotARepository, Repository, find_repository
@@ -26,12 +26,14 @@ _TOUCHES = re.compile(r"\b(?:ALTER|DROP|RENAME|CREATE\s+(?:UNLOGGED\s+)?TABLE|DO
 class Releases:
     """`old`: what runs before the revisions; `new`: what goes with them. None where they could not be found.
 
-    `sought` is False where nothing depends on them, and nobody looked.
+    `sought` is False where nothing depends on them, and nobody looked. `unread` are files that are no Python: what they
+    map is not known.
     """
 
     old: Models | None = None
     new: Models | None = None
     sought: bool = False
+    unread: tuple[Gap, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,14 +70,15 @@ def read_releases(
     """
     trees: Trees = {}
     tree = WorkingTree()
-    here = _read(project, places, base, tree, trees, "the working tree")
+    here, unread = _read(project, places, base, tree, trees, "the working tree")
     if commit is None:
-        return Releases(None, here if new else None, sought=True)
+        return Releases(None, here if new else None, sought=True, unread=unread)
     if tree.seen.isdisjoint(commit.differing) and not any(not file.exists() for file in commit.differing):
         there = replace(here, where=commit.words) if here is not None else None
     else:
-        there = _read(project, places, base, AtCommit(commit, tree), trees, commit.words)
-    return Releases(there, here if new else None, sought=True)
+        there, unread_there = _read(project, places, base, AtCommit(commit, tree), trees, commit.words)
+        unread += tuple(replace(gap, reason=f"{gap.reason}, at {commit.words}") for gap in unread_there)
+    return Releases(there, here if new else None, sought=True, unread=unread)
 
 
 def commit_at(project: Project, reference: str, repository: Repository | None = None) -> Commit:
@@ -159,13 +162,17 @@ class AtCommit:
 
 def _read(
     project: Project, places: Sequence[str], base: Path, sources: Sources, trees: Trees, where: str
-) -> Models | None:
-    """None where nothing is mapped: an application without models, or one whose models are not found."""
+) -> tuple[Models | None, tuple[Gap, ...]]:
+    """The models, and the files among those looked at that are no Python.
+
+    None where nothing is mapped: an application without models, or one whose models are not found.
+    """
     code = Code(sources, _roots(project, base), trees)
     environment = (project.script_directory / "env.py").resolve()
     found: Found = named(code, places, base.resolve()) if places else followed(code, environment)
     models = read_models(code, found.files, where, found.gaps)
-    return models if models.tables else None
+    unread = tuple(Gap(path, line, NO_PYTHON) for path, line in sorted(code.broken.items()))
+    return (models if models.tables else None), unread
 
 
 def _roots(project: Project, base: Path) -> tuple[Path, ...]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 from collections.abc import Callable
 from typing import Any
@@ -143,6 +144,39 @@ def test_a_named_release_is_the_one_that_runs(project: AlembicProject) -> None:
     project.add("0002", DROP_NOTE)
 
     assert report(lint(project, "--old-models", "v1"))[0] == ["code-and-migration-same-change"]
+
+
+def test_models_that_are_no_python_are_named_with_their_line(project: AlembicProject) -> None:
+    write_models(project, MODELS + "\n\nclass Broken(:\n    pass\n")
+    project.add("0002", 'op.drop_column("orders", "note")')
+
+    answer = evolve("lint", cwd=project.root)
+
+    line = len(MODELS.splitlines()) + 3
+    assert f"models not read: shop/models.py:{line}: it is no Python that can be read" in answer.stdout
+
+
+def test_a_base_of_models_that_is_no_python_is_named(project: AlembicProject) -> None:
+    (project.root / "shop/base.py").write_text("class Base(:\n")
+    own = MODELS.replace("class Base(DeclarativeBase):\n    pass\n", "")
+    write_models(project, f"from shop.base import Base\n{own}")
+    project.add("0002", 'op.drop_column("orders", "note")')
+
+    answer = evolve("lint", cwd=project.root)
+
+    assert "models not read: shop/base.py:1: it is no Python" in answer.stdout
+
+
+def test_models_that_were_no_python_are_told_of_with_their_commit(project: AlembicProject) -> None:
+    write_models(project, "class Broken(:\n    pass\n# mapped_column\n")
+    commit_all(project)
+    git(project.root, "branch", "-f", "main")
+    write_models(project, MODELS)
+    project.add("0002", 'op.drop_column("orders", "note")')
+
+    answer = evolve("lint", cwd=project.root)
+
+    assert re.search(r"models not read: shop/models.py:1: .*, at [0-9a-f]{9} of main", answer.stdout)
 
 
 def test_a_named_release_that_is_not_there(project: AlembicProject) -> None:
