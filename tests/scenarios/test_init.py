@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+import re
+import shlex
 import shutil
 import subprocess
 import sys
@@ -237,3 +239,38 @@ def test_the_hooks_of_this_repository_are_ones_that_pre_commit_takes() -> None:
         text=True,
     )
     assert done.returncode == 0, done.stdout + done.stderr
+
+
+GUIDE = (ROOT / "evolve/docs/guides/ci.md").read_text()
+BLOCKS = re.findall(r"^```(\w+)\n(.*?)^```$", GUIDE, re.MULTILINE | re.DOTALL)
+
+
+def test_the_commands_of_the_guide_run(shop: Path) -> None:
+    lines = [line for language, text in BLOCKS if language == "console" for line in text.splitlines()]
+    commands = [shlex.split(line)[1:] for line in lines if line.startswith("$ ")]
+    assert commands
+    for program, *arguments in commands:
+        assert program == "evolve"
+        done = evolve(*arguments, cwd=shop)
+        assert done.returncode == 0, done.stderr
+
+
+def test_what_the_guide_shows_is_what_is_written(shop: Path) -> None:
+    evolve("init", "--yes", "--ci", "gitlab", cwd=shop)
+    shown = [yaml.safe_load(text) for language, text in BLOCKS if language == "yaml"]
+    assert yaml.safe_load((shop / ".gitlab/evolve-lint.yml").read_text()) in shown
+    assert yaml.safe_load((shop / ".pre-commit-config.yaml").read_text()) in shown
+
+
+def test_the_guide_gives_the_action_only_inputs_that_it_has() -> None:
+    shown = [
+        yaml.safe_load(text) for language, text in BLOCKS if language == "yaml" and "evolve-lint@" in text
+    ]
+    action = yaml.safe_load((ROOT / ".github/actions/evolve-lint/action.yml").read_text())
+    (step,) = [
+        step
+        for example in shown
+        for step in example["jobs"]["evolve-lint"]["steps"]
+        if "@REF" in step["uses"]
+    ]
+    assert set(step["with"]) <= set(action["inputs"])
