@@ -66,7 +66,7 @@ def look(finding: Finding, text: str) -> Fix | Unfixed:
             return Unfixed(f"it needs phases: {finding.fix}")
         if len(finding.safe) > 1:
             return Unfixed(f"its safe form needs {len(finding.safe)} revisions")
-        return Unfixed("no other form of it is sure to be meant")
+        return Unfixed(finding.fix or f"what is meant has to be decided: evolve explain {finding.name}")
     try:
         if finding.place.file.suffix != ".py":
             return script.fix(finding, text)

@@ -37,7 +37,7 @@ def step_out(
         text = _ended(source, "".join(_lines(source, indentation, instead)))
         edits = [Edit(at, end, text)]
         lines = range(lines.start, site.statement.lineno)
-    guard = Edit(at, at, "".join(_lines(source, indentation, first)))
+    guard = Edit(start, start, "".join(_lines(source, indentation, first)))
     tail = Edit(end, end, "".join(_lines(source, indentation, stays)))
     if site.autocommit:
         return (*way.edits, *([guard] if first else ()), *edits, *([tail] if stays else ()))
@@ -47,10 +47,12 @@ def step_out(
         for n in lines
         if n not in kept and source.line(n).strip()
     ]
-    inner = [Edit(at, at, "".join(_lines(source, indentation + unit, first)))] if first else []
+    inner = [Edit(start, start, "".join(_lines(source, indentation + unit, first)))] if first else []
     if instead is not None:
-        edits = [Edit(at, end, "".join(_lines(source, indentation + unit, instead)))]
-    body = _joined(inner, deeper, edits)
+        changed = [Edit(at, end, "".join(_lines(source, indentation + unit, instead)))]
+    else:
+        changed = [_indented(source, edit, unit) for edit in edits]
+    body = [*inner, *deeper, *changed]
     opening = f"{indentation}with {site.module}.get_context().autocommit_block():{source.newline}"
     if way.hoist is None:
         earlier = site.body[site.index - 1] if site.index else None
@@ -60,11 +62,7 @@ def step_out(
         return (*way.edits, *head, *body, *([tail] if stays else ()))
     moved = _ended(source, apply(source.text[start:end], [_shifted(edit, -start) for edit in body]))
     place = source.lines(way.hoist).start
-    above = (
-        site.function.body[site.function.body.index(way.hoist) - 1]
-        if way.hoist is not site.function.body[0]
-        else None
-    )
+    above = next(iter(reversed(site.function.body[: site.function.body.index(way.hoist)])), None)
     if above is not None and is_autocommit(above) and (above.end_lineno or 0) == place - 1:
         opening = ""
     to = source.line_start(place)
@@ -139,6 +137,6 @@ def _shifted(edit: Edit, by: int) -> Edit:
     return Edit(edit.start + by, edit.end + by, edit.text)
 
 
-def _joined(first: Sequence[Edit], deeper: Sequence[Edit], edits: Sequence[Edit]) -> list[Edit]:
-    """In the order in which insertions at one place are to be made."""
-    return [*first, *deeper, *edits]
+def _indented(source: Source, edit: Edit, unit: str) -> Edit:
+    """The lines that it begins, deeper by `unit`."""
+    return Edit(edit.start, edit.end, edit.text.replace(source.newline, source.newline + unit))

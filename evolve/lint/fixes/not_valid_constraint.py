@@ -13,7 +13,7 @@ from evolve.lint.fixes.fix import CannotFix, Fix
 from evolve.lint.fixes.site import Site, acts, operation, site_at
 from evolve.lint.fixes.source import Source
 from evolve.lint.fixes.sql_words import not_valid, only_statement
-from evolve.lint.fixes.statement import edit, is_sql
+from evolve.lint.fixes.statement import edit, is_sql, literal
 from evolve.lint.model import Finding
 from evolve.sql import operations as op
 
@@ -26,6 +26,8 @@ def fix(finding: Finding, source: Source) -> Fix:
         CannotFix: it is not sure.
     """
     added = only_statement(finding.sql or "")
+    if isinstance(added, op.AddColumn) and _is_plain(added) and len(finding.safe) == 2:
+        return _with_its_column(finding, source, added)
     if len(finding.safe) != 2 or not isinstance(added, op.AddConstraint):
         message = finding.fix or "it is added with its column, in one statement"
         raise CannotFix(message)
@@ -50,7 +52,33 @@ def fix(finding: Finding, source: Source) -> Fix:
         raise CannotFix(message)
     kind = "foreign key" if isinstance(constraint, op.ForeignKey) else "CHECK"
     title = f"Add the {kind} NOT VALID, and validate it in a transaction of its own"
-    return Fix(title, (*edits, _validation(site, validate, added)))
+    return Fix(title, (*edits, _validation(site, validate, added.table.name, added.constraint.name)))
+
+
+def _is_plain(added: op.AddColumn) -> bool:
+    """The column has a CHECK and nothing else."""
+    column = added.column
+    return (
+        not (column.not_null or column.default or column.generated or column.identity or column.serial)
+        and column.collation is None
+        and not added.if_not_exists
+        and [type(each) for each in column.constraints] == [op.Check]
+    )
+
+
+def _with_its_column(finding: Finding, source: Source, added: op.AddColumn) -> Fix:
+    """`ADD COLUMN … CHECK (…)` as two statements."""
+    site = site_at(source, finding.place.line)
+    literal(site.call)
+    if site.batch is not None:
+        message = "it stands in a batch"
+        raise CannotFix(message)
+    source.lines(site.statement)
+    lines = guard(site, finding.safe[0])
+    text = f"{source.newline}{source.indentation(site.statement)}".join(lines)
+    replaced = Edit(source.start(site.statement), source.end(site.statement), text)
+    validation = _validation(site, guard(site, finding.safe[1]), added.table.name, None)
+    return Fix("Add the CHECK NOT VALID, and validate it in a transaction of its own", (replaced, validation))
 
 
 def _call(site: Site, constraint: op.ForeignKey | op.Check) -> tuple[ast.Call, str | None]:
@@ -86,11 +114,10 @@ def _apart_from_its_column(
     return site.source.remove_argument(column, written[0]), lines_behind(site, add)
 
 
-def _validation(site: Site, validate: list[str], added: op.AddConstraint) -> Edit:
+def _validation(site: Site, validate: list[str], table_name: str, name: str | None) -> Edit:
     if site.autocommit:
         return lines_behind(site, validate)
-    table = re.compile(rf"(?<!\w){re.escape(added.table.name)}(?!\w)")
-    name = added.constraint.name
+    table = re.compile(rf"(?<!\w){re.escape(table_name)}(?!\w)")
     for later in filter(acts, site.behind):
         said = ast.unparse(later)
         if (name and name in said) or (

@@ -91,6 +91,9 @@ def site_at(source: Source, line: int) -> Site:
         index = _index_at(body, line)
         statement = body[index]
     calls, module, batch = _calls(statement)
+    if module not in source.modules and module not in _arguments(function):
+        message = "it is no plain call of op"
+        raise CannotFix(message)
     return Site(source, function, outer, body, index, calls, module, autocommit, batch)
 
 
@@ -152,6 +155,11 @@ def batch_of(statement: ast.stmt) -> tuple[str, str, str] | None:
             return module, name, plain
         case _:
             return None
+
+
+def _arguments(function: ast.FunctionDef) -> frozenset[str]:
+    """`def upgrade(op):`, which `env.py` may give it."""
+    return frozenset(each.arg for each in function.args.args if each.arg == "op")
 
 
 def _index_at(body: Sequence[ast.stmt], line: int) -> int:

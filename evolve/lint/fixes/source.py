@@ -38,6 +38,18 @@ class Source:
         self._starts = [0, *ends]
 
     @cached_property
+    def modules(self) -> frozenset[str]:
+        """The names under which the file knows `alembic.op`."""
+        imported = {
+            alias.asname or alias.name
+            for node in ast.walk(self.tree)
+            if isinstance(node, ast.ImportFrom) and node.module == "alembic"
+            for alias in node.names
+            if alias.name == "op"
+        }
+        return frozenset(imported)
+
+    @cached_property
     def newline(self) -> str:
         found = _LINE_END.search(self.text)
         return found.group() if found else "\n"
@@ -141,7 +153,9 @@ class Source:
             if comma is None:
                 yield Edit(base, base, ",")
             ending = "," if comma is not None else ""
-            yield Edit(line_start, line_start, f"{indentation}{name}={value}{ending}{self.newline}")
+            # At the end of the line before: whoever indents the lines of the call finds the new one in the edit.
+            end = line_start - len(self.line(close_line - 1)) + len(self.line(close_line - 1).rstrip("\r\n"))
+            yield Edit(end, end, f"{self.newline}{indentation}{name}={value}{ending}")
         elif comma is not None:
             yield Edit(comma + 1, comma + 1, f" {name}={value}")
         else:

@@ -33,6 +33,14 @@ _STRUCTURAL = frozenset(
         "drop_index",
     }
 )
+_STRUCTURAL_SQL = (
+    op.AddColumn,
+    op.AddConstraint,
+    op.CreateIndex,
+    op.CreateTable,
+    op.DropConstraint,
+    op.DropIndex,
+)
 _EXTRAS = frozenset({"index", "unique", "primary_key"})
 _INLINE = frozenset({"ForeignKey", "CheckConstraint", "Identity", "Sequence"})
 
@@ -79,7 +87,7 @@ def _lasting(statements: Sequence[ast.stmt]) -> Iterator[ast.stmt]:
         if not acts(statement):
             continue
         done = _sql(statement)
-        if done is not None and all(_again(operation) for operation in done):
+        if done is not None and all(_again(operation) or _rebuilds(operation, renewed) for operation in done):
             renewed.update(each.index.name for each in done if isinstance(each, op.DropIndex))
             continue
         if not _builds(statement, renewed):
@@ -105,6 +113,14 @@ def _again(operation: op.Operation) -> bool:
             return True
         case op.Other(kind=kind):
             return kind in ("ANALYZE", "VACUUM", "COMMENT")
+        case _:
+            return False
+
+
+def _rebuilds(operation: op.Operation, renewed: set[str]) -> bool:
+    match operation:
+        case op.CreateIndex(index, concurrently=True):
+            return index.name in renewed
         case _:
             return False
 
@@ -140,13 +156,16 @@ def _plain_name(node: ast.expr) -> str | None:
 
 def _stays_apart(statement: ast.stmt, words: Sequence[str]) -> bool:
     """True where it changes the schema by literals alone, and none of them says one of `words`."""
+    said = ast.unparse(statement)
+    if any(re.search(rf"(?<!\w){re.escape(word)}(?!\w)", said) for word in words):
+        return False
+    done = _sql(statement)
+    if done is not None:
+        return all(isinstance(each, _STRUCTURAL_SQL) for each in done)
     calls = [statement.value] if isinstance(statement, ast.Expr) else []
     if isinstance(statement, ast.With) and batch_of(statement) is not None:
         calls = [each.value for each in statement.body if isinstance(each, ast.Expr)]
     if not calls or not all(isinstance(c, ast.Call) and operation(c) in _STRUCTURAL for c in calls):
-        return False
-    said = ast.unparse(statement)
-    if any(re.search(rf"(?<!\w){re.escape(word)}(?!\w)", said) for word in words):
         return False
     # What stands for itself: literals, and calls such as sa.Column(…).
     callees = {
