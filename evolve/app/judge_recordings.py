@@ -22,6 +22,7 @@ from evolve.lint.suppress import Judged, Silences, suppress
 from evolve.lint.thresholds import Thresholds
 from evolve.lint.verdict import assess
 from evolve.lint.verdict import judge as judge_rollout
+from evolve.lint.versions import worst, worst_findings
 from evolve.revisions.models import Releases
 from evolve.sql.names import QualifiedName
 from evolve.sql.schema import Schema
@@ -79,38 +80,58 @@ def judge(
     schema = schema if schema is not None else Schema()
     _refuse_unknown_rules(options, rules)
     asked = lookup.asked(rules, options.enable)
-    result = check(
-        recordings,
-        asked,
-        judged=judged,
-        schema=schema.copy(),
-        postgres_version=options.postgres_version,
-        together=together,
-        old_models=releases.old if releases is not None else None,
-        new_models=releases.new if releases is not None else None,
-        facts=options.facts,
-        thresholds=options.sizes,
-        required_columns=options.required_columns,
+    versions = options.postgres_versions or (options.postgres_version,)
+    order = [recording.revision for recording in recordings]
+    result = worst(
+        {
+            version: check(
+                recordings,
+                asked,
+                judged=judged,
+                schema=schema.copy(),
+                postgres_version=version,
+                together=together,
+                old_models=releases.old if releases is not None else None,
+                new_models=releases.new if releases is not None else None,
+                facts=options.facts,
+                thresholds=options.sizes,
+                required_columns=options.required_columns,
+            )
+            for version in versions
+        },
+        order,
     )
     facts_used = _facts_used(options.facts, options.sizes, result.in_use, clock()) if options.facts else None
-    back = check_downgrades(
-        recordings,
-        {revision: sent for revision, sent in downgrades.items() if revision in judged},
-        asked,
-        schema=schema.copy(),
-        postgres_version=options.postgres_version,
-        facts=options.facts,
-        thresholds=options.sizes,
+    back = worst_findings(
+        {
+            version: check_downgrades(
+                recordings,
+                {revision: sent for revision, sent in downgrades.items() if revision in judged},
+                asked,
+                schema=schema.copy(),
+                postgres_version=version,
+                facts=options.facts,
+                thresholds=options.sizes,
+            )
+            for version in versions
+        },
+        order,
     )
 
     def alone(revisions: Collection[str] = judged) -> Result:
-        return check(
-            recordings,
-            asked,
-            judged=revisions,
-            schema=schema.copy(),
-            postgres_version=options.postgres_version,
-            together=False,
+        return worst(
+            {
+                version: check(
+                    recordings,
+                    asked,
+                    judged=revisions,
+                    schema=schema.copy(),
+                    postgres_version=version,
+                    together=False,
+                )
+                for version in versions
+            },
+            order,
         )
 
     left = suppress(

@@ -82,6 +82,7 @@ class Options:
         imported: ids of rules that ignore lists of other tools silence, with the words that say which.
         import_from: other tools whose comments in files of SQL count as well.
         postgres_version: the oldest major version that the revisions must run on.
+        postgres_versions: several, each of which they must run on; `postgres_version` counts where it is empty.
         time_limit: seconds that reading one revision may take.
         facts: of the live database, which findings are weighed by.
         verify: run the statements on a scratch server as well.
@@ -121,6 +122,7 @@ class Options:
     baseline: Baseline | None = None
     settings: Path | None = None
     enable_here: tuple[str, ...] = ()
+    postgres_versions: tuple[int, ...] = ()
 
 
 def today() -> date:

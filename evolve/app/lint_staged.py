@@ -37,10 +37,11 @@ def lint_staged(
     if repository is None:
         raise NotARepository(project.root, "--staged")
     with staged(project, repository) as index:
+        new = _new(repository)
         question = Question(
-            _new(repository),
+            new,
             "revisions that are staged",
-            together=True,
+            together=isinstance(new, Since),
             rollout=unreleased(index.project, index.repository),
             repository=index.repository,
         )

@@ -46,7 +46,7 @@ class Judging:
 
     enable: tuple[str, ...]
     import_ignores: tuple[str, ...]
-    pg_version: int | None
+    pg_versions: tuple[int, ...]
     window: int | None
     old_models: str | None
     facts_file: Path | None
@@ -83,6 +83,12 @@ def group(
     return add
 
 
+def _versions(context: click.Context, parameter: click.Parameter, given: tuple[str, ...]) -> tuple[int, ...]:
+    major = click.IntRange(14, 18)
+    words = [word.strip() for each in given for word in each.split(",")]
+    return tuple(sorted({major.convert(word, parameter, context) for word in words}))
+
+
 selecting_options = group(
     Selecting,
     click.option("--since", metavar="GITREF", help="What is new or changed since the branch left GITREF."),
@@ -116,8 +122,11 @@ judging_options = group(
     ),
     click.option(
         "--pg-version",
-        type=click.IntRange(14, 18),
-        help="Oldest major version the revisions must run on.  [default: 15]",
+        "pg_versions",
+        metavar="MAJOR",
+        multiple=True,
+        callback=_versions,
+        help="Version, 14 to 18, that the revisions must run on; of several, the worst counts.  [default: 15]",
     ),
     click.option(
         "--window",
@@ -178,7 +187,8 @@ def options(location: Location, config: Config, judging: Judging) -> Options:
         required_columns=config.lint.required_columns,
         imported=_imported(location, import_from) if import_from else {},
         import_from=import_from,
-        postgres_version=judging.pg_version or config.lint.postgres_version,
+        postgres_version=config.lint.postgres_version,
+        postgres_versions=judging.pg_versions or config.lint.postgres_versions,
         time_limit=config.lint.time_limit,
         facts=read_facts(facts_file) if facts_file else None,
         sizes=config.lint.sizes,

@@ -82,6 +82,7 @@ class Finding:
         fix: the command that does it.
         weight: of the table, where facts of a live database are given and know it.
         sql_line: of `sql`, where the statement begins that is meant; counts from 1.
+        versions: major versions of PostgreSQL that it is for, where several are asked about and it is not all of them.
     """
 
     rule: str
@@ -103,6 +104,7 @@ class Finding:
     direction: Literal["upgrade", "downgrade"] = "upgrade"
     weight: Weight | None = None
     sql_line: int = 1
+    versions: tuple[int, ...] = ()
 
     @property
     def quieted(self) -> bool:
