@@ -15,8 +15,8 @@ from evolve.sql.bound_proof import excludes_bound, implies_bound
 from evolve.sql.locks import LockMode
 from evolve.sql.names import QualifiedName, parse_name
 from evolve.sql.parse import sequences_in
-from evolve.sql.replay.constraints import same_key
-from evolve.sql.replay.drops import constraint_columns
+from evolve.sql.replay.constraints import same_key, twin_key
+from evolve.sql.replay.drops import constraint_columns, foreign_keys_on
 from evolve.sql.replay.edit import resolve
 from evolve.sql.replay.indexes import index_columns, serves
 from evolve.sql.schema import Index, Schema, Table
@@ -136,6 +136,10 @@ class _Draft:
     def scan(self, name: QualifiedName) -> None:
         self.scans.update(self.stored(name))
 
+    def scan_alone(self, name: QualifiedName) -> None:
+        """Without what is below it."""
+        self.scans.update(member for member in self.stored(name) if member == name)
+
 
 _AE = LockMode.ACCESS_EXCLUSIVE
 _SRE = LockMode.SHARE_ROW_EXCLUSIVE
@@ -166,11 +170,17 @@ def _predict(operation: op.Operation, draft: _Draft) -> None:
             _set_not_null(draft, draft.known(name), column, only=only)
         case op.RenameTrigger(table=name) if draft.version < 15:
             draft.lock([draft.known(name)], _AE)
+        case op.RenameTrigger(table=name):
+            draft.lock(_partition_tree(draft.schema, draft.known(name)), _AE)
+        case op.DropTrigger(table=name, name=trigger):
+            _drop_trigger(draft, draft.known(name), trigger)
         case op.SetExpression(table=name, column=column):
             _set_expression(draft, draft.known(name), column)
         case op.SetDefault(table=name, only=True) | op.DropDefault(table=name, only=True):
             draft.lock([draft.known(name)], _AE)
-        case op.DropNotNull(table=name, only=True) if draft.version < 18:
+        case op.DropNotNull(table=name, column=column, only=only) if (
+            only if draft.version < 18 else _is_nullable(draft, draft.known(name), column)
+        ):
             draft.lock([draft.known(name)], _AE)
         case (
             op.RenameColumn(table=name)
@@ -178,8 +188,6 @@ def _predict(operation: op.Operation, draft: _Draft) -> None:
             | op.SetDefault(table=name)
             | op.DropDefault(table=name)
             | op.DropExpression(table=name)
-            | op.DropTrigger(table=name)
-            | op.RenameTrigger(table=name)
         ):
             draft.lock(draft.family(draft.known(name)), _AE)
         case op.AddIdentity(table=name, column=column) | op.DropIdentity(table=name, column=column):
@@ -215,8 +223,7 @@ def _predict(operation: op.Operation, draft: _Draft) -> None:
         case op.AlterSequence(sequence=name):
             draft.lock([name], _SRE)
         case op.DropSequence(sequence=name):
-            draft.lock([name], _AE)
-            draft.lock(_tables_drawing_from(draft.schema, name), _AE)
+            _drop_sequences(draft, [name])
         case op.CreateView(view=name, reads=reads, replace=replace):
             if replace and name in draft.schema.views:
                 draft.lock([name], _AE)
@@ -352,13 +359,29 @@ def _drop_table(draft: _Draft, name: QualifiedName) -> None:
             draft.lock([default.name], _AE)
         draft.lock(_referencing(schema, found.partition_of), _AE)
     for member in members:
-        for target in _targets(schema, member):
+        for target in _own_targets(schema, member):
             draft.lock(draft.with_key_triggers(target), _AE)
         for other, _ in schema.foreign_keys_to(member):
             draft.lock([other.name], _AE)
         for view in list(schema.views_reading(member)):
             _drop_view(draft, view.name)
-        draft.lock(_owned_sequences(schema, member), _AE)
+        _drop_sequences(draft, _owned_sequences(schema, member))
+
+
+def _own_targets(schema: Schema, table: QualifiedName) -> set[QualifiedName]:
+    """What its foreign keys point to, without those that it has from its partitioned table: they have no triggers
+    of their own there.
+    """
+    found = schema.tables[table]
+    above = schema.table(found.partition_of) if found.partition_of is not None else None
+    inherited = {twin_key(found, key) for key in above.foreign_keys} if above is not None else set()
+    return {key.target for key in found.foreign_keys if key.target != table and key not in inherited}
+
+
+def _drop_sequences(draft: _Draft, sequences: Iterable[QualifiedName]) -> None:
+    for sequence in list(sequences):
+        draft.lock([sequence], _AE)
+        draft.lock(_tables_drawing_from(draft.schema, sequence), _AE)
 
 
 def _owned_sequences(
@@ -453,9 +476,10 @@ def _is_so_already(table: Table | None, operation: op.AlterTableOther) -> bool:
 def _add_column(operation: op.AddColumn, draft: _Draft) -> None:
     table = draft.known(operation.table)
     column = operation.column
-    draft.lock(draft.family(table), _AE)
     if operation.if_not_exists and draft.schema.column(table, column.name) is not None:
+        draft.lock([table], _AE)
         return
+    draft.lock(draft.family(table), _AE)
     domain = draft.schema.domain(column.type)
     rewritten = (
         column.serial
@@ -508,7 +532,7 @@ def _drop_column(draft: _Draft, table: QualifiedName, column: str, *, only: bool
                 _lock_other_side(draft, member, constraint)
         for view in [v for v in schema.views.values() if (member, column) in v.uses]:
             _drop_view(draft, view.name)
-        draft.lock(_owned_sequences(schema, member, column), _AE)
+        _drop_sequences(draft, _owned_sequences(schema, member, column))
 
 
 def _lock_other_side(draft: _Draft, table: QualifiedName, constraint: op.Constraint) -> None:
@@ -516,12 +540,25 @@ def _lock_other_side(draft: _Draft, table: QualifiedName, constraint: op.Constra
     match constraint:
         case op.ForeignKey(target=target):
             draft.lock([target, *draft.with_key_triggers(target)], _AE)
-        case op.PrimaryKey(columns=columns) | op.Unique(columns=columns):
-            for other, key in draft.schema.foreign_keys_to(table):
-                if frozenset(key.target_columns) == frozenset(columns):
-                    draft.lock([other.name], _AE)
+        case op.PrimaryKey(name=name) | op.Unique(name=name):
+            index = draft.schema.indexes.get(QualifiedName(name or "", table.schema))
+            if index is not None:
+                draft.lock((other.name for other, _ in foreign_keys_on(draft.schema, index)), _AE)
         case op.Check() | op.NotNull() | op.Exclude():
             pass
+
+
+def _is_nullable(draft: _Draft, table: QualifiedName, column: str) -> bool:
+    known = draft.schema.column(table, column)
+    return known is not None and bool(known.type) and not known.not_null
+
+
+def _drop_trigger(draft: _Draft, table: QualifiedName, name: str) -> None:
+    """Those of rows go from partitions as well."""
+    found = draft.schema.table(table)
+    known = next((t for t in found.trigger_list if t.name == name), None) if found is not None else None
+    alone = known is not None and not known.row
+    draft.lock([table] if alone else _partition_tree(draft.schema, table), _AE)
 
 
 def _set_not_null(draft: _Draft, table: QualifiedName, column: str, *, only: bool) -> None:
@@ -606,12 +643,12 @@ def _check_anew(draft: _Draft, table: QualifiedName, column: str, *, rebuild: bo
             continue
         match constraint:
             case op.Check(not_valid=False):
-                draft.scan(table)
+                draft.scan_alone(table)
             case op.ForeignKey(target=target, not_valid=not_valid):
                 draft.lock(_partition_tree(schema, target), _SRE)
                 draft.lock(draft.with_key_triggers(target), _AE)
                 if rebuild and not not_valid:
-                    draft.scan(table)
+                    draft.scan_alone(table)
             case op.Check() | op.PrimaryKey() | op.Unique() | op.Exclude() | op.NotNull():
                 pass
     for other, key in schema.foreign_keys_to(table):
@@ -625,10 +662,11 @@ def _check_anew(draft: _Draft, table: QualifiedName, column: str, *, rebuild: bo
         # The server compares no expressions: an index that has one is always built anew.
         computed = index.definition.where is not None or any(k.expression for k in index.definition.keys)
         plain = column in (*index.definition.columns, *index.definition.include)
-        if computed or (rebuild and plain):
+        # Those of partitions are made from the index of the partitioned table, and keep no file.
+        if computed or (plain and (rebuild or index.partition_of is not None)):
             if table not in draft.rewrites and not (found and found.partition_by):
                 draft.rebuilds.add(index.name)
-            draft.scan(table)
+            draft.scan_alone(table)
 
 
 # -- constraints --------------------------------------------------------------------------------------------
@@ -809,11 +847,8 @@ def _drop_index(operation: op.DropIndex, draft: _Draft) -> None:
         draft.lock([operation.index], mode)
         return
     draft.lock(_partition_tree(draft.schema, index.definition.table), mode)
-    if index.definition.unique:
-        wanted = frozenset(index.definition.columns)
-        for other, key in draft.schema.foreign_keys_to(index.definition.table):
-            if operation.cascade and frozenset(key.target_columns) == wanted:
-                draft.lock([other.name], _AE)
+    if operation.cascade:
+        draft.lock((other.name for other, _ in foreign_keys_on(draft.schema, index)), _AE)
 
 
 def _attach_index(draft: _Draft, parent: QualifiedName, part: QualifiedName) -> None:

@@ -182,33 +182,34 @@ def index(schema: Schema, name: QualifiedName) -> None:
     _remove_index(schema, found)
 
 
+def foreign_keys_on(schema: Schema, index: Index) -> list[tuple[Table, ForeignKey]]:
+    """The foreign keys that lean on an index: on the oldest unique one of their target that fits."""
+    definition = index.definition
+    wanted = frozenset(definition.columns)
+    older = takewhile(lambda other: other.name != index.name, schema.indexes_of(definition.table))
+    if not _can_be_leaned_on(definition) or any(
+        _can_be_leaned_on(other.definition) and frozenset(other.definition.columns) == wanted
+        for other in older
+    ):
+        return []
+    keys = schema.foreign_keys_to(definition.table)
+    return [(other, key) for other, key in keys if frozenset(key.target_columns) == wanted]
+
+
+def _can_be_leaned_on(definition: IndexDefinition) -> bool:
+    return definition.unique and definition.where is None
+
+
 def _remove_index(schema: Schema, found: Index) -> None:
-    older = [
-        index.definition
-        for index in takewhile(
-            lambda other: other.name != found.name, schema.indexes_of(found.definition.table)
-        )
-    ]
+    leaning = foreign_keys_on(schema, found)
     schema.indexes.pop(found.name, None)
     for part in list(schema.parts_of_index(found.name)):
         _remove_index(schema, part)
     owner = found.definition.table
     if found.constraint is not None and owner in schema.tables:
         change_constraints(schema, owner, lambda c: None if c.name == found.constraint else c)
-    if found.definition.unique:
-        _remove_foreign_keys_to(schema, owner, found.definition.columns, older)
-
-
-def _remove_foreign_keys_to(
-    schema: Schema, target: QualifiedName, columns: tuple[str | None, ...], older: list[IndexDefinition]
-) -> None:
-    """A foreign key leans on the oldest unique index of its target that fits; it goes with that index."""
-    wanted = frozenset(columns)
-    if any(i.unique and i.where is None and frozenset(i.columns) == wanted for i in older):
-        return
-    for other, key in list(schema.foreign_keys_to(target)):
-        if frozenset(key.target_columns) == wanted:
-            _remove_constraint(schema, other.name, key)
+    for other, key in leaning:
+        _remove_constraint(schema, other.name, key)
 
 
 # -- types, sequences, functions, schemas -------------------------------------------------------------------

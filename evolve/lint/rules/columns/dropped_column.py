@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from evolve.lint.history import History
 from evolve.sql import operations as op
 from evolve.sql.names import QualifiedName
+from evolve.sql.parse import sequences_in
 from evolve.sql.replay.drops import constraint_columns
 from evolve.sql.replay.indexes import index_columns
 from evolve.sql.schema import Index, Schema, Table
@@ -43,7 +44,12 @@ def dependents(operation: op.DropColumn, history: History) -> Dependents:
         return Dependents(refusing="it is part of the partition key")
     return Dependents(
         (*_constraints(table, name), *_indexes(schema, table.name, name)),
-        (*_views(schema, table.name, name), *_foreign_keys(schema, table, name), *_generated(table, name)),
+        (
+            *_views(schema, table.name, name),
+            *_foreign_keys(schema, table, name),
+            *_generated(table, name),
+            *_defaults(schema, table.name, name),
+        ),
         published=is_published(schema, table.name, name),
     )
 
@@ -119,6 +125,16 @@ def _foreign_keys(schema: Schema, table: Table, column: str) -> Iterator[str]:
             and other.partition_of is None
         ):
             yield f'the foreign key "{key.name}" of "{other.name.plain}"'
+
+
+def _defaults(schema: Schema, table: QualifiedName, column: str) -> Iterator[str]:
+    """Those that draw from the column's own sequence, which goes with it."""
+    for sequence in schema.sequences_of(table, column):
+        for other in schema.tables_drawing_from(sequence.name):
+            for each in other.columns:
+                own = other.name == table and each.name == column
+                if not own and each.default is not None and sequence.name in sequences_in(each.default):
+                    yield f'the default of "{other.name.plain}.{each.name}"'
 
 
 def _generated(table: Table, column: str) -> Iterator[str]:

@@ -9,6 +9,7 @@ from evolve.lint.history import History
 from evolve.lint.model import Finding, Severity
 from evolve.lint.rule import Rule
 from evolve.sql import operations as op
+from evolve.sql.replay.drops import foreign_keys_on
 from evolve.sql.steps import Step
 
 
@@ -41,3 +42,10 @@ class DropConstraintBackingIndex(Rule):
                 f'index "{name.plain}" backs "{index.constraint}", a constraint of "{table.plain}": DROP INDEX fails',
                 fix=code.drop_constraint(table, index.constraint),
             )
+        elif not step.operation.cascade:
+            for other, key in foreign_keys_on(history.schema, index)[:1]:
+                yield self.finding(
+                    step,
+                    f'the foreign key "{key.name}" of "{other.name.plain}" needs "{name.plain}": DROP INDEX fails',
+                    fix="make a unique constraint over the same columns and the foreign key anew on it, first",
+                )

@@ -1,4 +1,4 @@
-"""EV677: a partition or a child table drops or renames a constraint that it has from its parent."""
+"""EV677: a partition or a child table drops or renames a constraint or a trigger that it has from its parent."""
 
 from __future__ import annotations
 
@@ -19,17 +19,20 @@ class InheritedConstraint(Rule):
     id = "EV677"
     name = "inherited-constraint"
     severity = Severity.ERROR
-    looks_at = (op.DropConstraint, op.RenameConstraint)
+    looks_at = (op.DropConstraint, op.RenameConstraint, op.DropTrigger, op.RenameTrigger)
     fails = True
     why = (
-        "a constraint that a partition or a child table has from its parent is dropped and renamed on the parent, "
-        "which does it to all of them: PostgreSQL refuses it on one alone"
+        "a constraint or trigger that a partition or a child table has from its parent is dropped and renamed on the "
+        "parent, which does it to all of them: PostgreSQL refuses it on one alone"
     )
 
     def check(self, step: Step, history: History) -> Iterator[Finding]:
         match step.operation:
             case op.DropConstraint(table, name) | op.RenameConstraint(table, name):
                 found = history.schema.table(table)
+            case op.DropTrigger(table, name) | op.RenameTrigger(table, name):
+                yield from self._trigger(step, table, name, history)
+                return
             case _:
                 return
         constraint = found.constraint(name) if found is not None else None
@@ -44,8 +47,23 @@ class InheritedConstraint(Rule):
                 fix=f'{"rename" if renamed else "drop"} it on "{parent.plain}"',
             )
 
+    def _trigger(self, step: Step, table: QualifiedName, name: str, history: History) -> Iterator[Finding]:
+        """A trigger FOR EACH ROW of a partitioned table has a twin on each partition."""
+        found = history.schema.table(table)
+        parent = history.schema.table(found.partition_of) if found and found.partition_of else None
+        inherited = parent is not None and any(t.row and t.name == name for t in parent.trigger_list)
+        renamed = isinstance(step.operation, op.RenameTrigger)
+        if parent is None or not inherited or (renamed and history.postgres_version < 15):
+            return
+        if certain(step, history):
+            yield self.finding(
+                step,
+                f'"{table.plain}" has the trigger "{name}" from "{parent.name.plain}"',
+                fix=f'{"rename" if renamed else "drop"} it on "{parent.name.plain}"',
+            )
+
     def speaks_for(self, step: Step, history: History) -> tuple[str, ...]:
-        return WHERE_REFUSED if any(self.check(step, history)) else ()
+        return (*WHERE_REFUSED, "drop-trigger") if any(self.check(step, history)) else ()
 
 
 def _parent(

@@ -12,7 +12,8 @@ from evolve.sql import operations as op
 from evolve.sql.locks import LockMode
 from evolve.sql.names import QualifiedName
 from evolve.sql.parse import sequences_in
-from evolve.sql.schema import Schema
+from evolve.sql.replay.drops import foreign_keys_on
+from evolve.sql.schema import Index, Schema
 from evolve.sql.steps import Step
 
 # What goes along: in words, and the relation that it is or belongs to.
@@ -78,19 +79,15 @@ def _dropped(operation: op.Operation, history: History) -> tuple[str, list[_Depe
         case op.DropIndex(index=name, cascade=True):
             index = schema.indexes.get(name)
             if index is None or history.in_use(index.definition.table):
-                columns = frozenset(index.definition.columns) if index is not None else frozenset()
-                table = index.definition.table if index is not None else name
-                return name.plain, [*_referring(schema, table, columns)]
+                return name.plain, [*_on_index(schema, index)]
             return None
         case _:
             return None
 
 
-def _referring(
-    schema: Schema, table: QualifiedName, columns: frozenset[str | None] | None = None
-) -> Iterator[_Dependent]:
+def _referring(schema: Schema, table: QualifiedName) -> Iterator[_Dependent]:
     for other, key in schema.foreign_keys_to(table):
-        if other.name != table and (columns is None or frozenset(key.target_columns) == columns):
+        if other.name != table:
             yield f'the foreign key "{key.name}" of "{other.name.plain}"', other.name
 
 
@@ -98,7 +95,15 @@ def _leaning(schema: Schema, table: QualifiedName, constraint: str) -> Iterator[
     found = schema.table(table)
     target = found.constraint(constraint) if found is not None else None
     if isinstance(target, op.PrimaryKey | op.Unique):
-        yield from _referring(schema, table, frozenset(target.columns))
+        yield from _on_index(schema, schema.indexes.get(QualifiedName(constraint, table.schema)))
+
+
+def _on_index(schema: Schema, index: Index | None) -> Iterator[_Dependent]:
+    if index is None:
+        return
+    for other, key in foreign_keys_on(schema, index):
+        if other.name != index.definition.table:
+            yield f'the foreign key "{key.name}" of "{other.name.plain}"', other.name
 
 
 def _views(schema: Schema, relation: QualifiedName) -> Iterator[_Dependent]:

@@ -64,6 +64,8 @@ def _around_table(schema: Schema, table: QualifiedName) -> Iterator[QualifiedNam
                 yield referring.name
         yield from (view.name for view in schema.views_reading(part))
         yield from (child.name for child in schema.children_of(part) if part in child.inherits)
+        for sequence in schema.sequences_of(part):  # it goes with the table
+            yield from (name for name in _drawing(schema, sequence.name) if name not in gone)
 
 
 def _partitions_below(schema: Schema, table: QualifiedName) -> Iterator[QualifiedName]:
