@@ -83,12 +83,14 @@ class Left:
 class Mending:
     """
     Args:
-        report: on the revisions as they are with all `mended`.
+        before: the report on the files as they are.
+        after: on them with all that is `mended`.
     """
 
     mended: tuple[Mended, ...]
     left: tuple[Left, ...]
-    report: Report
+    before: Report
+    after: Report
 
 
 class ChangedMeanwhile(Refused):
@@ -137,6 +139,28 @@ def mend_revisions(
         return Judged(report, schema, recordings)
 
     return mend(judge, _closed(project, question))
+
+
+def mend_scripts(
+    files: Sequence[str], options: Options, rules: Sequence[Rule], *, in_transaction: bool = False
+) -> Mending:
+    """Fix what is found in files of plain SQL; nothing is written."""
+    from evolve.app.lint_scripts import lint_scripts
+
+    def judge(texts: Mapping[Path, bytes]) -> Judged:
+        read: list[tuple[Schema, tuple[Recording, ...]]] = []
+        report = lint_scripts(
+            files,
+            options,
+            rules,
+            in_transaction=in_transaction,
+            texts=texts,
+            on_read=lambda schema, recordings: read.append((schema, tuple(recordings))),
+        )
+        schema, recordings = read[0]
+        return Judged(report, schema, recordings)
+
+    return mend(judge, lambda finding: None)
 
 
 def mend(judge: Callable[[Mapping[Path, bytes]], Judged], closed: Callable[[Finding], str | None]) -> Mending:
@@ -189,7 +213,7 @@ class _State:
             for file, text in self.texts.items()
         )
         left = tuple(Left(finding, self._why(finding)) for finding in self.now.report.findings)
-        return Mending(mended, left, self.now.report)
+        return Mending(mended, left, self.begin.report, self.now.report)
 
     def _candidates(self) -> Iterator[tuple[Finding, Fix]]:
         taken: list[tuple[Path, Fix]] = []

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import date
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from evolve.app.lint_revisions import Options, today
@@ -18,6 +19,7 @@ from evolve.sql.steps import Recording
 
 if TYPE_CHECKING:
     from evolve.lint.rule import Rule
+    from evolve.sql.schema import Schema
 
 
 class NotForScripts(Misuse):
@@ -63,6 +65,8 @@ def lint_scripts(
     *,
     in_transaction: bool = False,
     clock: Callable[[], date] = today,
+    texts: Mapping[Path, bytes] = MappingProxyType({}),
+    on_read: Callable[[Schema, Sequence[Recording]], None] = lambda *_: None,
 ) -> Report:
     """Judge `files` in the order given, as one rollout on a database of which nothing is known.
 
@@ -71,15 +75,18 @@ def lint_scripts(
     Args:
         files: paths; "-" is standard input.
         in_transaction: whoever runs a file puts all of it into one transaction.
+        texts: of files that are judged as if they held these.
+        on_read: told the schema before the first file, and what each sends.
 
     Raises:
         CannotRead: there is no such file, or it is no text.
         UnknownRule: the options name none.
     """
     from evolve.app.judge_recordings import judge
+    from evolve.sql.schema import Schema
     from evolve.sql.script import read_script
 
-    sources = {Path(file): (file, _text(file)) for file in dict.fromkeys(files)}
+    sources = {Path(file): (file, _text(file, texts.get(Path(file)))) for file in dict.fromkeys(files)}
     recordings: list[Recording] = []
     for file, (_, text) in sources.items():
         begun = [s.transaction for each in recordings for s in each.statements if s.transaction is not None]
@@ -89,6 +96,7 @@ def lint_scripts(
             )
         )
     asked = {recording.revision for recording in recordings}
+    on_read(Schema(), recordings)
     report = judge(recordings, asked, sources, options, rules, together=True, clock=clock)
     return replace(
         report,
@@ -109,9 +117,11 @@ def _in_sql(finding: Finding) -> Finding:
     return replace(finding, safe=tuple(body for body in bodies if body) if all(bodies) else ())
 
 
-def _text(file: str) -> str:
+def _text(file: str, given: bytes | None) -> str:
     try:
-        raw = sys.stdin.buffer.read() if file == STDIN else Path(file).read_bytes()
+        raw = given
+        if raw is None:
+            raw = sys.stdin.buffer.read() if file == STDIN else Path(file).read_bytes()
     except OSError as error:
         raise CannotRead(file, error.strerror or str(error)) from error
     try:
