@@ -259,7 +259,9 @@ class Schema:
         permanent = [table for table in self.tables.values() if table.name.schema != "pg_temp"]
         if self.gaps or not permanent or any(table.implied for table in permanent):
             return False
-        return all(known.name != name.name for known in (*self.tables, *self.views, *self.sequences, *self.indexes))
+        return all(
+            known.name != name.name for known in (*self.tables, *self.views, *self.sequences, *self.indexes)
+        )
 
     def column(self, table: QualifiedName, column: str) -> Column | None:
         found = self.tables.get(table)

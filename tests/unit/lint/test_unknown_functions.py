@@ -95,6 +95,15 @@ def test_function_that_was_dropped_is_not_known_any_more() -> None:
     assert found(MADE, "DROP FUNCTION watch()", "SELECT watch()") == ["watch"]
 
 
+def test_function_is_told_of_once_in_a_revision() -> None:
+    calls = [f"SELECT audit.enable('{table}')" for table in ("users", "orders", "people")]
+
+    findings = judge(recording("one", *calls), recording("two", calls[0]), rules=reading.RULES)
+
+    assert [(finding.revision, finding.place.line) for finding in findings] == [("one", 1), ("two", 1)]
+    assert findings[0].message.endswith("it is called 2 times more")
+
+
 def test_statement_counts_as_not_read() -> None:
     result = check([recording("r", "SELECT audit.enable('users')", "SELECT now()")], DEFAULT)
 
