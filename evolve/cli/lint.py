@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from evolve.cli.lint_baseline import Remembering, remembering_options
 from evolve.cli.lint_options import (
     Failing,
     Judging,
@@ -17,7 +18,7 @@ from evolve.cli.lint_options import (
     rules,
     selecting_options,
 )
-from evolve.cli.lint_output import Reporting, reporting_options
+from evolve.cli.lint_output import Reporting, page_of, reporting_options, show
 from evolve.cli.options import Location, database_url_option, project_options
 
 if TYPE_CHECKING:
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
 @click.argument("revisions", nargs=-1)
 @selecting_options
 @judging_options
+@remembering_options
 @failing_options
 @reporting_options
 @database_url_option
@@ -38,6 +40,7 @@ def command(
     location: Location,
     reporting: Reporting,
     failing: Failing,
+    remembering: Remembering,
     judging: Judging,
     selecting: Selecting,
     revisions: tuple[str, ...],
@@ -79,18 +82,37 @@ def command(
     """
     # Nearly all that is made here lives to the end; looking through it for garbage takes a tenth of the time.
     gc.set_threshold(100_000, 20, 100)
-    from evolve.app.lint_words import names_scripts
+    outputs = reporting.outputs()
+    from evolve.app.lint_revisions import EVERYTHING
+    from evolve.app.lint_words import STDIN, names_scripts
 
     config = location.config()
-    asked = options(location, config, judging)
+    asked = remembering.added_to(options(location, config, judging), location, config)
+    remembering.refuse({"standard input": STDIN in revisions, "--staged": selecting.staged})
+    if remembering.write_baseline and not (revisions or selecting.since or selecting.unapplied):
+        revisions = (EVERYTHING,)
     if names_scripts(revisions):
         words, report = _scripts(revisions, selecting, judging, asked)
     else:
         words, report = _project(location, config, revisions, selecting, judging, asked, database_url)
+    report = remembering.finish(report)
+    if remembering.dry_run:
+        return
     for note in report.notes:
         click.echo(note, err=True)
-    reporting.show(report, words)
-    if _fails(report, failing, config):
+    demands = failing.demands(config)
+    show(
+        reporting,
+        outputs,
+        report,
+        page_of(reporting, location.directory, config.lint.docs_url, demands),
+        words,
+    )
+    if demands.required is not None and (unmet := demands.unmet_by(report)):
+        from evolve.report.verdict import shortfall
+
+        click.echo(shortfall(demands.required, unmet), err=True)
+    if not demands.met_by(report):
         raise SystemExit(1)
 
 
@@ -163,19 +185,3 @@ def _project(
         files=files,
     )
     return question.words, lint(project, question, asked, rules, store=store)
-
-
-def _fails(report: Report, failing: Failing, config: Config) -> bool:
-    from evolve.lint.model import Severity
-
-    required = failing.require or config.lint.require
-    if required and report.compatibility:
-        from evolve.lint.verdict import Level
-
-        if unmet := report.compatibility.unmet(Level[required]):
-            from evolve.report.verdict import shortfall
-
-            click.echo(shortfall(Level[required], unmet), err=True)
-            return True
-    least = Severity[(failing.fail_on or config.lint.fail_on).upper()]
-    return report.blocks(least) or (failing.strict and report.has_gaps)

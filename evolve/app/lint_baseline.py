@@ -1,0 +1,117 @@
+"""Finds, reads and writes the baseline of a project: the findings that were there when linting began."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from evolve.errors import Misuse
+from evolve.files import write_whole
+from evolve.lint.baseline import NAME, Baseline, read, render, updated
+from evolve.lint.model import BaselineUsed, Finding, Report, Suppressed
+from evolve.lint.rules.allow import RULES
+from evolve.sql.steps import Place
+from evolve.values import dataclass
+
+_NEVER = frozenset(rule.id for rule in RULES)  # what is said of comments and settings is mended, not recorded
+
+
+class TwoBaselines(Misuse):
+    def __init__(self) -> None:
+        super().__init__(
+            "--no-baseline leaves the baseline out, and --baseline names one", fix="give one of the two"
+        )
+
+
+class NothingToWrite(Misuse):
+    def __init__(self, option: str) -> None:
+        super().__init__(f"{option} without --write-baseline says nothing", fix=f"leave out {option}")
+
+
+class NotToBeWritten(Misuse):
+    def __init__(self, option: str) -> None:
+        super().__init__(
+            f"--write-baseline does not go with {option}",
+            why="a baseline is of files as they are, and of what the next run finds there again",
+            fix="evolve lint --write-baseline",
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """What writing does to a baseline; `diff` is unified, and empty where nothing changes."""
+
+    file: Path
+    added: int
+    gone: int
+    kept: int
+    diff: str
+
+
+def find_baseline(
+    given: Path | None, configured: Path | None, folder: Path, *, writing: bool = False
+) -> Baseline | None:
+    """The baseline that holds; without one that is named, evolve-baseline.jsonl of `folder` where that is there.
+
+    Args:
+        writing: it is going to be written, so it need not be there.
+
+    Raises:
+        NoBaseline, BrokenBaseline, ConflictInBaseline, BaselineOfAnotherVersion: see `evolve.lint.baseline.read`.
+    """
+    file = given or configured or folder / NAME
+    if file.is_absolute() and file.is_relative_to(Path.cwd()):
+        file = file.relative_to(Path.cwd())
+    named = given is not None or configured is not None
+    if not file.exists() and (writing or not named):
+        return Baseline(file) if writing else None
+    return read(file)
+
+
+def record(report: Report, *, write: bool) -> tuple[Change, Report]:
+    """Make all findings of `report` known to its baseline, and forget those that are gone.
+
+    What other revisions have stays. The report that comes back is the one that the new baseline gives.
+
+    Args:
+        write: False only says what would change.
+
+    Raises:
+        CannotWrite: the file cannot be written; the old one is left.
+    """
+    used = report.baseline
+    if used is None:
+        raise ValueError("the report was made without a baseline")
+    old = used.baseline
+    new_findings = [finding for finding in report.findings if finding.rule not in _NEVER]
+    known = [each.finding for each in report.suppressed if each.by == "baseline"]
+    new = updated(old, (*known, *new_findings), used.gone)
+    gone = sum(entry.times for entry in used.gone)
+    before = old.file.read_text(encoding="utf-8") if old.file.exists() else ""
+    after = render(new.entries)
+    if write and after != before:
+        write_whole(old.file, after.encode())
+    diff = difflib.unified_diff(
+        before.splitlines(keepends=True), after.splitlines(keepends=True), str(old.file), str(old.file)
+    )
+    change = Change(old.file, len(new_findings), gone, old.count - gone, "".join(diff))
+    return change, _known_to(report, new, new_findings)
+
+
+def _known_to(report: Report, baseline: Baseline, recorded: Sequence[Finding]) -> Report:
+    place = Place(baseline.file, 0)
+    return replace(
+        report,
+        findings=tuple(
+            finding
+            for finding in report.findings
+            if finding.rule in _NEVER and finding.place.file != baseline.file
+        ),
+        suppressed=(
+            *report.suppressed,
+            *(Suppressed(finding, "it is in the baseline now", place, "baseline") for finding in recorded),
+        ),
+        baseline=BaselineUsed(baseline),
+    )
