@@ -48,6 +48,7 @@ class FindingEntry(TypedDict):
     fix: str | None
     direction: str
     weight: WeightEntry | None
+    versions: list[int]
 
 
 class VerdictEntry(TypedDict):
@@ -159,6 +160,7 @@ def _finding(finding: Finding, base: Path) -> FindingEntry:
         weight=_weight(finding.weight) if finding.weight else None,
     )
 
+        versions=list(finding.versions),
 
 def _weight(weight: Weight) -> WeightEntry:
     return WeightEntry(

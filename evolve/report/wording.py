@@ -12,6 +12,8 @@ from evolve.report.sizes import weight_text
 
 def consequences(finding: Finding) -> Iterator[tuple[str, str]]:
     """What it does to those who use the database: a label and words."""
+    if finding.versions:
+        yield "only on", f"PostgreSQL {' and '.join(map(str, finding.versions))}"
     if finding.lock is not None:
         work = "rewrites the table" if finding.rewrite else "reads every row" if finding.scan else ""
         blocks = f"blocks {finding.lock.mode.blocks}"
