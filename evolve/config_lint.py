@@ -49,6 +49,7 @@ class Lint:
         models: files, folders, globs or packages that hold the mapped classes; those that env.py imports unless given.
         allow: findings that are allowed, each with its reason.
         severity: how severe the findings of a rule are, whatever the rule says.
+        docs_url: where the site of evolve's pages is published, which reports link to.
         baseline: findings that were there when linting began; None is evolve-baseline.jsonl, where there is one.
         postgres_versions: several that the revisions will meet; `postgres_version` alone where it is empty.
     """
@@ -69,6 +70,7 @@ class Lint:
     allow: tuple[AllowedBySetting, ...] = ()
     severity: tuple[SeveritySetting, ...] = ()
     baseline: Path | None = None
+    docs_url: str | None = None
     postgres_versions: tuple[int, ...] = ()
 
 
@@ -94,6 +96,7 @@ def read_lint(table: Table) -> Lint:
         allow=_allow(table.tables("allow")),
         severity=_severities(table.table("severity")),
         baseline=table.file.parent / baseline if baseline else None,
+        docs_url=_web_address(table, "docs_url"),
     )
 
 
@@ -106,6 +109,13 @@ def _versions(table: Table) -> tuple[int, ...]:
     if not all(isinstance(each, int) and 14 <= each <= 18 for each in versions):
         raise table.bad(key, "a list of whole numbers from 14 to 18", value)
     return tuple(sorted(set(versions)))
+
+
+def _web_address(table: Table, key: str) -> str | None:
+    found = table.text(key, None)
+    if found is not None and not re.fullmatch(r"https?://[!-~]+", found):
+        raise table.bad(key, "an address that begins with https:// or http://", found)
+    return found
 
 
 def _sizes(table: Table) -> Thresholds:

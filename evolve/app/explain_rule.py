@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import re
-import sys
 from collections.abc import Iterable, Iterator, Sequence
 from inspect import getfile
 from pathlib import Path
@@ -82,7 +80,7 @@ def describe(rule: Rule) -> Explanation:
         rule=rule.id,
         name=rule.name,
         severity=str(rule.severity),
-        title=_title(rule),
+        title=rule.title,
         page=rule.page,
         lock=str(rule.lock) if rule.lock is not None else None,
         rewrite=rule.rewrite,
@@ -125,7 +123,7 @@ def _row(rule: Rule) -> str:
     link = f"[{rule.id}](../../lint/rules/{file.parent.name}/{file.name})"
     peers = (", ".join(_names_in(rule, tool)) for tool in TOOLS)
     breaking = ", ".join(breaks)
-    return _line((link, rule.name, severity, lock, work, breaking, rule.versions, *peers, _title(rule)))
+    return _line((link, rule.name, severity, lock, work, breaking, rule.versions, *peers, rule.title))
 
 
 def _names_in(rule: Rule, tool: str) -> Iterator[str]:
@@ -137,9 +135,3 @@ def _names_in(rule: Rule, tool: str) -> Iterator[str]:
 
 def _line(cells: Iterable[str]) -> str:
     return f"| {' | '.join(cells)} |"
-
-
-def _title(rule: Rule) -> str:
-    text = sys.modules[type(rule).__module__].__doc__ or rule.page.partition("\n")[2]
-    paragraph = re.sub(r"\s+", " ", text.strip().split("\n\n")[0])
-    return paragraph.removeprefix(f"{rule.id}: ").rstrip(".")

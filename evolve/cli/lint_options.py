@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from evolve.app.lint_revisions import Options
     from evolve.cli.options import Location
     from evolve.config import Config
+    from evolve.lint.demands import Demands
     from evolve.lint.rule import Rule
 
 
@@ -63,6 +64,20 @@ class Failing:
     fail_on: str | None
     strict: bool
     require: str | None
+
+    def demands(self, config: Config) -> Demands:
+        """What the command line says, else the settings."""
+        from evolve.lint.demands import Demands
+        from evolve.lint.model import Severity
+
+        required = self.require or config.lint.require
+        if required is not None:
+            from evolve.lint.verdict import Level
+        return Demands(
+            fail_on=Severity[(self.fail_on or config.lint.fail_on).upper()],
+            strict=self.strict,
+            required=Level[required] if required is not None else None,
+        )
 
 
 def group(
@@ -199,6 +214,10 @@ def options(location: Location, config: Config, judging: Judging) -> Options:
         old_models=judging.old_models,
         downgrades=judging.downgrades,
         sandbox=judging.sandbox,
+        allow=config.lint.allow,
+        severity=config.lint.severity,
+        settings=config.file,
+        enable_here=judging.enable,
     )
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import sys
 from collections.abc import Iterator, Sequence
 from inspect import getfile
 from pathlib import Path
@@ -121,6 +123,18 @@ class Rule:
             why=self.why,
             fix=fix,
         )
+
+    @property
+    def title(self) -> str:
+        """The first sentence of its module, or of its page, without a full stop."""
+        text = sys.modules[type(self).__module__].__doc__ or self.page.partition("\n")[2]
+        paragraph = re.sub(r"\s+", " ", text.strip().split("\n\n")[0])
+        return paragraph.removeprefix(f"{self.id}: ").rstrip(".")
+
+    @property
+    def comes_with_evolve(self) -> bool:
+        """Else a plugin brings it, and its page stands elsewhere."""
+        return type(self).__module__.startswith("evolve.lint.rules.")
 
     @property
     def page(self) -> str:

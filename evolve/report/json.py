@@ -74,6 +74,7 @@ class CompatibilityEntry(TypedDict):
 class SuppressedEntry(FindingEntry):
     reason: str
     allowed_by: str
+    kind: str
 
 
 def render(report: Report, *, root: Path | None = None) -> str:
@@ -98,7 +99,7 @@ def render(report: Report, *, root: Path | None = None) -> str:
             "incomplete": coverage.incomplete,
             "unseen": coverage.unseen,
         },
-        "compatibility": _compatibility(report.compatibility) if report.compatibility else None,
+        "compatibility": compatibility(report.compatibility) if report.compatibility else None,
         "facts": _facts(report, report.facts) if report.facts else None,
         "verification": verification.data(report.verification, lambda file: _file(file, base))
         if report.verification
@@ -109,15 +110,16 @@ def render(report: Report, *, root: Path | None = None) -> str:
     return json.dumps(document, indent=2, ensure_ascii=False)
 
 
-def _compatibility(compatibility: Compatibility) -> CompatibilityEntry:
-    window = compatibility.window
+def compatibility(judged: Compatibility) -> CompatibilityEntry:
+    """The verdicts as they stand in the report."""
+    window = judged.window
     return CompatibilityEntry(
-        range=_verdict(compatibility.whole) if compatibility.whole else None,
-        revisions=[_verdict(verdict) for verdict in compatibility.revisions],
+        range=_verdict(judged.whole) if judged.whole else None,
+        revisions=[_verdict(verdict) for verdict in judged.revisions],
         window=_verdict(window, transitive=True) if window else None,
-        complete=compatibility.complete,
-        old_models=compatibility.old_models,
-        new_models=compatibility.new_models,
+        complete=judged.complete,
+        old_models=judged.old_models,
+        new_models=judged.new_models,
     )
 
 
@@ -158,9 +160,9 @@ def _finding(finding: Finding, base: Path) -> FindingEntry:
         fix=finding.fix,
         direction=finding.direction,
         weight=_weight(finding.weight) if finding.weight else None,
+        versions=list(finding.versions),
     )
 
-        versions=list(finding.versions),
 
 def _weight(weight: Weight) -> WeightEntry:
     return WeightEntry(
@@ -187,7 +189,9 @@ def _facts(report: Report, facts: FactsUsed) -> dict[str, object]:
 def _suppressed(item: Suppressed, base: Path) -> SuppressedEntry:
     place = item.place
     allowed_by = f"{_file(place.file, base)}:{place.line}" if place else "configuration"
-    return SuppressedEntry(**_finding(item.finding, base), reason=item.reason, allowed_by=allowed_by)
+    return SuppressedEntry(
+        **_finding(item.finding, base), reason=item.reason, allowed_by=allowed_by, kind=item.by
+    )
 
 
 def _file(file: Path, base: Path) -> str:

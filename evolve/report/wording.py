@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from evolve.lint.model import Coverage, Finding, Report, Severity
@@ -60,18 +60,25 @@ def explanation(finding: Finding) -> str:
     return "\n".join(lines)
 
 
-def headline(report: Report) -> str:
-    """Such as "2 errors, 1 warning, 3 allowed in 4 revisions"."""
+def headline(report: Report, style: Callable[[str, Severity | None], str] = lambda words, _: words) -> str:
+    """Such as "2 errors, 1 warning, 3 allowed, 5 known to the baseline in 4 revisions".
+
+    Args:
+        style: gets the words for the findings of each severity, or None where there are none at all.
+    """
     if not report.coverage.revisions:
         return "no revisions to check"
-    counts = [
-        count(report.count(severity), str(severity))
+    said = [
+        style(count(report.count(severity), str(severity)), severity)
         for severity in sorted(Severity, reverse=True)
         if report.count(severity)
-    ]
-    allowed = [f"{len(report.suppressed)} allowed"] if report.suppressed else []
-    said = ", ".join((counts or ["nothing found"]) + allowed)
-    return f"{said} in {count(report.coverage.revisions, 'revision')}"
+    ] or [style("nothing found", None)]
+    known = sum(each.by == "baseline" for each in report.suppressed)
+    if len(report.suppressed) > known:
+        said.append(f"{len(report.suppressed) - known} allowed")
+    if known:
+        said.append(f"{known} known to the baseline")
+    return f"{', '.join(said)} in {count(report.coverage.revisions, 'revision')}"
 
 
 def coverage_line(coverage: Coverage) -> str:

@@ -16,6 +16,7 @@ from evolve.lint.model import Coverage, Report
 from evolve.lint.rules import ALL
 from evolve.report import json as json_report
 from evolve.report import text
+from evolve.report.wording import coverage_line
 from evolve.revisions.project import find_project
 
 SCHEMA = Path(__file__).parents[2] / "evolve/docs/reference/lint-report.schema.json"
@@ -101,7 +102,7 @@ def test_schema_refuses_another_severity(report: Report, tmp_path: Path) -> None
     ],
 )
 def test_coverage_line(coverage: Coverage, line: str) -> None:
-    assert text.coverage_line(coverage) == line
+    assert coverage_line(coverage) == line
 
 
 def test_nothing_to_check_is_said() -> None:
