@@ -322,7 +322,8 @@ def _squeeze_default(draft: _Draft, parent: QualifiedName, bound: str) -> None:
 
 def _join_foreign_keys(draft: _Draft, parent: QualifiedName) -> None:
     """A table that becomes a partition gets the foreign keys of its parent, in both directions."""
-    draft.lock(_targets(draft.schema, parent), _SRE)
+    for target in _targets(draft.schema, parent):
+        draft.lock(_partition_tree(draft.schema, target), _SRE)
     # In 14 a key that points to a partitioned table has its triggers on the partitions alone.
     if draft.version >= 15:
         draft.lock(_referencing(draft.schema, parent), _SRE)
@@ -816,7 +817,8 @@ def _detach_partition(operation: op.DetachPartition, draft: _Draft) -> None:
         default = schema.default_partition(parent)
         if default is not None:
             draft.lock([default.name], _AE)
-    draft.lock(_targets(schema, parent), _SRE)
+    for target in _targets(schema, parent):
+        draft.lock(_partition_tree(schema, target), _SRE)
     for other in _referencing(schema, parent):
         # Rows that point into the partition would be orphans: they are looked for.
         draft.lock([other], _AE)

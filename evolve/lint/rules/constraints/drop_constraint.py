@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from evolve.lint.certain import certain
 from evolve.lint.history import History
 from evolve.lint.model import Finding, Severity
 from evolve.lint.rule import Rule
 from evolve.sql import operations as op
 from evolve.sql.locks import LockMode
 from evolve.sql.names import QualifiedName
-from evolve.sql.schema import Index
+from evolve.sql.replay.drops import foreign_keys_on
+from evolve.sql.schema import Index, Table
 from evolve.sql.steps import Step
 
 
@@ -28,6 +30,19 @@ class DropConstraint(Rule):
 
     def check(self, step: Step, history: History) -> Iterator[Finding]:
         match step.operation:
+            case op.DropConstraint(table, name, cascade=False) if _leaning(history, table, name):
+                if certain(step, history):
+                    key, other = _leaning(history, table, name)[0]
+                    yield self.finding(
+                        step,
+                        f'"{name}" of "{table.plain}" cannot be dropped while the foreign key "{key.name}" of '
+                        f'"{other.name.plain}" needs it',
+                        severity=Severity.ERROR,
+                        fails=True,
+                        breaks_old_code=False,
+                        why="PostgreSQL refuses it; drop the foreign key first, so that what is lost stands in the "
+                        "revision: CASCADE takes it along without a word",
+                    )
             case op.DropConstraint(table, name) if history.in_use(table) and not _goes(history, table):
                 yield from self._constraint(step, history, table, name)
             case op.DropIndex(name):
@@ -81,6 +96,15 @@ class DropConstraint(Rule):
             lock=LockMode.ACCESS_EXCLUSIVE if table is not None else None,
             why=why,
         )
+
+
+def _leaning(history: History, table: QualifiedName, name: str) -> list[tuple[op.ForeignKey, Table]]:
+    """The foreign keys that need a unique constraint; of a primary key EV232 tells."""
+    found = history.schema.table(table)
+    index = history.schema.indexes.get(QualifiedName(name, table.schema))
+    if found is None or index is None or not isinstance(found.constraint(name), op.Unique):
+        return []
+    return [(key, other) for other, key in foreign_keys_on(history.schema, index) if other.name != table]
 
 
 def _goes(history: History, table: QualifiedName, *columns: str) -> bool:
