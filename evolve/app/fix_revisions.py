@@ -6,10 +6,7 @@ over rows, and where nothing is found that was not found before.
 
 from __future__ import annotations
 
-import difflib
-import io
 import re
-import tokenize
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import field
@@ -20,6 +17,7 @@ from evolve.app.lint_revisions import Options, Question, lint, repository_of, un
 from evolve.errors import Refused
 from evolve.files import write_whole
 from evolve.lint.fixes import FIXES, Fix, apply, available, look, touch
+from evolve.lint.fixes.mending import Left, Mended, Mending, decode, encode
 from evolve.lint.model import Finding, Report
 from evolve.revisions.before import revisions_before
 from evolve.revisions.history import read_history
@@ -45,52 +43,6 @@ _ROWS = (op.Insert, op.Update, op.Delete, op.Truncate, op.Copy, op.DoBlock, op.U
 _DEFAULT = re.compile(r"column (?P<column>\S+): default is .*, expected none")
 # A revision that was named although others may have applied it is told of as changed, which is meant.
 _MEANT = "edited-applied-revision"
-
-
-@dataclass(frozen=True, slots=True)
-class Mended:
-    """One file with the fixes made in it, each with the line of its finding and its title."""
-
-    file: Path
-    before: bytes
-    after: bytes
-    fixes: tuple[tuple[Finding, str], ...]
-
-    @property
-    def changes(self) -> Iterator[tuple[int, int, str]]:
-        """First line, the line behind the last, from 1, and what comes in their place."""
-        old, new = _lines(self.before), _lines(self.after)
-        for kind, a, b, c, d in difflib.SequenceMatcher(a=old, b=new, autojunk=False).get_opcodes():
-            if kind != "equal":
-                yield a + 1, b + 1, "".join(new[c:d])
-
-    def diff(self, name: str) -> Iterator[str]:
-        """Unified, its lines without their ends."""
-        old = [line.rstrip("\r\n") for line in _lines(self.before)]
-        new = [line.rstrip("\r\n") for line in _lines(self.after)]
-        yield from difflib.unified_diff(old, new, f"a/{name}", f"b/{name}", lineterm="")
-
-
-@dataclass(frozen=True, slots=True)
-class Left:
-    """A finding that is not mended, and why."""
-
-    finding: Finding
-    reason: str
-
-
-@dataclass(frozen=True, slots=True)
-class Mending:
-    """
-    Args:
-        before: the report on the files as they are.
-        after: on them with all that is `mended`.
-    """
-
-    mended: tuple[Mended, ...]
-    left: tuple[Left, ...]
-    before: Report
-    after: Report
 
 
 class ChangedMeanwhile(Refused):
@@ -235,7 +187,7 @@ class _State:
             text = self._text(file) or ""
             edits = [edit for finding, fix in found if finding.place.file == file for edit in fix.edits]
             try:
-                texts[file] = _encode(apply(text, edits), self._raw(file))
+                texts[file] = encode(apply(text, edits), self._raw(file))
             except (ValueError, UnicodeEncodeError) as error:
                 return str(error)
         after = self.judge(texts)
@@ -379,19 +331,3 @@ def _closed(project: Project, question: Question) -> Callable[[Finding], str | N
         else f"others may have applied it: it is part of {since.reference}; to have it mended all the same, name it: "
         f"evolve lint {finding.revision} --fix"
     )
-
-
-# -- texts ------------------------------------------------------------------------------------------------------
-def decode(raw: bytes) -> str:
-    """As Python reads a file of these bytes, without its byte order mark, its line ends as they are."""
-    encoding, _ = tokenize.detect_encoding(io.BytesIO(raw).readline)
-    return raw.decode(encoding)
-
-
-def _encode(text: str, like: bytes) -> bytes:
-    encoding, _ = tokenize.detect_encoding(io.BytesIO(like).readline)
-    return text.encode(encoding)
-
-
-def _lines(raw: bytes) -> list[str]:
-    return decode(raw).splitlines(keepends=True)

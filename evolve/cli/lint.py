@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import gc
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import click
 
 from evolve.cli.lint_baseline import Remembering, remembering_options
+from evolve.cli.lint_fix import Fixing, Mender, fixing_options
 from evolve.cli.lint_options import (
     Failing,
     Judging,
@@ -32,6 +34,7 @@ if TYPE_CHECKING:
 @selecting_options
 @judging_options
 @remembering_options
+@fixing_options
 @failing_options
 @reporting_options
 @database_url_option
@@ -40,6 +43,7 @@ def command(
     location: Location,
     reporting: Reporting,
     failing: Failing,
+    fixing: Fixing,
     remembering: Remembering,
     judging: Judging,
     selecting: Selecting,
@@ -74,7 +78,8 @@ def command(
     exit status  0  nothing found, or nothing as severe as --fail-on
                  1  findings, or not the level that --require names;
                     with --strict also what could not be read,
-                    with --verify also what the server does otherwise than foreseen
+                    with --verify also what the server does otherwise than foreseen;
+                    with --fix also changes that were not written
                  2  the question was wrong: no project, no such revision, no connection
 
     Explanations: evolve explain RULE. To allow a finding, in the line or above it:
@@ -86,38 +91,56 @@ def command(
     from evolve.app.lint_revisions import EVERYTHING
     from evolve.app.lint_words import STDIN, names_scripts
 
+    mender = fixing.mender(
+        dry_run=remembering.dry_run,
+        report_format=reporting.report_format,
+        elsewhere={
+            "--staged": selecting.staged,
+            "standard input": STDIN in revisions,
+            "--write-baseline": remembering.write_baseline,
+            "--verify": judging.verify,
+            "--output": reporting.output,
+        },
+    )
+    if mender is not None:
+        remembering = replace(remembering, dry_run=False)
     config = location.config()
     asked = remembering.added_to(options(location, config, judging), location, config)
     remembering.refuse({"standard input": STDIN in revisions, "--staged": selecting.staged})
     if remembering.write_baseline and not (revisions or selecting.since or selecting.unapplied):
         revisions = (EVERYTHING,)
     if names_scripts(revisions):
-        words, report = _scripts(revisions, selecting, judging, asked)
+        words, report = _scripts(revisions, selecting, judging, asked, mender)
     else:
-        words, report = _project(location, config, revisions, selecting, judging, asked, database_url)
+        words, report = _project(location, config, revisions, selecting, judging, asked, database_url, mender)
     report = remembering.finish(report)
     if remembering.dry_run:
         return
     for note in report.notes:
         click.echo(note, err=True)
     demands = failing.demands(config)
-    show(
-        reporting,
-        outputs,
-        report,
-        page_of(reporting, location.directory, config.lint.docs_url, demands),
-        words,
-    )
+    if mender is None or not mender.as_json:
+        show(
+            reporting,
+            outputs,
+            report,
+            page_of(reporting, location.directory, config.lint.docs_url, demands),
+            words,
+        )
     if demands.required is not None and (unmet := demands.unmet_by(report)):
         from evolve.report.verdict import shortfall
 
         click.echo(shortfall(demands.required, unmet), err=True)
-    if not demands.met_by(report):
+    if not demands.met_by(report) or (mender is not None and mender.unwritten):
         raise SystemExit(1)
 
 
 def _scripts(
-    files: tuple[str, ...], selecting: Selecting, judging: Judging, asked: Options
+    files: tuple[str, ...],
+    selecting: Selecting,
+    judging: Judging,
+    asked: Options,
+    mender: Mender | None,
 ) -> tuple[str, Report]:
     from evolve.app.lint_scripts import lint_scripts, refuse_for_scripts
 
@@ -132,6 +155,11 @@ def _scripts(
             "--name": selecting.section,
         }
     )
+    if mender is not None:
+        from evolve.app.fix_revisions import mend_scripts
+
+        mending = mend_scripts(files, asked, rules(), in_transaction=selecting.in_transaction)
+        return "plain SQL", mender.finish(mending)
     return "plain SQL", lint_scripts(files, asked, rules(), in_transaction=selecting.in_transaction)
 
 
@@ -143,6 +171,7 @@ def _project(
     judging: Judging,
     asked: Options,
     database_url: str | None,
+    mender: Mender | None,
 ) -> tuple[str, Report]:
     """What was asked about, in words, and the report."""
     from evolve.app.lint_revisions import ask, lint
@@ -184,4 +213,8 @@ def _project(
         unapplied_on=url,
         files=files,
     )
+    if mender is not None:
+        from evolve.app.fix_revisions import mend_revisions
+
+        return question.words, mender.finish(mend_revisions(project, question, asked, rules, store=store))
     return question.words, lint(project, question, asked, rules, store=store)

@@ -87,6 +87,6 @@ remembering_options = group(
         help="Write all findings into it, and take out what is gone; without REVISIONS, of all revisions.",
     ),
     click.option(
-        "--dry-run", is_flag=True, help="Show what --write-baseline would change, and write nothing."
+        "--dry-run", is_flag=True, help="Show what --write-baseline or --fix would change, and write nothing."
     ),
 )

@@ -1,0 +1,74 @@
+"""What mending files came to: each as it was and as it would be, and what is left."""
+
+from __future__ import annotations
+
+import difflib
+import io
+import tokenize
+from collections.abc import Iterator
+from pathlib import Path
+
+from evolve.lint.model import Finding, Report
+from evolve.values import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Mended:
+    """One file with the fixes made in it, each with the line of its finding and its title."""
+
+    file: Path
+    before: bytes
+    after: bytes
+    fixes: tuple[tuple[Finding, str], ...]
+
+    @property
+    def changes(self) -> Iterator[tuple[int, int, str]]:
+        """First line, the line behind the last, from 1, and what comes in their place."""
+        old, new = _lines(self.before), _lines(self.after)
+        for kind, a, b, c, d in difflib.SequenceMatcher(a=old, b=new, autojunk=False).get_opcodes():
+            if kind != "equal":
+                yield a + 1, b + 1, "".join(new[c:d])
+
+    def diff(self, name: str) -> Iterator[str]:
+        """Unified, its lines without their ends."""
+        old = [line.rstrip("\r\n") for line in _lines(self.before)]
+        new = [line.rstrip("\r\n") for line in _lines(self.after)]
+        yield from difflib.unified_diff(old, new, f"a/{name}", f"b/{name}", lineterm="")
+
+
+@dataclass(frozen=True, slots=True)
+class Left:
+    """A finding that is not mended, and why."""
+
+    finding: Finding
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Mending:
+    """
+    Args:
+        before: the report on the files as they are.
+        after: on them with all that is `mended`.
+    """
+
+    mended: tuple[Mended, ...]
+    left: tuple[Left, ...]
+    before: Report
+    after: Report
+
+
+def decode(raw: bytes) -> str:
+    """As Python reads a file of these bytes, without its byte order mark, its line ends as they are."""
+    encoding, _ = tokenize.detect_encoding(io.BytesIO(raw).readline)
+    return raw.decode(encoding)
+
+
+def encode(text: str, like: bytes) -> bytes:
+    """In the encoding of `like`, with its byte order mark where it has one."""
+    encoding, _ = tokenize.detect_encoding(io.BytesIO(like).readline)
+    return text.encode(encoding)
+
+
+def _lines(raw: bytes) -> list[str]:
+    return decode(raw).splitlines(keepends=True)

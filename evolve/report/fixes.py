@@ -1,0 +1,92 @@
+"""What `evolve lint --fix` would write, as a diff for people and as edits for programs."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import click
+
+from evolve.lint.fixes import FIXES
+from evolve.lint.fixes.mending import Mended, Mending
+from evolve.lint.model import Report
+from evolve.report import json as report_json
+
+SCHEMA = 1
+
+_COLOURS = {"+": "green", "-": "red", "@": "cyan"}
+
+
+def diff(mending: Mending, root: Path | None = None) -> str:
+    """A unified diff of all files, styled; what `git apply` takes where the style is taken away."""
+    base = root or Path.cwd()
+    return "\n".join(line for each in mending.mended for line in _diff(each, base))
+
+
+def left(mending: Mending, root: Path | None = None) -> str:
+    """Why those findings are not mended that a fix could be thought of for; empty where there are none."""
+    base = root or Path.cwd()
+    told = dict.fromkeys(
+        f"{_name(each.finding.place.file, base)}:{each.finding.place.line}: {each.finding.rule} "
+        f"{each.finding.name}: {each.reason}"
+        for each in mending.left
+        if each.finding.rule in FIXES
+    )
+    return "\n".join(("not mended:", *(f"  {line}" for line in told))) if told else ""
+
+
+def render_json(mending: Mending, report: Report, *, written: bool, root: Path | None = None) -> str:
+    """
+    Args:
+        report: on the files as they are now, `written` or not.
+    """
+    base = root or Path.cwd()
+    return json.dumps(
+        {
+            "schema": SCHEMA,
+            "written": written,
+            "files": [
+                {
+                    "file": _name(each.file, base),
+                    "fixes": [
+                        {"rule": finding.rule, "name": finding.name, "title": title}
+                        for finding, title in each.fixes
+                    ],
+                    "edits": [
+                        {"first_line": first, "end_line": end, "text": text}
+                        for first, end, text in each.changes
+                    ],
+                }
+                for each in mending.mended
+            ],
+            "left": [
+                {
+                    "rule": each.finding.rule,
+                    "name": each.finding.name,
+                    "file": _name(each.finding.place.file, base),
+                    "line": each.finding.place.line,
+                    "reason": each.reason,
+                    "command": each.finding.fix if (each.finding.fix or "").startswith("evolve ") else None,
+                }
+                for each in mending.left
+            ],
+            "report": json.loads(report_json.render(report)),
+        },
+        indent=2,
+        ensure_ascii=False,
+    )
+
+
+def _diff(each: Mended, base: Path) -> Iterator[str]:
+    for line in each.diff(_name(each.file, base)):
+        if line.startswith(("---", "+++")):
+            yield click.style(line, bold=True)
+        else:
+            yield click.style(line, fg=_COLOURS[line[0]]) if line[:1] in _COLOURS else line
+
+
+def _name(file: Path, base: Path) -> str:
+    absolute = file.absolute()
+    return os.path.relpath(absolute, base) if absolute.is_relative_to(base) else str(file)
