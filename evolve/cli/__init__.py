@@ -101,8 +101,16 @@ def evolve(
     forward compatible:  code of the next release runs on the old schema
     """
     context.obj = Location(directory or Path(), config_file, environment)
+    context.color = _colour()
+
+
+def _colour() -> bool | None:
+    """What the environment asks for; None leaves it to whether the output is a terminal."""
     if os.environ.get("NO_COLOR"):
-        context.color = False
+        return False
+    if os.environ.get("FORCE_COLOR"):
+        return True
+    return False if os.environ.get("TERM") == "dumb" else None
 
 
 def main() -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from evolve.lint.model import Report, Severity
 from evolve.report.legible import one_line
+from evolve.report.sizes import facts_lines
 from evolve.report.source import source_line
 from evolve.report.verdict import in_one_line
 from evolve.report.wording import consequences, coverage_line, headline, path_below
@@ -37,6 +38,8 @@ def _lines(report: Report, root: Path) -> Iterator[str]:
         yield f"{where}: error: the server differs: {difference.message} [verification]"
     if report.compatibility is not None and report.compatibility.whole is not None:
         yield f"evolve: note: {in_one_line(report.compatibility.whole)}"
+    if report.facts is not None:
+        yield from (f"evolve: note: {line}" for line in facts_lines(report, report.facts))
     read = f"; {coverage_line(report.coverage)}" if report.coverage.revisions else ""
     yield f"evolve: note: {headline(report)}{read}"
 

@@ -12,6 +12,7 @@ from evolve.lint.demands import Demands
 from evolve.lint.model import Report, Severity
 from evolve.lint.verdict import Level
 from evolve.report.legible import legible, one_line
+from evolve.report.sizes import facts_lines
 from evolve.report.source import source_line
 from evolve.report.verdict import in_one_line, shortfall
 from evolve.report.wording import count, coverage_line, explanation, headline, path_below
@@ -64,6 +65,8 @@ def _summary(report: Report) -> Iterator[str]:
     if report.compatibility is not None and report.compatibility.whole is not None:
         yield in_one_line(report.compatibility.whole)
     yield coverage_line(report.coverage)
+    if report.facts is not None:
+        yield from facts_lines(report, report.facts)
     for severity in sorted(Severity, reverse=True):
         if report.count(severity) > SHOWN:
             found = count(report.count(severity), str(severity))

@@ -33,10 +33,9 @@ LONGEST = 65_000
 
 _SIGNS = {Severity.ERROR: "🛑", Severity.WARNING: "⚠️", Severity.INFO: "ℹ️"}  # noqa: RUF001
 _MOST_REVISIONS = 20  # that the table tells the verdicts of
-# What Markdown or HTML could take for its own. A forge makes links and mentions of what is left, even of entities,
-# unless something stands between.
-_MARKUP = re.compile(r"[!-/:-@\[-`{-~]")
-_PLAIN = frozenset("'(),./;-\"")
+# What Markdown or HTML could take for its own; an underscore within a word and a colon before a space are safe.
+_MARKUP = re.compile(r"[!#$%&*+<=>?@\[\\\]^`{|}~]|:(?!\s)|_(?![^\W_])|(?<![^\W_])_|^[-\d]")
+# A forge makes mentions and links of these, also where they are entities, unless something stands between.
 _MENTIONS = re.compile(r"([@#!%$~&])(?=\w)")
 
 
@@ -187,14 +186,15 @@ def _fence(code: str, language: str) -> str:
 def _prose(text: str) -> str:
     """`text` as a reader sees it: nothing in it is markup, a link, a mention or the end of a cell."""
     apart = _MENTIONS.sub("\\1\u200b", one_line(text))
-    return _MARKUP.sub(lambda sign: sign[0] if sign[0] in _PLAIN else f"&#{ord(sign[0])};", apart)
+    return _escaped(apart)
 
 
 def _code(text: str) -> str:
-    escaped = _MARKUP.sub(
-        lambda sign: f"&#{ord(sign[0])};" if sign[0] not in _PLAIN else sign[0], one_line(text)
-    )
-    return f"<code>{escaped}</code>"
+    return f"<code>{_escaped(one_line(text))}</code>"
+
+
+def _escaped(text: str) -> str:
+    return _MARKUP.sub(lambda sign: f"&#{ord(sign[0])};", text)
 
 
 def _place(place: Place, root: Path) -> str:

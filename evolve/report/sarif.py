@@ -59,7 +59,6 @@ def render(
     driver: Json = {
         "name": "evolve lint",
         "version": __version__,
-        "semanticVersion": __version__,
         "rules": told,
     }
     if docs_url:
