@@ -149,7 +149,7 @@ def ask(
     Raises:
         SeveralSelections: more than one is given.
         NoSuchFile: one of `files` is not there.
-        CannotConnect, BadUrl: `unapplied_on` cannot be asked.
+        CannotConnect, BadUrl, CannotReadVersions: `unapplied_on` cannot be asked.
         NoDefaultBranch: nothing is given, and git does not know what is new.
         NotARepository: `since` is given, and there is none; and the causes of `find_repository`.
     """
@@ -169,9 +169,11 @@ def ask(
         whole = revisions.partition(":")[0].rpartition("@")[2] in ("", "base") and ":" in revisions
         return Question(Range(revisions), f"revisions {revisions}", together=not whole)
     if unapplied_on is not None:
-        return Question(
-            Unapplied(_applied(project, unapplied_on)), "revisions that the database lacks", together=True
-        )
+        applied = _applied(project, unapplied_on)
+        words = "revisions that the database lacks"
+        if not applied:
+            words += f": all of them, for its {project.version_table} has none"
+        return Question(Unapplied(applied), words, together=True)
     repository = repository_of(project)
     if files:
         for file in files:

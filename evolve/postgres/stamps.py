@@ -2,22 +2,42 @@
 
 from __future__ import annotations
 
+import psycopg
 from psycopg import sql
 
+from evolve.errors import Misuse
 from evolve.postgres.connect import Connection
+
+
+class CannotReadVersions(Misuse):
+    def __init__(self, table: str, error: psycopg.Error) -> None:
+        reason = error.diag.message_primary or str(error)
+        super().__init__(
+            f"which revisions the database has cannot be read from {table}: {reason}",
+            fix=f"GRANT SELECT ON {table} TO the role that connects, and USAGE on its schema"
+            if isinstance(error, psycopg.errors.InsufficientPrivilege)
+            else "see whether this is the table of the project's Alembic, and whether `alembic current` can read it",
+        )
 
 
 def applied_heads(
     connection: Connection, table: str = "alembic_version", schema: str | None = None
 ) -> frozenset[str]:
-    """The revisions in Alembic's version table; none where there is no such table yet."""
+    """The revisions in Alembic's version table; none where there is no such table yet.
+
+    Raises:
+        CannotReadVersions: the role may not, or it is another kind of table.
+    """
     name = sql.Identifier(schema, table) if schema else sql.Identifier(table)
-    # ACCESS SHARE on catalogs only.
-    row = connection.execute("SELECT to_regclass(%s)", (name.as_string(connection),)).fetchone()
-    if row is None or row[0] is None:
-        return frozenset()
-    # ACCESS SHARE on a table of a few rows.
-    rows = connection.execute(sql.SQL("SELECT version_num FROM {}").format(name)).fetchall()
+    try:
+        # ACCESS SHARE on catalogs only.
+        row = connection.execute("SELECT to_regclass(%s)", (name.as_string(connection),)).fetchone()
+        if row is None or row[0] is None:
+            return frozenset()
+        # ACCESS SHARE on a table of a few rows.
+        rows = connection.execute(sql.SQL("SELECT version_num FROM {}").format(name)).fetchall()
+    except (psycopg.errors.InsufficientPrivilege, psycopg.errors.UndefinedColumn) as error:
+        raise CannotReadVersions(name.as_string(connection), error) from error
     return frozenset(str(version) for (version,) in rows)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -11,7 +12,14 @@ from typing import assert_never
 from evolve.errors import Misuse
 from evolve.revisions.before import Before, code, code_of, real_paths, revisions_before
 from evolve.revisions.git import Repository
-from evolve.revisions.history import BrokenFile, BrokenRevision, History, RevisionFile, broken_syntax
+from evolve.revisions.history import (
+    BrokenFile,
+    BrokenRevision,
+    History,
+    NoSuchRevision,
+    RevisionFile,
+    broken_syntax,
+)
 from evolve.revisions.project import Project
 from evolve.values import dataclass
 
@@ -56,6 +64,14 @@ class UnknownApplied(Misuse):
         )
 
 
+class NotARange(Misuse):
+    def __init__(self, text: str, lower: str, upper: str) -> None:
+        super().__init__(
+            f'"{text}" is no range of revisions',
+            fix=f"a range has one colon: {lower}:{upper}",
+        )
+
+
 def refuse(file: BrokenFile) -> None:
     raise BrokenRevision(file)
 
@@ -81,6 +97,7 @@ def select(
 
     Raises:
         BrokenRevision: one of them does not parse, or a file without a readable id may belong to them.
+        NotARange: it has dots or several colons.
         NoSuchRevision and the other causes of `History.resolve` and `History.between`: a name leads nowhere.
         NotARepository, and the causes of `find_repository`, `Repository.fork` and `Repository.changes`: `Since`
             cannot be answered.
@@ -132,8 +149,15 @@ def _range(history: History, text: str, on_broken: Callable[[BrokenFile], None])
     if text in history.revisions:  # an id may hold any character
         return (history.revisions[text],)
     lower, colon, upper = text.partition(":")
+    parts = [part for part in re.split(r":|\.{2,}", text) if part]
+    if (colon and ":" in upper) or (".." in text and not colon) or not text:
+        raise NotARange(text, parts[0] if parts else "base", parts[-1] if len(parts) > 1 else "heads")
     if not colon:
-        return history.order(history.resolve(lower))
+        try:
+            return history.order(history.resolve(lower))
+        except NoSuchRevision as error:
+            error.fix = f"{error.fix}; a branch or tag of git goes behind --since"
+            raise
     if upper.rpartition("@")[2] in ("", "head", "heads"):
         _report_strangers(history, on_broken)
     return history.between(lower or "base", upper or "heads")

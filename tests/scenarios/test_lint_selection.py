@@ -8,6 +8,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+import psycopg
 import pytest
 from support.alembic_project import AlembicProject
 from support.command_line import environment, evolve
@@ -245,10 +246,137 @@ def test_a_broken_file_is_a_finding(project: AlembicProject) -> None:
         (("a.sql", "--staged"), "leave out --staged"),
         (("--since", "mian"), "did you mean main?"),
         (("0002:",), 'there is no revision "0002"'),
-        (("0001:0001:0001",), "0001:0001"),
     ],
 )
 def test_wrong_question(project: AlembicProject, arguments: tuple[str, ...], said: str) -> None:
     done = lint(project, *arguments)
 
     assert (done.returncode, said in done.stderr) == (2, True), done.stderr
+
+
+# -- what a database lacks -----------------------------------------------------------------------------------------
+def unapplied(project: AlembicProject, url: str, *options: str) -> subprocess.CompletedProcess[str]:
+    return evolve("lint", "--unapplied", "--database-url", url, *options, cwd=project.root)
+
+
+@pytest.mark.server
+def test_a_database_without_a_version_table_lacks_all(project: AlembicProject, database_url: str) -> None:
+    project.add("0002", BAD)
+
+    done = unapplied(project, database_url)
+
+    assert (done.returncode, "all of them, for its alembic_version has none" in done.stderr) == (0, True)
+
+
+@pytest.mark.server
+def test_several_applied_heads(project: AlembicProject, database_url: str) -> None:
+    project.add("0002", BAD)
+    project.add("0003", SAFE, after="0001")
+    project.add("0004", INDEX)
+    stamp(database_url, "0002", "0003")
+
+    assert found(unapplied(project, database_url, "--format", "json")) == [("0004", "create-index-blocking")]
+
+
+@pytest.mark.server
+@pytest.mark.parametrize(
+    ("statements", "said"),
+    [
+        ("INSERT INTO alembic_version VALUES ('9999')", 'the database is at revision "9999"'),
+        ("ALTER TABLE alembic_version RENAME version_num TO v", '"alembic_version": column'),
+        ("REVOKE ALL ON alembic_version FROM CURRENT_USER", "permission denied for table alembic_version"),
+    ],
+)
+def test_a_version_table_that_tells_nothing(
+    project: AlembicProject, database_url: str, statements: str, said: str
+) -> None:
+    stamp(database_url, "0001")
+    with psycopg.connect(database_url, autocommit=True) as connection:
+        connection.execute(
+            "CREATE ROLE reads_nothing LOGIN PASSWORD 'x'" if "REVOKE" in statements else "SELECT 1"
+        )
+        connection.execute(statements.encode())
+    try:
+        url = database_url
+        if "REVOKE" in statements:
+            url = psycopg.conninfo.make_conninfo(database_url, user="reads_nothing", password="x")  # noqa: S106
+
+        done = unapplied(project, url)
+    finally:
+        with psycopg.connect(database_url, autocommit=True) as connection:
+            connection.execute("DROP ROLE IF EXISTS reads_nothing")
+
+    assert (done.returncode, said in done.stderr) == (2, True), done.stderr
+
+
+def stamp(url: str, *revisions: str) -> None:
+    with psycopg.connect(url) as connection:
+        connection.execute("CREATE TABLE alembic_version (version_num varchar(32) PRIMARY KEY)")
+        for revision in revisions:
+            connection.execute("INSERT INTO alembic_version VALUES (%s)", (revision,))
+
+
+# -- ranges --------------------------------------------------------------------------------------------------------
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        ("0001..0002", "a range has one colon: 0001:0002"),
+        ("0001:0001:0002", "a range has one colon: 0001:0002"),
+        ("main", "a branch or tag of git goes behind --since"),
+        ("000", '"000" stands for several revisions: 0001, 0002'),
+        ("0003:", "did you mean 0002 or 0001?"),
+        ("0002:0001", "turn it round: 0001:0002"),
+        ("", "a range has one colon: base:heads"),
+    ],
+)
+def test_ranges_that_lead_nowhere(project: AlembicProject, words: str, said: str) -> None:
+    project.add("0002", SAFE)
+
+    done = lint(project, words)
+
+    assert (done.returncode, said in done.stderr) == (2, True), done.stderr
+
+
+# -- versions of PostgreSQL ----------------------------------------------------------------------------------------
+VIRTUAL = 'op.execute("ALTER TABLE users ADD COLUMN twice bigint GENERATED ALWAYS AS (id * 2) VIRTUAL")'
+
+
+def versions(done: subprocess.CompletedProcess[str]) -> list[tuple[str, list[int]]]:
+    return [(each["name"], each["versions"]) for each in json.loads(done.stdout)["findings"]]
+
+
+@pytest.mark.parametrize("options", [("--pg-version", "16,18"), ("--pg-version", "18", "--pg-version", "16")])
+def test_the_worst_of_several_versions_counts(project: AlembicProject, options: tuple[str, ...]) -> None:
+    project.add("0002", VIRTUAL)
+
+    done = lint(project, *options)
+
+    assert (done.returncode, versions(done)) == (1, [("needs-newer-postgres", [16])])
+
+
+def test_versions_of_the_settings(project: AlembicProject) -> None:
+    project.add("0002", VIRTUAL)
+    (project.root / "evolve.toml").write_text("[lint]\npostgres_versions = [16, 17, 18]\n")
+
+    assert versions(lint(project)) == [("needs-newer-postgres", [16, 17])]
+    assert versions(lint(project, "--pg-version", "18")) == []
+
+
+def test_versions_of_an_environment(project: AlembicProject) -> None:
+    project.add("0002", VIRTUAL)
+    (project.root / "evolve.toml").write_text(
+        "[lint]\npostgres_version = 18\n[environments.production]\nlint.postgres_version = 16\n"
+    )
+
+    assert (found(lint(project)), found(lint(project, "-E", "production"))) == (
+        [],
+        [("0002", "needs-newer-postgres")],
+    )
+
+
+def test_text_names_the_versions(project: AlembicProject) -> None:
+    project.add("0002", VIRTUAL)
+
+    done = evolve("lint", "--pg-version", "16,17,18", cwd=project.root)
+
+    assert "  only on: PostgreSQL 16 and 17\n" in done.stdout
