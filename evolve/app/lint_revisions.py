@@ -13,6 +13,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from evolve.errors import Misuse
+from evolve.lint.databases import databases
 from evolve.lint.facts import Facts
 from evolve.lint.model import Report
 from evolve.lint.settings import AllowedBySetting, SeveritySetting
@@ -22,7 +23,7 @@ from evolve.revisions.git import NotARepository, Repository, find_repository
 from evolve.revisions.history import BrokenFile, History, RevisionFile, read_history
 from evolve.revisions.models import Commit, Releases, commit_at, fork_from, read_releases, touches_tables
 from evolve.revisions.project import Project
-from evolve.revisions.read import record_downgrades, record_from
+from evolve.revisions.read import Reading, record, record_downgrades, record_from
 from evolve.revisions.select import Files, Range, Selection, Since, Unapplied, select
 from evolve.revisions.source_remarks import history_remarks, source_remarks
 from evolve.sql.schema import Schema
@@ -360,6 +361,10 @@ def _read(
         meanwhile=meanwhile,
     )
     recordings = reading.recordings
+    if first and databases(recordings):
+        # Each has a schema of its own, which only its own statements from the base on tell.
+        recordings = record(project, needed, time_limit=options.time_limit, sandbox=options.sandbox)
+        reading = Reading(Schema(), recordings)
     told = {file.revision: _remarks(project, history, file, texts) for file in selected}
     recordings = [replace(each, remarks=(*each.remarks, *told.get(each.revision, ()))) for each in recordings]
     known = {file.path for file in needed}

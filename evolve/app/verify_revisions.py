@@ -8,6 +8,8 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
+from evolve.errors import Misuse
+from evolve.lint.databases import databases
 from evolve.lint.engine import check
 from evolve.lint.model import Finding
 from evolve.lint.rule import Rule
@@ -35,6 +37,16 @@ _DEPENDS = frozenset({Mark.READ_ROWS, Mark.READ_CATALOG})
 _INCOMPLETE = frozenset({Mark.RAISED, Mark.TIMED_OUT, Mark.NOT_LOADED})
 
 
+class SeveralDatabases(Misuse):
+    def __init__(self, names: Sequence[str]) -> None:
+        super().__init__(
+            f"--verify runs revisions on one database, and these are for {len(names)}: "
+            + ", ".join(f'"{name}"' for name in names),
+            why="each has tables of its own, and run on one server's database they would meet each other",
+            fix="leave out --verify",
+        )
+
+
 def verify(
     recordings: Sequence[Recording],
     judged: Collection[str],
@@ -54,7 +66,11 @@ def verify(
 
     Raises:
         NoScratchServer, UnknownProvider: there is no server to run on.
+        SeveralDatabases: the statements are for more than one.
     """
+    names = databases(recordings)
+    if len(names) > 1:
+        raise SeveralDatabases(names)
     with scratch.server(provider) as server:
         return verify_on(server, recordings, judged, rules, together=together)
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from itertools import chain
 
+from evolve.lint.databases import apart
 from evolve.lint.engine import check
 from evolve.lint.facts import Facts
 from evolve.lint.model import Finding, Severity
@@ -38,6 +40,21 @@ def check_downgrades(
     """
     if not downgrades:
         return ()
+    several = apart(recordings, downgrades)
+    if several:
+        told = [
+            check_downgrades(
+                upgrades,
+                back,
+                rules,
+                schema=schema.copy(),
+                postgres_version=postgres_version,
+                facts=facts,
+                thresholds=thresholds,
+            )
+            for upgrades, back in several
+        ]
+        return tuple(dict.fromkeys(chain.from_iterable(told)))
     findings: list[Finding] = []
     for recording in recordings:
         before = schema.copy()

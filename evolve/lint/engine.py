@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import chain
 from typing import get_args
 
 from evolve.compat.models import Models
 from evolve.lint.advance import advance, enter, open_revision, release
+from evolve.lint.databases import apart
 from evolve.lint.facts import Facts
 from evolve.lint.history import OLDEST_SUPPORTED, History
 from evolve.lint.model import Coverage, Finding
@@ -67,7 +68,8 @@ def check(
         recordings: in the order in which they are applied.
         rules: those that are asked.
         judged: ids of the revisions that are asked about; all of them unless given. The others are in use.
-        schema: before the first of them; it is changed to the one after the last. Empty unless given.
+        schema: before the first of them; it is changed to the one after the last. Empty unless given. Where the
+            statements go to several databases, each has a copy of its own.
         postgres_version: the oldest major version that the revisions must run on.
         together: the judged ones are not applied yet and reach the database in one rollout, so that a table made
             in one is new in the next; else each is judged as if all before it were in use.
@@ -77,6 +79,27 @@ def check(
         required_columns: those that the project wants every table to have.
         thresholds: where its small tables end and its hot ones begin.
     """
+    several = apart(recordings, {})
+    if several:
+        return _joined(
+            recordings,
+            [
+                check(
+                    of_one,
+                    rules,
+                    judged=judged,
+                    schema=schema.copy() if schema is not None else None,
+                    postgres_version=postgres_version,
+                    together=together,
+                    old_models=old_models,
+                    new_models=new_models,
+                    facts=facts,
+                    thresholds=thresholds,
+                    required_columns=required_columns,
+                )
+                for of_one, _ in several
+            ],
+        )
     history = History(
         schema if schema is not None else Schema(),
         postgres_version,
@@ -121,6 +144,27 @@ def check(
     lasting = tuple(need for need in needed if need.stands(history.schema))
     in_use = frozenset(name for name in history.schema.tables if history.in_use(name))
     return Result(_once(findings), _coverage(seen, statements, read), tuple(needed), lasting, in_use)
+
+
+def _joined(recordings: Sequence[Recording], results: Sequence[Result]) -> Result:
+    """What was found in each of several databases."""
+    order = {recording.revision: number for number, recording in enumerate(recordings)}
+    findings = sorted(
+        chain.from_iterable(result.findings for result in results),
+        key=lambda finding: (order[finding.revision], finding.place.line),
+    )
+    return Result(
+        _once(findings),
+        # Remarks are about a file, and every database has them.
+        replace(
+            results[0].coverage,
+            statements=sum(result.coverage.statements for result in results),
+            read=sum(result.coverage.read for result in results),
+        ),
+        tuple(dict.fromkeys(chain.from_iterable(result.needs for result in results))),
+        tuple(dict.fromkeys(chain.from_iterable(result.lasting for result in results))),
+        frozenset(chain.from_iterable(result.in_use for result in results)),
+    )
 
 
 def _once(findings: Iterable[Finding]) -> tuple[Finding, ...]:

@@ -295,9 +295,12 @@ class _Reader:
                     raise _NothingToRun(self._direction)
                 stage = Mark.RAISED
                 with _touches(recorder):
-                    for arguments in _arguments(function, module, self._direction):
+                    calls = _calls(function, module, self._direction, self._project.databases)
+                    for database, arguments in calls:
+                        self._turn_to(database)
                         function(*arguments)
 
+        self._turn_to(None)
         try:
             source = file.path.read_bytes() if file.text is None else file.text
             within(self._time_limit, run)
@@ -317,6 +320,11 @@ class _Reader:
         if stage is Mark.RAISED:
             self._note_unreached(source)
         return False
+
+    def _turn_to(self, database: str | None) -> None:
+        self._recorder.database = database
+        if self._reflect is not None:
+            self._reflect.turn_to(database)
 
     def _note_unreached(self, source: bytes) -> None:
         for call in unreached(source, self._direction, self._recorder.reached):
@@ -428,12 +436,13 @@ def _touches(recorder: Recorder) -> Iterator[None]:
         Stub.touched = None
 
 
-def _arguments(
-    function: Callable[..., object], module: ModuleType, direction: Direction
-) -> list[list[object]]:
-    """What `env.py` may hand to `upgrade()`, for each time it would call it; only running it would tell more.
+def _calls(
+    function: Callable[..., object], module: ModuleType, direction: Direction, databases: Sequence[str]
+) -> list[tuple[str | None, list[object]]]:
+    """What `env.py` may hand to `upgrade()`, for each time it would call it, and the database that it would do so for.
 
-    Alembic's template for several databases calls `upgrade(engine_name)` for each, which calls `upgrade_NAME()`.
+    Only running it would tell more. The templates for several databases call `upgrade(engine_name)` for each, which
+    calls `upgrade_NAME()`; Flask-Migrate's first database has the name "".
     """
     required = [
         parameter
@@ -443,14 +452,14 @@ def _arguments(
     ]
     prefix = f"{direction}_"
     engines = [name.removeprefix(prefix) for name in vars(module) if name.startswith(prefix)]
-    if len(required) == 1 and required[0].name != "op" and engines:
-        return [[engine] for engine in engines]
-    return [
-        [
-            alembic.op if parameter.name == "op" else Stub.named(f"argument {parameter.name}")
-            for parameter in required
-        ]
+    engines = [name for name in engines if name in databases] or engines
+    if len(required) == 1 and required[0].name != "op" and (engines or databases):
+        return [(engine, [engine]) for engine in engines or databases]
+    arguments: list[object] = [
+        alembic.op if parameter.name == "op" else Stub.named(f"argument {parameter.name}")
+        for parameter in required
     ]
+    return [(None, arguments)]
 
 
 class _Options(dict[str, object]):

@@ -91,6 +91,7 @@ class Recorder:
     """Collects what the revision that is running now sends.
 
     `file` is the revision file; while it is None nothing is written down, as when an engine is set up.
+    `database` is the one that statements go to, where each revision runs on several.
     `made_up` makes one value of a row that no database gave; where it is set, each query has one row, a few times.
     """
 
@@ -99,6 +100,7 @@ class Recorder:
         self.statements: list[CapturedStatement] = []
         self.remarks: dict[tuple[Mark, int, str], Remark] = {}
         self.reached: set[int] = set()
+        self.database: str | None = None
         self.line: int | None = None  # stands for the stack where Alembic runs a batch operation late
         self.told: Callable[[CapturedStatement], None] | None = None
         self.made_up: Callable[[str], object] | None = None
@@ -114,6 +116,7 @@ class Recorder:
         self.remarks = {}
         self.reached = set()
         self.line = None
+        self.database = None
         self._keys = 0
         self._given = Counter()
 
@@ -155,7 +158,7 @@ class Recorder:
         if self.file is not None:
             if len(self.statements) >= MOST_STATEMENTS:
                 raise TooManyStatements
-            statement = CapturedStatement(sql, self.place(), transaction)
+            statement = CapturedStatement(sql, self.place(), transaction, database=self.database)
             self.statements.append(statement)
             if self.told is not None:
                 self.told(statement)

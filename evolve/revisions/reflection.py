@@ -71,6 +71,10 @@ class Reflection(Protocol):
         """Told each statement as soon as it is written down, so that later questions see what it does."""
         ...
 
+    def turn_to(self, database: str | None) -> None:
+        """Answer for one of several databases from here on; None where there is one."""
+        ...
+
     def keep(self) -> Callable[[], None]:
         """Keep the schema as it is now, for the function that is returned to bring it back."""
         ...

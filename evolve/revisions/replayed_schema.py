@@ -25,7 +25,7 @@ class _Kept:
     The schema is copied only when the replay is about to leave that way, which it seldom is.
     """
 
-    def __init__(self, sent: list[str], count: int) -> None:
+    def __init__(self, sent: list[CapturedStatement], count: int) -> None:
         self.sent = sent
         self.count = count
         self.schema: Schema | None = None
@@ -40,15 +40,19 @@ class ReplayedSchema:
     """
 
     def __init__(self, schema: Schema | None = None, begin: Callable[[], Schema] = Schema) -> None:
-        self._begin = begin
+        self._begin = begin if schema is None else schema.copy
         self._schema = schema
-        self._sent: list[str] = []
+        self._sent: list[CapturedStatement] = []
+        self._database: str | None = None
+        self._apart: dict[str, tuple[Schema, int]] = {}
         self._replayed = 0
         self._kept: WeakSet[_Kept] = WeakSet()
 
     @property
     def schema(self) -> Schema:
-        """As it is after all that was sent."""
+        """As it is after all that was sent to the database that is turned to."""
+        if self._database is not None:
+            return self._of(self._database)
         if self._schema is None:
             self._schema = self._begin()
         if self._replayed < len(self._sent):
@@ -57,12 +61,23 @@ class ReplayedSchema:
             for kept in self._kept:
                 if kept.schema is None:
                     kept.schema, kept.replayed = self._schema.copy(), self._replayed
-            replay(self._schema, self._sent[self._replayed :])
+            replay(self._schema, (each.sql for each in self._sent[self._replayed :]))
             self._replayed = len(self._sent)
         return self._schema
 
+    def _of(self, database: str) -> Schema:
+        from evolve.sql.read import replay
+
+        schema, replayed = self._apart.get(database) or (self._begin(), 0)
+        replay(schema, (each.sql for each in self._sent[replayed:] if each.database in (None, database)))
+        self._apart[database] = schema, len(self._sent)
+        return schema
+
+    def turn_to(self, database: str | None) -> None:
+        self._database = database
+
     def sent(self, statement: CapturedStatement) -> None:
-        self._sent.append(statement.sql)
+        self._sent.append(statement)
 
     def keep(self) -> Callable[[], None]:
         kept = _Kept(self._sent, len(self._sent))
@@ -70,6 +85,7 @@ class ReplayedSchema:
 
         def bring_back() -> None:
             self._sent = kept.sent[: kept.count]
+            self._apart.clear()
             if kept.schema is not None:
                 self._schema, self._replayed = kept.schema.copy(), kept.replayed
 

@@ -26,6 +26,7 @@ class CapturedStatement:
         place: the innermost line of the revision file on the call stack.
         transaction: ordinal of the transaction it runs in, counted over the whole captured range, so that two
             statements with equal numbers share a transaction (and its locks); None in autocommit mode.
+        database: its name, where each revision runs on several; None where there is one.
         undone: numbers of the stretches of a script that ROLLBACK takes back and it stands in, the outermost first.
     """
 
@@ -33,6 +34,7 @@ class CapturedStatement:
     place: Place
     transaction: int | None
     undone: tuple[int, ...] = ()
+    database: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

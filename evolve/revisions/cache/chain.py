@@ -162,5 +162,5 @@ def _outcome(recording: Recording, after: After) -> str:
         if all(isinstance(operation, op.Insert | op.Update | op.Delete) for operation in operations):
             seen += [(type(o).__name__, str(getattr(o, "table", ""))) for o in operations]
         else:
-            seen.append(statement.sql)
+            seen.append((statement.sql, statement.database))
     return json.dumps(seen)

@@ -33,7 +33,7 @@ def encode_recording(recording: Recording, after: After) -> bytes:
         raise CannotKeep
     return _dump(
         [
-            [(s.sql, s.place.line, s.transaction) for s in recording.statements],
+            [(s.sql, s.place.line, s.transaction, s.database) for s in recording.statements],
             [(r.mark.name, r.place.line, r.detail) for r in recording.remarks],
             [after.transactions, after.open],
         ]
@@ -48,8 +48,8 @@ def decode_recording(value: bytes, file: RevisionFile) -> tuple[Recording, After
             down_revisions=file.down_revisions,
             file=file.path,
             statements=tuple(
-                CapturedStatement(sql, Place(file.path, line), transaction)
-                for sql, line, transaction in statements
+                CapturedStatement(sql, Place(file.path, line), transaction, database=database)
+                for sql, line, transaction, database in statements
             ),
             remarks=tuple(
                 Remark(Mark[mark], Place(file.path, line), detail) for mark, line, detail in remarks
