@@ -200,7 +200,7 @@ def _refuse_unknown_rules(options: Options, rules: Sequence[Rule]) -> None:
     words = [
         *(("lint.ignore", word) for word in options.ignore),
         *(("lint.enable", word) for word in options.enable),
-        *(("lint.severity", setting.word) for setting in options.severity),
+        *((f"lint.severity.{setting.word}", setting.word) for setting in options.severity),
         *(
             (f"lint.allow[{number}].rules", word)
             for number, entry in enumerate(options.allow, 1)
