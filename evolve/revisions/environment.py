@@ -12,6 +12,7 @@ _RUNS_REVISIONS = frozenset({"configure", "run_migrations", "run_sync"})
 _READS_OPTION = frozenset({"get_main_option", "get_alembic_option"})
 _SENDS = frozenset({"execute", "exec_driver_sql", "scalar", "scalars"})
 _ENDS = frozenset({"commit", "rollback"})
+_BEGINS = frozenset({"begin", "begin_twophase"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +78,7 @@ def read_environment(file: Path, options: Mapping[str, str]) -> Environment:
             return None
         return found[0] if found else None
 
-    begun, sent = _begun_outside(tree), _sent_outside(tree)
+    begun, sent = _begun_outside(tree) or _begun_before_configure(tree), _sent_outside(tree)
     return Environment(
         transaction_per_migration=flag("transaction_per_migration", default=False),
         transactional_ddl=flag("transactional_ddl", default=True),
@@ -156,6 +157,41 @@ def _begun_outside(tree: ast.Module) -> int | None:
             for item in node.items:
                 if isinstance(item.context_expr, ast.Call) and _called(item.context_expr) == "begin":
                     return item.context_expr.lineno
+    return None
+
+
+def _begun_before_configure(tree: ast.Module) -> int | None:
+    """Line of a `begin()` that is still open when `configure()` sees the connection.
+
+    The templates for several databases begin a transaction in each, so that all commit or none.
+    """
+    for function in ast.walk(tree):
+        if not isinstance(function, ast.FunctionDef | ast.AsyncFunctionDef):
+            continue
+        calls = [node for node in ast.walk(function) if isinstance(node, ast.Call)]
+        configured = [
+            call.lineno for call in calls if _called(call) == "configure" and _has_keyword(call, "connection")
+        ]
+        bounded = {
+            id(item.context_expr)
+            for node in ast.walk(function)
+            if isinstance(node, ast.With | ast.AsyncWith)
+            for item in node.items
+        }
+        if not configured:
+            continue
+        ended = [call.lineno for call in calls if _called(call) in _ENDS]
+        begun = [
+            call.lineno
+            for call in calls
+            if _called(call) in _BEGINS
+            and isinstance(call.func, ast.Attribute)
+            and id(call) not in bounded
+            and call.lineno < configured[0]
+            and not any(call.lineno < line < configured[0] for line in ended)
+        ]
+        if begun:
+            return min(begun)
     return None
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import textwrap
 from pathlib import Path
 
+import alembic
 import pytest
 
 from evolve.revisions.environment import Environment, read_environment
@@ -142,3 +143,26 @@ def test_a_missing_env_is_said(tmp_path: Path) -> None:
 )
 def test_a_transaction_opened_before_alembic_is_seen(tmp_path: Path, text: str, line: int | None) -> None:
     assert _read(tmp_path, text).outer_transaction == line
+
+
+def test_the_template_for_several_databases_begins_before_alembic() -> None:
+    template = Path(alembic.__file__).parent / "templates" / "multidb" / "env.py"
+
+    line = read_environment(template, {}).outer_transaction
+
+    assert line is not None
+    assert "conn.begin" in template.read_text().splitlines()[line - 1]
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        "transaction = connection.begin()\n    transaction.commit()\n    context.configure(connection=connection)",
+        "context.configure(connection=connection)\n    transaction = connection.begin()",
+        "with other.begin() as locked:\n        pass\n    context.configure(connection=connection)",
+    ],
+)
+def test_a_transaction_that_is_not_open_when_alembic_is_configured(tmp_path: Path, body: str) -> None:
+    assert (
+        _read(tmp_path, f"def run():\n    {body}\n    context.run_migrations()\n").outer_transaction is None
+    )
