@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import TypedDict
 
@@ -10,7 +9,7 @@ from evolve.lint.demands import Demands
 from evolve.lint.model import Report, Severity
 from evolve.lint.verdict import Level
 from evolve.report.fingerprints import digest, fingerprints
-from evolve.report.legible import legible, one_line
+from evolve.report.legible import one_line, to_json
 from evolve.report.verdict import in_one_line
 from evolve.report.wording import explanation, path_below
 from evolve.sql.steps import Place
@@ -76,7 +75,7 @@ def render(report: Report, *, root: Path, demands: Demands | None = None) -> str
         said = in_one_line(whole)
         reasons = "\n".join((*whole.old, *whole.new))
         issues.append(_issue("compatibility", said, reasons, severity, known, Place(file, 0), root))
-    return json.dumps(issues, indent=2, ensure_ascii=False)
+    return to_json(issues)
 
 
 def _issue(
@@ -86,9 +85,9 @@ def _issue(
         type="issue",
         check_name=name,
         description=one_line(f"{name}: {message}"),
-        content=Content(body=legible(body)),
+        content=Content(body=body),
         categories=["Bug Risk"],
         severity=severity,
         fingerprint=fingerprint,
-        location=Location(path=legible(path_below(root, place.file)), lines=Lines(begin=max(place.line, 1))),
+        location=Location(path=path_below(root, place.file), lines=Lines(begin=max(place.line, 1))),
     )

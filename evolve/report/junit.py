@@ -55,7 +55,10 @@ def _cases(report: Report, root: Path, demands: Demands) -> Iterator[ET.Element]
         revisions.setdefault(item.revision, item.place.file)
     for revision, file in revisions.items():
         findings = [finding for finding in report.findings if finding.revision == revision]
-        allowed = [item for item in report.suppressed if item.finding.revision == revision]
+        # What a baseline knows is many, and nobody has decided anything about it.
+        allowed = [
+            item for item in report.suppressed if item.finding.revision == revision and item.by != "baseline"
+        ]
         yield _revision(revision, path_below(root, file), findings, allowed, root, demands)
     if report.compatibility is not None and report.compatibility.whole is not None:
         yield _compatibility(report.compatibility.whole, demands, demands.unmet_by(report))
@@ -121,7 +124,7 @@ def _case(name: str, **attributes: str) -> ET.Element:
 
 
 def _fail(case: ET.Element, kind: str, message: str, text: str) -> None:
-    failure = ET.SubElement(case, "failure", {"type": kind, "message": one_line(message)})
+    failure = ET.SubElement(case, "failure", {"type": one_line(kind), "message": one_line(message)})
     failure.text = legible(text)
 
 

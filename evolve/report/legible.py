@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import re
+from collections.abc import Mapping
 
 # Control characters; what reorders text or breaks lines unseen; surrogates, which are bytes of a path that are no
 # text; and what XML does not know.
@@ -20,6 +22,23 @@ def legible(text: str) -> str:
 def one_line(text: str) -> str:
     """The same in one line."""
     return legible(_LINE_END.sub(" ", text)).replace("\t", " ").strip()
+
+
+def to_json(document: object) -> str:
+    """`document`, made of what JSON knows, with every text in it as `legible` writes it."""
+    return json.dumps(_all_legible(document), indent=2, ensure_ascii=False)
+
+
+def _all_legible(value: object) -> object:
+    match value:
+        case str():
+            return legible(value)
+        case Mapping():
+            return {key: _all_legible(each) for key, each in value.items()}
+        case list() | tuple():
+            return [_all_legible(each) for each in value]
+        case _:
+            return value
 
 
 def _written(match: re.Match[str]) -> str:

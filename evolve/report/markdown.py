@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from evolve.lint.demands import Demands
@@ -33,8 +33,9 @@ LONGEST = 65_000
 
 _SIGNS = {Severity.ERROR: "🛑", Severity.WARNING: "⚠️", Severity.INFO: "ℹ️"}  # noqa: RUF001
 _MOST_REVISIONS = 20  # that the table tells the verdicts of
-# What Markdown or HTML could take for its own; an underscore within a word and a colon before a space are safe.
-_MARKUP = re.compile(r"[!#$%&*+<=>?@\[\\\]^`{|}~]|:(?!\s)|_(?![^\W_])|(?<![^\W_])_|^[-\d]")
+_MOST_ALLOWED = 50
+# What Markdown or HTML could take for its own; an underscore within a word and a colon before a space or number are safe.
+_MARKUP = re.compile(r"[!#$%&*+<=>?@\[\\\]^`{|}~]|:(?![\s\d])|_(?![^\W_])|(?<![^\W_])_")
 # A forge makes mentions and links of these, also where they are entities, unless something stands between.
 _MENTIONS = re.compile(r"([@#!%$~&])(?=\w)")
 
@@ -51,7 +52,9 @@ def render(report: Report, *, root: Path, demands: Demands | None = None) -> str
     blocks = [_finding(finding, root) for finding in report.findings]
     differences = report.verification.differences if report.verification is not None else ()
     blocks = [*(_difference(each, root) for each in differences), *blocks]
-    blocks += [_allowed(report.suppressed, root)] if report.suppressed else []
+    # What a baseline knows is many, and nobody has decided anything about it.
+    allowed = [item for item in report.suppressed if item.by != "baseline"]
+    blocks += [_allowed(allowed, root)] if allowed else []
     return _joined([head, *blocks])
 
 
@@ -140,18 +143,20 @@ def _body(finding: Finding) -> Iterator[str]:
     if line is not None:
         yield _fenced(line.text.strip(), finding)
         yield ""
-    for label, text in (*consequences(finding), ("why", finding.why)):
+    command = finding.fix if finding.fix and finding.fix.startswith("evolve ") else None
+    advice = [("fix", finding.fix)] if finding.fix and not command else []
+    for label, text in (*consequences(finding), ("why", finding.why), *advice):
         yield f"- **{label}**: {_prose(text)}"
     if finding.safe:
         yield ""
         yield f"**{safe_heading(finding)}**"
         yield ""
         yield _fenced("\n\n".join("\n".join(filter(None, part)) for part in safe_parts(finding)), finding)
-    if finding.fix:
+    if command:
         yield ""
         yield "**fix**"
         yield ""
-        yield _fence(one_line(finding.fix), "sh")
+        yield _fence(one_line(command), "sh")
 
 
 def _difference(difference: Difference, root: Path) -> str:
@@ -160,12 +165,14 @@ def _difference(difference: Difference, root: Path) -> str:
     return _block(title, _fence(difference.statement.sql, "sql"))
 
 
-def _allowed(items: tuple[Suppressed, ...], root: Path) -> str:
-    lines = (
+def _allowed(items: Sequence[Suppressed], root: Path) -> str:
+    lines = [
         f"- {_code(_place(item.finding.place, root))} {item.finding.rule} {_prose(item.finding.name)}: "
         f"{_prose(item.finding.message)}<br>because: {_prose(item.reason)}"
-        for item in items
-    )
+        for item in items[:_MOST_ALLOWED]
+    ]
+    if len(items) > _MOST_ALLOWED:
+        lines.append(f"- and {len(items) - _MOST_ALLOWED} more")
     return _block(f"{len(items)} allowed", "\n".join(lines))
 
 

@@ -5,7 +5,6 @@ Paths start from SRCROOT, the top of the repository, which a reader of the file 
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -17,7 +16,7 @@ from evolve.lint.model import Finding, Report, Severity, Suppressed
 from evolve.lint.rule import Rule
 from evolve.report.fingerprints import fingerprints
 from evolve.report.json import compatibility as compatibility_data
-from evolve.report.legible import legible
+from evolve.report.legible import to_json
 from evolve.report.sizes import facts_lines
 from evolve.report.source import source_line
 from evolve.report.verdict import in_one_line, shortfall
@@ -76,7 +75,7 @@ def render(
         "results": results,
         "properties": _properties(report),
     }
-    return json.dumps({"$schema": _SCHEMA, "version": "2.1.0", "runs": [run]}, indent=2, ensure_ascii=False)
+    return to_json({"$schema": _SCHEMA, "version": "2.1.0", "runs": [run]})
 
 
 def _rule(rule: Rule, docs_url: str | None) -> Json:
@@ -102,11 +101,11 @@ def _result(finding: Finding, index: int, fingerprint: str, allowed: Suppressed 
         "ruleId": finding.rule,
         "ruleIndex": index,
         "level": _LEVELS[finding.severity],
-        "message": {"text": legible(explanation(finding))},
+        "message": {"text": explanation(finding)},
         "locations": [_location(finding.place, root)],
         "partialFingerprints": {_FINGERPRINT: fingerprint},
         "properties": {
-            "revision": legible(finding.revision),
+            "revision": finding.revision,
             "direction": finding.direction,
             "breaks_old_code": finding.breaks_old_code,
             "breaks_new_code": finding.breaks_new_code,
@@ -117,7 +116,7 @@ def _result(finding: Finding, index: int, fingerprint: str, allowed: Suppressed 
         suppression: Json = {
             "kind": "inSource" if in_source else "external",
             "status": "accepted",
-            "justification": legible(allowed.reason),
+            "justification": allowed.reason,
         }
         if allowed.place is not None:
             suppression["location"] = _location(allowed.place, root)
@@ -131,7 +130,7 @@ def _location(place: Place, root: Path) -> Json:
         region |= {
             "startColumn": line.first + 1,
             "endColumn": line.last + 1,
-            "snippet": {"text": legible(line.text[line.first : line.last])},
+            "snippet": {"text": line.text[line.first : line.last]},
         }
     return {"physicalLocation": {"artifactLocation": _artifact(place.file, root), "region": region}}
 
@@ -162,7 +161,7 @@ def _notifications(report: Report, demands: Demands, root: Path) -> Iterator[Jso
 
 
 def _notification(level: str, text: str) -> Json:
-    return {"level": level, "message": {"text": legible(text)}}
+    return {"level": level, "message": {"text": text}}
 
 
 def _properties(report: Report) -> Json:

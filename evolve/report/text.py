@@ -62,7 +62,7 @@ def _finding(finding: Finding, width: int, base: Path, told: set[str]) -> Iterat
     """One finding; a reason in `told` is not given in full again, and a new one is added there."""
     severity = click.style(str(finding.severity), fg=_COLOURS[finding.severity], bold=True)
     place = click.style(_place(finding.place, base), bold=True)
-    yield f"{place}: {severity} {finding.rule} {finding.name}"
+    yield f"{place}: {severity} {finding.rule} {one_line(finding.name)}"
     if finding.weight is not None and finding.quieted:
         yield from _prose("", finding.message, width)
         yield from _prose("size: ", weight_text(finding, finding.weight), width)
@@ -117,7 +117,7 @@ def _columns(text: str) -> int:
 
 def _suppressed(item: Suppressed, width: int, base: Path) -> Iterator[str]:
     place, verb = _place(item.finding.place, base), "known" if item.by == "baseline" else "allowed"
-    yield f"{place}: {click.style(verb, dim=True)} {item.finding.rule} {item.finding.name}"
+    yield f"{place}: {click.style(verb, dim=True)} {item.finding.rule} {one_line(item.finding.name)}"
     yield from _prose("", item.finding.message, width)
     yield from _prose("because: ", item.reason, width)
 
@@ -164,4 +164,4 @@ def _filled(text: str, width: int, first: str, then: str) -> list[str]:
 
 def _place(place: Place, base: Path) -> str:
     file = Path(os.path.relpath(place.file, base)) if place.file.is_relative_to(base) else place.file
-    return legible(f"{file}:{place.line}" if place.line else f"{file}")
+    return one_line(f"{file}:{place.line}" if place.line else f"{file}")
