@@ -6,6 +6,7 @@ import pytest
 from support.recordings import judge, recording
 
 from evolve.lint.engine import check
+from evolve.lint.model import Report
 from evolve.lint.rules import DEFAULT, reading
 
 MADE = "CREATE FUNCTION watch() RETURNS void LANGUAGE sql AS $$ COMMENT ON TABLE users IS 'watched' $$"
@@ -34,6 +35,7 @@ def found(*statements: str) -> list[str]:
         ("DO $$ BEGIN PERFORM audit.enable('users'); END $$", "audit.enable"),
         ("DO $$ DECLARE done boolean; BEGIN done := audit.enable('users'); END $$", "audit.enable"),
         ("DO $$ BEGIN EXECUTE 'SELECT audit.enable(1)'; END $$", "audit.enable"),
+        ("DO $$ DECLARE done boolean; BEGIN SELECT audit.enable('users') INTO done; END $$", "audit.enable"),
         ("SELECT dblink_exec('dbname=other', 'DROP TABLE users')", "dblink_exec"),
         # The name of a built-in in a schema of somebody's own.
         ("SELECT audit.now()", "audit.now"),
@@ -91,6 +93,14 @@ def test_function_is_known_by_the_name_it_has_now(change: str, call: str) -> Non
     assert found("CREATE SCHEMA s", MADE, f"DO $do$ BEGIN {change}; PERFORM {call}; END $do$") == []
 
 
+def test_what_a_function_returns_is_read() -> None:
+    body = "$$ BEGIN RETURN audit.enable('users'); END $$"
+
+    assert found(f"CREATE FUNCTION f() RETURNS boolean LANGUAGE plpgsql AS {body}", "SELECT f()") == [
+        "audit.enable"
+    ]
+
+
 def test_function_that_was_dropped_is_not_known_any_more() -> None:
     assert found(MADE, "DROP FUNCTION watch()", "SELECT watch()") == ["watch"]
 
@@ -108,6 +118,7 @@ def test_statement_counts_as_not_read() -> None:
     result = check([recording("r", "SELECT audit.enable('users')", "SELECT now()")], DEFAULT)
 
     assert (result.coverage.statements, result.coverage.read) == (2, 1)
+    assert Report(result.findings, (), result.coverage).has_gaps
 
 
 def test_message_says_what_a_well_known_function_does() -> None:
