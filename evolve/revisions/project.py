@@ -19,7 +19,8 @@ DEFAULT_FILE_TEMPLATE = "%(rev)s_%(slug)s"
 _SEPARATORS = {"space": " ", "newline": "\n", "os": os.pathsep, ":": ":", ";": ";"}
 _NAMES_LOCATION = re.compile(r"^script_location\s*[=:]", re.MULTILINE)
 _SKIPPED = frozenset({"node_modules", "site-packages", "venv", "env", "build", "dist"})
-_DEEPEST = 3  # folders below the project, in which its revisions may lie
+_DEEPEST = 6  # folders below the project, in which its revisions may lie
+_MOST_NAMED = 5  # directories in one message
 _MOST_FOLDERS = 2000  # of one depth; where there are more, this is no project but a disk
 
 
@@ -32,7 +33,9 @@ class NoProject(Misuse):
         places = " and ".join(f'"{path}"' for path in looked_at)
         if elsewhere:
             directory = "the directory" if len(elsewhere) == 1 else "one of the directories"
-            fix = f"name {directory}: {', '.join(f'evolve -C {path}' for path in elsewhere)}"
+            shown = ", ".join(f"evolve -C {path}" for path in elsewhere[:_MOST_NAMED])
+            more = f" and {len(elsewhere) - _MOST_NAMED} more" if len(elsewhere) > _MOST_NAMED else ""
+            fix = f"name {directory}: {shown}{more}"
         elif scripts:
             fix = f"name the directory of env.py in an alembic.ini here: {_as_option(looked_at[0], scripts)}"
         else:
@@ -102,7 +105,7 @@ class NotADirectory(Misuse):
 
 def _as_option(configuration: Path, scripts: tuple[Path, ...]) -> str:
     places = [os.path.relpath(path, configuration.parent) for path in scripts] or ["migrations"]
-    return " or ".join(f"`script_location = {place}`" for place in places)
+    return " or ".join(f"`script_location = {place}`" for place in places[:_MOST_NAMED])
 
 
 @dataclass(frozen=True, slots=True)

@@ -175,7 +175,7 @@ def _flask(root: Path, folder: str = "migrations") -> Path:
     return root
 
 
-@pytest.mark.parametrize("folder", ["migrations", "app/migrations", "src/shop/migrations"])
+@pytest.mark.parametrize("folder", ["migrations", "app/migrations", "libs/shop/src/shop/storage/migrations"])
 def test_flask_migrates_folder_is_found_from_the_project(tmp_path: Path, folder: str) -> None:
     project = find_project(_flask(tmp_path, folder))
 
@@ -218,6 +218,16 @@ def test_several_projects_below_are_all_named(tmp_path: Path) -> None:
     fix = caught.value.fix or ""
     assert f"evolve -C {tmp_path / 'accounts' / 'migrations'}" in fix
     assert f"evolve -C {tmp_path / 'billing' / 'migrations'}" in fix
+
+
+def test_of_many_projects_below_the_first_are_named(tmp_path: Path) -> None:
+    for number in range(8):
+        _flask(tmp_path / f"service{number}")
+
+    with pytest.raises(NoProject) as caught:
+        find_project(tmp_path)
+
+    assert (caught.value.fix or "").endswith(f"evolve -C {tmp_path / 'service4' / 'migrations'} and 3 more")
 
 
 def test_no_project_names_a_script_directory_that_no_file_configures(tmp_path: Path) -> None:
