@@ -5,7 +5,7 @@ fail_on = "warning"
 baseline = "evolve-baseline.jsonl"
 
 [tool.evolve.lint.severity]
-EV305 = "error"                           # an id, a name, or a family such as 7xx
+EV171 = "error"                           # an id, a name, or a family such as 7xx
 index-redundant = "off"
 
 [[tool.evolve.lint.allow]]

@@ -201,7 +201,7 @@ def _holds(lines: list[str], path: list[str | int]) -> bool | None:
         return None
     for step in path:
         match value:
-            case dict() if step in value:
+            case dict() if isinstance(step, str) and step in value:
                 value = value[step]
             case list() if isinstance(step, int) and step < len(value):
                 value = value[step]

@@ -30,20 +30,21 @@ def severities(settings: Iterable[SeveritySetting], rules: Collection[Rule]) -> 
         UnknownRule: a word means no rule.
         TwoSeverities: two words name one rule, by its id and by its name, and differ.
     """
+    everything: dict[str, SeverityWord] = {}
     families: dict[str, SeverityWord] = {}
     single: dict[str, SeveritySetting] = {}
     for setting in settings:
         ids = lookup.meant(setting.word, rules, "lint.severity")
         if setting.word == "all":
-            families = dict.fromkeys(ids, setting.severity) | families
+            everything.update((rule, setting.severity) for rule in ids)
         elif setting.word.endswith("xx"):
-            families |= dict.fromkeys(ids, setting.severity)
+            families.update((rule, setting.severity) for rule in ids)
         else:
             for rule in ids:
                 before = single.setdefault(rule, setting)
                 if before.severity != setting.severity:
                     raise TwoSeverities(before, setting)
-    return {**families, **{rule: setting.severity for rule, setting in single.items()}}
+    return {**everything, **families, **{rule: setting.severity for rule, setting in single.items()}}
 
 
 def with_severity(finding: Finding, chosen: Severities) -> Finding:

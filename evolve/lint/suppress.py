@@ -291,9 +291,10 @@ class _Work:
             if id(comment) not in self._used and comment.name in self._asked
         ]
         settings = [each for each in (*self._settings, *self._past_settings) if id(each) not in self._used]
-        if idle or settings:
+        waiting: tuple[Allowance | _Setting, ...] = (*idle, *settings)
+        if any(self._had_its_chance(each) for each in waiting):
             # What is new within the rollout hides findings that come back once it is parted in two.
-            for finding in self._judged.alone() if any(map(self._had_its_chance, (*idle, *settings))) else ():
+            for finding in self._judged.alone():
                 self._used.update(id(each) for each in idle if _speaks(each, finding))
                 self._used.update(id(each) for each in settings if self._covers(each, finding))
         # A loop sends a text in several forms, and a comment in it is of use if it is in one of them.
