@@ -34,7 +34,7 @@ LONGEST = 65_000
 _SIGNS = {Severity.ERROR: "🛑", Severity.WARNING: "⚠️", Severity.INFO: "ℹ️"}  # noqa: RUF001
 _MOST_REVISIONS = 20  # that the table tells the verdicts of
 _MOST_ALLOWED = 50
-# What Markdown or HTML could take for its own; an underscore within a word and a colon before a space or number are safe.
+# What Markdown or HTML could take for its own; not underscores within words, nor colons before spaces and numbers.
 _MARKUP = re.compile(r"[!#$%&*+<=>?@\[\\\]^`{|}~]|:(?![\s\d])|_(?![^\W_])|(?<![^\W_])_")
 # A forge makes mentions and links of these, also where they are entities, unless something stands between.
 _MENTIONS = re.compile(r"([@#!%$~&])(?=\w)")
