@@ -45,6 +45,15 @@ class CannotRead(Misuse):
         )
 
 
+class NotUtf8(Misuse):
+    def __init__(self, file: str, reason: str) -> None:
+        super().__init__(
+            f"{file} cannot be read: {reason}",
+            why="what it would be taken for is a guess, and psql reads UTF-8 by default as well",
+            fix=f"save it as UTF-8, as by `iconv -f LATIN1 -t UTF-8 {file}` where it is Latin-1",
+        )
+
+
 def refuse_for_scripts(given: Mapping[str, object]) -> None:
     """
     Args:
@@ -79,7 +88,8 @@ def lint_scripts(
         on_read: told the schema before the first file, and what each sends.
 
     Raises:
-        CannotRead: there is no such file, or it is no text.
+        CannotRead: there is no such file.
+        NotUtf8: it is no text, or in another encoding.
         UnknownRule: the options name none.
     """
     from evolve.app.judge_recordings import judge
@@ -124,7 +134,13 @@ def _text(file: str, given: bytes | None) -> str:
             raw = sys.stdin.buffer.read() if file == STDIN else Path(file).read_bytes()
     except OSError as error:
         raise CannotRead(file, error.strerror or str(error)) from error
+    if raw.startswith((b"\xff\xfe", b"\xfe\xff")):
+        raise NotUtf8(file, "it is UTF-16")
     try:
-        return raw.decode("utf-8-sig")
+        text = raw.decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        raise CannotRead(file, f"byte {error.start} is not UTF-8") from error
+        raise NotUtf8(file, f"byte {error.start} is not UTF-8") from error
+    if "\0" in text:
+        # The parser would take the text to end there.
+        raise NotUtf8(file, f"character {text.index(chr(0))} is NUL, which no SQL holds")
+    return text.replace("\r\n", "\n")

@@ -94,8 +94,8 @@ def test_an_allowed_gap_is_none(tmp_path: Path) -> None:
     [
         (("none.sql",), "none.sql cannot be read: No such file or directory"),
         (("latin.sql",), "latin.sql cannot be read: byte 8 is not UTF-8"),
-        (("a.sql", "base:heads"), "either .sql files, or one range of revisions"),
-        (("base:heads", "head"), "either .sql files, or one range of revisions"),
+        (("a.sql", "base:heads"), "these are .sql files and ranges of revisions"),
+        (("base:heads", "head"), "base:heads, head: these are ranges of revisions"),
     ],
 )
 def test_wrong_question(tmp_path: Path, arguments: tuple[str, ...], said: str) -> None:
@@ -178,3 +178,54 @@ def test_what_alembic_cannot_say_has_no_safe_form_in_sql(tmp_path: Path) -> None
     assert [
         each["safe"] for each in json.loads(done.stdout)["findings"] if each["name"] == "add-fk-validated"
     ] == [[]]
+
+
+@pytest.mark.parametrize("ends", [b"\n", b"\r\n"])
+@pytest.mark.parametrize("mark", [b"", b"\xef\xbb\xbf"])
+def test_line_ends_and_marks_of_encoding_are_no_difference(tmp_path: Path, ends: bytes, mark: bytes) -> None:
+    lines = ["COPY t FROM stdin;", "1\tit's; DROP TABLE t;", "\\.", HAZARD.strip(), ""]
+    (tmp_path / "a.sql").write_bytes(mark + ends.join(line.encode() for line in lines))
+
+    assert found(lint(tmp_path, "a.sql")) == [("set-not-null-scan", 4)]
+
+
+@pytest.mark.parametrize(
+    ("raw", "said"),
+    [
+        (HAZARD.encode("utf-16"), "it is UTF-16"),
+        (b"SELECT 1;\0" + HAZARD.encode(), "character 9 is NUL"),
+        ("SELECT 'ü';".encode("latin-1"), "iconv -f LATIN1 -t UTF-8 a.sql"),
+    ],
+)
+def test_text_in_another_encoding_is_refused(tmp_path: Path, raw: bytes, said: str) -> None:
+    (tmp_path / "a.sql").write_bytes(raw)
+
+    done = lint(tmp_path, "a.sql")
+
+    assert (done.returncode, said in done.stderr) == (2, True), done.stderr
+
+
+def test_a_folder_is_no_file(tmp_path: Path) -> None:
+    (tmp_path / "a.sql").mkdir()
+
+    done = lint(tmp_path, "a.sql")
+
+    assert (done.returncode, "a.sql cannot be read: Is a directory" in done.stderr) == (2, True)
+
+
+def test_nothing_but_a_comment(tmp_path: Path) -> None:
+    (tmp_path / "a.sql").write_text("-- nothing yet\n")
+    (tmp_path / "b.sql").write_text("")
+
+    assert (lint(tmp_path, "a.sql", "b.sql").returncode, found(lint(tmp_path, "a.sql", "b.sql"))) == (0, [])
+
+
+def test_what_only_psql_reads_is_told_line_by_line(tmp_path: Path) -> None:
+    (tmp_path / "a.sql").write_text(f"\\set x 1\n\\i other.sql\n{HAZARD}ALTER TABLE :x ADD a int;\n")
+
+    assert found(lint(tmp_path, "a.sql")) == [
+        ("unknown-operation", 1),
+        ("unknown-operation", 2),
+        ("set-not-null-scan", 3),
+        ("unread-statement", 4),
+    ]
