@@ -11,6 +11,8 @@ from evolve.lint.fixes.site import Site, is_autocommit
 from evolve.lint.fixes.source import Source
 from evolve.lint.fixes.surroundings import Way
 
+_WIDEST = 100  # columns of a line that is written here, without its indentation
+
 
 def step_out(
     site: Site,
@@ -101,12 +103,18 @@ def block_at_the_end(site: Site, lines: Sequence[str]) -> Edit:
     return Edit(end, end, _opened(source, end) + _block(site, source.indentation(last), lines))
 
 
-def guard(site: Site, code: str) -> list[str]:
-    """The lines of `code`, with the file's own name for `op`."""
-    return [
-        line.replace("op.", f"{site.module}.", 1) if line.startswith("op.") else line
-        for line in code.splitlines()
-    ]
+def lines_of(site: Site, code: str) -> list[str]:
+    """The lines of `code`, with the file's own name for `op`; those of one long call are three."""
+    found: list[str] = []
+    for line in code.splitlines():
+        own = line.replace("op.", f"{site.module}.", 1) if line.startswith("op.") else line
+        own = own.replace("(op.f(", f"({site.module}.f(", 1)
+        if len(own) <= _WIDEST or not own.endswith(")"):
+            found.append(own)
+        else:
+            head, _, arguments = own.partition("(")
+            found += [f"{head}(", f"{_unit(site)}{arguments.removesuffix(')')}", ")"]
+    return found
 
 
 def _block(site: Site, indentation: str, lines: Sequence[str]) -> str:

@@ -6,7 +6,7 @@ import ast
 from collections.abc import Sequence
 
 from evolve.lint import alembic_code as code
-from evolve.lint.fixes.blocks import block_behind, guard, step_out
+from evolve.lint.fixes.blocks import block_behind, lines_of, step_out
 from evolve.lint.fixes.columns import column_call
 from evolve.lint.fixes.edits import Edit
 from evolve.lint.fixes.fix import CannotFix, Fix
@@ -67,7 +67,7 @@ def batch(site: Site, schema: str) -> tuple[Edit, ...]:
     if several:
         for call, name in names.items():
             if operation(call) == _BUILD:
-                first += guard(site, drop_if_exists(QualifiedName(name, schema)))
+                first += lines_of(site, drop_if_exists(QualifiedName(name, schema)))
             else:
                 edits += site.source.add_keyword(call, "if_exists")
     return step_out(site, way, edits=edits, first=first)
@@ -109,7 +109,7 @@ def _way(site: Site, built: op.CreateIndex) -> Way:
 
 def _leftover(site: Site, built: op.CreateIndex) -> list[str]:
     name = built.index.name
-    return guard(site, drop_if_exists(QualifiedName(name, built.table.schema))) if name else []
+    return lines_of(site, drop_if_exists(QualifiedName(name, built.table.schema))) if name else []
 
 
 def _with_a_column(site: Site, built: op.CreateIndex) -> tuple[Edit, ...]:
@@ -125,7 +125,7 @@ def _with_a_column(site: Site, built: op.CreateIndex) -> tuple[Edit, ...]:
         message = "the column comes with a foreign key, which is to be added first"
         raise CannotFix(message)
     way = way_out(site, (), plain=False)
-    lines = [*_leftover(site, built), *guard(site, "\n".join(build(built.index, name)))]
+    lines = [*_leftover(site, built), *lines_of(site, "\n".join(build(built.index, name)))]
     return (
         *way.edits,
         *site.source.add_keyword(site.call, "if_not_exists"),

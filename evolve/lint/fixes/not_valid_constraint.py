@@ -5,7 +5,7 @@ from __future__ import annotations
 import ast
 import re
 
-from evolve.lint.fixes.blocks import block_at_the_end, guard, lines_behind
+from evolve.lint.fixes.blocks import block_at_the_end, lines_behind, lines_of
 from evolve.lint.fixes.columns import column_call
 from evolve.lint.fixes.concurrent_index import index_name
 from evolve.lint.fixes.edits import Edit
@@ -36,10 +36,7 @@ def fix(finding: Finding, source: Source) -> Fix:
         message = "it is neither a foreign key nor a CHECK"
         raise CannotFix(message)
     site = site_at(source, finding.place.line)
-    validate = guard(site, finding.safe[1])
-    if len(validate) != 1:
-        message = "several constraints are to be validated"
-        raise CannotFix(message)
+    validate = lines_of(site, finding.safe[1])
     call, verb = _call(site, constraint)
     if verb == "add_column":
         edits = _apart_from_its_column(site, call, finding, constraint)
@@ -74,10 +71,10 @@ def _with_its_column(finding: Finding, source: Source, added: op.AddColumn) -> F
         message = "it stands in a batch"
         raise CannotFix(message)
     source.lines(site.statement)
-    lines = guard(site, finding.safe[0])
+    lines = lines_of(site, finding.safe[0])
     text = f"{source.newline}{source.indentation(site.statement)}".join(lines)
     replaced = Edit(source.start(site.statement), source.end(site.statement), text)
-    validation = _validation(site, guard(site, finding.safe[1]), added.table.name, None)
+    validation = _validation(site, lines_of(site, finding.safe[1]), added.table.name, None)
     return Fix("Add the CHECK NOT VALID, and validate it in a transaction of its own", (replaced, validation))
 
 
@@ -110,7 +107,7 @@ def _apart_from_its_column(
     if len(written) != 1 or len(constraint.columns) != 1:
         message = "it cannot be told which sa.ForeignKey(…) it is"
         raise CannotFix(message)
-    add = guard(site, finding.safe[0])
+    add = lines_of(site, finding.safe[0])
     return site.source.remove_argument(column, written[0]), lines_behind(site, add)
 
 

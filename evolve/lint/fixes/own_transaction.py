@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from evolve.lint.fixes.blocks import guard, step_out
+from evolve.lint.fixes.blocks import lines_of, step_out
 from evolve.lint.fixes.concurrent_index import batch, drop_if_exists, index_name
 from evolve.lint.fixes.edits import Edit
 from evolve.lint.fixes.fix import CannotFix, Fix
@@ -114,4 +114,4 @@ def _leftover(site: Site, index: op.IndexDefinition) -> list[str]:
     if index.name is None or not (is_sql(site.call) or index_name(site.call)):
         message = "the index has no name by which what a failed build leaves behind could be dropped"
         raise CannotFix(message)
-    return guard(site, drop_if_exists(QualifiedName(index.name, index.table.schema)))
+    return lines_of(site, drop_if_exists(QualifiedName(index.name, index.table.schema)))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from evolve.lint.fixes.blocks import guard
+from evolve.lint.fixes.blocks import lines_of
 from evolve.lint.fixes.edits import Edit
 from evolve.lint.fixes.fix import CannotFix, Fix
 from evolve.lint.fixes.site import site_at
@@ -25,7 +25,7 @@ def fix(finding: Finding, source: Source) -> Fix:
         raise CannotFix(message)
     source.lines(site.statement)
     indentation = source.indentation(site.statement)
-    lines = guard(site, finding.safe[0])
+    lines = lines_of(site, finding.safe[0])
     text = f"{source.newline}{indentation}".join(lines)
     return Fix(
         "Write two statements", (Edit(source.start(site.statement), source.end(site.statement), text),)

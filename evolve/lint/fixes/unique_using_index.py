@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ast
 
-from evolve.lint.fixes.blocks import block_behind, guard, lines_behind, step_out
+from evolve.lint.fixes.blocks import block_behind, lines_behind, lines_of, step_out
 from evolve.lint.fixes.columns import column_call
 from evolve.lint.fixes.concurrent_index import drop_if_exists
 from evolve.lint.fixes.edits import Edit
@@ -45,11 +45,11 @@ def fix(finding: Finding, source: Source) -> Fix:
     block, use = finding.safe
     build = [line[4:] for line in block.splitlines()[1:]]
     name = _name_taken_over(use)
-    first = guard(site, drop_if_exists(QualifiedName(name, added.table.schema)))
-    lines = [*first, *guard(site, "\n".join(build))]
+    first = lines_of(site, drop_if_exists(QualifiedName(name, added.table.schema)))
+    lines = [*first, *lines_of(site, "\n".join(build))]
     title = "Build the index concurrently, and let the constraint take it over"
     if operation(site.call) == "add_column":
-        return Fix(title, _with_a_column(site, added, lines, guard(site, use)))
+        return Fix(title, _with_a_column(site, added, lines, lines_of(site, use)))
     if not (is_sql(site.call) or operation(site.call) in _CALLS):
         message = "another operation adds it"
         raise CannotFix(message)
@@ -57,7 +57,7 @@ def fix(finding: Finding, source: Source) -> Fix:
         message = "it stands in an autocommit block already"
         raise CannotFix(message)
     way = way_out(site, (added.table.name, name))
-    return Fix(title, step_out(site, way, instead=lines, stays=guard(site, use)))
+    return Fix(title, step_out(site, way, instead=lines, stays=lines_of(site, use)))
 
 
 def _name_taken_over(use: str) -> str:
