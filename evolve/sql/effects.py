@@ -7,7 +7,7 @@ tests/integration/test_effects.py.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import field
+from dataclasses import field, replace
 from typing import assert_never
 
 from evolve.sql import operations as op
@@ -21,6 +21,7 @@ from evolve.sql.replay.edit import resolve
 from evolve.sql.replay.indexes import index_columns, serves
 from evolve.sql.schema import Index, Schema, Table
 from evolve.sql.type_changes import Cost, TypeChange, plain_cast, type_change
+from evolve.sql.types import modifiers
 from evolve.sql.volatility import volatile_functions
 from evolve.values import dataclass
 
@@ -193,7 +194,9 @@ def _predict(operation: op.Operation, draft: _Draft) -> None:
         case op.AddIdentity(table=name, column=column) | op.DropIdentity(table=name, column=column):
             # From 17 the identity of a partitioned table is that of its partitions.
             tree = _partition_tree(draft.schema, draft.known(name))
-            draft.lock(tree if draft.version >= 17 else tree[:1], _AE)
+            known = draft.schema.column(tree[0], column)
+            none = isinstance(operation, op.DropIdentity) and known is not None and known.identity is None
+            draft.lock(tree if draft.version >= 17 and not none else tree[:1], _AE)
             draft.lock(_owned_sequences(draft.schema, draft.known(name), column), _AE)
         case op.AddConstraint(table=name, constraint=constraint, only=only):
             _add_constraint(draft, draft.known(name), constraint, only=only)
@@ -614,13 +617,18 @@ def _judge(operation: op.AlterColumnType, draft: _Draft, table: QualifiedName) -
         return TypeChange(Cost.REWRITE, rebuilds_indexes=True, narrows=True)
     old = draft.schema.domain(known.type)
     new = draft.schema.domain(operation.type)
-    return type_change(
+    target = new.base if new is not None else operation.type
+    change = type_change(
         old.base if old is not None else known.type,
-        new.base if new is not None else operation.type,
+        target,
         old_collation=known.collation,
         new_collation=operation.collation,
         constrained_domain=new is not None and new.constrained and known.type != operation.type,
     )
+    if old is not None and known.type != operation.type and modifiers(target) and change.cost is Cost.NOTHING:
+        # A value of a domain is not known to keep its limit, and is cut to the new one.
+        return replace(change, cost=Cost.REWRITE, rebuilds_indexes=True)
+    return change
 
 
 def _is_utc(timezone: str | None) -> bool:
