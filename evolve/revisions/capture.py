@@ -29,7 +29,7 @@ from alembic.runtime.migration import MigrationContext
 from sqlalchemy import Connection
 
 from evolve.revisions.guard import Guard
-from evolve.revisions.history import RevisionFile
+from evolve.revisions.history import CONFLICT, RevisionFile, conflict_line
 from evolve.revisions.isolation import isolated
 from evolve.revisions.memory import After, Memory, NoMemory
 from evolve.revisions.patches import Patches
@@ -313,7 +313,11 @@ class _Reader:
             recorder.remark(Mark.NOT_LOADED, str(error), line=0)
             return True
         except (Exception, SystemExit) as error:  # noqa: BLE001  # a revision may raise anything
-            recorder.remark(stage, _said(error), line=_line_of(error, file.path))
+            conflict = conflict_line(source) if isinstance(error, SyntaxError) else 0
+            if conflict:
+                recorder.remark(stage, CONFLICT, line=conflict)
+            else:
+                recorder.remark(stage, _said(error), line=_line_of(error, file.path))
         else:
             self._note_unreached(source)
             return True

@@ -29,6 +29,7 @@ _CONFLICT = re.compile(rb"^<{7} ", re.MULTILINE)
 _LEGACY_FILE = re.compile(r"[a-f0-9]+\.py")
 
 
+CONFLICT = "a merge left its conflict markers here"
 RESERVED = frozenset({"base", "head", "heads"})
 
 
@@ -120,11 +121,11 @@ class MissingRevision(Misuse):
 
 
 class Cycle(Misuse):
-    def __init__(self, revisions: Sequence[str]) -> None:
+    def __init__(self, revisions: Sequence[str], files: Sequence[Path]) -> None:
         round_trip = " → ".join((*revisions, revisions[0]))
         super().__init__(
             f"revisions build on each other in a circle: {round_trip}",
-            fix="correct the down_revision or depends_on of one of them",
+            fix=f"correct the down_revision or depends_on in one of {', '.join(map(str, files))}",
         )
 
 
@@ -462,11 +463,11 @@ def build_history(files: Iterable[RevisionFile], broken: tuple[BrokenFile, ...] 
                 )
                 if unreadable is not None:
                     raise BrokenRevision(unreadable)
-                raise MissingRevision(name, file, _nearest(name, list(revisions)))
+                raise MissingRevision(name, file, _nearest(name, [key for key in revisions if key != file.revision]))
         needs[file.revision] = tuple(dict.fromkeys(wanted))
         for parent in dict.fromkeys(file.down_revisions):
             children[parent].append(file.revision)
-    _refuse_cycles(needs)
+    _refuse_cycles(needs, revisions)
     return History(
         revisions=revisions,
         broken=broken,
@@ -520,11 +521,16 @@ def read_revision(path: Path, recall: Recall = lambda *_: None) -> RevisionFile 
 def broken_syntax(path: Path, source: bytes, error: SyntaxError | ValueError) -> BrokenFile:
     """What Python says of a text that it cannot parse, in clearer words where a merge was left half way."""
     line = error.lineno if isinstance(error, SyntaxError) and error.lineno else 0
-    conflict = _CONFLICT.search(source)
-    if conflict is not None:
-        line = source.count(b"\n", 0, conflict.start()) + 1
-        return BrokenFile(path, line, "a merge left its conflict markers here")
+    conflict = conflict_line(source)
+    if conflict:
+        return BrokenFile(path, conflict, CONFLICT)
     return BrokenFile(path, line, f"{type(error).__name__}: {getattr(error, 'msg', None) or error}")
+
+
+def conflict_line(source: bytes) -> int:
+    """Where a merge that is not resolved has left its first marker; 0 where there is none."""
+    found = _CONFLICT.search(source)
+    return source.count(b"\n", 0, found.start()) + 1 if found else 0
 
 
 def declared(path: Path, source: bytes) -> RevisionFile | BrokenFile | None:
@@ -696,7 +702,7 @@ def _without_inherited(
     return result
 
 
-def _refuse_cycles(needs: Mapping[str, Sequence[str]]) -> None:
+def _refuse_cycles(needs: Mapping[str, Sequence[str]], revisions: Mapping[str, RevisionFile]) -> None:
     waiting = {key: set(parents) for key, parents in needs.items()}
     dependents: dict[str, list[str]] = {key: [] for key in needs}
     for key, parents in needs.items():
@@ -715,7 +721,8 @@ def _refuse_cycles(needs: Mapping[str, Sequence[str]]) -> None:
         while True:
             following = next(parent for parent in needs[path[-1]] if parent in waiting)
             if following in path:
-                raise Cycle(path[path.index(following) :])
+                circle = path[path.index(following) :]
+                raise Cycle(circle, [revisions[key].path for key in circle])
             path.append(following)
 
 

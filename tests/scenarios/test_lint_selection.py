@@ -380,3 +380,41 @@ def test_text_names_the_versions(project: AlembicProject) -> None:
     done = evolve("lint", "--pg-version", "16,17,18", cwd=project.root)
 
     assert "  only on: PostgreSQL 16 and 17\n" in done.stdout
+
+
+# -- files as a merge leaves them ----------------------------------------------------------------------------------
+@pytest.mark.parametrize("where", ["head", "body"])
+def test_conflict_markers_are_named_with_their_line(project: AlembicProject, where: str) -> None:
+    file = project.add("0002", SAFE)
+    line = "down_revision = '0001'" if where == "head" else f"    {SAFE}"
+    text = file.read_text()
+    file.write_text(text.replace(line, f"<<<<<<< HEAD\n{line}\n=======\n{line}\n>>>>>>> main"))
+
+    done = evolve("lint", file, cwd=project.root)
+
+    place = text[: text.index(line)].count("\n") + 1
+    assert done.returncode == 1, done.stderr
+    assert f"0002.py:{place}: error EV908 revision-not-loaded" in done.stdout, done.stdout
+    assert "a merge left its conflict markers here" in done.stdout
+
+
+def test_line_ends_of_windows(project: AlembicProject) -> None:
+    file = project.add("0002", BAD)
+    file.write_bytes(file.read_bytes().replace(b"\n", b"\r\n"))
+
+    done = evolve("lint", cwd=project.root)
+
+    assert "migrations/versions/0002.py:11: error EV204 drop-column" in done.stdout, done.stdout
+
+
+def test_a_detached_head_and_a_deleted_revision(project: AlembicProject) -> None:
+    file = project.add("0002", SAFE)
+    commit_all(project)
+    git(project.root, "branch", "-f", "main")
+    git(project.root, "checkout", "-q", "--detach")
+    file.unlink()
+
+    done = evolve("lint", cwd=project.root)
+
+    assert (done.returncode, done.stdout) == (0, "no revisions to check\n")
+    assert "no file declares 0002 any more" in done.stderr
