@@ -52,9 +52,9 @@ def command(
 ) -> None:
     """Check REVISIONS, or files of plain SQL, for changes that running code or live traffic cannot survive.
 
-    REVISIONS is a range, such as base:heads or ae1027a:, or one revision. Without it, --since and --unapplied, the
-    revisions that are new since the default branch (origin/HEAD, main or master) are checked, uncommitted ones too;
-    outside a git repository, all.
+    REVISIONS is a range, such as base:heads or ae1027a:, one revision, or files of revisions (.py), of which others
+    are passed over. Without it, --since, --staged and --unapplied, the revisions that are new since the default branch
+    (origin/HEAD, main or master) are checked, uncommitted ones too; outside a git repository, all.
 
     Names that end in .sql are files instead, in the order in which they run; - is standard input. A statement
     outside BEGIN and COMMIT then has a transaction of its own.
