@@ -56,8 +56,8 @@ def command(
     are passed over. Without it, --since, --staged and --unapplied, the revisions that are new since the default branch
     (origin/HEAD, main or master) are checked, uncommitted ones too; outside a git repository, all.
 
-    Names that end in .sql are files instead, in the order in which they run; - is standard input. A statement
-    outside BEGIN and COMMIT then has a transaction of its own.
+    Names that end in .sql are files of SQL, in the order in which they run; - is standard input. A statement outside
+    BEGIN and COMMIT then has a transaction of its own.
 
     Tables made by one of the checked revisions are not in use yet, so that changing them is safe; in a range from
     base each revision is judged as if all before it were in use.
