@@ -72,7 +72,8 @@ def _order(compatibility: Compatibility, whole: Verdict) -> Iterator[str]:
         # Each revision has an order of its own; only as one rollout they have none.
         yield f"  {whole.order.value}: roll the revisions out one by one"
     else:
-        yield f"  {order(whole)}"
+        unsure = whole.order is Order.ANY and not compatibility.complete
+        yield f"  {order(whole)}" + (", as far as it was read" if unsure else "")
 
 
 def _because(verdict: Verdict) -> str:

@@ -463,7 +463,9 @@ def build_history(files: Iterable[RevisionFile], broken: tuple[BrokenFile, ...] 
                 )
                 if unreadable is not None:
                     raise BrokenRevision(unreadable)
-                raise MissingRevision(name, file, _nearest(name, [key for key in revisions if key != file.revision]))
+                raise MissingRevision(
+                    name, file, _nearest(name, [key for key in revisions if key != file.revision])
+                )
         needs[file.revision] = tuple(dict.fromkeys(wanted))
         for parent in dict.fromkeys(file.down_revisions):
             children[parent].append(file.revision)

@@ -268,3 +268,12 @@ def test_a_downgrade_is_told_of_as_one(tmp_path: Path) -> None:
         ("drop-table", "warning", 'downgrade(): "users" is dropped with its rows'),
         ("downgrade-mismatch", "warning", "downgrade() does not undo upgrade(): enum t is not expected"),
     ]
+
+
+def test_what_was_refused_is_not_blamed_on_missing_rows(tmp_path: Path) -> None:
+    revisions = hostile(tmp_path, "open('written', 'w')")
+
+    raised = next(each for each in lint(revisions).findings if each["name"] == "revision-raised")
+
+    assert "where evolve refused" in raised["message"]
+    assert (raised["fix"], "rows" in raised["why"]) == (None, False)

@@ -360,3 +360,23 @@ def test_heads_and_bases_are_those_of_alembic(files: list[RevisionFile]) -> None
     alembic, history = _alembic(files), build_history(files)
 
     assert (set(history.heads), set(history.bases)) == (set(alembic.heads), set(alembic.bases))
+
+
+def test_a_circle_names_its_files(revisions: Revisions) -> None:
+    first = revisions.add("a", after="b")
+    second = revisions.add("b", after="a")
+
+    with pytest.raises(Cycle) as caught:
+        _ = revisions.history
+
+    assert str(first) in (caught.value.fix or "")
+    assert str(second) in (caught.value.fix or "")
+
+
+def test_a_missing_revision_is_not_likened_to_the_one_that_needs_it(revisions: Revisions) -> None:
+    revisions.add("0006", after="0099")
+
+    with pytest.raises(MissingRevision) as caught:
+        _ = revisions.history
+
+    assert "nearest" not in (caught.value.fix or "")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 from evolve.lint.model import Finding, Severity
 from evolve.lint.rule import Rule
@@ -19,7 +20,16 @@ class RevisionRaised(Rule):
     )
 
     def check_remark(self, remark: Remark, recording: Recording) -> Iterator[Finding]:
-        if remark.mark is Mark.RAISED:
+        if remark.mark is not Mark.RAISED:
+            return
+        if any(other.mark is Mark.SIDE_EFFECT and other.place == remark.place for other in recording.remarks):
+            # Its own rule says what was refused, and no row would change that.
+            refused = "upgrade() was read only to this line, where evolve refused what it tries to do"
+            yield replace(
+                self.finding_at(remark.place, recording.revision, refused),
+                why="what comes after it was not seen, so hazards there are not reported",
+            )
+        else:
             yield self.finding_at(
                 remark.place,
                 recording.revision,
