@@ -12,6 +12,7 @@ from evolve.lint.rules.constraints.add_unique_building_index import AddUniqueBui
 from evolve.lint.rules.constraints.check_volatile import CheckVolatile
 from evolve.lint.rules.constraints.drop_constraint import DropConstraint
 from evolve.lint.rules.constraints.drop_fk import DropFk
+from evolve.lint.rules.constraints.drop_not_null_of_key import DropNotNullOfKey
 from evolve.lint.rules.constraints.drop_pk_replica_identity import DropPkReplicaIdentity
 from evolve.lint.rules.constraints.fk_cascade import FkCascade
 from evolve.lint.rules.constraints.fk_missing_index import FkMissingIndex
@@ -20,6 +21,7 @@ from evolve.lint.rules.constraints.fk_not_deferrable import FkNotDeferrable
 from evolve.lint.rules.constraints.fk_partial_index import FkPartialIndex
 from evolve.lint.rules.constraints.fk_target_not_unique import FkTargetNotUnique
 from evolve.lint.rules.constraints.fk_type_mismatch import FkTypeMismatch
+from evolve.lint.rules.constraints.identity_refused import IdentityRefused
 from evolve.lint.rules.constraints.new_write_restriction import NewWriteRestriction
 from evolve.lint.rules.constraints.not_enforced import NotEnforced
 from evolve.lint.rules.constraints.not_valid_never_validated import NotValidNeverValidated
@@ -37,6 +39,7 @@ RULES: tuple[Rule, ...] = (
     CheckVolatile(),
     DropConstraint(),
     DropFk(),
+    DropNotNullOfKey(),
     DropPkReplicaIdentity(),
     FkCascade(),
     FkMissingIndex(),
@@ -45,6 +48,7 @@ RULES: tuple[Rule, ...] = (
     FkPartialIndex(),
     FkTargetNotUnique(),
     FkTypeMismatch(),
+    IdentityRefused(),
     NewWriteRestriction(),
     NotEnforced(),
     NotValidNeverValidated(),

@@ -27,6 +27,8 @@ from evolve.lint.rules.indexes.index_redundant import IndexRedundant
 from evolve.lint.rules.indexes.index_too_wide import IndexTooWide
 from evolve.lint.rules.indexes.index_useless_where import IndexUselessWhere
 from evolve.lint.rules.indexes.index_vector_parameters import IndexVectorParameters
+from evolve.lint.rules.indexes.not_immutable import NotImmutable
+from evolve.lint.rules.indexes.refresh_needs_unique_index import RefreshNeedsUniqueIndex
 from evolve.lint.rules.indexes.reindex_blocking import ReindexBlocking
 from evolve.lint.rules.indexes.timestamp_in_middle import TimestampInMiddle
 from evolve.lint.rules.indexes.vacuum_full import VacuumFull
@@ -57,6 +59,8 @@ RULES: tuple[Rule, ...] = (
     IndexTooWide(),
     IndexUselessWhere(),
     IndexVectorParameters(),
+    NotImmutable(),
+    RefreshNeedsUniqueIndex(),
     ReindexBlocking(),
     TimestampInMiddle(),
     VacuumFull(),

@@ -51,8 +51,8 @@ def _set_back(operation: op.Operation, schema: Schema) -> Iterator[tuple[Column,
         case op.AlterTableOther(table=table, detail=str(column), settings=settings) if "restart" in dict(
             settings
         ):
-            restart = dict(settings)["restart"]
-            yield (table, column), _start(int(restart) if restart.lstrip("-").isdigit() else "start")
+            given = dict(settings)["restart"]
+            yield (table, column), _start(int(given) if given.lstrip("-").isdigit() else "start")
         case op.Query(set_to=set_to):
             for named, restart in set_to:
                 columns = [named] if isinstance(named, tuple) else _owners(schema, named)
