@@ -119,7 +119,7 @@ def command(
     for note in report.notes:
         click.echo(note, err=True)
     demands = failing.demands(config)
-    if mender is None or not mender.as_json:
+    if mender is None or not (mender.as_json or mender.unwritten):
         show(
             reporting,
             outputs,

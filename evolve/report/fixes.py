@@ -26,13 +26,13 @@ def diff(mending: Mending, root: Path | None = None) -> str:
 
 
 def left(mending: Mending, root: Path | None = None) -> str:
-    """Why those findings are not mended that a fix could be thought of for; empty where there are none."""
+    """Why those findings are not mended that a fix or a plan is there for; empty where there are none."""
     base = root or Path.cwd()
     told = dict.fromkeys(
         f"{_name(each.finding.place.file, base)}:{each.finding.place.line}: {each.finding.rule} "
         f"{each.finding.name}: {each.reason}"
         for each in mending.left
-        if each.finding.rule in FIXES
+        if each.finding.rule in FIXES or (each.finding.fix or "").startswith("evolve plan ")
     )
     return "\n".join(("not mended:", *(f"  {line}" for line in told))) if told else ""
 

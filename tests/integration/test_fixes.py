@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+from contextlib import chdir
 from pathlib import Path
 
 import pytest
@@ -40,7 +41,7 @@ with engine.connect() as connection:
 # Each thing that a revision can leave behind, as the server itself writes it down.
 SCHEMA = """
 SELECT 'column', attrelid::regclass::text, attname, format_type(atttypid, atttypmod), attnotnull::text,
-    coalesce(pg_get_expr(adbin, adrelid), '') || attidentity || attgenerated
+    coalesce(pg_get_expr(adbin, adrelid), '') || attidentity::text || attgenerated::text
   FROM pg_attribute LEFT JOIN pg_attrdef ON adrelid = attrelid AND adnum = attnum
   WHERE attrelid >= 16384 AND attnum > 0 AND NOT attisdropped
     AND (SELECT relkind FROM pg_class WHERE oid = attrelid) IN ('r', 'p', 'm', 'v')
@@ -79,7 +80,8 @@ def upgrade(directory: Path, url: str) -> Rows:
     (directory / "migrations" / "env.py").write_text(ENVIRONMENT, encoding="utf-8")
     config = alembic_config(find_project(directory), url)
     config.set_main_option("path_separator", "os")
-    command.upgrade(config, "heads")
+    with chdir(directory):
+        command.upgrade(config, "heads")
     with connect(url, autocommit=True) as connection:
         return [tuple(map(str, row)) for row in connection.execute(SCHEMA.encode()).fetchall()]
 
