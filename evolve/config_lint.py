@@ -105,10 +105,9 @@ def _versions(table: Table) -> tuple[int, ...]:
     value = table.values.get(key, [])
     if value and "postgres_version" in table.values:
         raise table.bad("postgres_version", f"left out beside {key}", table.values["postgres_version"])
-    versions = value if isinstance(value, list) else [None]
-    if not all(isinstance(each, int) and 14 <= each <= 18 for each in versions):
-        raise table.bad(key, "a list of whole numbers from 14 to 18", value)
-    return tuple(sorted(set(versions)))
+    if isinstance(value, list) and all(isinstance(each, int) and 14 <= each <= 18 for each in value):
+        return tuple(sorted(set(value)))
+    raise table.bad(key, "a list of whole numbers from 14 to 18", value)
 
 
 def _web_address(table: Table, key: str) -> str | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from evolve.revisions.git import NotARepository, Repository, find_repository
@@ -152,7 +152,7 @@ def revisions_before(
         NotARepository: a version directory lies in none; and the causes of `find_repository`, `Repository.fork` and
             `Repository.changes`.
     """
-    here = real_paths(file.path for file in (*history.revisions.values(), *history.broken))
+    here = real_paths(history)
     present = frozenset(here.values())
     differing: set[Path] = set()
     files: dict[str, Earlier] = {}
@@ -179,8 +179,9 @@ def revisions_before(
     return Before(frozenset(differing), files, here)
 
 
-def real_paths(paths: Iterable[Path]) -> Mapping[Path, Path]:
-    """Each with links followed; few folders hold all of them, and to follow those takes its time."""
+def real_paths(history: History) -> Mapping[Path, Path]:
+    """Its files, each with links followed; few folders hold all of them, and to follow those takes its time."""
+    paths = [file.path for file in history.revisions.values()] + [file.path for file in history.broken]
     folders: dict[Path, Path] = {}
     found: dict[Path, Path] = {}
     for path in paths:

@@ -170,7 +170,7 @@ def _files(
     on_note: Callable[[str], None],
 ) -> tuple[RevisionFile, ...]:
     wanted = {path.resolve(): path for path in paths}
-    here = real_paths(file.path for file in (*history.revisions.values(), *history.broken))
+    here = real_paths(history)
     for broken in history.broken:
         if here[broken.path] in wanted:
             on_broken(broken)

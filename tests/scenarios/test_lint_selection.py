@@ -10,6 +10,7 @@ from pathlib import Path
 
 import psycopg
 import pytest
+from psycopg.conninfo import make_conninfo
 from support.alembic_project import AlembicProject
 from support.command_line import environment, evolve
 from support.git import git
@@ -299,7 +300,7 @@ def test_a_version_table_that_tells_nothing(
     try:
         url = database_url
         if "REVOKE" in statements:
-            url = psycopg.conninfo.make_conninfo(database_url, user="reads_nothing", password="x")  # noqa: S106
+            url = make_conninfo(database_url, user="reads_nothing", password="x")  # noqa: S106
 
         done = unapplied(project, url)
     finally:
