@@ -69,10 +69,9 @@ class Failing:
         """What the command line says, else the settings."""
         from evolve.lint.demands import Demands
         from evolve.lint.model import Severity
+        from evolve.lint.verdict import Level
 
         required = self.require or config.lint.require
-        if required is not None:
-            from evolve.lint.verdict import Level
         return Demands(
             fail_on=Severity[(self.fail_on or config.lint.fail_on).upper()],
             strict=self.strict,
@@ -91,9 +90,10 @@ def group(
             values = {field.name: kwargs.pop(field.name) for field in fields(kind)}  # type: ignore[arg-type]
             return command(kind(**values), *args, **kwargs)
 
+        made: Callable[..., R] = grouped
         for option in reversed(options):
-            grouped = option(grouped)
-        return grouped
+            made = option(made)
+        return made
 
     return add
 
@@ -101,7 +101,7 @@ def group(
 def _versions(context: click.Context, parameter: click.Parameter, given: tuple[str, ...]) -> tuple[int, ...]:
     major = click.IntRange(14, 18)
     words = [word.strip() for each in given for word in each.split(",")]
-    return tuple(sorted({major.convert(word, parameter, context) for word in words}))
+    return tuple(sorted({major(word, parameter, context) for word in words}))
 
 
 selecting_options = group(

@@ -49,17 +49,21 @@ def _properties(report: Report) -> Iterator[tuple[str, str]]:
 
 
 def _cases(report: Report, root: Path, demands: Demands) -> Iterator[ET.Element]:
-    revisions = dict(report.files)
-    # What is about settings has a place outside the revisions.
-    for item in (*report.findings, *(allowed.finding for allowed in report.suppressed)):
-        revisions.setdefault(item.revision, item.place.file)
-    for revision, file in revisions.items():
-        findings = [finding for finding in report.findings if finding.revision == revision]
+    files = dict(report.files)
+    findings: dict[str, list[Finding]] = {revision: [] for revision in files}
+    allowed: dict[str, list[Suppressed]] = {revision: [] for revision in files}
+    for finding in report.findings:
+        findings.setdefault(finding.revision, []).append(finding)
+    for item in report.suppressed:
         # What a baseline knows is many, and nobody has decided anything about it.
-        allowed = [
-            item for item in report.suppressed if item.finding.revision == revision and item.by != "baseline"
-        ]
-        yield _revision(revision, path_below(root, file), findings, allowed, root, demands)
+        if item.by != "baseline":
+            allowed.setdefault(item.finding.revision, []).append(item)
+    # What is about settings belongs to no revision.
+    for other in (*report.findings, *(item.finding for items in allowed.values() for item in items)):
+        files.setdefault(other.revision, other.place.file)
+    for revision, file in files.items():
+        told, accepted = findings.get(revision, []), allowed.get(revision, [])
+        yield _revision(revision, path_below(root, file), told, accepted, root, demands)
     if report.compatibility is not None and report.compatibility.whole is not None:
         yield _compatibility(report.compatibility.whole, demands, demands.unmet_by(report))
     if report.verification is not None:

@@ -299,3 +299,17 @@ def test_one_version_and_several_are_not_both_set(tmp_path: Path) -> None:
     write(tmp_path, "[lint]\npostgres_versions = [16]\npostgres_version = 16\n")
     with pytest.raises(BadValue, match="left out beside postgres_versions"):
         config.load(tmp_path)
+
+
+def test_the_site_of_the_pages_is_an_address(tmp_path: Path) -> None:
+    write(tmp_path, '[lint]\ndocs_url = "https://docs.example.invalid/evolve"\n')
+
+    assert config.load(tmp_path).lint.docs_url == "https://docs.example.invalid/evolve"
+
+
+@pytest.mark.parametrize("value", ["docs.example.invalid", "javascript:alert(1)", "https://a b"])
+def test_the_site_of_the_pages_is_no_other_text(tmp_path: Path, value: str) -> None:
+    write(tmp_path, f"[lint]\ndocs_url = {value!r}\n")
+
+    with pytest.raises(BadValue, match="docs_url"):
+        config.load(tmp_path)

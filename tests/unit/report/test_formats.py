@@ -266,6 +266,13 @@ def test_markdown_mentions_nobody() -> None:
     assert re.findall(r"[@#]\w", shown.prose) == []
 
 
+@pytest.mark.parametrize("text", HOSTILE)
+def test_json_is_exact(text: str) -> None:
+    written = RENDER["json"](hostile(text)).encode("utf-8", "backslashreplace")
+
+    assert json.loads(written)["findings"][0]["message"] == text
+
+
 # -- SARIF ---------------------------------------------------------------------------------------------------
 SCHEMA = sarif_schema()
 
