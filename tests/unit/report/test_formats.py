@@ -278,7 +278,7 @@ SCHEMA = sarif_schema()
 
 
 def violations(document: object) -> Iterator[str]:
-    validator = jsonschema.Draft7Validator(SCHEMA)
+    validator = jsonschema.validators.validator_for(SCHEMA)(SCHEMA)
     return (error.message for error in validator.iter_errors(document))
 
 
