@@ -115,3 +115,10 @@ def test_a_lock_of_a_savepoint_that_is_taken_back_is_not_kept() -> None:
 
     assert ("multi-table-lock", 5) in found(text.format("RELEASE a"))
     assert ("multi-table-lock", 5) not in found(text.format("ROLLBACK TO a"))
+
+
+def test_what_is_taken_back_is_not_beside_a_concurrent_build() -> None:
+    text = "BEGIN;\nCREATE TABLE t (id bigint);\n{};\nCREATE INDEX CONCURRENTLY i ON users (name);"
+
+    assert ("concurrently-not-alone", 4) in found(text.format("COMMIT"))
+    assert ("concurrently-not-alone", 4) not in found(text.format("ROLLBACK"))
