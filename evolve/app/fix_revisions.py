@@ -164,8 +164,14 @@ class _State:
             )
             for file, text in self.texts.items()
         )
-        left = tuple(Left(finding, self._why(finding)) for finding in self.now.report.findings)
-        return Mending(mended, left, self.begin.report, self.now.report)
+        waiting = list(self.begin.report.findings)
+        left: list[Left] = []
+        for finding in self.now.report.findings:
+            before = next((each for each in waiting if _kind(each) == _kind(finding)), None)
+            if before is not None:
+                waiting.remove(before)
+            left.append(Left(finding, before or finding, self._why(finding)))
+        return Mending(mended, tuple(left), self.begin.report, self.now.report)
 
     def _candidates(self) -> Iterator[tuple[Finding, Fix]]:
         taken: list[tuple[Path, Fix]] = []

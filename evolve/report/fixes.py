@@ -29,7 +29,7 @@ def left(mending: Mending, root: Path | None = None) -> str:
     """Why those findings are not mended that a fix or a plan is there for; empty where there are none."""
     base = root or Path.cwd()
     told = dict.fromkeys(
-        f"{_name(each.finding.place.file, base)}:{each.finding.place.line}: {each.finding.rule} "
+        f"{_name(each.before.place.file, base)}:{each.before.place.line}: {each.finding.rule} "
         f"{each.finding.name}: {each.reason}"
         for each in mending.left
         if each.finding.rule in FIXES or (each.finding.fix or "").startswith("evolve plan ")
@@ -66,7 +66,7 @@ def render_json(mending: Mending, report: Report, *, written: bool, root: Path |
                     "rule": each.finding.rule,
                     "name": each.finding.name,
                     "file": _name(each.finding.place.file, base),
-                    "line": each.finding.place.line,
+                    "line": (each.finding if written else each.before).place.line,
                     "reason": each.reason,
                     "command": each.finding.fix if (each.finding.fix or "").startswith("evolve ") else None,
                 }

@@ -38,9 +38,15 @@ class Mended:
 
 @dataclass(frozen=True, slots=True)
 class Left:
-    """A finding that is not mended, and why."""
+    """A finding that is not mended, and why.
+
+    Args:
+        finding: with all that is mended, which may have moved its line.
+        before: with the files as they are.
+    """
 
     finding: Finding
+    before: Finding
     reason: str
 
 

@@ -1,4 +1,4 @@
-"""What PostgreSQL refuses in a transaction, or what blocks less outside of one → in an autocommit block."""
+"""What PostgreSQL refuses in a transaction, and `REINDEX` → in an autocommit block."""
 
 from __future__ import annotations
 
@@ -16,24 +16,17 @@ from evolve.sql import operations as op
 from evolve.sql.names import QualifiedName
 
 
-def concurrent(finding: Finding, source: Source) -> Fix:
-    """REINDEX and DETACH PARTITION, which block less there.
-
+def reindex(finding: Finding, source: Source) -> Fix:
+    """
     Raises:
         CannotFix: it is not sure.
     """
     if not finding.safe:
-        message = finding.fix or "PostgreSQL refuses it CONCURRENTLY"
+        message = "PostgreSQL refuses it CONCURRENTLY"
         raise CannotFix(message)
     site = site_at(source, finding.place.line)
-    done = only_statement(finding.sql or "")
-    way = way_out(site, (), plain=False)
-    if way.company and isinstance(done, op.DetachPartition):
-        message = "it could not be done again after a failure: give it a revision of its own"
-        raise CannotFix(message)
     edits = edit(source, site.call, concurrently)
-    words = "Reindex" if isinstance(done, op.Reindex) else "Detach the partition"
-    return Fix(f"{words} concurrently", step_out(site, way, edits=edits))
+    return Fix("Reindex concurrently", step_out(site, way_out(site, (), plain=False), edits=edits))
 
 
 def refused_inside(finding: Finding, source: Source) -> Fix:

@@ -11,7 +11,7 @@ from evolve.sql.names import QualifiedName
 from evolve.sql.parse import parse
 from evolve.sql.script import Piece, pieces
 
-_CONCURRENT = ("EV102", "EV103", "EV134", "EV155", "EV505")
+_CONCURRENT = ("EV102", "EV103", "EV134", "EV155")
 _NOT_VALID = ("EV104", "EV105")
 
 

@@ -11,13 +11,11 @@ from evolve.lint.fixes.fix import CannotFix
 from evolve.sql import operations as op
 from evolve.sql.parse import parse
 
-_NAME = r'(?:"(?:[^"]|"")+"|\w+)'
 _CONCURRENTLY = (
     re.compile(r"\bCREATE\s+(?:UNIQUE\s+)?INDEX\b", re.IGNORECASE),
     re.compile(r"\bDROP\s+INDEX\b", re.IGNORECASE),
     re.compile(r"\bREINDEX\s+(?:INDEX|TABLE|SCHEMA|DATABASE)\b", re.IGNORECASE),
     re.compile(r"\bREFRESH\s+MATERIALIZED\s+VIEW\b", re.IGNORECASE),
-    re.compile(rf"\bDETACH\s+PARTITION\s+{_NAME}(?:\.{_NAME})?", re.IGNORECASE),
 )
 _IF_NOT_EXISTS = re.compile(r"\s+IF\s+NOT\s+EXISTS\b", re.IGNORECASE)
 _ADD_VALUE = re.compile(r"\bADD\s+VALUE\b", re.IGNORECASE)
@@ -69,7 +67,7 @@ def meant(operation: op.Operation) -> op.Operation:
     match operation:
         case op.CreateIndex():
             return replace(operation, concurrently=True, if_not_exists=False)
-        case op.DropIndex() | op.Reindex() | op.RefreshMaterializedView() | op.DetachPartition():
+        case op.DropIndex() | op.Reindex() | op.RefreshMaterializedView():
             return replace(operation, concurrently=True)
         case op.AddEnumValue():
             return replace(operation, if_not_exists=True)
