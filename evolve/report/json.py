@@ -104,6 +104,7 @@ def render(report: Report, *, root: Path | None = None) -> str:
         "verification": verification.data(report.verification, lambda file: _file(file, base))
         if report.verification
         else None,
+        "notes": list(report.notes),
         "findings": [_finding(finding, base) for finding in report.findings],
         "suppressed": [_suppressed(item, base) for item in report.suppressed],
     }

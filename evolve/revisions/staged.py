@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import linecache
 import os
-import tempfile
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -72,6 +71,9 @@ def staged(project: Project, repository: Repository) -> Iterator[Staged]:
     if not changed and not untracked:
         yield Staged(project, repository.as_staged(repository.top), repository.top, repository.top)
         return
+    # Seldom: hooks put aside what is not staged before they run.
+    import tempfile
+
     with tempfile.TemporaryDirectory(prefix="evolve-staged-") as made:
         folder = Path(made).resolve()
         _mirror(repository, folder, changed, untracked)
