@@ -55,10 +55,10 @@ class Before:
         """It is new, changed or moved."""
         return self.here[file.path] in self.differing
 
-    def merely_moved(self, file: RevisionFile) -> bool:
-        """Its text is that of then, and only its name another one."""
+    def is_as_it_was(self, file: RevisionFile) -> bool:
+        """Its text is that of then; its name, its mode or what ends its lines may be other ones."""
         there = self.files.get(file.revision)
-        if there is None or there.path == self.here[file.path]:
+        if there is None:
             return False
         try:
             here = file.path.read_bytes()

@@ -11,7 +11,7 @@ from typing import assert_never
 
 from evolve.errors import Misuse
 from evolve.revisions.before import Before, code, code_of, real_paths, revisions_before
-from evolve.revisions.git import Repository
+from evolve.revisions.git import NoSuchReference, Repository
 from evolve.revisions.history import (
     BrokenFile,
     BrokenRevision,
@@ -72,6 +72,14 @@ class NotARange(Misuse):
         )
 
 
+class RevisionGiven(Misuse):
+    def __init__(self, revision: str) -> None:
+        super().__init__(
+            f'--since takes a branch, tag or commit of git, and "{revision}" is a revision',
+            fix=f"what comes after it: evolve lint {revision}:heads",
+        )
+
+
 def refuse(file: BrokenFile) -> None:
     raise BrokenRevision(file)
 
@@ -97,6 +105,7 @@ def select(
 
     Raises:
         BrokenRevision: one of them does not parse, or a file without a readable id may belong to them.
+        RevisionGiven: the reference of `Since` is no git reference, but a revision.
         NotARange: it has dots or several colons.
         NoSuchRevision and the other causes of `History.resolve` and `History.between`: a name leads nowhere.
         NotARepository, and the causes of `find_repository`, `Repository.fork` and `Repository.changes`: `Since`
@@ -199,14 +208,19 @@ def _since(
     on_note: Callable[[str], None],
     repository: Repository | None,
 ) -> tuple[RevisionFile, ...]:
-    before = revisions_before(project, history, reference, repository)
+    try:
+        before = revisions_before(project, history, reference, repository)
+    except NoSuchReference:
+        if reference in history.revisions:
+            raise RevisionGiven(reference) from None
+        raise
     for broken in history.broken:
         if before.differs(broken):
             on_broken(broken)
     edited = {
         key: _is_edited(before, file)
         for key, file in history.revisions.items()
-        if before.differs(file) and not before.merely_moved(file)
+        if before.differs(file) and not before.is_as_it_was(file)
     }
     for squash in before.squashes(history):
         edited.pop(squash.revision, None)

@@ -21,7 +21,7 @@ from evolve.revisions.git import (
     find_repository,
 )
 from evolve.revisions.history import BrokenFile
-from evolve.revisions.select import Since, select
+from evolve.revisions.select import RevisionGiven, Since, select
 
 
 def commit(revisions: Revisions, words: str = "as it is") -> None:
@@ -115,6 +115,24 @@ def test_line_ends_that_git_changes_are_no_difference(work: Revisions) -> None:
     (work.versions / "moved.py").write_bytes(source)
 
     assert since(work) == []
+
+
+@pytest.mark.parametrize("how", ["mode", "line ends"])
+def test_a_change_that_python_cannot_see(work: Revisions, how: str) -> None:
+    file = work.versions / "c.py"
+    if how == "mode":
+        file.chmod(0o755)
+    else:
+        file.write_bytes(file.read_bytes().replace(b"\n", b"\r\n"))
+
+    assert since(work) == []
+
+
+def test_a_revision_is_no_reference(work: Revisions) -> None:
+    with pytest.raises(RevisionGiven) as caught:
+        since(work, "c")
+
+    assert "evolve lint c:heads" in (caught.value.fix or "")
 
 
 # -- rewritten histories -------------------------------------------------------------------------------------------
