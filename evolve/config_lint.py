@@ -138,7 +138,8 @@ def _allow(tables: tuple[Table, ...]) -> tuple[AllowedBySetting, ...]:
         n for n, line in enumerate(file.read_text(encoding="utf-8").split("\n"), 1) if _HEADER.match(line)
     ]
     # Each run asks, and the exact way is slow.
-    lines = begin if len(begin) == len(tables) else [line_of(file, table.name) for table in tables]
+    plain = len(begin) == len(tables) and tables[0].name == "lint.allow[1]"
+    lines = begin if plain else [line_of(file, table.name) for table in tables]
     return tuple(_allowed(table, line) for table, line in zip(tables, lines, strict=True))
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import date
 from pathlib import Path
 
 import pytest
@@ -16,6 +17,8 @@ from evolve.config import (
     TwoConfigurations,
     UnknownKey,
 )
+from evolve.config_table import line_of
+from evolve.lint.settings import AllowedBySetting, SeveritySetting
 
 
 def write(folder: Path, text: str, name: str = "evolve.toml") -> Path:
@@ -313,3 +316,62 @@ def test_the_site_of_the_pages_is_no_other_text(tmp_path: Path, value: str) -> N
 
     with pytest.raises(BadValue, match="docs_url"):
         config.load(tmp_path)
+
+
+SILENCE = """
+[tool.evolve.lint]
+baseline = "ci/known.jsonl"
+
+[tool.evolve.lint.severity]
+EV305 = "error"
+7xx = "off"
+
+[[tool.evolve.lint.allow]]
+rules = ["drop-column"]
+because = "nobody maps it"
+
+[[tool.evolve.lint.allow]]
+rules = ["2xx", "EV401"]
+files = ["./versions/2019_*.py"]
+because = " they ran long ago "
+until = 2026-12-31
+"""
+
+
+def test_what_is_allowed_is_read_with_its_line(tmp_path: Path) -> None:
+    file = write(tmp_path, SILENCE, "pyproject.toml")
+
+    lint = config.load(tmp_path).lint
+
+    assert lint.allow == (
+        AllowedBySetting(("drop-column",), "nobody maps it", (), None, file, 9),
+        AllowedBySetting(
+            ("2xx", "EV401"), "they ran long ago", ("versions/2019_*.py",), date(2026, 12, 31), file, 13
+        ),
+    )
+    assert lint.severity == (SeveritySetting("EV305", "error"), SeveritySetting("7xx", "off"))
+    assert lint.baseline == tmp_path / "ci" / "known.jsonl"
+
+
+def test_last_day_may_be_a_text(tmp_path: Path) -> None:
+    write(tmp_path, SILENCE.replace("2026-12-31", '"2026-12-31"'), "pyproject.toml")
+
+    assert config.load(tmp_path).lint.allow[1].until == date(2026, 12, 31)
+
+
+@pytest.mark.parametrize(
+    ("text", "key", "word", "line"),
+    [
+        ("[lint]\nignore = [\n  'a',\n  'b',\n]\n", "lint.ignore", "", 2),
+        ("[lint]\nignore = [\n  'a',\n  'b',\n]\n", "lint.ignore", "b", 4),
+        ("lint.ignore = ['a']\n", "lint.ignore", "", 1),
+        ("# ignore\n[lint]\n\nignore = ['a']\n", "lint.ignore", "", 4),
+        ("x = '''\n[lint]\nignore = []\n'''\n[lint]\nignore = []\n", "lint.ignore", "", 6),
+        ("lint = { ignore = [] }\n", "lint.ignore", "", 1),
+        ("[[lint.allow]]\na = 1\n[[lint.allow]]\na = 1\n", "lint.allow[2].a", "", 4),
+        ("[lint]\n", "lint.ignore", "", 1),
+        ("", "lint.ignore", "", 0),
+    ],
+)
+def test_line_of_a_setting(tmp_path: Path, text: str, key: str, word: str, line: int) -> None:
+    assert line_of(write(tmp_path, text), key, word) == line
