@@ -6,6 +6,7 @@ import textwrap
 from dataclasses import replace
 from datetime import date
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -162,7 +163,7 @@ def test_windows_line_ends_count_as_one() -> None:
 UNUSED = "# evolve: allow[drop-column] because nobody maps it\nx = 1\n"
 
 
-def judged(source: str = "x = 1\n", **changes: object) -> Judged:
+def judged(source: str = "x = 1\n", **changes: Any) -> Judged:
     return replace(Judged({FILE: ("0001", source)}, ALL), **changes)
 
 
@@ -175,7 +176,7 @@ def judged(source: str = "x = 1\n", **changes: object) -> Judged:
     ],
     ids=["not read to its end", "rule not asked", "new in the same rollout"],
 )
-def test_comment_that_had_no_chance_is_not_called_unused(changes: dict[str, object]) -> None:
+def test_comment_that_had_no_chance_is_not_called_unused(changes: dict[str, Any]) -> None:
     assert suppress([], ALL, TODAY, judged(UNUSED, **changes)).findings == ()
 
 
@@ -307,7 +308,7 @@ def test_setting_that_allows_nothing_is_told_where_all_it_speaks_for_was_judged(
     ],
     ids=["files not known", "a part", "not read to its end", "new in the same rollout"],
 )
-def test_setting_is_not_called_unused_by_a_run_that_cannot_tell(changes: dict[str, object]) -> None:
+def test_setting_is_not_called_unused_by_a_run_that_cannot_tell(changes: dict[str, Any]) -> None:
     assert names(suppress([], ALL, TODAY, judged(**changes), allow())) == []
 
 
@@ -364,5 +365,5 @@ def test_revision_that_is_no_more_takes_its_entries_along() -> None:
     ],
     ids=["files not known", "not judged", "not read to its end", "rule not asked", "new in the same rollout"],
 )
-def test_known_finding_is_not_called_gone_by_a_run_that_cannot_tell(changes: dict[str, object]) -> None:
+def test_known_finding_is_not_called_gone_by_a_run_that_cannot_tell(changes: dict[str, Any]) -> None:
     assert suppress([], ALL, TODAY, judged(**changes), Silences(baseline=BASELINE)).gone == ()
