@@ -79,7 +79,7 @@ def test_json(report: Report, tmp_path: Path, golden: Golden) -> None:
 
 
 def test_markdown(report: Report, tmp_path: Path, golden: Golden) -> None:
-    golden("lint/report.md", markdown.render(report, root=tmp_path) + "\n")
+    golden("lint/report.markdown.txt", markdown.render(report, root=tmp_path) + "\n")
 
 
 def test_github(report: Report, tmp_path: Path, golden: Golden) -> None:
