@@ -162,6 +162,7 @@ class View:
         reads: relations it depends on.
         uses: (relation, column) pairs it depends on: these columns cannot change their type or be dropped alone.
         columns: its own columns; None where its text does not tell them.
+        populated: False where it was made, or last refreshed, WITH NO DATA, so that nobody can read it.
     """
 
     name: QualifiedName
@@ -169,6 +170,7 @@ class View:
     reads: tuple[QualifiedName, ...] = ()
     uses: frozenset[tuple[QualifiedName, str]] = frozenset()
     columns: tuple[str, ...] | None = None
+    populated: bool = field(default=True, compare=False)
 
 
 @dataclass(frozen=True, slots=True)

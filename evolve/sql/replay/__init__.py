@@ -137,9 +137,10 @@ def apply(schema: Schema, operation: op.Operation) -> None:
             publications.change(schema, operation)
         case op.Query():
             managed.follow(schema, operation)
+        case op.RefreshMaterializedView():
+            tables.refresh_view(schema, operation)
         case (
-            op.RefreshMaterializedView()
-            | op.CreateFunction()
+            op.CreateFunction()
             | op.AlterFunction()
             | op.SetParameter()
             | op.TransactionControl()

@@ -15,6 +15,7 @@ from evolve.sql.operations import (
     CreateView,
     Exclude,
     PrimaryKey,
+    RefreshMaterializedView,
     Unique,
 )
 from evolve.sql.replay import columns, constraints, indexes, partitions
@@ -193,7 +194,15 @@ def create_view(schema: Schema, operation: CreateView) -> None:
     output = operation.columns
     if output is None:
         output = _starred(schema, operation, reads)
-    schema.views[name] = View(name, operation.materialized, reads, frozenset(uses), output)
+    schema.views[name] = View(
+        name, operation.materialized, reads, frozenset(uses), output, populated=operation.with_data
+    )
+
+
+def refresh_view(schema: Schema, operation: RefreshMaterializedView) -> None:
+    found = schema.views.get(operation.view)
+    if found is not None:
+        schema.views[operation.view] = replace(found, populated=operation.with_data)
 
 
 def columns_of(schema: Schema, relation: QualifiedName) -> tuple[str, ...]:

@@ -39,6 +39,9 @@ class RefreshMatviewBlocking(Rule):
                     why="every query over it fails until it is refreshed with data",
                 )
             case op.RefreshMaterializedView(view=view, concurrently=False) if history.in_use(view):
+                known = history.schema.views.get(view)
+                if known is not None and not known.populated:
+                    return  # until now nobody could read it, and PostgreSQL refuses CONCURRENTLY
                 concurrently = code.execute(f"REFRESH MATERIALIZED VIEW CONCURRENTLY {view}")
                 yield self.finding(
                     step,
