@@ -13,9 +13,12 @@ from dataclasses import replace
 from functools import lru_cache
 from typing import Any, Literal, cast
 
-import postgast
-from google.protobuf.message import DecodeError
-from postgast import pg_query_pb2
+from evolve.late import late
+
+with late({"google.protobuf.internal.python_message": ()}):  # what is done in C where the parser is
+    import postgast
+    from google.protobuf.message import DecodeError
+    from postgast import pg_query_pb2
 
 from evolve.sql import plpgsql, types
 from evolve.sql.locks import LockMode
