@@ -41,6 +41,7 @@ _GRACE = 3.0  # seconds after the time limit, within which the process should ha
 _SETTING_UP = 60.0  # seconds for Python and Alembic to load
 _LONGEST = 512 * 1024 * 1024  # bytes of one message
 _MOST_MEMORY = 4 * 1024**3  # bytes of address space beyond what the process begins with
+_NAP = 0.01  # seconds between looks at a process that asks nothing: to wake up for each message is not cheap
 _LENGTH = struct.Struct("!I")
 _OF_BOTH = ("ctypes", "decimal", "importlib.metadata", "tempfile")  # modules that both processes would import
 
@@ -220,7 +221,8 @@ class _Line:
         count = len(sys.modules)
         if self._remembers and count != self._modules[0]:  # to look through all of them takes its time
             self._modules = count, [str(path) for path in own()]
-        _send(self._says, ["learn", self._place, encoded, after.settled, self._modules[1]])
+        # It goes with the next message; no revision runs before that.
+        _write(self._says, ["learn", self._place, encoded, after.settled, self._modules[1]])
 
 
 # -- the process that asks ----------------------------------------------------------------------------------
@@ -284,6 +286,7 @@ class _Parent:
                     _send(tells, [start.transactions, start.open, start.settled, remembers])
                     self.meanwhile()
                     self.meanwhile = lambda: None
+                    reader.nap = 0.0 if remembers else _NAP
                     deadline = time.monotonic() + _SETTING_UP
                 case ["schema"]:
                     _send(tells, [encode_schema(self.begin()).decode()])
@@ -367,9 +370,13 @@ def _read_rest(end: int) -> str:
 
 # -- messages -----------------------------------------------------------------------------------------------
 def _send(stream: IO[bytes], message: list[object]) -> None:
+    _write(stream, message)
+    stream.flush()
+
+
+def _write(stream: IO[bytes], message: list[object]) -> None:
     data = json.dumps(message).encode()
     stream.write(_LENGTH.pack(len(data)) + data)
-    stream.flush()
 
 
 def _receive(stream: IO[bytes]) -> list[Any]:
@@ -384,11 +391,13 @@ class _Messages:
     def __init__(self, end: int) -> None:
         self._end = end
         self._buffer = bytearray()
+        self.nap = 0.0  # seconds before each look for more
         self.ended = False
 
     def next(self, deadline: float) -> object:
         """None where no whole message comes in time, where none will come any more, and where it is no message."""
         while (whole := self._whole()) is None:
+            time.sleep(self.nap)
             left = deadline - time.monotonic()
             if left <= 0 or not select.select([self._end], [], [], left)[0]:
                 return None

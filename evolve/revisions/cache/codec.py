@@ -28,9 +28,10 @@ def encode_recording(recording: Recording, after: After) -> bytes:
     Raises:
         CannotKeep: a statement or remark has its place in another file.
     """
-    places = [*(s.place for s in recording.statements), *(r.place for r in recording.remarks)]
-    if any(place.file != recording.file for place in places):
-        raise CannotKeep
+    own = recording.file
+    for part in (*recording.statements, *recording.remarks):
+        if part.place.file is not own and part.place.file != own:
+            raise CannotKeep
     return _dump(
         [
             [(s.sql, s.place.line, s.transaction, s.database) for s in recording.statements],
