@@ -12,6 +12,7 @@ exit status   meaning
 from __future__ import annotations
 
 import errno
+import gc
 import os
 import signal
 import sys
@@ -121,6 +122,8 @@ def main() -> None:
     try:
         status = _run()
         sys.stdout.flush()
+        # What lives goes with the process: looking through it once more takes a tenth of what a short command takes.
+        gc.freeze()
     except (BrokenPipeError, _PipeClosed):
         # Python would flush once more at its end, and complain.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
