@@ -7,7 +7,6 @@ from itertools import islice
 
 from evolve.lint.history import History, Transaction
 from evolve.sql import operations as op
-from evolve.sql.effects import effect
 from evolve.sql.names import QualifiedName
 from evolve.sql.parse import GATE_KIND
 from evolve.sql.replay import apply
@@ -30,6 +29,7 @@ def enter(history: History, step: Step, clauses: tuple[op.Operation, ...]) -> No
     """Stand before `step`, one of the `clauses` of its statement, in the transaction it runs in."""
     history.clauses = clauses
     history.position += 1
+    history.effects.clear()
     if step.transaction is None or step.transaction != history.transaction.ordinal:
         history.transaction = Transaction(step.transaction)
 
@@ -73,7 +73,7 @@ def release(history: History) -> None:
 
 
 def _remember_locks(history: History, step: Step) -> None:
-    for relation, mode in effect(step.operation, history.schema, history.postgres_version).locks.items():
+    for relation, mode in history.effect(step.operation).locks.items():
         kept = history.transaction.locks.get(relation)
         if history.in_use(relation) and (kept is None or kept[0] < mode):
             history.transaction.locks[relation] = (mode, step)

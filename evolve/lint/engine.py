@@ -175,13 +175,14 @@ def _once(findings: Iterable[Finding]) -> tuple[Finding, ...]:
     return tuple(told.values())
 
 
-def _by_operation(rules: Sequence[Rule]) -> Mapping[type, Sequence[Rule]]:
-    """The rules whose `check` looks at an operation, by its class."""
+def _by_operation(rules: Sequence[Rule]) -> Mapping[type, tuple[Sequence[Rule], Sequence[Rule]]]:
+    """The rules whose `check` looks at an operation, by its class, and those of them that may speak for others."""
     checking = [rule for rule in rules if type(rule).check is not Rule.check]
-    return {
-        kind: [rule for rule in checking if not rule.looks_at or kind in rule.looks_at]
-        for kind in get_args(op.Operation)
-    }
+    found: dict[type, tuple[Sequence[Rule], Sequence[Rule]]] = {}
+    for kind in get_args(op.Operation):
+        looking = [rule for rule in checking if not rule.looks_at or kind in rule.looks_at]
+        found[kind] = looking, [rule for rule in looking if type(rule).speaks_for is not Rule.speaks_for]
+    return found
 
 
 def _read(recording: Recording, schema: Schema) -> Iterator[tuple[Step, tuple[op.Operation, ...]]]:
@@ -235,24 +236,29 @@ def _check_steps(
     recording: Recording,
     steps: Sequence[Step],
     clauses: Sequence[tuple[op.Operation, ...]],
-    rules: Mapping[type, Sequence[Rule]],
+    rules: Mapping[type, tuple[Sequence[Rule], Sequence[Rule]]],
     history: History,
     added: list[Need],
-) -> Iterator[Finding]:
+) -> list[Finding]:
     open_revision(history, recording, steps)
     undo = Undo(history)
+    found: list[Finding] = []
     for step, siblings in zip(steps, clauses, strict=True):
         undo.enter(step)
         enter(history, step, siblings)
-        asked = rules[type(step.operation)]
-        silent = {name for rule in asked for name in rule.speaks_for(step, history)}
+        asked, speaking = rules[type(step.operation)]
+        silent = {name for rule in speaking for name in rule.speaks_for(step, history)}
         for rule in asked:
             if rule.name not in silent and not (history.gated and rule.answered_by_gate):
-                yield from lasting(_weighed(rule.check(step, history), history, step), step)
+                told = rule.check(step, history)
+                if history.facts is not None:
+                    told = _weighed(told, history, step)
+                found.extend(lasting(told, step) if step.statement.undone else told)
         if not step.statement.undone:
             added.extend(needs(step, history))
         advance(history, step)
     undo.enter(None)
+    return found
 
 
 def _told_once(remarks: Sequence[Remark]) -> Iterator[Remark]:

@@ -12,6 +12,7 @@ from evolve.compat.models import Models
 from evolve.lint.facts import Facts
 from evolve.lint.thresholds import Thresholds
 from evolve.sql import operations as op
+from evolve.sql.effects import Effect, effect
 from evolve.sql.locks import LockMode
 from evolve.sql.names import QualifiedName
 from evolve.sql.schema import Schema
@@ -65,6 +66,7 @@ class History:
         new_models: those of the release that goes with the schema after them.
         facts: sizes and write rates of a live database; None where they are not given.
         required_columns: those that the project wants every table to have.
+        effects: what is known of this step and of later ones, by the identity of their operations; see `effect`.
         thresholds: where its small tables end and its hot ones begin.
     """
 
@@ -88,6 +90,7 @@ class History:
     facts: Facts | None = None
     thresholds: Thresholds = field(default_factory=Thresholds)
     required_columns: tuple[str, ...] = ("id",)
+    effects: dict[int, tuple[op.Operation, Effect]] = field(default_factory=dict, repr=False)
 
     # -- questions that rules ask ----------------------------------------------------------------------------
     def in_use(self, table: QualifiedName) -> bool:
@@ -140,6 +143,12 @@ class History:
         schema = self.schema.copy()
         schema.tables[table] = replace(found, constraints=left)
         return schema
+
+    def effect(self, operation: op.Operation) -> Effect:
+        """What `operation` does to the schema as it is now; several rules ask for the same step."""
+        if id(operation) not in self.effects:
+            self.effects[id(operation)] = operation, effect(operation, self.schema, self.postgres_version)
+        return self.effects[id(operation)][1]
 
     def later(self) -> Iterator[Step]:
         """The steps of the same revision that come after this one."""

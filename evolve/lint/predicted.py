@@ -13,11 +13,17 @@ def predicted(step: Step, history: History) -> Effect:
     operation, version = step.operation, history.postgres_version
     match operation:
         case op.AlterColumnType():
-            return effect(operation, history.schema, version, timezone=_timezone(step, history))
+            timezone = _timezone(step, history)
+            if timezone is None:
+                return history.effect(operation)
+            return effect(operation, history.schema, version, timezone=timezone)
         case op.SetNotNull(table=table) | op.AddConstraint(table=table):
-            return effect(operation, history.without_dropped(table), version)
+            schema = history.without_dropped(table)
+            return (
+                history.effect(operation) if schema is history.schema else effect(operation, schema, version)
+            )
         case _:
-            return effect(operation, history.schema, version)
+            return history.effect(operation)
 
 
 def _timezone(step: Step, history: History) -> str | None:

@@ -911,7 +911,7 @@ def _alter_domain(operation: op.AlterDomain, draft: _Draft) -> None:
 
 
 def _tables_drawing_from(schema: Schema, sequence: QualifiedName) -> Iterator[QualifiedName]:
-    for table in schema.tables.values():
+    for table in schema.tables_drawing_from(sequence):
         for column in table.columns:
             if column.default is not None and sequence in sequences_in(column.default):
                 yield table.name
