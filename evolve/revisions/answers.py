@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from evolve.revisions.sql_text import outer_list, outer_words, words
+from evolve.revisions.sql_text import leading_word, outer_list, outer_words, words
 
 SERVER_VERSION = 17  # the newest whose DDL every supported server understands the same way
 
@@ -59,6 +59,9 @@ class Answer:
     made_up: bool = False
 
 
+NO_ROWS = Answer()
+
+
 def reads_catalog(sql: str) -> bool:
     """Whether a query asks about the schema or the server rather than about rows of the application."""
     return words(sql, 1) == ["SHOW"] or _CATALOG.search(sql) is not None
@@ -70,10 +73,11 @@ def answer(sql: str, columns: tuple[str, ...] | None = None) -> Answer:
     Args:
         columns: names that the result must have, where the caller knows them.
     """
-    first = words(sql, 1)
-    leading = first[0] if first else ""
+    leading = leading_word(sql)
+    if leading is None:
+        leading = next(iter(words(sql, 1)), "")
     if leading not in _RETURNS_ROWS and leading != "WITH" and "returning" not in sql.lower():
-        return Answer()  # most statements; an INSERT of a megabyte is not searched for words
+        return NO_ROWS  # most statements; an INSERT of a megabyte is not searched for words
     clauses = outer_words(sql)
     if "RETURNING" in clauses:
         names = columns or _names(outer_list(sql, "RETURNING", frozenset()))

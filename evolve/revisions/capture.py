@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
 from pathlib import Path
-from types import ModuleType
+from types import FunctionType, ModuleType
 from typing import Literal
 
 import alembic.op
@@ -448,6 +448,10 @@ def _calls(
     Only running it would tell more. The templates for several databases call `upgrade(engine_name)` for each, which
     calls `upgrade_NAME()`; Flask-Migrate's first database has the name "".
     """
+    if isinstance(function, FunctionType) and not vars(function):
+        code = function.__code__
+        if code.co_argcount + code.co_kwonlyargcount == 0:
+            return [(None, [])]  # as in nearly all revisions
     required = [
         parameter
         for parameter in inspect.signature(function).parameters.values()

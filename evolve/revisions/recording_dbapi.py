@@ -13,9 +13,9 @@ from enum import Enum
 from pathlib import Path
 from types import FrameType, TracebackType
 
-from evolve.revisions.answers import Answer, answer, reads_catalog
+from evolve.revisions.answers import NO_ROWS, answer, reads_catalog
 from evolve.revisions.literals import CannotAdapt, render
-from evolve.revisions.sql_text import split, words
+from evolve.revisions.sql_text import leading_word, split, words
 from evolve.sql.steps import CapturedStatement, Mark, Place, Remark
 
 MOST_STATEMENTS = 100_000
@@ -244,17 +244,19 @@ class RecordingConnection:
             None,
         )
 
-    def send(self, sql: str) -> None:
-        """Write one text down as the server would run it: statement by statement where it ends a transaction itself."""
-        pieces = split(sql)
+    def send(self, sql: str, pieces: Sequence[str] | None = None) -> None:
+        """Write one text down as the server would run it: statement by statement where it ends a transaction itself.
+
+        Args:
+            pieces: its statements, where the caller has split it already.
+        """
+        pieces = split(sql) if pieces is None else pieces
         if not pieces:
             return
         self._begin_as_driver()
-        if len(pieces) == 1 or not any(_control(piece) for piece in pieces):
-            pieces = [pieces[0] if len(pieces) == 1 else sql.strip()]
-            implied = len(split(sql)) > 1
-        else:
-            implied = True
+        implied = len(pieces) > 1
+        if implied and not any(_control(piece) for piece in pieces):
+            pieces = [sql.strip()]
         for piece in pieces:
             self._run(piece, implied=implied)
         if self._implied:
@@ -351,7 +353,7 @@ class RecordingCursor:
         self.closed = False
         self.name: str | None = None
         self._sql = ""
-        self._answer = Answer()
+        self._answer = NO_ROWS
         self._rows: list[tuple[object, ...]] = []
 
     @property
@@ -362,12 +364,12 @@ class RecordingCursor:
 
     def execute(self, sql: object, parameters: object = None, **options: object) -> RecordingCursor:
         columns = options.get("columns")
-        text = self.mogrify(sql, parameters).decode()
-        self.connection.send(text)
+        text = self._rendered(sql, parameters)
         pieces = split(text)
+        self.connection.send(text, pieces)
         self._sql = text
         self._answer = (
-            answer(pieces[-1], columns if isinstance(columns, tuple) else None) if pieces else Answer()
+            answer(pieces[-1], columns if isinstance(columns, tuple) else None) if pieces else NO_ROWS
         )
         self._rows = list(self._answer.rows)
         if self._answer.made_up:
@@ -389,9 +391,12 @@ class RecordingCursor:
 
     def mogrify(self, sql: object, parameters: object = None) -> bytes:
         """The text that would be sent; of psycopg2, whose `execute_values` builds on it."""
+        return self._rendered(sql, parameters).encode()
+
+    def _rendered(self, sql: object, parameters: object) -> str:
         text = _text(sql)
         try:
-            return render(text, parameters).encode()
+            return render(text, parameters)
         except CannotAdapt as error:
             raise ProgrammingError(str(error)) from error
         except (KeyError, IndexError) as error:
@@ -489,8 +494,14 @@ class RecordingCopy:
         return None
 
 
+_OF_TRANSACTIONS = frozenset({"BEGIN", "START", "COMMIT", "END", "ROLLBACK", "ABORT", "PREPARE"})
+
+
 def _control(sql: str) -> str | None:
     """Answer "begin" or "end" where the statement begins or ends a transaction."""
+    first = leading_word(sql)
+    if first is not None and first not in _OF_TRANSACTIONS:
+        return None
     match words(sql, 3):
         case ["BEGIN", *_] | ["START", "TRANSACTION", *_]:
             return "begin"

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import inspect
+import sys
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from functools import partial
 from typing import Any, Literal, TypeVar
 
-from alembic.operations import BatchOperations, Operations
+from alembic.operations import BatchOperations, Operations, base, ops, toimpl
 from alembic.operations.ops import MigrateOperation
 from alembic.runtime.migration import MigrationContext
 from sqlalchemy import Connection
@@ -36,17 +37,20 @@ class RecordingOperations(Operations):
         return self._recorder
 
     def __getattribute__(self, name: str) -> object:
-        if not name.startswith("_"):
-            recorder = vars(self).get("_recorder") if name != "migration_context" else None
-            if isinstance(recorder, Recorder):
-                recorder.reach()
-                found: object = super().__getattribute__(name)
-                return _tolerant(f"op.{name}", recorder, found) if name in _SENDING else found
-        return super().__getattribute__(name)
+        found: object = object.__getattribute__(self, name)
+        # What Alembic asks for on its own stands on a line that was reached by the call that led there.
+        if name[0] == "_" or name == "migration_context" or sys._getframe(1).f_code.co_filename in _ALEMBIC:  # noqa: SLF001  # the documented way to one's own stack
+            return found
+        recorder = object.__getattribute__(self, "__dict__").get("_recorder")
+        if recorder is None:  # it is being made
+            return found
+        recorder.reach()
+        return _tolerant(f"op.{name}", recorder, found) if name in _SENDING else found
 
     def __getattr__(self, name: str) -> Callable[..., object]:
         if name.startswith("__"):
             raise AttributeError(name)
+        self._recorder.reach()
         extension = _EXTENSIONS.get(name)
         if extension is not None:  # an installed extension has registered its own and never comes here
             return partial(extension, self)
@@ -195,6 +199,7 @@ def _sync_enum_values(
         operations.send(statement)
 
 
+_ALEMBIC = frozenset(str(module.__file__) for module in (ops, base, toimpl))
 _SENDING = frozenset(
     {
         "add_column", "alter_column", "bulk_insert", "create_check_constraint", "create_exclude_constraint",

@@ -289,6 +289,8 @@ def _metadata(patches: Patches) -> None:
         return run
 
     def loaded(kwargs: dict[str, object], args: Sequence[object]) -> dict[str, object]:
+        if "autoload" not in kwargs and "mustexist" not in kwargs:
+            return kwargs  # as nearly every table is made
         autoload = kwargs.pop("autoload", False)
         kwargs.pop("mustexist", None)
         holder = next((item for item in args if isinstance(item, MetaData)), None)

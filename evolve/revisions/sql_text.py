@@ -21,6 +21,7 @@ _TOKEN = re.compile(
     """,
     re.VERBOSE | re.DOTALL,
 )
+_WORD = re.compile(r"[A-Za-z_][\w$]*(?!['\w$])")  # not the E of a string
 _COMMENT_EDGE = re.compile(r"/\*|\*/")
 
 
@@ -76,6 +77,12 @@ def split(sql: str) -> list[str]:
     if filled:
         pieces.append(sql[start:].strip())
     return pieces
+
+
+def leading_word(sql: str) -> str | None:
+    """The first word in capitals, where the text begins with one: `words` without looking at the rest."""
+    found = _WORD.match(sql)
+    return found.group().upper() if found is not None else None
 
 
 def words(sql: str, count: int = 3) -> list[str]:

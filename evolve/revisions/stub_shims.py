@@ -92,10 +92,11 @@ def _schema_items(patches: Patches) -> None:
         default(self, str(arg) if isinstance(arg, Stub) else arg, *args, **kwargs)
 
     def init_items(self: object, *args: object, **kwargs: object) -> None:
-        for arg in args:
-            if isinstance(arg, Stub):
-                arg.use()
-        items(self, *(arg for arg in args if not isinstance(arg, Stub)), **kwargs)
+        stubs = [arg for arg in args if isinstance(arg, Stub)]
+        for stub in stubs:
+            stub.use()
+        known = [arg for arg in args if not isinstance(arg, Stub)] if stubs else args
+        items(self, *known, **kwargs)
 
     def make(cls: type[Table], *args: object, **kwargs: object) -> object:
         known = [_somewhere(arg, somewhere) if place == 1 else arg for place, arg in enumerate(args)]

@@ -13,10 +13,19 @@ _HARMLESS = frozenset(
 )
 
 # Operations under other names than `op.something`, calls of `downgrade()`, and lines that end in other ways than "\n".
-_ROUNDABOUT = re.compile(
-    rb"\balembic\.op\b|\bop\s+as\b|\bop\s*[\\#]|\bbatch_alter_table\b|(?<!def )\bdowngrade\s*\(|\r|\f"
+# Each begins with letters, which are looked for at several times the speed of anything else.
+_ROUNDABOUT = tuple(
+    map(
+        re.compile,
+        (
+            rb"alembic\.op\b",
+            rb"op(?<!\wop)(?:\s+as\b|\s*[\\#])",
+            rb"batch_alter_table",
+            rb"downgrade(?<!def downgrade)(?<!\wdowngrade)\s*\(",
+        ),
+    )
 )
-_CALL = re.compile(rb"\bop\s*\.\s*([A-Za-z_]\w*)")
+_CALL = re.compile(rb"op(?<!\wop)\s*\.\s*([A-Za-z_]\w*)")
 _TOP_LEVEL = re.compile(rb"^(?!def downgrade\()[^\s#)\]}'\"]", re.MULTILINE)
 
 Function = ast.FunctionDef | ast.AsyncFunctionDef
@@ -53,7 +62,7 @@ def _plainly_reached(source: bytes, reached: Collection[int]) -> bool:
 
     That is: operations are called as `op.something(` alone, and each such line outside of `downgrade()` was reached.
     """
-    if _ROUNDABOUT.search(source) is not None:
+    if b"\r" in source or b"\f" in source or any(words.search(source) for words in _ROUNDABOUT):
         return False
     at, line = 0, 1
     start = source.find(b"\ndef downgrade(")
