@@ -42,6 +42,7 @@ _SETTING_UP = 60.0  # seconds for Python and Alembic to load
 _LONGEST = 512 * 1024 * 1024  # bytes of one message
 _MOST_MEMORY = 4 * 1024**3  # bytes of address space beyond what the process begins with
 _NAP = 0.01  # seconds between looks at a process that asks nothing: to wake up for each message is not cheap
+_MOST_AHEAD = 3000  # statements that are parsed before they are asked for; the parser keeps the last 4096
 _LENGTH = struct.Struct("!I")
 _OF_BOTH = ("ctypes", "decimal", "importlib.metadata", "tempfile")  # modules that both processes would import
 
@@ -238,6 +239,7 @@ class _Parent:
     reading: int | None = None
     failed: str | None = None
     came: str = ""
+    ahead: int = 0
 
     @property
     def done(self) -> bool:
@@ -320,8 +322,18 @@ class _Parent:
             return False
         after = After(after.transactions, after.open, settled)
         self.known[place] = recording, after
+        self._read_ahead(recording)
         self.memory.learn(file, recording, after, lambda: own)
         return True
+
+    def _read_ahead(self, recording: Recording) -> None:
+        """Parse its statements, whose operations are kept, while the other process goes on: all are asked for later."""
+        parser = sys.modules.get("evolve.sql.parse")
+        if parser is None or self.ahead >= _MOST_AHEAD:
+            return
+        self.ahead += len(recording.statements)
+        for statement in recording.statements:
+            parser.parse(statement.sql)
 
     def _give_up(self, late: bool, status: int, stack: str) -> None:
         """Say of the revision that was being read what became of its process."""

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from functools import cache
 
-_TOKEN = re.compile(
-    r"""
+_PIECE = r"""
       (?P<line_comment>--[^\n]*)
     | (?P<comment>/\*)
     | (?P<escaped>\b[eE]'(?:[^'\\]|\\.|'')*(?:'|\Z))
@@ -18,17 +18,21 @@ _TOKEN = re.compile(
     | (?P<close>\))
     | (?P<comma>,)
     | (?P<word>[A-Za-z_][\w$]*)
-    """,
-    re.VERBOSE | re.DOTALL,
-)
+    """
 _WORD = re.compile(r"[A-Za-z_][\w$]*(?!['\w$])")  # not the E of a string
 _COMMENT_EDGE = re.compile(r"/\*|\*/")
 
 
+@cache
+def _token() -> re.Pattern[str]:
+    """Compiled when it is needed: that takes as long as many revisions, and most statements begin with a plain word."""
+    return re.compile(_PIECE, re.VERBOSE | re.DOTALL)
+
+
 def _tokens(sql: str) -> Iterator[tuple[str, int, int]]:
     """Kind, start and end of each token that matters, comments left out."""
-    at = 0
-    while (found := _TOKEN.search(sql, at)) is not None:
+    at, token = 0, _token()
+    while (found := token.search(sql, at)) is not None:
         kind, start, at = found.lastgroup or "", found.start(), found.end()
         if kind == "comment":
             depth = 1
