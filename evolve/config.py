@@ -77,12 +77,14 @@ class UnknownEnvironment(Misuse):
         names = sorted(known)
         near = difflib.get_close_matches(name, names, n=1)
         place = str(file) if file is not None else "pyproject.toml"
+        above = "" if file is not None and file.name != "pyproject.toml" else "tool.evolve."
+        table = f"[{above}environments.{name}]"
         if near:
             fix = f'did you mean "{near[0]}"?'
         elif names:
-            fix = f"there are {', '.join(names)}; another one is a table [tool.evolve.environments.{name}]"
+            fix = f"there are {', '.join(names)}; another one is a table {table}"
         else:
-            fix = f"add a table [tool.evolve.environments.{name}] with what is different there"
+            fix = f"add a table {table} with what is different there"
         super().__init__(f'{place} has no environment "{name}"', fix=fix)
 
 
