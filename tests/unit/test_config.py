@@ -260,7 +260,10 @@ def test_without_an_environment_none_counts(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("name", "says"),
-    [("produktion", 'did you mean "production"?'), ("moon", "there are production, staging; another one is a table [environments.moon]")],
+    [
+        ("produktion", 'did you mean "production"?'),
+        ("moon", "there are production, staging; another one is a table [environments.moon]"),
+    ],
 )
 def test_unknown_environment_names_the_nearest(tmp_path: Path, name: str, says: str) -> None:
     write(tmp_path, ENVIRONMENTS)
