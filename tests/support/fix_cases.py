@@ -560,6 +560,39 @@ def upgrade():
         frozenset({"EV602"}),
     ),
     Case(
+        "a COMMIT of its own",
+        """\
+def upgrade():
+    op.execute("COMMIT")
+    op.execute("CREATE INDEX CONCURRENTLY ix ON orders (email)")
+""",
+        """\
+def upgrade():
+    with op.get_context().autocommit_block():
+        op.execute("CREATE INDEX CONCURRENTLY ix ON orders (email)")
+""",
+        frozenset({"EV601"}),
+    ),
+    Case(
+        "a COMMIT, then other work",
+        """\
+def upgrade():
+    # leave the transaction
+    op.execute("COMMIT")
+    op.create_index("ix", "orders", ["email"], postgresql_concurrently=True, if_not_exists=True)
+    op.add_column("orders", sa.Column("x", sa.Text()))
+""",
+        """\
+def upgrade():
+    # leave the transaction
+    with op.get_context().autocommit_block():
+        op.execute("DROP INDEX CONCURRENTLY IF EXISTS ix")
+        op.create_index("ix", "orders", ["email"], postgresql_concurrently=True)
+    op.add_column("orders", sa.Column("x", sa.Text()))
+""",
+        frozenset({"EV601"}),
+    ),
+    Case(
         "an alias of op",
         """\
 from alembic import op as operations

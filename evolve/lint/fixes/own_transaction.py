@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from evolve.lint.fixes.blocks import lines_of, step_out
 from evolve.lint.fixes.concurrent_index import batch, drop_if_exists, index_name
 from evolve.lint.fixes.edits import Edit
@@ -10,7 +12,7 @@ from evolve.lint.fixes.site import Site, acts, operation, site_at
 from evolve.lint.fixes.source import Source, keyword
 from evolve.lint.fixes.sql_words import concurrently, only_statement, without_if_not_exists
 from evolve.lint.fixes.statement import edit, is_sql
-from evolve.lint.fixes.surroundings import way_out
+from evolve.lint.fixes.surroundings import is_commit, way_out
 from evolve.lint.model import Finding
 from evolve.sql import operations as op
 from evolve.sql.names import QualifiedName
@@ -47,7 +49,12 @@ def refused_inside(finding: Finding, source: Source) -> Fix:
     if site.batch is not None and isinstance(done, op.CreateIndex | op.DropIndex):
         schema = done.table.schema if isinstance(done, op.CreateIndex) else done.index.schema
         return Fix(title, batch(site, schema))
-    way = way_out(site, (), plain=False)
+    before = site.body[site.index - 1] if site.index else None
+    commit = before if before is not None and is_commit(before) else None
+    way = way_out(site, (), plain=False, without=commit)
+    if commit is not None:  # the block does better what it was for
+        gone = Edit(source.line_start(commit.lineno), source.line_start(source.lines(commit).stop), "")
+        way = replace(way, edits=(*way.edits, gone))
     behind = any(map(acts, site.behind))
     match done:
         case op.CreateIndex(index, if_not_exists=if_not_exists):

@@ -61,10 +61,6 @@ class Site:
         inside = self.body[self.index + 1 :] if self.autocommit else ()
         return (*inside, *self.function.body[self.outer + 1 :])
 
-    @property
-    def alone(self) -> bool:
-        return not any(map(acts, (*self.before, *self.behind)))
-
 
 def site_at(source: Source, line: int) -> Site:
     """

@@ -167,7 +167,8 @@ class Source:
         Raises:
             CannotFix: a comment stands in the way.
         """
-        arguments = sorted((*call.args, *call.keywords), key=self.start)
+        arguments: list[ast.expr | ast.keyword] = [*call.args, *call.keywords]
+        arguments.sort(key=self.start)
         before = arguments[arguments.index(argument) - 1]
         start = self._behind(before, self.start(argument))[0]
         if "#" in self.text[start : self.start(argument)]:

@@ -60,24 +60,35 @@ class Way:
     company: bool = False
 
 
-def way_out(site: Site, words: Sequence[str], *, plain: bool = True) -> Way:
+def way_out(site: Site, words: Sequence[str], *, plain: bool = True, without: ast.stmt | None = None) -> Way:
     """
     Args:
         words: names that the statement needs to be as they are: its table, its index.
         plain: it needs nothing but what `words` names.
+        without: a statement that goes.
 
     Raises:
         CannotFix: what stands before would be committed, and could not be done again.
     """
-    lasting = list(_lasting(site.before))
+    lasting = list(_lasting([each for each in site.before if each is not without]))
     if not lasting or site.autocommit:
-        return Way(company=not site.alone)
+        company = any(acts(each) for each in (*site.before, *site.behind) if each is not without)
+        return Way(company=company)
     outermost = site.function.body[: site.outer]
     if plain and all(_stays_apart(statement, words) for statement in lasting):
         first = next(each for each in outermost if any(inner in lasting for inner in flat([each])))
         return Way(hoist=first, company=True)
     edits = [edit for statement in lasting for edit in _repeatable(site.source, statement)]
     return Way(tuple(edits), company=True)
+
+
+def is_commit(statement: ast.stmt) -> bool:
+    """`op.execute("COMMIT")`."""
+    match _sql(statement):
+        case (op.TransactionControl(action="commit"),):
+            return True
+        case _:
+            return False
 
 
 def _lasting(statements: Sequence[ast.stmt]) -> Iterator[ast.stmt]:

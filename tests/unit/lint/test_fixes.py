@@ -9,7 +9,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from support.fix_cases import CASES, SETUP, Case
 
-from evolve.app.fix_revisions import mend_revisions, mend_scripts
+from evolve.app.fix_revisions import ChangedMeanwhile, mend_revisions, mend_scripts, write
 from evolve.app.lint_revisions import Options, ask
 from evolve.lint.fixes import Edit, Fix, apply, available, touch
 from evolve.lint.fixes.mending import Mending, decode
@@ -28,11 +28,11 @@ down_revision = 'setup1'
 """
 
 
-def mended(directory: Path, body: str, **options: bool) -> Mending:
+def mended(directory: Path, body: str, *, downgrades: bool = False) -> Mending:
     example = Example(ALL[0], "", (SHOP, SETUP), (body,), frozenset())
     project = write_project(directory, example)
     question = ask(project, revisions="block0")
-    return mend_revisions(project, question, Options(time_limit=5.0, **options), DEFAULT)
+    return mend_revisions(project, question, Options(time_limit=5.0, downgrades=downgrades), DEFAULT)
 
 
 def after(mending: Mending) -> str:
@@ -186,6 +186,23 @@ def test_encoding_and_line_ends_are_kept(head: str, encoding: str, newline: str,
         '        op.create_index("ix", "orders", ["email"], postgresql_concurrently=True)',
     )
     assert mending.after == wanted.replace("\n", newline).encode(encoding)
+
+
+def test_a_file_that_changed_meanwhile_is_not_written(tmp_path: Path) -> None:
+    mending = mended(tmp_path, ONE_INDEX)
+    file = mending.mended[0].file
+    file.write_text("# by somebody else\n", encoding="utf-8")
+
+    with pytest.raises(ChangedMeanwhile, match="changed while it was being read"):
+        write(mending)
+    assert file.read_text(encoding="utf-8") == "# by somebody else\n"
+
+
+def test_lines_of_what_is_left_are_those_of_the_file(tmp_path: Path) -> None:
+    body = ONE_INDEX + '    op.drop_column("users", "name")\n'
+    (left,) = mended(tmp_path, body).left
+
+    assert (left.before.place.line, left.finding.place.line) == (8, 10)
 
 
 def test_a_file_without_a_last_line_end_gets_its_block(tmp_path: Path) -> None:
