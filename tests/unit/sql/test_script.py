@@ -72,4 +72,8 @@ def test_transactions(text: str, whole: bool, transactions: list[int | None]) ->
 def test_comments() -> None:
     text = "-- above\nSELECT '-- none'; -- behind\n/* other */"
 
-    assert list(comments(text)) == [Comment("above", 1, above=True), Comment("behind", 2, above=False)]
+    assert list(comments(text)) == [
+        Comment("above", 1, above=True),
+        Comment("behind", 2, above=False),
+        Comment("other", 3, above=True),
+    ]
