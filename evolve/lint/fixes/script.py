@@ -25,7 +25,7 @@ def fix(finding: Finding, text: str) -> Fix:
         raise CannotFix(message)
     found = list(pieces(text))
     piece = next((each for each in found if each.first_line == finding.place.line), None)
-    if piece is None or piece.sql.strip() != (finding.sql or "").strip():
+    if piece is None or _one_line_end(piece.sql) != _one_line_end(finding.sql or ""):
         message = "it shares its line with another statement"
         raise CannotFix(message)
     before = found[: found.index(piece)]
@@ -60,6 +60,10 @@ def fix(finding: Finding, text: str) -> Fix:
         case _:
             pass
     return Fix("Say CONCURRENTLY", tuple(words))
+
+
+def _one_line_end(sql: str) -> str:
+    return sql.replace("\r\n", "\n").strip()
 
 
 def _open(before: list[Piece]) -> bool:
