@@ -11,6 +11,7 @@ from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import field
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from evolve.app.lint_revisions import Options, Question, lint, repository_of, unreleased
@@ -115,14 +116,19 @@ def mend_scripts(
     return mend(judge, lambda finding: None)
 
 
-def mend(judge: Callable[[Mapping[Path, bytes]], Judged], closed: Callable[[Finding], str | None]) -> Mending:
+def mend(
+    judge: Callable[[Mapping[Path, bytes]], Judged],
+    closed: Callable[[Finding], str | None],
+    texts: Mapping[Path, bytes] = MappingProxyType({}),
+) -> Mending:
     """Apply fixes, judge, and repeat until there are no more.
 
     Args:
         closed: why the file of a finding is not to be changed; None where it may be.
+        texts: of files that `judge` does not take from the disk, as an editor has them.
     """
     begin = judge({})
-    state = _State(judge, closed, begin, begin)
+    state = _State(judge, closed, begin, begin, originals=dict(texts))
     for _ in range(_ROUNDS):
         if not state.advance():
             break

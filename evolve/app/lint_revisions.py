@@ -10,7 +10,7 @@ from datetime import UTC, date, datetime
 from fnmatch import fnmatch
 from pathlib import Path
 from types import MappingProxyType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from evolve.errors import Misuse
 from evolve.lint.databases import databases
@@ -36,6 +36,14 @@ if TYPE_CHECKING:
     from evolve.revisions.cache.store import Store
 
 EVERYTHING = "base:heads"
+
+
+class ReadModels(Protocol):
+    """As `evolve.revisions.models.read_releases`."""
+
+    def __call__(
+        self, project: Project, places: Sequence[str], base: Path, commit: Commit | None, *, new: bool
+    ) -> Releases: ...
 
 
 class SeveralSelections(Misuse):
@@ -223,6 +231,8 @@ def lint(
     releases: Releases | None = None,
     texts: Mapping[Path, bytes] = MappingProxyType({}),
     on_read: Callable[[Schema, Sequence[Recording]], None] = lambda *_: None,
+    history: History | None = None,
+    read_models: ReadModels = read_releases,
 ) -> Report:
     """Judge the revisions of `question` against all before them.
 
@@ -232,6 +242,8 @@ def lint(
         store: readings of earlier runs, which save most of the time that this one takes.
         texts: of files that are judged as if they held these.
         on_read: told the schema before the first revision that was read, and what each sends from there on.
+        history: the project's, where the caller has read it already; what it says of `texts` holds.
+        read_models: reads the models of the releases; whoever asks often keeps what it answers.
 
     Raises:
         UnknownRule: `options.ignore` or `options.enable` names none.
@@ -246,7 +258,7 @@ def lint(
         if not found:
             found.append(rules() if callable(rules) else rules)
 
-    reading = _read(project, question, options, store, prepare, texts)
+    reading = _read(project, question, options, store, prepare, texts, history)
     schema, recordings = reading.schema, reading.recordings
     on_read(schema, recordings)
     asked, together = reading.asked | reading.with_them, question.together and not reading.old
@@ -274,7 +286,8 @@ def lint(
         window=window,
         schema=schema,
         downgrades=back,
-        releases=releases or _releases(project, whole, options, recordings, judged, newest=reading.newest),
+        releases=releases
+        or _releases(project, whole, options, recordings, judged, read_models, newest=reading.newest),
         files=reading.files,
         roots=roots_of(project, options),
     )
@@ -312,10 +325,12 @@ def _read(
     store: Store | None,
     meanwhile: Callable[[], None],
     texts: Mapping[Path, bytes],
+    history: History | None,
 ) -> _Reading:
     broken: list[BrokenFile] = []
     notes: list[str] = []
-    history = _history(project, store).with_texts(texts)
+    if history is None:
+        history = _history(project, store).with_texts(texts)
     files = {revision: file.path for revision, file in history.revisions.items()}
     repository = question.repository
 
@@ -429,6 +444,7 @@ def _releases(
     options: Options,
     recordings: Sequence[Recording],
     judged: Collection[str],
+    read_models: ReadModels,
     *,
     newest: bool,
 ) -> Releases:
@@ -446,7 +462,7 @@ def _releases(
         commit = _fork(project, question)
     if commit is not None and not options.old_models and not all(commit.lacks(each.file) for each in asked):
         commit = None
-    return read_releases(project, options.models, options.models_from or project.root, commit, new=newest)
+    return read_models(project, options.models, options.models_from or project.root, commit, new=newest)
 
 
 def _fork(project: Project, question: Question) -> Commit | None:
@@ -501,6 +517,8 @@ def _applied(project: Project, url: str) -> tuple[str, ...]:
 
 
 def _excluded(project: Project, file: Path, revision: str, patterns: Collection[str]) -> bool:
+    if not patterns:
+        return False
     inside = file.is_relative_to(project.script_directory)
     path = file.relative_to(project.script_directory).as_posix() if inside else file.as_posix()
     return any(pattern == revision or fnmatch(path, pattern) for pattern in patterns)

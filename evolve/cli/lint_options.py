@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import fields
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Concatenate, ParamSpec, Protocol, TypeVar
 
@@ -190,33 +190,21 @@ def options(location: Location, config: Config, judging: Judging) -> Options:
 
     Raises what reading facts and other tools' ignore lists raises; says on stderr which ignores mean nothing here.
     """
-    from evolve.app.lint_revisions import Options
-    from evolve.lint.facts import read as read_facts
+    from evolve.app.lint_settings import options_of
 
-    facts_file = judging.facts_file or config.lint.facts
-    import_from = tuple(dict.fromkeys((*config.lint.import_ignores, *judging.import_ignores)))
-    return Options(
-        exclude=config.lint.exclude,
-        ignore=config.lint.ignore,
-        enable=(*config.lint.enable, *judging.enable),
-        required_columns=config.lint.required_columns,
+    told = options_of(config, judging.facts_file)
+    import_from = tuple(dict.fromkeys((*told.import_from, *judging.import_ignores)))
+    return replace(
+        told,
+        enable=(*told.enable, *judging.enable),
         imported=_imported(location, import_from) if import_from else {},
         import_from=import_from,
-        postgres_version=config.lint.postgres_version,
-        postgres_versions=judging.pg_versions or config.lint.postgres_versions,
-        time_limit=config.lint.time_limit,
-        facts=read_facts(facts_file) if facts_file else None,
-        sizes=config.lint.sizes,
+        postgres_versions=judging.pg_versions or told.postgres_versions,
         verify=judging.verify,
-        window=config.lint.window if judging.window is None else judging.window,
-        models=config.lint.models,
-        models_from=config.file.parent if config.file else None,
+        window=told.window if judging.window is None else judging.window,
         old_models=judging.old_models,
         downgrades=judging.downgrades,
         sandbox=judging.sandbox,
-        allow=config.lint.allow,
-        severity=config.lint.severity,
-        settings=config.file,
         enable_here=judging.enable,
     )
 
