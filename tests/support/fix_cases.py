@@ -394,6 +394,29 @@ def upgrade():
         frozenset({"EV106"}),
     ),
     Case(
+        "a unique constraint with comments",
+        """\
+def upgrade():
+    # no two alike
+    op.create_unique_constraint(
+        "u1",  # the name
+        "users",
+        ["email"],
+    )  # asked for by legal
+""",
+        """\
+def upgrade():
+    with op.get_context().autocommit_block():
+        # no two alike
+        # the name
+        # asked for by legal
+        op.execute("DROP INDEX CONCURRENTLY IF EXISTS u1")
+        op.create_index("u1", "users", ["email"], unique=True, postgresql_concurrently=True)
+    op.execute("ALTER TABLE users ADD CONSTRAINT u1 UNIQUE USING INDEX u1")
+""",
+        frozenset({"EV106"}),
+    ),
+    Case(
         "a primary key",
         """\
 def upgrade():

@@ -75,6 +75,8 @@ def look(finding: Finding, text: str) -> Fix | Unfixed:
     try:
         if finding.place.file.suffix != ".py":
             return script.fix(finding, text)
-        return fixer(finding, Source(text))
-    except CannotFix as error:
+        fix = fixer(finding, Source(text))
+        Source(apply(text, fix.edits))  # which parses, or there is no fix
+        return fix
+    except (CannotFix, ValueError) as error:
         return Unfixed(str(error))

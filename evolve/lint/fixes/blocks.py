@@ -36,8 +36,7 @@ def step_out(
     start, end = source.line_start(lines.start), source.line_start(lines.stop)
     at = source.line_start(site.statement.lineno)
     if instead is not None:
-        text = _ended(source, "".join(_lines(source, indentation, instead)))
-        edits = [Edit(at, end, text)]
+        instead = [*source.comments(site.statement), *instead]
         lines = range(lines.start, site.statement.lineno)
     guard = Edit(start, start, "".join(_lines(source, indentation, first)))
     tail = Edit(end, end, "".join(_lines(source, indentation, stays)))

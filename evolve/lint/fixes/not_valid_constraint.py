@@ -71,6 +71,9 @@ def _with_its_column(finding: Finding, source: Source, added: op.AddColumn) -> F
         message = "it stands in a batch"
         raise CannotFix(message)
     source.lines(site.statement)
+    if "#" in source.segment(site.statement):
+        message = "a comment stands in it"
+        raise CannotFix(message)
     lines = lines_of(site, finding.safe[0])
     text = f"{source.newline}{source.indentation(site.statement)}".join(lines)
     replaced = Edit(source.start(site.statement), source.end(site.statement), text)

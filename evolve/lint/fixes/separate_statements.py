@@ -24,6 +24,9 @@ def fix(finding: Finding, source: Source) -> Fix:
         message = "its SQL is not written as one literal"
         raise CannotFix(message)
     source.lines(site.statement)
+    if "#" in source.segment(site.statement):
+        message = "a comment stands in it"
+        raise CannotFix(message)
     indentation = source.indentation(site.statement)
     lines = lines_of(site, finding.safe[0])
     text = f"{source.newline}{indentation}".join(lines)

@@ -108,11 +108,24 @@ class Source:
         """Those of `lines` that begin inside a string, so that to indent them would change it."""
         return frozenset(number for number in lines if number in self._string_lines)
 
+    def comments(self, statement: ast.stmt) -> list[str]:
+        """Those on its lines, inside it and behind."""
+        lines = range(statement.lineno, (statement.end_lineno or statement.lineno) + 1)
+        return [
+            token.string
+            for token in self._tokens
+            if token.type == tokenize.COMMENT and token.start[0] in lines
+        ]
+
+    @cached_property
+    def _tokens(self) -> tuple[tokenize.TokenInfo, ...]:
+        return tuple(tokenize.generate_tokens(io.StringIO(self.text, newline="").readline))
+
     @cached_property
     def _string_lines(self) -> frozenset[int]:
         found: set[int] = set()
         opened: list[int] = []
-        for token in tokenize.generate_tokens(io.StringIO(self.text, newline="").readline):
+        for token in self._tokens:
             name = tokenize.tok_name[token.type]
             if name == "FSTRING_START":
                 opened.append(token.start[0])
@@ -171,10 +184,11 @@ class Source:
         arguments.sort(key=self.start)
         before = arguments[arguments.index(argument) - 1]
         start = self._behind(before, self.start(argument))[0]
-        if "#" in self.text[start : self.start(argument)]:
+        end = self._behind(argument, self.end(call) - 1)[0]
+        if "#" in self.text[start:end]:
             message = "a comment stands between its arguments"
             raise CannotFix(message)
-        return Edit(start, self._behind(argument, self.end(call) - 1)[0], "")
+        return Edit(start, end, "")
 
     def _behind(self, argument: ast.expr | ast.keyword, close: int) -> tuple[int, int | None]:
         """The end of an argument, parentheses round it counted, and where the comma behind it stands."""
