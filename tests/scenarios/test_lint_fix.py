@@ -166,7 +166,7 @@ def test_a_terminal_is_asked(project: AlembicProject, typed: str, written: bool)
         stdin=theirs,
         stdout=theirs,
         stderr=theirs,
-        env=environment(),
+        env=environment({"NO_COLOR": "", "TERM": "xterm"}),
     )
     os.close(theirs)
     seen = b""
