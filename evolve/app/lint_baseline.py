@@ -11,11 +11,8 @@ from evolve.errors import Misuse
 from evolve.files import write_whole
 from evolve.lint.baseline import NAME, Baseline, read, render, updated
 from evolve.lint.model import BaselineUsed, Finding, Report, Suppressed
-from evolve.lint.rules.allow import RULES
 from evolve.sql.steps import Place
 from evolve.values import dataclass
-
-_NEVER = frozenset(rule.id for rule in RULES)  # what is said of comments and settings is mended, not recorded
 
 
 class TwoBaselines(Misuse):
@@ -85,7 +82,8 @@ def record(report: Report, *, write: bool) -> tuple[Change, Report]:
     if used is None:
         raise ValueError("the report was made without a baseline")
     old = used.baseline
-    new_findings = [finding for finding in report.findings if finding.rule not in _NEVER]
+    never = _never_recorded()
+    new_findings = [finding for finding in report.findings if finding.rule not in never]
     known = [each.finding for each in report.suppressed if each.by == "baseline"]
     new = updated(old, (*known, *new_findings), used.gone)
     gone = sum(entry.times for entry in used.gone)
@@ -100,14 +98,22 @@ def record(report: Report, *, write: bool) -> tuple[Change, Report]:
     return change, _known_to(report, new, new_findings)
 
 
+def _never_recorded() -> frozenset[str]:
+    """Rules of comments and settings: what they find is mended, not recorded."""
+    # All rules come with it, which the process that reads revisions should not wait for.
+    from evolve.lint.rules.allow import RULES
+
+    return frozenset(rule.id for rule in RULES)
+
+
 def _known_to(report: Report, baseline: Baseline, recorded: Sequence[Finding]) -> Report:
-    place = Place(baseline.file, 0)
+    place, never = Place(baseline.file, 0), _never_recorded()
     return replace(
         report,
         findings=tuple(
             finding
             for finding in report.findings
-            if finding.rule in _NEVER and finding.place.file != baseline.file
+            if finding.rule in never and finding.place.file != baseline.file
         ),
         suppressed=(
             *report.suppressed,

@@ -23,8 +23,6 @@ from typing import Literal
 
 from evolve.errors import Misuse
 from evolve.lint.model import Finding
-from evolve.sql.parse import tokens
-from evolve.sql.script import pieces
 from evolve.values import dataclass
 
 FORMAT = 1
@@ -253,6 +251,10 @@ def revision_in(revision: str, file: Path, folder: Path) -> str:
 @lru_cache(maxsize=1024)
 def _words(sql: str, line: int) -> str:
     """The statement at `line` without comments and layout; what is not quoted in small letters."""
+    # The parser takes as long to load as Alembic, beside which it is loaded where revisions are read.
+    from evolve.sql.parse import tokens
+    from evolve.sql.script import pieces
+
     meant = next((p.sql for p in pieces(sql) if p.first_line <= line <= p.last_line), sql)
     raw = meant.encode("utf-8", "surrogateescape")
     words = [

@@ -169,10 +169,11 @@ def record_from(
         found = read_through(project, revisions, first, time_limit, store, meanwhile)
         if found is not None:
             return Reading(*found)
+    recordings = record(project, revisions, time_limit=time_limit, sandbox=sandbox, meanwhile=meanwhile)
+    # The parser is there by now: it was imported while Alembic was.
     from evolve.sql.read import follow
     from evolve.sql.schema import Schema
 
-    recordings = record(project, revisions, time_limit=time_limit, sandbox=sandbox, meanwhile=meanwhile)
     schema = Schema()
     for recording in recordings[:first]:
         follow(schema, recording)
