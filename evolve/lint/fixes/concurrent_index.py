@@ -27,7 +27,7 @@ def fix(finding: Finding, source: Source) -> Fix:
     Raises:
         CannotFix: it is not sure.
     """
-    if len(finding.safe) > 1:
+    if len(finding.safe) != 1 or "concurrently" not in finding.safe[0].lower():
         message = "its table is partitioned: the index is built on each partition, in revisions of their own"
         raise CannotFix(message)
     built = only_statement(finding.sql or "")

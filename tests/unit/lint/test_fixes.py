@@ -255,7 +255,7 @@ def finding(line: int, sql: str) -> Finding:
         "",
         "",
         sql,
-        safe=("",),
+        safe=("CREATE INDEX CONCURRENTLY",),
     )
 
 
