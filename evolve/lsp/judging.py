@@ -1,0 +1,247 @@
+"""What the linter says of a file as an editor has it: findings at their places, with what mends or allows them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from inspect import getfile
+from pathlib import Path
+
+from evolve.app.fix_revisions import Judged, mend
+from evolve.app.lint_revisions import Question, lint
+from evolve.errors import EvolveError
+from evolve.lint.fixes import available
+from evolve.lint.fixes.mending import decode
+from evolve.lint.model import Finding, Report
+from evolve.lint.rule import Rule
+from evolve.lint.rules.allow import RULES as ABOUT_ALLOWING
+from evolve.lsp import messages
+from evolve.lsp.messages import Answer, Change, Mend, Note
+from evolve.lsp.places import Places
+from evolve.lsp.projects import Held, Projects
+from evolve.lsp.texts import as_bytes, with_text
+from evolve.report.legible import legible, one_line
+from evolve.report.wording import consequences, safe_heading, safe_parts
+from evolve.revisions.cache.store import Store
+from evolve.revisions.history import BrokenFile, BrokenRevision, History, declared
+from evolve.revisions.select import Files, Range
+from evolve.sql.schema import Schema
+from evolve.sql.steps import Recording
+from evolve.values import dataclass
+
+_MARK = "\ufeff"  # a byte order mark, which some editors leave in the text
+_NEVER_ALLOWED = frozenset(rule.id for rule in ABOUT_ALLOWING)
+
+
+class Judge:
+    """
+    Args:
+        rules: all that there are.
+        store: readings of earlier runs; findings are the same without.
+    """
+
+    def __init__(self, rules: Sequence[Rule], store: Store | None) -> None:
+        self._rules = rules
+        self._pages = {rule.id: rule for rule in rules}
+        self._store = store
+        self._projects = Projects(rules, store)
+
+    def answer(self, question: messages.Question) -> Answer:
+        if question.anew:
+            self._projects.forget()
+        file, mark = Path(question.file), len(question.text) - len(question.text.removeprefix(_MARK))
+        text = question.text.removeprefix(_MARK)
+        try:
+            held = self._projects.around(file)
+            path = held.known_as(file) if held is not None else None
+            if held is None or path is None or not path.exists():
+                return Answer()
+            return _moved(self._answer(held, path, text, question), mark)
+        except EvolveError as error:
+            if declared(file, as_bytes(text)) is None:
+                return Answer(log=str(error))  # any other file that is open
+            return _moved(Answer((_trouble(error, file, Places(text)),), is_revision=True), mark)
+
+    def _answer(self, held: Held, path: Path, text: str, question: messages.Question) -> Answer:
+        history, texts = held.history, {path: as_bytes(text)}
+        for name, other in question.others.items():
+            known = held.known_as(Path(name))
+            if known is not None and known != path and known.exists():
+                texts[known] = as_bytes(other.removeprefix(_MARK))
+                history, _ = with_text(history, known, texts[known])
+        history, found = with_text(history, path, texts[path])
+        if found is None:
+            return Answer()
+        asked = _Asked(self, held, path, text, history, texts, found)
+        report = asked.lint({}).report
+        mended = asked.mended() if question.job == "mend" else None
+        return Answer(tuple(self._notes(held, path, text, report)), is_revision=True, mended=mended)
+
+    def _notes(self, held: Held, path: Path, text: str, report: Report) -> Iterator[Note]:
+        places = Places(text)
+        for finding in report.findings:
+            if finding.place.file != path:
+                continue  # of a setting, or of the baseline
+            span = places.of(finding.place.line)
+            rule = self._pages.get(finding.rule)
+            fix = available(finding, text)
+            yield Note(
+                severity=str(finding.severity),
+                code=finding.rule,
+                start=span.start,
+                end=span.end,
+                message=_message(finding),
+                details=_details(finding),
+                page=_page(rule) if rule is not None else None,
+                link=_link(rule, held.docs_url) if rule is not None else None,
+                mend=_mend(fix.title, fix.edits) if fix is not None else None,
+                allow=_allow(finding, places),
+            )
+
+
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    """One file of one project, with the texts that are open."""
+
+    judge: Judge
+    held: Held
+    path: Path
+    text: str
+    history: History
+    texts: Mapping[Path, bytes]
+    found: object
+
+    def lint(self, texts: Mapping[Path, bytes]) -> Judged:
+        """Judge it; `texts` stand in the place of those that are open."""
+        history = self.history
+        for path, raw in texts.items():
+            history, _ = with_text(history, path, raw)
+        read: list[tuple[Schema, tuple[Recording, ...]]] = []
+        report = lint(
+            self.held.project,
+            self._question(history),
+            self.held.options,
+            self.judge._rules,  # noqa: SLF001  # one thing in two parts
+            store=self.judge._store,  # noqa: SLF001
+            texts={**self.texts, **texts},
+            on_read=lambda schema, recordings: read.append((schema.copy(), tuple(recordings))),
+            history=history,
+            read_models=self.held.models,
+        )
+        schema, recordings = read[0]
+        return Judged(report, schema, recordings)
+
+    def mended(self) -> Mend | None:
+        """All that `evolve lint --fix` would do to the text; None where that is nothing."""
+        raw = self.texts[self.path]
+        mending = mend(self.lint, lambda _: None, {self.path: raw})
+        for each in mending.mended:
+            if each.file == self.path and each.after != raw:
+                return Mend("Mend all that is sure", _differing(self.text, decode(each.after)))
+        return None
+
+    def _question(self, history: History) -> Question:
+        file = next((file for file in history.revisions.values() if file.path == self.path), None)
+        rollout, repository = self.held.rollout, self.held.repository
+        if file is None:
+            return Question(
+                Files((self.path,)), "a file", together=True, rollout=rollout, repository=repository
+            )
+        together = rollout is not None or bool(file.down_revisions)
+        return Question(
+            Range(file.revision), "a file", together=together, rollout=rollout, repository=repository
+        )
+
+
+def rule_pages(rules: Sequence[Rule]) -> tuple[messages.RulePage, ...]:
+    return tuple(messages.RulePage(rule.id, rule.name, one_line(rule.title), _page(rule)) for rule in rules)
+
+
+def _trouble(error: EvolveError, file: Path, places: Places) -> Note:
+    """That nothing can be said, and why."""
+    line = 1
+    if isinstance(error, BrokenRevision) and error.file.path.name == file.name:
+        line = error.file.line
+    span = places.of(line)
+    return Note("error", "", span.start, span.end, legible(str(error)), details=f"```text\n{legible(str(error))}\n```")
+
+
+def _message(finding: Finding) -> str:
+    """A sentence, and below it what it does to those who use the database."""
+    lines = [finding.message, *(f"{label}: {words}" for label, words in consequences(finding))]
+    return "\n".join(one_line(line) for line in lines)
+
+
+def _details(finding: Finding) -> str:
+    lines = [f"**{finding.rule} {one_line(finding.name)}** · {finding.severity}", "", one_line(finding.message), ""]
+    lines += [f"- {label}: {one_line(words)}" for label, words in consequences(finding)]
+    lines += ["", one_line(finding.why)]
+    if finding.safe:
+        lines += ["", f"{safe_heading(finding)}:", "", "```python"]
+        for heading, body in safe_parts(finding):
+            lines += [heading] if heading else []
+            lines.append(legible(body))
+        lines.append("```")
+    if finding.fix:
+        lines += ["", f"fix: `{one_line(finding.fix)}`"]
+    return "\n".join(lines)
+
+
+def _page(rule: Rule) -> str:
+    return str(Path(getfile(type(rule))).with_suffix(".md"))
+
+
+def _link(rule: Rule, docs_url: str | None) -> str:
+    if docs_url and rule.comes_with_evolve:
+        return f"{docs_url.rstrip('/')}/rules/{rule.id}.html"
+    return Path(_page(rule)).as_uri()
+
+
+def _allow(finding: Finding, places: Places) -> Mend | None:
+    if finding.rule in _NEVER_ALLOWED:
+        return None
+    comment = places.comment_above(finding.place.line, f"# evolve: allow[{finding.name}] because ")
+    return Mend(f"Allow {finding.name} here, with a reason", (comment,)) if comment is not None else None
+
+
+def _mend(title: str, edits: Sequence[object]) -> Mend:
+    from evolve.lint.fixes import Edit
+
+    return Mend(
+        title, tuple(Change(edit.start, edit.end, edit.text) for edit in edits if isinstance(edit, Edit))
+    )
+
+
+def _differing(old: str, new: str) -> tuple[Change, ...]:
+    """Whole lines, so that what an editor shows beside them stays."""
+    import difflib
+
+    before, after = old.splitlines(keepends=True), new.splitlines(keepends=True)
+    starts = [0]
+    for line in before:
+        starts.append(starts[-1] + len(line))
+    return tuple(
+        Change(starts[a], starts[b], "".join(after[c:d]))
+        for kind, a, b, c, d in difflib.SequenceMatcher(a=before, b=after, autojunk=False).get_opcodes()
+        if kind != "equal"
+    )
+
+
+def _moved(answer: Answer, by: int) -> Answer:
+    """The same for a text that has `by` characters more at its beginning."""
+    if not by:
+        return answer
+    from dataclasses import replace
+
+    def moved(mend: Mend | None) -> Mend | None:
+        if mend is None:
+            return None
+        changes = (Change(each.start + by, each.end + by, each.text) for each in mend.changes)
+        return Mend(mend.title, tuple(changes))
+
+    notes = tuple(
+        replace(
+            note, start=note.start + by, end=note.end + by, mend=moved(note.mend), allow=moved(note.allow)
+        )
+        for note in answer.notes
+    )
+    return replace(answer, notes=notes, mended=moved(answer.mended))
