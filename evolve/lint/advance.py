@@ -68,7 +68,7 @@ def release(history: History) -> None:
     history.new_indexes.clear()
     history.dropped_indexes.clear()
     history.freed_functions.clear()
-    history.steps.clear()
+    history.steps.cut(0)
     history.transaction = Transaction()
 
 

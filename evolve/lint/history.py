@@ -10,6 +10,7 @@ from itertools import islice
 
 from evolve.compat.models import Models
 from evolve.lint.facts import Facts
+from evolve.lint.steps_taken import StepsTaken
 from evolve.lint.thresholds import Thresholds
 from evolve.sql import operations as op
 from evolve.sql.effects import Effect, effect
@@ -78,7 +79,7 @@ class History:
     freed_functions: set[QualifiedName] = field(default_factory=set)
     transaction: Transaction = field(default_factory=Transaction)
     clauses: tuple[op.Operation, ...] = ()
-    steps: list[Step] = field(default_factory=list)
+    steps: StepsTaken = field(default_factory=StepsTaken)
     revision: Sequence[Step] = ()
     position: int = 0
     gated: bool = False

@@ -51,7 +51,7 @@ def _way_back(history: History) -> Callable[[], None]:
         for part in fields(Schema):
             setattr(history.schema, part.name, getattr(schema, part.name))
         history.transaction = transaction
-        del history.steps[steps:]
+        history.steps.cut(steps)
         for name, value in known.items():
             setattr(history, name, value)
 

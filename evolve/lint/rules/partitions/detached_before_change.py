@@ -40,12 +40,10 @@ class DetachedBeforeChange(Rule):
 
 
 def _detached(table: QualifiedName, history: History) -> Iterator[QualifiedName]:
-    for step in history.revision[: history.position]:
-        match step.operation:
-            case op.DetachPartition(table=parent, partition=partition) if parent == table:
-                yield partition
-            case _:
-                pass
+    for place in history.steps.places(op.DetachPartition, table):
+        step = history.steps[place]
+        if isinstance(step.operation, op.DetachPartition) and step.revision == history.revision[0].revision:
+            yield step.operation.partition
 
 
 def _still_apart(partition: QualifiedName, history: History) -> bool:

@@ -40,14 +40,6 @@ class CreateTableForce(Rule):
 
 def _dropped(history: History, table: QualifiedName) -> Step | None:
     """The step that dropped the table while it was in use, where nothing has taken its name since."""
-    for number in range(len(history.steps) - 1, -1, -1):
-        match history.steps[number].operation:
-            case op.CreateTable(table=made) if made == table:
-                return None
-            case op.DropTable(table=name) if name == table:
-                earlier = (step.operation for step in history.steps[:number])
-                new = any(isinstance(each, op.CreateTable) and each.table == table for each in earlier)
-                return None if new else history.steps[number]
-            case _:
-                pass
-    return None
+    dropped = history.steps.places(op.DropTable, table)
+    made = history.steps.places(op.CreateTable, table)
+    return history.steps[dropped[-1]] if dropped and not made else None
