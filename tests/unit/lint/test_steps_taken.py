@@ -15,7 +15,7 @@ T = QualifiedName("t")
 
 def steps(*texts: str) -> list[Step]:
     statements = [CapturedStatement(text, Place(Path("r.py"), 1), 1) for text in texts]
-    return [Step("r", each, parse(each.sql)[0]) for each in statements]
+    return [Step(parse(each.sql)[0], each, "r") for each in statements]
 
 
 def test_places_of_one_kind_and_table() -> None:
