@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -65,6 +66,13 @@ def refuse_beside_staged(words: Sequence[str], since: str | None, *, unapplied: 
     for option, given in (("REVISIONS", words), ("--since", since), ("--unapplied", unapplied)):
         if given:
             raise BesideStaged(option)
+
+
+def since_of_pre_commit() -> str | None:
+    """The commit that pre-commit compares with, as `pre-commit run --from-ref` in CI and its hook before a push do:
+    nothing is staged then.
+    """
+    return os.environ.get("PRE_COMMIT_FROM_REF") or None
 
 
 def _kind(word: str) -> str:

@@ -176,7 +176,7 @@ def _project(
     """What was asked about, in words, and the report."""
     from evolve.app.lint_revisions import ask, lint
     from evolve.app.lint_scripts import OnlyForScripts
-    from evolve.app.lint_words import refuse_beside_staged, revision_files
+    from evolve.app.lint_words import refuse_beside_staged, revision_files, since_of_pre_commit
     from evolve.revisions.cache import open_store
     from evolve.revisions.project import find_project
 
@@ -200,16 +200,18 @@ def _project(
         override = database_url or config.resolved_database_url()
         url = target.database_url(override, None, project.database_url)
     store = None if judging.no_cache else open_store()
-    files = revision_files(revisions)
+    files, since = revision_files(revisions), selecting.since
     if selecting.staged:
+        refuse_beside_staged(revisions, since, unapplied=selecting.unapplied)
+        since = since_of_pre_commit()
+    if selecting.staged and since is None:
         from evolve.app.lint_staged import lint_staged
 
-        refuse_beside_staged(revisions, selecting.since, unapplied=selecting.unapplied)
         return "revisions that are staged", lint_staged(project, asked, rules, store=store)
     question = ask(
         project,
         revisions=revisions[0] if revisions and not files else None,
-        since=selecting.since,
+        since=since,
         unapplied_on=url,
         files=files,
     )

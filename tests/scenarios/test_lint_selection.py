@@ -162,6 +162,18 @@ def test_a_merge_that_is_not_resolved(project: AlembicProject) -> None:
     assert (done.returncode, "0002.py is not resolved" in done.stderr) == (2, True), done.stderr
 
 
+def test_where_pre_commit_compares_commits_what_is_new_since_is_judged(project: AlembicProject) -> None:
+    """As `pre-commit run --from-ref origin/main --to-ref HEAD` does in CI: nothing is staged there."""
+    project.add("0002", BAD)
+    commit_all(project)
+
+    done = evolve(
+        "lint", "--staged", "--format", "json", cwd=project.root, env={"PRE_COMMIT_FROM_REF": "HEAD~1"}
+    )
+
+    assert found(done) == [("0002", "drop-column")]
+
+
 def test_staged_needs_a_repository(make_project: MakeProject) -> None:
     project = make_project()
     done = evolve(
