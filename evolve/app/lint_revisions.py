@@ -366,6 +366,13 @@ def _read(
     first = next((place for place, file in enumerate(needed) if file.revision in used), len(needed))
     if options.verify:
         first = 0  # a server starts from nothing
+    told: dict[str, tuple[Remark, ...]] = {}
+
+    def look() -> None:
+        """At the files themselves, which takes as long as some of what another process reads by then."""
+        meanwhile()
+        told.update((file.revision, _remarks(project, history, file, texts)) for file in selected)
+
     reading = record_from(
         project,
         needed,
@@ -373,14 +380,15 @@ def _read(
         time_limit=options.time_limit,
         store=store,
         sandbox=options.sandbox,
-        meanwhile=meanwhile,
+        meanwhile=look,
     )
+    if not told:  # all was known from earlier runs
+        look()
     recordings = reading.recordings
     if first and databases(recordings):
         # Each has a schema of its own, which only its own statements from the base on tell.
         recordings = record(project, needed, time_limit=options.time_limit, sandbox=options.sandbox)
         reading = Reading(Schema(), recordings)
-    told = {file.revision: _remarks(project, history, file, texts) for file in selected}
     recordings = [replace(each, remarks=(*each.remarks, *told.get(each.revision, ()))) for each in recordings]
     known = {file.path for file in needed}
     for file in broken:
