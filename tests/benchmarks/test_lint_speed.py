@@ -134,7 +134,7 @@ def test_one_new_revision(tmp_path: Path) -> None:
     tell("lint_one_new_revision", costs, **ratios)
     assert ratios["seen"] < 1.0
     assert ratios["never_seen"] < 1.5
-    assert ratios["never_seen_found_by_git"] < 1.6  # the aim is 1.5; each of ten calls of git costs 2 ms
+    assert ratios["never_seen_found_by_git"] < 1.5
 
 
 def squawk(tmp_path: Path) -> Path | None:
@@ -151,6 +151,12 @@ def squawk(tmp_path: Path) -> Path | None:
 
 
 def test_a_whole_history(tmp_path: Path) -> None:
+    """The aim is to take less, without readings of earlier runs, than Alembic's SQL and another linter of it do.
+
+    Alembic runs on both sides, and evolve records and judges besides. So what is asserted is what is reached on a machine
+    that is busy with other things too; on a quiet one it is 1.5 times the processor time, and 1.3 times that of a first
+    run, when Alembic compiles the revisions as evolve does each time.
+    """
     project = tmp_path / "project"
     write_history(project, MANY)
     other = squawk(tmp_path)
@@ -164,14 +170,17 @@ def test_a_whole_history(tmp_path: Path) -> None:
         pipe = (
             f'"{sys.executable}" -m alembic upgrade base:head --sql 2>/dev/null | "{other}" >/dev/null 2>&1'
         )
-        costs["alembic --sql | squawk"] = best(lambda: run(["sh", "-c", pipe], project), rounds=3)
-        ratios["against_alembic_and_squawk"] = (
-            costs["evolve, without the cache"].cpu / costs["alembic --sql | squawk"].cpu
-        )
+        first = f"rm -rf migrations/versions/__pycache__; {pipe}"
+        own = costs["evolve, without the cache"]
+        for name, command in (("alembic --sql | squawk", pipe), ("the same on a first run", first)):
+            theirs = costs[name] = best(lambda command=command: run(["sh", "-c", command], project), rounds=3)
+            which = "" if command == pipe else "_first_run"
+            ratios[f"against_alembic_and_squawk{which}"] = own.cpu / theirs.cpu
+            ratios[f"wait_against_alembic_and_squawk{which}"] = own.wall / theirs.wall
     tell("lint_whole_history", costs, **ratios)
     assert costs["evolve, without the cache"].memory < 200
-    # The aim is 1: Alembic alone takes nearly all the time of the other side, and evolve runs it as well.
-    assert ratios.get("against_alembic_and_squawk", 0.0) < 1.9
+    assert ratios.get("against_alembic_and_squawk", 0.0) < 1.75
+    assert ratios.get("against_alembic_and_squawk_first_run", 0.0) < 1.6
 
 
 @pytest.mark.long
