@@ -9,11 +9,11 @@ from pathlib import Path
 
 from evolve.app.project_changes import Changes, read_changes, refuse_conflicts
 from evolve.errors import Refused
+from evolve.files import refuse_unwritable
 from evolve.lint.engine import check
 from evolve.lint.model import Finding, Severity
 from evolve.lint.rules import DEFAULT
 from evolve.plan.expressions import read_type
-from evolve.files import refuse_unwritable
 from evolve.plan.gate_sql import gate_block
 from evolve.plan.manifest import Manifest, directory, load_named, new_manifest, path_of, save
 from evolve.plan.model import AddRequiredColumn, Change, Phase, Plan, RenameColumn, SetNotNull, change_id

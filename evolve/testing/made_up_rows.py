@@ -78,9 +78,9 @@ def make_up_rows(connection: Connection, table: int, count: int, above: tuple[in
             )
             continue
         known: LiteralString = _BY_TYPE.get(str(base)) or _BY_CATEGORY.get(str(category), "NULL")
-        # The type is PostgreSQL's own spelling of it.
-        written = sql.SQL(known).format(type=sql.SQL(str(type_)), length=sql.Literal(length))
-        values.append(sql.SQL("({})::{}").format(written, sql.SQL(str(type_))))
+        spelled = sql.SQL(str(type_))  # pyright: ignore[reportArgumentType]  # by PostgreSQL, quoted where needed
+        written = sql.SQL(known).format(type=spelled, length=sql.Literal(length))
+        values.append(sql.SQL("({})::{}").format(written, spelled))
     rows = sql.SQL("INSERT INTO {} ({}) SELECT {} FROM generate_series(1, {}) n").format(
         _table(connection, table),
         sql.SQL(", ").join(names),

@@ -256,5 +256,5 @@ def _text(file: Path) -> str | None:
 
 
 def _filled(template: str, words: dict[str, str]) -> str:
-    text = resources.files(__package__).joinpath(f"{template}.template").read_text(encoding="utf-8")
+    text = resources.files("evolve.app.init_project").joinpath(f"{template}.template").read_text(encoding="utf-8")
     return Template(text).substitute(words)

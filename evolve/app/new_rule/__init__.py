@@ -276,5 +276,5 @@ def _insert(source: str, behind: ast.expr | ast.stmt, text: str) -> str:
 
 
 def _filled(template: str, words: Mapping[str, str]) -> str:
-    text = resources.files(__package__).joinpath(f"{template}.template").read_text(encoding="utf-8")
+    text = resources.files("evolve.app.new_rule").joinpath(f"{template}.template").read_text(encoding="utf-8")
     return Template(text).substitute(words)
