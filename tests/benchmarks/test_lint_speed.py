@@ -15,6 +15,7 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -153,9 +154,9 @@ def squawk(tmp_path: Path) -> Path | None:
 def test_a_whole_history(tmp_path: Path) -> None:
     """The aim is to take less, without readings of earlier runs, than Alembic's SQL and another linter of it do.
 
-    Alembic runs on both sides, and evolve records and judges besides. So what is asserted is what is reached on a machine
-    that is busy with other things too; on a quiet one it is 1.5 times the processor time, and 1.3 times that of a first
-    run, when Alembic compiles the revisions as evolve does each time.
+    Alembic runs on both sides, and evolve records and judges besides. So what is asserted is what is reached on a
+    machine that is busy with other things too; on a quiet one it is 1.5 times the processor time, and 1.3 times that
+    of a first run, when Alembic compiles the revisions as evolve does each time.
     """
     project = tmp_path / "project"
     write_history(project, MANY)
@@ -173,7 +174,7 @@ def test_a_whole_history(tmp_path: Path) -> None:
         first = f"rm -rf migrations/versions/__pycache__; {pipe}"
         own = costs["evolve, without the cache"]
         for name, command in (("alembic --sql | squawk", pipe), ("the same on a first run", first)):
-            theirs = costs[name] = best(lambda command=command: run(["sh", "-c", command], project), rounds=3)
+            theirs = costs[name] = best(partial(run, ["sh", "-c", command], project), rounds=3)
             which = "" if command == pipe else "_first_run"
             ratios[f"against_alembic_and_squawk{which}"] = own.cpu / theirs.cpu
             ratios[f"wait_against_alembic_and_squawk{which}"] = own.wall / theirs.wall

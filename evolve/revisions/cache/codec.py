@@ -29,7 +29,8 @@ def encode_recording(recording: Recording, after: After) -> bytes:
         CannotKeep: a statement or remark has its place in another file.
     """
     own = recording.file
-    for part in (*recording.statements, *recording.remarks):
+    parts: tuple[CapturedStatement | Remark, ...] = (*recording.statements, *recording.remarks)
+    for part in parts:
         if part.place.file is not own and part.place.file != own:
             raise CannotKeep
     return _dump(

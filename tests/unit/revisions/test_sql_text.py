@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from evolve.revisions.sql_text import outer_list, outer_words, split, words
+from evolve.revisions.sql_text import leading_word, outer_list, outer_words, split, words
 
 
 @pytest.mark.parametrize(
@@ -70,3 +70,17 @@ def test_the_select_list() -> None:
     sql = "SELECT a, f(b, c) AS d, ',' FROM t"
 
     assert outer_list(sql, "SELECT", frozenset({"FROM"})) == ["a", "f(b, c) AS d", "','"]
+
+
+@pytest.mark.parametrize(
+    ("sql", "word"),
+    [
+        ("create table t ()", "CREATE"),
+        ("COMMIT", "COMMIT"),
+        ("E'select'", None),
+        ("-- a comment\nSELECT 1", None),
+        ("", None),
+    ],
+)
+def test_the_leading_word_is_told_where_the_text_begins_with_it(sql: str, word: str | None) -> None:
+    assert leading_word(sql) == word
