@@ -17,12 +17,12 @@ from evolve.lint.rules.allow import RULES as ABOUT_ALLOWING
 from evolve.lsp import messages
 from evolve.lsp.messages import Answer, Change, Mend, Note
 from evolve.lsp.places import Places
-from evolve.lsp.projects import Held, Projects
+from evolve.lsp.projects import Held, Load, Projects
 from evolve.lsp.texts import as_bytes, with_text
 from evolve.report.legible import legible, one_line
 from evolve.report.wording import consequences, safe_heading, safe_parts
 from evolve.revisions.cache.store import Store
-from evolve.revisions.history import BrokenFile, BrokenRevision, History, declared
+from evolve.revisions.history import BrokenRevision, History, declared
 from evolve.revisions.select import Files, Range
 from evolve.sql.schema import Schema
 from evolve.sql.steps import Recording
@@ -37,13 +37,14 @@ class Judge:
     Args:
         rules: all that there are.
         store: readings of earlier runs; findings are the same without.
+        load: reads the settings that hold in a folder.
     """
 
-    def __init__(self, rules: Sequence[Rule], store: Store | None) -> None:
+    def __init__(self, rules: Sequence[Rule], store: Store | None, load: Load) -> None:
         self._rules = rules
         self._pages = {rule.id: rule for rule in rules}
         self._store = store
-        self._projects = Projects(rules, store)
+        self._projects = Projects(rules, store, load)
 
     def answer(self, question: messages.Question) -> Answer:
         if question.anew:
@@ -162,7 +163,9 @@ def _trouble(error: EvolveError, file: Path, places: Places) -> Note:
     if isinstance(error, BrokenRevision) and error.file.path.name == file.name:
         line = error.file.line
     span = places.of(line)
-    return Note("error", "", span.start, span.end, legible(str(error)), details=f"```text\n{legible(str(error))}\n```")
+    return Note(
+        "error", "", span.start, span.end, legible(str(error)), details=f"```text\n{legible(str(error))}\n```"
+    )
 
 
 def _message(finding: Finding) -> str:
@@ -172,7 +175,12 @@ def _message(finding: Finding) -> str:
 
 
 def _details(finding: Finding) -> str:
-    lines = [f"**{finding.rule} {one_line(finding.name)}** · {finding.severity}", "", one_line(finding.message), ""]
+    lines = [
+        f"**{finding.rule} {one_line(finding.name)}** · {finding.severity}",
+        "",
+        one_line(finding.message),
+        "",
+    ]
     lines += [f"- {label}: {one_line(words)}" for label, words in consequences(finding)]
     lines += ["", one_line(finding.why)]
     if finding.safe:
@@ -182,7 +190,8 @@ def _details(finding: Finding) -> str:
             lines.append(legible(body))
         lines.append("```")
     if finding.fix:
-        lines += ["", f"fix: `{one_line(finding.fix)}`"]
+        words = one_line(finding.fix)
+        lines += ["", f"fix: `{words}`" if words.startswith("evolve ") else f"fix: {words}"]
     return "\n".join(lines)
 
 

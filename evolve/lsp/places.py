@@ -37,9 +37,9 @@ class Places:
 
     def of(self, line: int) -> Span:
         """The code that stands at `line`, which counts from 1: a whole statement, or what there is in the line."""
-        statement = self._statement(line)
-        if statement is not None and self._source is not None:
-            return Span(self._source.start(statement), self._source.end(statement))
+        statements = self._statements(line)
+        if statements and self._source is not None:
+            return Span(min(map(self._source.start, statements)), max(map(self._source.end, statements)))
         span = self._lines[min(max(line, 1), len(self._lines)) - 1]
         code = self._text[span.start : span.end]
         start = span.start + len(code) - len(code.lstrip())
@@ -47,24 +47,24 @@ class Places:
 
     def comment_above(self, line: int, comment: str) -> Change | None:
         """A line of its own for `comment` above the statement at `line`; None where there is no room for one."""
-        statement = self._statement(line)
-        if statement is None or self._source is None:
+        statements = self._statements(line)
+        if not statements or self._source is None:
             return None
-        indentation = self._source.indentation(statement)
+        first = min(statements, key=self._source.start)
+        indentation = self._source.indentation(first)
         if indentation.strip():
             return None
-        at = self._source.line_start(statement.lineno)
+        at = self._source.line_start(first.lineno)
         return Change(at, at, f"{indentation}{comment}{self._source.newline}")
 
-    def _statement(self, line: int) -> ast.stmt | None:
-        """The innermost one that `line` is a part of, if it holds no others."""
+    def _statements(self, line: int) -> list[ast.stmt]:
+        """Those that `line` is a part of and that hold no others: one, unless several share the line."""
         if self._source is None:
-            return None
-        found = [
+            return []
+        return [
             node
             for node in ast.walk(self._source.tree)
             if isinstance(node, ast.stmt)
             and not hasattr(node, "body")
             and node.lineno <= line <= (node.end_lineno or node.lineno)
         ]
-        return min(found, key=lambda node: (node.end_lineno or node.lineno) - node.lineno, default=None)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
@@ -26,6 +26,7 @@ from evolve.revisions.select import Since
 from evolve.values import dataclass
 
 Stamp = tuple[object, ...]
+Load = Callable[[Path], settings.Config]
 
 _SETTINGS = ("evolve.toml", "pyproject.toml", "alembic.ini")
 _ALEMBICS_TABLE = re.compile(r"^\[tool\.alembic\b", re.MULTILINE)
@@ -92,11 +93,12 @@ class Projects:
     Args:
         rules: all that there are.
         store: readings of earlier runs.
-        section: of alembic.ini.
+        load: reads the settings that hold in a folder.
     """
 
-    def __init__(self, rules: Sequence[Rule], store: Store | None) -> None:
+    def __init__(self, rules: Sequence[Rule], store: Store | None, load: Load) -> None:
         self._rules = rules
+        self._load = load
         self._store = store
         self._looked: dict[Path, _Looked] = {}
 
@@ -124,7 +126,7 @@ class Projects:
         before = _stamp(watched, ())
         found: Held | EvolveError | None = None
         try:
-            for config, project in _candidates(file):
+            for config, project in _candidates(file, self._load):
                 watched += _behind(config, project)
                 directories = _folders(project)
                 before = _stamp(watched, directories)
@@ -161,13 +163,13 @@ class Projects:
         return replace(options, imported=imported.reasons)
 
 
-def _candidates(file: Path) -> Iterator[tuple[settings.Config, Project]]:
+def _candidates(file: Path, load: Load) -> Iterator[tuple[settings.Config, Project]]:
     """Projects whose configuration lies above `file`, the nearest first."""
     tried: set[tuple[Path, Path | None]] = set()
     for folder in file.parents:
         if not any((folder / name).is_file() for name in _SETTINGS):
             continue
-        config = settings.load(folder)
+        config = load(folder)
         configured = config.alembic_config
         if configured is not None and config.file is not None:
             start: tuple[Path, Path | None] = (config.file.parent, configured)

@@ -6,14 +6,17 @@ has to. Standard input and output carry lines of JSON; when the first ends, so d
 
 from __future__ import annotations
 
+import argparse
 import gc
 import os
 import signal
-import sys
 import traceback
 from collections.abc import Sequence
+from functools import partial
 from importlib import import_module
+from pathlib import Path
 
+from evolve.config import load
 from evolve.errors import EvolveError
 from evolve.lint.rule import Rule
 from evolve.lsp.judging import Judge, rule_pages
@@ -26,7 +29,12 @@ from evolve.revisions.light_start import light_start
 _OF_COPIES = ("evolve.app.judge_recordings", "evolve.revisions.apart", "evolve.revisions.replayed_schema")
 
 
-def main() -> None:
+def main(config_file: Path | None, environment: str | None) -> None:
+    """
+    Args:
+        config_file: of all projects; the nearest to each unless given.
+        environment: whose settings stand in the place of the others'.
+    """
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the server ends by it, and this process with the server
     end_together()
     with os.fdopen(os.dup(1), "wb") as says, os.fdopen(os.dup(0), "rb") as hears:
@@ -35,7 +43,7 @@ def main() -> None:
         with open(os.devnull, "rb") as nothing:  # noqa: PTH123
             os.dup2(nothing.fileno(), 0)
         rules, refusal = _rules()
-        judge = Judge(rules, open_store())
+        judge = Judge(rules, open_store(), partial(load, file=config_file, environment=environment))
         _warm_up()
         says.write(Hello(rule_pages(rules)).to_line())
         says.flush()
@@ -77,4 +85,8 @@ def _answer(judge: Judge, question: Question, refusal: str) -> Answer:
 
 
 if __name__ == "__main__":
-    main()
+    parser = argparse.ArgumentParser(prog="evolve.lsp.worker")
+    parser.add_argument("--config", type=Path)
+    parser.add_argument("--environment")
+    given = parser.parse_args()
+    main(given.config, given.environment)
