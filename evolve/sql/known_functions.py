@@ -15,12 +15,13 @@ FILE = Path(__file__).with_suffix(".txt")
 
 
 def is_known(function: QualifiedName) -> bool:
-    """True for a function of PostgreSQL itself or of a contrib module that stands in `public`.
+    """True for a function of PostgreSQL itself or of a contrib module that stands in `public` or in `extensions`.
 
-    A name in another schema is somebody's own, whatever it is.
+    A name in another schema is somebody's own, whatever it is, unless a revision made an extension there.
     """
     match function.schema:
-        case "public" | "pg_catalog":
+        # Supabase and its like keep extensions in a schema of that name, which no revision makes.
+        case "public" | "pg_catalog" | "extensions":
             return function.name in _names()
         case "information_schema":
             return True
@@ -40,7 +41,17 @@ def listed(text: str) -> dict[str, frozenset[str]]:
     return {module: frozenset(names) for module, names in found.items()}
 
 
+def functions_of(extension: str) -> frozenset[str]:
+    """Those that a contrib module brings; none of another extension."""
+    return _modules().get(extension, frozenset())
+
+
 @cache
 def _names() -> frozenset[str]:
+    return frozenset().union(*_modules().values())
+
+
+@cache
+def _modules() -> dict[str, frozenset[str]]:
     # Read only when a statement calls what the history does not know: most never do.
-    return frozenset().union(*listed(FILE.read_text(encoding="utf-8")).values())
+    return listed(FILE.read_text(encoding="utf-8"))

@@ -817,7 +817,7 @@ class Other:
 
     Args:
         kind: in capitals, e.g. "COMMENT", "GRANT", "CREATE EXTENSION", "VACUUM FULL".
-        target: what it names, where that is a single object.
+        target: what it names, where that is a single object; an extension is named with the schema it is made in.
         detail: the version of CREATE EXTENSION and ALTER EXTENSION UPDATE, "cascade" of DROP EXTENSION, and the
             parameter of ALTER ROLE SET and ALTER DATABASE SET; the roles of GRANT and REVOKE, the new owner, and
             the new name of RENAME.

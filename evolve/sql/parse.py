@@ -2043,15 +2043,16 @@ def _foreign_table(statement: Node) -> Iterator[Operation]:
 
 def _extension(kind: str) -> Callable[[Node], Iterator[Operation]]:
     def read(statement: Node) -> Iterator[Operation]:
-        versions = (
-            node.def_elem.arg.string.sval
+        told = {
+            node.def_elem.defname: node.def_elem.arg.string.sval
             for node in statement.options
-            if node.def_elem.defname == "new_version"
-        )
+            if node.def_elem.defname in ("new_version", "schema")
+        }
         # Only CREATE has the field at all.
         met = getattr(statement, "if_not_exists", False)
         options = frozenset({"if not exists"} if met else ())
-        yield Other(kind, QualifiedName(statement.extname), next(versions, None), options)
+        name = QualifiedName(statement.extname, told.get("schema", "public"))
+        yield Other(kind, name, told.get("new_version"), options)
 
     return read
 

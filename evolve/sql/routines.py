@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, MutableMapping
 from dataclasses import replace
 
-from evolve.sql.known_functions import is_known
+from evolve.sql.known_functions import functions_of, is_known
 from evolve.sql.names import QualifiedName
 from evolve.sql.operations import (
     AlterFunction,
@@ -48,6 +48,8 @@ def remember(functions: MutableMapping[QualifiedName, Body], operation: Operatio
             functions[name] = runs
         case Other(kind="CREATE AGGREGATE", target=QualifiedName() as name):
             functions[name] = Body()
+        case Other(kind="CREATE EXTENSION", target=QualifiedName(extension, namespace)) if namespace != "public":
+            functions.update((QualifiedName(name, namespace), Body()) for name in functions_of(extension))
         case AlterFunction(function=name, options=options) if name in functions:
             for option in options:
                 if option in ("volatile", "stable", "immutable"):

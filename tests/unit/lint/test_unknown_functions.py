@@ -39,6 +39,9 @@ def found(*statements: str) -> list[str]:
         ("SELECT dblink_exec('dbname=other', 'DROP TABLE users')", "dblink_exec"),
         # The name of a built-in in a schema of somebody's own.
         ("SELECT audit.now()", "audit.now"),
+        ("SELECT audit.uuid_generate_v4()", "audit.uuid_generate_v4"),
+        # What dblink runs stands in no revision, wherever it is.
+        ("SELECT extensions.dblink_exec('dbname=other', 'DROP TABLE users')", "extensions.dblink_exec"),
     ],
 )
 def test_call_of_what_nobody_made_is_reported(sql: str, function: str) -> None:
@@ -53,6 +56,11 @@ def test_call_of_what_nobody_made_is_reported(sql: str, function: str) -> None:
         ("SELECT extract(year FROM now()), substring('abc' FROM 2), uuid('0')",),
         ("SELECT uuid_generate_v4(), public.unaccent('a'), similarity('a', 'b')",),
         ("SELECT n FROM generate_series(1, 9) AS n",),
+        ("SELECT extensions.uuid_generate_v4(), extensions.crypt('a', extensions.gen_salt('bf'))",),
+        (
+            'CREATE EXTENSION IF NOT EXISTS "uuid-ossp" WITH SCHEMA contrib',
+            "SELECT contrib.uuid_generate_v4()",
+        ),
         ("SELECT id FROM users WHERE their_check(name) ORDER BY their_order(name)",),
         ("UPDATE users SET name = their_clean(name)",),
         ("INSERT INTO users (id, name, email) SELECT id, their_clean(name), email FROM people",),

@@ -281,6 +281,10 @@ CASES: list[tuple[str, op.Operation]] = [
     ("COMMENT ON SCHEMA s IS 'x'", op.Other("COMMENT")),
     ("GRANT SELECT ON t TO r", op.Other("GRANT", T, "r")),
     (
+        "CREATE EXTENSION hstore SCHEMA contrib VERSION '1.8'",
+        op.Other("CREATE EXTENSION", N("hstore", "contrib"), "1.8"),
+    ),
+    (
         "CREATE EXTENSION IF NOT EXISTS citext",
         op.Other("CREATE EXTENSION", N("citext"), options=frozenset({"if not exists"})),
     ),
