@@ -6,6 +6,7 @@ Nothing is written here but by `Proposal.write`, and what is there already is ne
 from __future__ import annotations
 
 import re
+import shlex
 import tomllib
 from importlib import resources
 from pathlib import Path
@@ -13,6 +14,7 @@ from string import Template
 from typing import Literal
 
 import tomlkit
+from tomlkit.exceptions import TOMLKitError
 
 from evolve.errors import Misuse
 from evolve.files import refuse_unwritable, write_whole
@@ -27,6 +29,17 @@ _WORKFLOW = Path(".github/workflows/evolve-lint.yml")
 _GITLAB = Path(".gitlab-ci.yml")
 _GITLAB_JOB = Path(".gitlab/evolve-lint.yml")
 _PRE_COMMIT = Path(".pre-commit-config.yaml")
+_GITHUB_OPTIONS = " ".join(
+    (
+        '--since "origin/$GITHUB_BASE_REF" --format github',
+        "--output markdown=evolve.md --output sarif=evolve.sarif",
+    )
+)
+_GITLAB_OPTIONS = (
+    "--since FETCH_HEAD --output gitlab=evolve-code-quality.json --output junit=evolve-junit.xml"
+)
+_HAS_HOOK = re.compile(rf"^[^#\n]*\bid:\s*['\"]?{_HOOK}['\"]?\s*([,}}#]|$)", re.MULTILINE)
+_ENTRY = re.compile(r"^[^#\n]*\bentry:.*\bevolve lint\b.*$", re.MULTILINE)
 
 
 class ChangedMeanwhile(Misuse):
@@ -35,6 +48,15 @@ class ChangedMeanwhile(Misuse):
             f'"{path}" was changed while you looked at the diff',
             why="what was shown is not what would be written; nothing was",
             fix="run evolve init again",
+        )
+
+
+class Unreadable(Misuse):
+    def __init__(self, path: Path, reason: str) -> None:
+        super().__init__(
+            f'"{path}" cannot be read: {reason}',
+            why="what is there already is never replaced, so evolve has to read it first; nothing was written",
+            fix=f"make {path} a file of UTF-8 text",
         )
 
 
@@ -102,6 +124,7 @@ def propose(
 
     Raises:
         NoProject and its kin: `find_project` finds none.
+        Unreadable: what is there already is no text.
     """
     project = find_project(directory, configuration=alembic_config)
     repository = find_repository(project.root)
@@ -128,9 +151,9 @@ def propose(
         take(_hook(top, words))
     chosen = ci or _ci_of(top, repository)
     if chosen == "github":
-        take(_new_file(top / _WORKFLOW, "github.yml", words))
+        take(_job(top / _WORKFLOW, "github.yml", words))
     elif chosen == "gitlab":
-        take(_new_file(top / _GITLAB_JOB, "gitlab.yml", words))
+        take(_job(top / _GITLAB_JOB, "gitlab.yml", words))
         take(_include(top / _GITLAB))
     return Proposal(project, tuple(changes), tuple(there), tuple(by_hand))
 
@@ -146,12 +169,16 @@ def _settings(project: Project, directory: Path, top: Path | None) -> Change | T
         text = _text(file)
         if text is None:
             continue
+        if "evolve" in tomllib.loads(text).get("tool", {}):
+            return There(file, "[tool.evolve]")
+        written = _with_settings(text, _config_of(project, folder))
         try:
-            if "evolve" in tomllib.loads(text).get("tool", {}):
-                return There(file, "[tool.evolve]")
-            return Change(file, text, _with_settings(text, _config_of(project, folder)))
-        except (tomllib.TOMLDecodeError, tomlkit.exceptions.TOMLKitError) as error:
-            return ByHand(f"{file} cannot be read ({error}): mend it, and run evolve init again")
+            tomllib.loads(written)
+        except tomllib.TOMLDecodeError:  # [tool] is written as an inline table
+            return ByHand(
+                f"add to {file}, in the form that its table tool has:\n{written[len(text.rstrip()) :].strip()}"
+            )
+        return Change(file, text, written)
     return Change(
         project.root / "evolve.toml", None, _with_settings("", _config_of(project, project.root), prefix="")
     )
@@ -174,19 +201,25 @@ def _with_settings(text: str, alembic_config: str | None, prefix: str = "tool.ev
     rows += [""] * bool(rows) + [f"[{lint}]", "postgres_version = 15 # the oldest that the revisions meet"]
     added = "\n".join(rows) + "\n"
     written = f"{text.rstrip()}\n\n{added}" if text.strip() else added
-    tomlkit.parse(written)
     return written.replace("\r\n", "\n").replace("\n", "\r\n") if "\r\n" in text else written
 
 
 def _words(project: Project, top: Path) -> dict[str, str]:
     root = project.root.relative_to(top).as_posix()
     versions = sorted(folder.relative_to(top).as_posix() for folder in project.version_directories)
+    lint = "evolve lint" if root == "." else f"evolve lint -C {shlex.quote(root)}"
     return {
-        "directory": root,
-        "option": "" if root == "." else f" -C {root}",
-        "prefix": "" if root == "." else f"{root}/",
+        "root": root,
+        "staged": _scalar(f"{lint} --staged"),
+        "github": _scalar(f"{lint} {_GITHUB_OPTIONS}"),
+        "gitlab": _scalar(f"{lint} {_GITLAB_OPTIONS}"),
         "files": "|".join(re.escape(folder) for folder in versions),
     }
+
+
+def _scalar(text: str) -> str:
+    """A command as YAML reads it."""
+    return "'" + text.replace("'", "''") + "'" if ": " in text or " #" in text else text
 
 
 def _hook(top: Path, words: dict[str, str]) -> Change | There | ByHand:
@@ -195,7 +228,9 @@ def _hook(top: Path, words: dict[str, str]) -> Change | There | ByHand:
     entry = _filled("pre_commit.yml", words)
     if text is None:
         return Change(file, None, f"repos:\n{entry}")
-    if re.search(rf"^\s*-?\s*id:\s*['\"]?{_HOOK}['\"]?\s*(#.*)?$", text, re.MULTILINE):
+    entries = _ENTRY.findall(text)
+    of_others = entries and all("-C" in each and words["staged"] not in each for each in entries)
+    if _HAS_HOOK.search(text) and not of_others:
         return There(file, f"the hook {_HOOK}")
     written = _appended(text, entry)
     return Change(file, text, written) if written else ByHand(f"add to the repos of {file}:\n{entry}")
@@ -229,13 +264,22 @@ def _include(file: Path) -> Change | There | ByHand:
         return There(file, f"the include of {_GITLAB_JOB}")
     if re.search(r"^include\s*:", text, re.MULTILINE):
         return ByHand(f"add to the include of {file}:\n{line}")
-    return Change(file, text, f"include:\n{line}\n{text}")
+    # At the end: what comes before the first line of hyphens may be a document of its own.
+    newline = "\r\n" if "\r\n" in text else "\n"
+    added = f"\ninclude:\n{line}".replace("\n", newline)
+    return Change(file, text, f"{text.rstrip()}{newline}{added}")
 
 
-def _new_file(file: Path, template: str, words: dict[str, str]) -> Change | There:
-    if file.exists():
+def _job(file: Path, template: str, words: dict[str, str]) -> Change | There | ByHand:
+    text = _text(file)
+    if text is None:
+        return Change(file, None, _filled(template, words))
+    root = words["root"]
+    if root == "." or root in text:
         return There(file, "a job")
-    return Change(file, None, _filled(template, words))
+    return ByHand(
+        f"{file} says nothing of {root}: add a job that lints it, with evolve lint -C {shlex.quote(root)} …"
+    )
 
 
 def _ci_of(top: Path, repository: Repository) -> Ci:
@@ -253,8 +297,16 @@ def _text(file: Path) -> str | None:
             return stream.read()
     except FileNotFoundError:
         return None
+    except UnicodeDecodeError as error:
+        raise Unreadable(file, "it is not UTF-8") from error
+    except OSError as error:
+        raise Unreadable(file, error.strerror or str(error)) from error
 
 
 def _filled(template: str, words: dict[str, str]) -> str:
-    text = resources.files("evolve.app.init_project").joinpath(f"{template}.template").read_text(encoding="utf-8")
+    text = (
+        resources.files("evolve.app.init_project")
+        .joinpath(f"{template}.template")
+        .read_text(encoding="utf-8")
+    )
     return Template(text).substitute(words)
