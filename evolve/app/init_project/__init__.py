@@ -14,7 +14,6 @@ from string import Template
 from typing import Literal
 
 import tomlkit
-from tomlkit.exceptions import TOMLKitError
 
 from evolve.errors import Misuse
 from evolve.files import refuse_unwritable, write_whole
