@@ -32,9 +32,11 @@ def command(location: Location, stdio: bool) -> None:
         if error.name is None or error.name.partition(".")[0] not in ("pygls", "lsprotocol", "cattrs"):
             raise
         raise NoLanguageServer(error.name.partition(".")[0]) from error
-    run(
+    left = run(
         [
             *(("--config", str(location.config_file.absolute())) if location.config_file else ()),
             *(("--environment", location.environment) if location.environment else ()),
         ]
     )
+    if not left:
+        raise SystemExit(1)  # as the protocol wants it

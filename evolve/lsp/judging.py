@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+import difflib
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from inspect import getfile
 from pathlib import Path
 
 from evolve.app.fix_revisions import Judged, mend
 from evolve.app.lint_revisions import Question, lint
 from evolve.errors import EvolveError
-from evolve.lint.fixes import available
+from evolve.lint.fixes import Fix, available
 from evolve.lint.fixes.mending import decode
 from evolve.lint.model import Finding, Report
 from evolve.lint.rule import Rule
@@ -72,8 +74,8 @@ class Judge:
         history, found = with_text(history, path, texts[path])
         if found is None:
             return Answer()
-        asked = _Asked(self, held, path, text, history, texts, found)
-        report = asked.lint({}).report
+        asked = _Asked(held, path, text, history, texts, self._rules, self._store)
+        report = asked.lint({})
         mended = asked.mended() if question.job == "mend" else None
         return Answer(tuple(self._notes(held, path, text, report)), is_revision=True, mended=mended)
 
@@ -94,7 +96,7 @@ class Judge:
                 details=_details(finding),
                 page=_page(rule) if rule is not None else None,
                 link=_link(rule, held.docs_url) if rule is not None else None,
-                mend=_mend(fix.title, fix.edits) if fix is not None else None,
+                mend=_mend(fix) if fix is not None else None,
                 allow=_allow(finding, places),
             )
 
@@ -103,38 +105,45 @@ class Judge:
 class _Asked:
     """One file of one project, with the texts that are open."""
 
-    judge: Judge
     held: Held
     path: Path
     text: str
     history: History
     texts: Mapping[Path, bytes]
-    found: object
+    rules: Sequence[Rule]
+    store: Store | None
 
-    def lint(self, texts: Mapping[Path, bytes]) -> Judged:
+    def judged(self, texts: Mapping[Path, bytes]) -> Judged:
+        read: list[tuple[Schema, tuple[Recording, ...]]] = []
+        report = self.lint(texts, lambda schema, recordings: read.append((schema.copy(), tuple(recordings))))
+        schema, recordings = read[0]
+        return Judged(report, schema, recordings)
+
+    def lint(
+        self,
+        texts: Mapping[Path, bytes],
+        on_read: Callable[[Schema, Sequence[Recording]], None] = lambda *_: None,
+    ) -> Report:
         """Judge it; `texts` stand in the place of those that are open."""
         history = self.history
         for path, raw in texts.items():
             history, _ = with_text(history, path, raw)
-        read: list[tuple[Schema, tuple[Recording, ...]]] = []
-        report = lint(
+        return lint(
             self.held.project,
             self._question(history),
             self.held.options,
-            self.judge._rules,  # noqa: SLF001  # one thing in two parts
-            store=self.judge._store,  # noqa: SLF001
+            self.rules,
+            store=self.store,
             texts={**self.texts, **texts},
-            on_read=lambda schema, recordings: read.append((schema.copy(), tuple(recordings))),
+            on_read=on_read,
             history=history,
             read_models=self.held.models,
         )
-        schema, recordings = read[0]
-        return Judged(report, schema, recordings)
 
     def mended(self) -> Mend | None:
         """All that `evolve lint --fix` would do to the text; None where that is nothing."""
         raw = self.texts[self.path]
-        mending = mend(self.lint, lambda _: None, {self.path: raw})
+        mending = mend(self.judged, lambda _: None, {self.path: raw})
         for each in mending.mended:
             if each.file == self.path and each.after != raw:
                 return Mend("Mend all that is sure", _differing(self.text, decode(each.after)))
@@ -212,18 +221,12 @@ def _allow(finding: Finding, places: Places) -> Mend | None:
     return Mend(f"Allow {finding.name} here, with a reason", (comment,)) if comment is not None else None
 
 
-def _mend(title: str, edits: Sequence[object]) -> Mend:
-    from evolve.lint.fixes import Edit
-
-    return Mend(
-        title, tuple(Change(edit.start, edit.end, edit.text) for edit in edits if isinstance(edit, Edit))
-    )
+def _mend(fix: Fix) -> Mend:
+    return Mend(fix.title, tuple(Change(edit.start, edit.end, edit.text) for edit in fix.edits))
 
 
 def _differing(old: str, new: str) -> tuple[Change, ...]:
     """Whole lines, so that what an editor shows beside them stays."""
-    import difflib
-
     before, after = old.splitlines(keepends=True), new.splitlines(keepends=True)
     starts = [0]
     for line in before:
@@ -239,7 +242,6 @@ def _moved(answer: Answer, by: int) -> Answer:
     """The same for a text that has `by` characters more at its beginning."""
     if not by:
         return answer
-    from dataclasses import replace
 
     def moved(mend: Mend | None) -> Mend | None:
         if mend is None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import signal
 from collections.abc import Iterable, Iterator, Sequence
@@ -38,6 +39,7 @@ class Server(LanguageServer):
         super().__init__("evolve", __version__, text_document_sync_kind=types.TextDocumentSyncKind.Full)
         self.remote = remote
         self.desk = Desk(remote, self.publish, self.log, self.tell)
+        self.left = False
         self._logged = ""
 
     def report_server_error(self, error: Exception, source: object) -> None:
@@ -106,8 +108,8 @@ class Server(LanguageServer):
         return found
 
 
-def run(arguments: Sequence[str] = ()) -> None:
-    """Serve over standard input and output until either ends.
+def run(arguments: Sequence[str] = ()) -> bool:
+    """Serve over standard input and output until either ends; whether the editor said before that it would leave.
 
     Args:
         arguments: of the process that judges.
@@ -117,10 +119,14 @@ def run(arguments: Sequence[str] = ()) -> None:
             number, signal.SIG_DFL
         )  # nothing is to be put away; the other process ends with this one
     remote = Remote(arguments)
+    server = make(remote)
+    out = os.fdopen(os.dup(1), "wb")  # closed when the editor leaves
+    os.dup2(2, 1)  # what is printed by mistake is no message
     try:
-        make(remote).start_io()
+        server.start_io(stdout=out)
     finally:
         remote.kill()
+    return server.left
 
 
 def make(remote: Remote) -> Server:
@@ -173,6 +179,7 @@ def _follow_texts(server: Server) -> None:
     @server.feature(types.SHUTDOWN)
     async def _(ls: Server, params: None) -> None:
         del params
+        ls.left = True
         await ls.remote.close()
 
 

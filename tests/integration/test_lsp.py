@@ -35,8 +35,15 @@ def revision(project: AlembicProject) -> Path:
     return project.versions / "b2.py"
 
 
+@pytest.fixture(scope="module")
+def editor(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Editor]:
+    """One for all tests that leave it alive; each works in a project of its own."""
+    with Editor(tmp_path_factory.mktemp("workspace")) as started:
+        yield started
+
+
 @pytest.fixture
-def editor(project: AlembicProject) -> Iterator[Editor]:
+def own_editor(project: AlembicProject) -> Iterator[Editor]:
     with Editor(project.root) as started:
         yield started
 
@@ -199,14 +206,12 @@ def test_a_revision_is_judged_on_the_open_text_of_the_one_before(
 def test_what_is_closed_is_cleared(editor: Editor, revision: Path) -> None:
     editor.open(revision)
     editor.close(revision)
-    cleared = next(editor._coming("textDocument/publishDiagnostics", 20))
-    assert cleared["params"]["diagnostics"] == []
+    assert editor.diagnostics(revision, closed=True) == []
 
 
 def test_a_renamed_file_is_judged_under_its_new_name(editor: Editor, revision: Path) -> None:
     editor.open(revision)
     editor.close(revision)
-    next(editor._coming("textDocument/publishDiagnostics", 20))
     renamed = revision.rename(revision.with_name("b2_index.py"))
     assert codes(editor.open(renamed)) == ["EV102"]
 
@@ -329,12 +334,12 @@ def test_names_of_rules_are_completed(editor: Editor, revision: Path) -> None:
 
 
 # -- what goes wrong -------------------------------------------------------------------------------------------
-def test_a_process_that_is_killed_is_started_again(editor: Editor, revision: Path) -> None:
-    editor.open(revision)
+def test_a_process_that_is_killed_is_started_again(own_editor: Editor, revision: Path) -> None:
+    own_editor.open(revision)
     for number in range(3):
-        os.kill(worker_of(editor), signal.SIGKILL)
-        assert codes(editor.edit(revision, revision.read_text() + f"# {number}\n")) == ["EV102"]
-    assert len(editor.told("window/showMessage")) == 1
+        os.kill(worker_of(own_editor), signal.SIGKILL)
+        assert codes(own_editor.edit(revision, revision.read_text() + f"# {number}\n")) == ["EV102"]
+    assert len(own_editor.told("window/showMessage")) == 1
 
 
 def test_a_revision_that_never_ends_costs_its_time_limit(
@@ -347,12 +352,12 @@ def test_a_revision_that_never_ends_costs_its_time_limit(
     assert codes(editor.edit(revision, revision.read_text())) == ["EV102"]
 
 
-def test_only_the_newest_of_many_texts_is_judged(editor: Editor, revision: Path) -> None:
-    editor.open(revision)
+def test_only_the_newest_of_many_texts_is_judged(own_editor: Editor, revision: Path) -> None:
+    own_editor.open(revision)
     for number in range(30):
-        editor.type(revision, revision.read_text() + f"# {number}\n")
-    assert codes(editor.diagnostics(revision)) == ["EV102"]
-    stale = [m for m in editor.messages if m.get("method") == "textDocument/publishDiagnostics"]
+        own_editor.type(revision, revision.read_text() + f"# {number}\n")
+    assert codes(own_editor.diagnostics(revision)) == ["EV102"]
+    stale = [m for m in own_editor.messages if m.get("method") == "textDocument/publishDiagnostics"]
     assert stale == []
 
 
@@ -362,29 +367,40 @@ def test_a_revision_that_prints_disturbs_nobody(editor: Editor, revision: Path) 
     assert "EV102" in codes(editor.edit(revision, text))
 
 
+def test_what_is_saved_is_known_to_the_other_files(
+    own_editor: Editor, project: AlembicProject, revision: Path
+) -> None:
+    other = project.add("c3", "op.create_index('n', 'notes', ['body'])")
+    own_editor.open(revision)
+    assert own_editor.open(other) != []  # there are no notes
+    table = "op.create_table('notes', sa.Column('id', sa.Integer(), primary_key=True), sa.Column('body', sa.Text()))"
+    own_editor.save(revision, revision.read_text().replace(INDEX, table))
+    assert own_editor.diagnostics(other) == []
+
+
 # -- the end ---------------------------------------------------------------------------------------------------
-def test_shutdown_leaves_nothing_behind(editor: Editor, revision: Path) -> None:
-    editor.open(revision)
-    processes = children(editor.process.pid)
-    assert editor.shut_down() == 0
+def test_shutdown_leaves_nothing_behind(own_editor: Editor, revision: Path) -> None:
+    own_editor.open(revision)
+    processes = children(own_editor.process.pid)
+    assert own_editor.shut_down() == 0
     assert processes
     assert all_gone(processes)
 
 
 @pytest.mark.parametrize("how", ["stdin", "kill", "terminate"])
 def test_nothing_is_left_behind_when_the_editor_or_the_server_dies(
-    editor: Editor, project: AlembicProject, revision: Path, how: str
+    own_editor: Editor, project: AlembicProject, revision: Path, how: str
 ) -> None:
-    editor.open(revision)
-    editor.type(revision, revision.read_text().replace(INDEX, "while True: pass"))
+    own_editor.open(revision)
+    own_editor.type(revision, revision.read_text().replace(INDEX, "while True: pass"))
     until = time.monotonic() + 30
-    while len(children(editor.process.pid)) < 2 and time.monotonic() < until:
+    while len(children(own_editor.process.pid)) < 2 and time.monotonic() < until:
         time.sleep(0.01)
-    processes = children(editor.process.pid) | {editor.process.pid}
+    processes = children(own_editor.process.pid) | {own_editor.process.pid}
     assert len(processes) == 3  # the server, what judges, what reads
     if how == "stdin":
-        assert editor.process.stdin is not None
-        editor.process.stdin.close()
+        assert own_editor.process.stdin is not None
+        own_editor.process.stdin.close()
     else:
-        editor.process.send_signal(signal.SIGKILL if how == "kill" else signal.SIGTERM)
+        own_editor.process.send_signal(signal.SIGKILL if how == "kill" else signal.SIGTERM)
     assert all_gone(processes)

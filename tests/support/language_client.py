@@ -10,6 +10,7 @@ import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -93,10 +94,10 @@ class Editor:
     def close(self, file: Path) -> None:
         self.notify("textDocument/didClose", {"textDocument": {"uri": file.as_uri()}})
 
-    def diagnostics(self, file: Path, patience: float = _PATIENCE) -> list[Json]:
-        """What is published for the newest text of `file`."""
-        wanted = file.as_uri(), self._versions[file.as_uri()]
-        for message in self._coming("textDocument/publishDiagnostics", patience):
+    def diagnostics(self, file: Path, *, closed: bool = False) -> list[Json]:
+        """What is published for the newest text of `file`, or once it is closed."""
+        wanted = file.as_uri(), None if closed else self._versions[file.as_uri()]
+        for message in self._coming("textDocument/publishDiagnostics"):
             told = message["params"]
             if (told["uri"], told.get("version")) == wanted:
                 return list(told["diagnostics"])
@@ -149,10 +150,10 @@ class Editor:
         """What was shown or logged until now."""
         return [m["params"]["message"] for m in self.messages if m.get("method") == method]
 
-    def _coming(self, method: str, patience: float) -> Iterator[Json]:
+    def _coming(self, method: str) -> Iterator[Json]:
         """Messages of that method, those that came before first."""
         kept, self.messages = self.messages, []
-        for message in (*kept, *self._all(patience)) if kept else self._all(patience):
+        for message in chain(kept, self._all(_PATIENCE)):
             if message.get("method") == method:
                 yield message
             else:

@@ -102,6 +102,7 @@ class Store:
                 self._evict()
             aged = [(now, key, now - _DAY) for key in self._used]
             self._connection.executemany("UPDATE readings SET used = ? WHERE key = ? AND used < ?", aged)
+            self._used.clear()
             if self._connection.in_transaction:
                 self._connection.execute("COMMIT")
         except (sqlite3.Error, UnicodeDecodeError) as error:
