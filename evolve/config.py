@@ -25,7 +25,7 @@ import os
 import re
 import tomllib
 from collections.abc import Iterable, Mapping
-from dataclasses import field, fields
+from dataclasses import field, fields, replace
 from pathlib import Path
 from types import MappingProxyType
 
@@ -183,11 +183,20 @@ def load(directory: Path, file: Path | None = None, environment: str | None = No
         UnknownKey, BadValue, BrokenToml, NoConfigFile, TwoConfigurations, UnknownEnvironment.
     """
     config, others = _load(directory, file)
-    if environment is None:
-        return config
-    if environment not in others:
+    if environment is not None and environment not in others:
         raise UnknownEnvironment(environment, others, config.file)
-    return others[environment]
+    chosen = config if environment is None else others[environment]
+    if file is None and _is_of_another_project(chosen, directory):
+        return replace(chosen, alembic_config=None)
+    return chosen
+
+
+def _is_of_another_project(config: Config, directory: Path) -> bool:
+    """Whether the alembic.ini that settings further up name is one beside `directory`, which has its own."""
+    if config.alembic_config is None or config.file is None or config.file.parent == directory.resolve():
+        return False
+    own = directory.resolve() / "alembic.ini"
+    return own.is_file() and own != config.alembic_config.resolve()
 
 
 def _load(directory: Path, file: Path | None) -> tuple[Config, Mapping[str, Config]]:

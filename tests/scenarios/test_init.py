@@ -147,6 +147,111 @@ def test_a_project_in_a_folder_of_its_repository(tmp_path: Path) -> None:
     }
 
 
+@pytest.mark.parametrize("folder", ["my app", "o'hare", "a: b", "a #1"])
+@pytest.mark.parametrize("ci", ["github", "gitlab"])
+def test_a_folder_whose_name_means_something_to_shells_and_yaml(tmp_path: Path, folder: str, ci: str) -> None:
+    shutil.copytree(SHOP, tmp_path / folder)
+    git(tmp_path, "init", "-q", "-b", "main")
+    evolve("init", "--yes", "--ci", ci, "-C", folder, cwd=tmp_path)
+    (hook,) = yaml.safe_load((tmp_path / ".pre-commit-config.yaml").read_text())["repos"][0]["hooks"]
+    job = tmp_path / (".github/workflows/evolve-lint.yml" if ci == "github" else ".gitlab/evolve-lint.yml")
+    (line,) = [text for text in texts(yaml.safe_load(job.read_text())) if text.startswith("evolve lint ")]
+    assert shlex.split(hook["entry"])[:4] == ["evolve", "lint", "-C", folder]
+    assert shlex.split(line)[:4] == ["evolve", "lint", "-C", folder]
+    assert re.search(hook["files"], f"{folder}/migrations/versions/0001_users.py")
+
+
+def texts(value: object) -> list[str]:
+    match value:
+        case dict():
+            return [text for each in value.values() for text in texts(each)]
+        case list():
+            return [text for each in value for text in texts(each)]
+        case _:
+            return [str(value)]
+
+
+@pytest.fixture
+def workspace(tmp_path: Path) -> Path:
+    """Two projects below one pyproject.toml."""
+    (tmp_path / "pyproject.toml").write_text("[project]\nname = 'all'\n")
+    for name in ("billing", "shop"):
+        shutil.copytree(SHOP, tmp_path / name)
+        (tmp_path / name / "pyproject.toml").unlink()
+    git(tmp_path, "init", "-q", "-b", "main")
+    evolve("init", "--yes", "--ci", "github", "-C", "billing", cwd=tmp_path)
+    return tmp_path
+
+
+def test_a_second_project_of_a_repository_has_a_hook_of_its_own(workspace: Path) -> None:
+    done = evolve("init", "--yes", "--ci", "github", "-C", "shop", cwd=workspace)
+    repos = yaml.safe_load((workspace / ".pre-commit-config.yaml").read_text())["repos"]
+    assert [repo["hooks"][0]["entry"] for repo in repos] == [
+        "evolve lint -C billing --staged",
+        "evolve lint -C shop --staged",
+    ]
+    assert "evolve-lint.yml says nothing of shop: add a job that lints it" in done.stderr
+    again = evolve("init", "--yes", "--ci", "none", "-C", "shop", cwd=workspace)
+    assert again.stdout == "nothing to write\n"
+
+
+def test_a_second_project_is_linted_for_itself(workspace: Path) -> None:
+    """The settings above it name the first one."""
+    shutil.copy(next((SHOP / "bad_revisions").glob("*.py")), workspace / "shop/migrations/versions")
+    done = evolve("lint", "base:heads", "-C", "shop", cwd=workspace)
+    assert "shop/migrations/versions/0006_everything_at_once.py:13: error EV202" in done.stdout
+
+
+def test_a_project_behind_a_link(shop: Path) -> None:
+    (shop.parent / "link").symlink_to(shop)
+    done = evolve("init", "--yes", "-C", "link", cwd=shop.parent)
+    assert done.returncode == 0, done.stderr
+    assert (shop / ".pre-commit-config.yaml").exists()
+
+
+@pytest.mark.parametrize(
+    "hooks",
+    [
+        "[{id: evolve-lint, args: [--strict]}]",
+        "[{ id: 'evolve-lint' }]",
+        "\n      - id: evolve-lint # ours",
+        '\n      - name: lint\n        id: "evolve-lint"',
+    ],
+)
+def test_a_hook_that_is_there_is_seen(shop: Path, hooks: str) -> None:
+    (shop / ".pre-commit-config.yaml").write_text(f"repos:\n  - repo: x\n    rev: v1\n    hooks: {hooks}\n")
+    done = evolve("init", "--yes", cwd=shop)
+    assert "there already: the hook evolve-lint" in done.stderr
+
+
+@pytest.mark.parametrize("text", ["---\nstages: [test]\n", "spec:\n  inputs:\n    x:\n---\nstages: [test]\n"])
+def test_a_pipeline_of_several_documents_is_included_in_its_last(shop: Path, text: str) -> None:
+    (shop / ".gitlab-ci.yml").write_text(text)
+    evolve("init", "--yes", cwd=shop)
+    *before, pipeline = yaml.safe_load_all((shop / ".gitlab-ci.yml").read_text())
+    assert pipeline == {"stages": ["test"], "include": [{"local": ".gitlab/evolve-lint.yml"}]}
+    assert before == list(yaml.safe_load_all(text))[:-1]
+
+
+@pytest.mark.parametrize("content", [b"# caf\xe9\nrepos: []\n", None])
+def test_a_file_that_cannot_be_read_is_named(shop: Path, content: bytes | None) -> None:
+    file = shop / ".pre-commit-config.yaml"
+    if content is None:
+        file.mkdir()
+    else:
+        file.write_bytes(content)
+    done = evolve("init", "--yes", cwd=shop)
+    assert done.returncode == 2
+    assert f'"{file}" cannot be read' in done.stderr
+
+
+def test_a_table_that_takes_no_others_is_left_alone(shop: Path) -> None:
+    (shop / "pyproject.toml").write_text("tool = {ruff = {line-length = 100}}\n")
+    done = evolve("init", "--yes", cwd=shop)
+    assert f"by hand: add to {shop}/pyproject.toml, in the form that its table tool has" in done.stderr
+    assert (shop / "pyproject.toml").read_text() == "tool = {ruff = {line-length = 100}}\n"
+
+
 def test_a_pipeline_that_includes_other_files_is_left_alone(shop: Path) -> None:
     (shop / ".gitlab-ci.yml").write_text("include: other.yml\n")
     done = evolve("init", "--yes", cwd=shop)

@@ -378,3 +378,19 @@ def test_last_day_may_be_a_text(tmp_path: Path) -> None:
 )
 def test_line_of_a_setting(tmp_path: Path, text: str, key: str, word: str, line: int) -> None:
     assert line_of(write(tmp_path, text), key, word) == line
+
+
+def test_an_alembic_ini_of_ones_own_is_not_replaced_by_settings_further_up(tmp_path: Path) -> None:
+    write(tmp_path, 'alembic_config = "billing/alembic.ini"\n')
+    for name in ("billing", "shop", "docs"):
+        (tmp_path / name).mkdir()
+        if name != "docs":
+            (tmp_path / name / "alembic.ini").write_text("[alembic]\n")
+
+    found = {name: config.load(tmp_path / name).alembic_config for name in ("billing", "shop", "docs")}
+
+    assert found == {
+        "billing": tmp_path / "billing/alembic.ini",
+        "shop": None,
+        "docs": tmp_path / "billing/alembic.ini",
+    }

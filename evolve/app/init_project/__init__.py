@@ -125,6 +125,7 @@ def propose(
         NoProject and its kin: `find_project` finds none.
         Unreadable: what is there already is no text.
     """
+    directory = directory.resolve()  # git names its folders without links
     project = find_project(directory, configuration=alembic_config)
     repository = find_repository(project.root)
     top = repository.top if repository is not None else None
@@ -141,13 +142,17 @@ def propose(
             case ByHand(sentence):
                 by_hand.append(sentence)
 
-    take(_settings(project, directory.resolve(), top))
+    take(_settings(project, directory, top))
     if repository is None or top is None:
         by_hand.append(f"{project.root} is in no git repository: neither a hook nor a CI job was looked for")
         return Proposal(project, tuple(changes), tuple(there), tuple(by_hand))
     words = _words(project, top)
     if pre_commit:
-        take(_hook(top, words))
+        take(
+            _hook(top, words)
+            if words["files"]
+            else ByHand(f"its revisions lie outside {top}: no hook sees them")
+        )
     chosen = ci or _ci_of(top, repository)
     if chosen == "github":
         take(_job(top / _WORKFLOW, "github.yml", words))
@@ -205,7 +210,8 @@ def _with_settings(text: str, alembic_config: str | None, prefix: str = "tool.ev
 
 def _words(project: Project, top: Path) -> dict[str, str]:
     root = project.root.relative_to(top).as_posix()
-    versions = sorted(folder.relative_to(top).as_posix() for folder in project.version_directories)
+    folders = [folder.resolve() for folder in project.version_directories]
+    versions = sorted(folder.relative_to(top).as_posix() for folder in folders if folder.is_relative_to(top))
     lint = "evolve lint" if root == "." else f"evolve lint -C {shlex.quote(root)}"
     return {
         "root": root,
