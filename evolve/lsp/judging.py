@@ -166,6 +166,16 @@ def rule_pages(rules: Sequence[Rule]) -> tuple[messages.RulePage, ...]:
     return tuple(messages.RulePage(rule.id, rule.name, one_line(rule.title), _page(rule)) for rule in rules)
 
 
+def failure(question: messages.Question, error: Exception, came: str) -> Answer:
+    """That evolve itself failed; without a word the file would look as if nothing were found in it."""
+    text = question.text
+    if declared(Path(question.file), as_bytes(text.removeprefix(_MARK))) is None:
+        return Answer(log=came)
+    span = Places(text).of(1)
+    words = f"a bug in evolve: {type(error).__name__}: {legible(str(error))}; the server's log says where"
+    return Answer((Note("error", "", span.start, span.end, words),), is_revision=True, log=came)
+
+
 def _trouble(error: EvolveError, file: Path, places: Places) -> Note:
     """That nothing can be said, and why."""
     line = 1

@@ -19,7 +19,7 @@ from pathlib import Path
 from evolve.config import load
 from evolve.errors import EvolveError
 from evolve.lint.rule import Rule
-from evolve.lsp.judging import Judge, rule_pages
+from evolve.lsp.judging import Judge, failure, rule_pages
 from evolve.lsp.messages import Answer, Hello, Question
 from evolve.lsp.together import end_together
 from evolve.revisions.cache import open_store
@@ -77,8 +77,8 @@ def _warm_up() -> None:
 def _answer(judge: Judge, question: Question, refusal: str) -> Answer:
     try:
         answer = judge.answer(question)
-    except Exception:  # noqa: BLE001  # a bug costs this answer, and is told of in the log
-        return Answer(log=traceback.format_exc())
+    except Exception as error:  # noqa: BLE001  # a bug costs this answer, and not those after it
+        return failure(question, error, traceback.format_exc())
     if refusal and not answer.log:
         return Answer(answer.notes, answer.is_revision, answer.mended, refusal)
     return answer

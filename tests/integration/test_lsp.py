@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import os
+import re
 import signal
+import subprocess
+import sys
 import time
+import tomllib
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -14,6 +19,7 @@ from support.command_line import evolve
 from support.git import git
 from support.language_client import Editor, applied, underlined
 
+GUIDE = Path(__file__).parents[2] / "evolve/docs/guides/editors.md"
 TABLE = "op.create_table('orders', sa.Column('id', sa.BigInteger(), primary_key=True), sa.Column('email', sa.Text()))"
 INDEX = "op.create_index('orders_email', 'orders', ['email'])"
 
@@ -376,6 +382,22 @@ def test_what_is_saved_is_known_to_the_other_files(
     table = "op.create_table('notes', sa.Column('id', sa.Integer(), primary_key=True), sa.Column('body', sa.Text()))"
     own_editor.save(revision, revision.read_text().replace(INDEX, table))
     assert own_editor.diagnostics(other) == []
+
+
+def test_without_its_library_it_says_what_to_install(tmp_path: Path) -> None:
+    code = (
+        "import sys; sys.modules['pygls'] = None; from evolve.cli import main; sys.argv[1:] = ['lsp']; main()"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True)
+    assert (done.returncode, 'pip install "alembic-evolve[lsp]"' in done.stderr) == (2, True)
+
+
+def test_what_the_guide_lets_editors_start_is_a_server(tmp_path: Path) -> None:
+    blocks = dict(re.findall(r"^```(json|toml)\n(.*?)^```$", GUIDE.read_text(), re.MULTILINE | re.DOTALL))
+    vscode, helix = json.loads(blocks["json"]), tomllib.loads(blocks["toml"])
+    for arguments in (vscode["glspc.server.commandArguments"], helix["language-server"]["evolve"]["args"]):
+        done = evolve(*arguments, cwd=tmp_path)
+        assert (done.returncode, done.stdout, done.stderr) == (1, "", "")  # the editor left without a word
 
 
 # -- the end ---------------------------------------------------------------------------------------------------
