@@ -48,7 +48,9 @@ def remember(functions: MutableMapping[QualifiedName, Body], operation: Operatio
             functions[name] = runs
         case Other(kind="CREATE AGGREGATE", target=QualifiedName() as name):
             functions[name] = Body()
-        case Other(kind="CREATE EXTENSION", target=QualifiedName(extension, namespace)) if namespace != "public":
+        case Other(kind="CREATE EXTENSION", target=QualifiedName(extension, namespace)) if (
+            namespace != "public"
+        ):
             functions.update((QualifiedName(name, namespace), Body()) for name in functions_of(extension))
         case AlterFunction(function=name, options=options) if name in functions:
             for option in options:

@@ -23,6 +23,7 @@ from evolve.lint.rules.columns.alter_type_needs_using import AlterTypeNeedsUsing
 from evolve.lint.rules.columns.alter_type_rewrite import AlterTypeRewrite
 from evolve.lint.rules.columns.alter_type_scan_only import AlterTypeScanOnly
 from evolve.lint.rules.columns.alter_type_timezone import AlterTypeTimezone
+from evolve.lint.rules.columns.default_unfit import DefaultUnfit
 from evolve.lint.rules.columns.drop_column import DropColumn
 from evolve.lint.rules.columns.drop_column_with_dependents import DropColumnWithDependents
 from evolve.lint.rules.columns.drop_default import DropDefault
@@ -58,6 +59,7 @@ RULES: tuple[Rule, ...] = (
     AlterTypeRewrite(),
     AlterTypeScanOnly(),
     AlterTypeTimezone(),
+    DefaultUnfit(),
     DropColumn(),
     DropColumnWithDependents(),
     DropDefault(),

@@ -26,7 +26,9 @@ from evolve.lint.rules.constraints.new_write_restriction import NewWriteRestrict
 from evolve.lint.rules.constraints.not_enforced import NotEnforced
 from evolve.lint.rules.constraints.not_valid_never_validated import NotValidNeverValidated
 from evolve.lint.rules.constraints.rename_constraint import RenameConstraint
+from evolve.lint.rules.constraints.unique_of_one_value import UniqueOfOneValue
 from evolve.lint.rules.constraints.unnamed_constraint import UnnamedConstraint
+from evolve.lint.rules.constraints.using_index_unfit import UsingIndexUnfit
 from evolve.lint.rules.constraints.validate_same_transaction import ValidateSameTransaction
 
 RULES: tuple[Rule, ...] = (
@@ -53,6 +55,8 @@ RULES: tuple[Rule, ...] = (
     NotEnforced(),
     NotValidNeverValidated(),
     RenameConstraint(),
+    UniqueOfOneValue(),
     UnnamedConstraint(),
+    UsingIndexUnfit(),
     ValidateSameTransaction(),
 )

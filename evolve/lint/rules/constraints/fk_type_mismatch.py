@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 
+from evolve.lint.certain import WHERE_REFUSED, certain
 from evolve.lint.history import History
 from evolve.lint.model import Finding, Severity
 from evolve.lint.rule import Rule
@@ -11,6 +12,7 @@ from evolve.lint.rules.constraints.added import LOOKS_AT, added
 from evolve.lint.rules.constraints.target import target_columns
 from evolve.sql import operations as op
 from evolve.sql.names import QualifiedName
+from evolve.sql.schema import Schema
 from evolve.sql.steps import Step
 from evolve.sql.types import base
 
@@ -39,6 +41,10 @@ class FkTypeMismatch(Rule):
             if isinstance(constraint, op.ForeignKey):
                 yield from self._key(step, history, table, constraint)
 
+    def speaks_for(self, step: Step, history: History) -> tuple[str, ...]:
+        refused = any(finding.fails for finding in self.check(step, history))
+        return (*WHERE_REFUSED, "fk-target-not-unique") if refused else ()
+
     def _key(
         self, step: Step, history: History, table: QualifiedName, key: op.ForeignKey
     ) -> Iterator[Finding]:
@@ -46,12 +52,20 @@ class FkTypeMismatch(Rule):
         target = _types(step, history, key.target)
         pointed_at = target_columns(key, history)
         if len(pointed_at) != len(key.columns):
+            if certain(step, history):
+                yield self.finding(
+                    step,
+                    f'{_counted(key.columns)} of "{table.plain}" cannot point at {_counted(pointed_at)} of '
+                    f'"{key.target.plain}": PostgreSQL refuses',
+                    fails=True,
+                    severity=Severity.ERROR,
+                )
             return
         for column, to in zip(key.columns, pointed_at, strict=True):
             one, other = own.get(column), target.get(to)
             if one is None or other is None or one == other or {one, other} <= {"text", "character varying"}:
                 continue
-            fails = _refused(one, other)
+            fails = _refused(one, other, history.schema)
             yield self.finding(
                 step,
                 f'"{table.plain}.{column}" is {one} and points at "{key.target.plain}.{to}", which is {other}'
@@ -63,7 +77,9 @@ class FkTypeMismatch(Rule):
 
 
 def _types(step: Step, history: History, table: QualifiedName) -> Mapping[str, str]:
-    """Types without their modifiers; a domain stands for its base. Columns whose type is not known are left out."""
+    """Types without their modifiers, arrays with their brackets; a domain stands for its base. Columns whose type is
+    not known are left out.
+    """
     found = history.schema.table(table)
     types = {column.name: column.type for column in found.columns} if found is not None else {}
     match step.operation:
@@ -79,14 +95,24 @@ def _types(step: Step, history: History, table: QualifiedName) -> Mapping[str, s
     plain = {}
     for name, spelled in types.items():
         domain = history.schema.domain(spelled)
-        plain[name] = base(domain.base if domain is not None else spelled)
+        spelled = domain.base if domain is not None else spelled
+        plain[name] = base(spelled) + ("[]" if spelled.endswith("[]") else "")
     return {name: spelled for name, spelled in plain.items() if spelled}
 
 
-def _refused(one: str, other: str) -> bool:
+def _counted(columns: Sequence[str]) -> str:
+    kind = "column" if len(columns) == 1 else "columns"
+    return f"{len(columns)} {kind} ({', '.join(columns)})"
+
+
+def _refused(one: str, other: str, schema: Schema) -> bool:
     """No operator compares the two, as far as that is known: measured on 15."""
-    family, target = _family(one), _family(other)
-    if family is None or target is None or family is target:
+    family, target = _family(one, schema), _family(other, schema)
+    if family is None or target is None:
+        return False
+    if one.endswith("[]") or other.endswith("[]"):
+        return not (one.endswith("[]") and other.endswith("[]")) or family != target
+    if family == target:
         return False
     # What converts by itself to the target's type is compared there.
     widens = (family is _WHOLE and (other == "numeric" or target is _FLOAT)) or (
@@ -95,5 +121,9 @@ def _refused(one: str, other: str) -> bool:
     return not widens
 
 
-def _family(name: str) -> frozenset[str] | None:
-    return next((family for family in _FAMILIES if name in family), None)
+def _family(name: str, schema: Schema) -> frozenset[str] | None:
+    """The types that it is compared with; an enum is one of its own."""
+    bare = base(name)
+    if schema.is_enum(bare):
+        return frozenset({bare})
+    return next((family for family in _FAMILIES if bare in family), None)
