@@ -31,6 +31,7 @@ from sqlalchemy import Connection
 from evolve.revisions.guard import Guard
 from evolve.revisions.history import CONFLICT, RevisionFile, conflict_line
 from evolve.revisions.isolation import isolated
+from evolve.revisions.library_shims import accept_libraries
 from evolve.revisions.memory import After, Memory, NoMemory
 from evolve.revisions.patches import Patches
 from evolve.revisions.project import Project
@@ -149,7 +150,8 @@ class _Reader:
             lambda what: self._recorder.remark(Mark.SIDE_EFFECT, what),
         )
         with Patches() as patches:
-            later = accept_old_idioms(patches, self._recorder)
+            later = accept_old_idioms(patches, self._recorder, project.environment.given)
+            later |= accept_libraries(patches)
             accept_stubs(patches, self._engine)
             with isolated(project, importer, guard, later):
                 return self._read_all(revisions)

@@ -7,11 +7,13 @@ chat, write a dump or sleep; none of that belongs to finding out what it would s
 from __future__ import annotations
 
 import atexit
+import io
+import logging
 import os
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
 from types import FrameType, ModuleType
@@ -160,6 +162,9 @@ class Guard:
         self._replace(atexit, "register", lambda function, *_, **__: function)
         for owner in (sqlalchemy, sqlalchemy.engine, sqlalchemy.engine.create):
             self._replace_engine(owner)
+            self._replace_engine_from_config(owner)
+        # A log is kept of what a revision does, and it does nothing.
+        self._patches.set(logging.FileHandler, "_open", lambda _: io.StringIO())
         event.listen(Engine, "do_connect", self._refuse_connection)
         _guarded.own, _guarded.report, _guarded.active = self._own, self._report, True
         return self
@@ -198,6 +203,18 @@ class Guard:
             return original(url, *args, **kwargs)
 
         self._replace(owner, "create_engine", create)
+
+    def _replace_engine_from_config(self, owner: ModuleType) -> None:
+        original: Callable[..., object] = owner.engine_from_config
+
+        def create(
+            configuration: Mapping[str, object], prefix: str = "sqlalchemy.", **kwargs: object
+        ) -> object:
+            if f"{prefix}url" not in configuration:  # env.py sets it, from where only it knows
+                return self._engine()
+            return original(configuration, prefix, **kwargs)
+
+        self._replace(owner, "engine_from_config", create)
 
     def _write(self, descriptor: int, data: bytes) -> int:
         """What goes to the command's own output is swallowed, as with `print`; files cannot be opened to write to."""

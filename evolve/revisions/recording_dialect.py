@@ -5,7 +5,7 @@ Whoever asks about the schema, the Inspector for one, is answered by a `Reflecti
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from types import ModuleType
 from typing import Literal
 
@@ -86,6 +86,19 @@ class RecordingDialect(CatalogAnswers, PGDialect_psycopg):  # type: ignore[misc]
 
     def on_connect(self) -> None:  # pyright: ignore[reportIncompatibleMethodOverride]  # nothing to set up
         return None
+
+    def set_connection_execution_options(self, connection: Connection, opts: Mapping[str, object]) -> None:  # type: ignore[override]  # the base wants a dictionary
+        level = opts.get("isolation_level")
+        driver = connection.connection.driver_connection if level and connection.in_transaction() else None
+        if isinstance(driver, RecordingConnection):
+            # 1.x told the driver at once, whatever was open.
+            self.recorder.remark(
+                Mark.UNKNOWN_OPERATION,
+                "a new isolation level inside a transaction, which SQLAlchemy 2 refuses",
+            )
+            driver.set_isolation_level(0 if level == "AUTOCOMMIT" else None)
+            opts = {name: value for name, value in opts.items() if name != "isolation_level"}
+        super().set_connection_execution_options(connection, opts)
 
     def get_isolation_level(self, dbapi_connection: object) -> Literal["READ COMMITTED"]:
         del dbapi_connection

@@ -7,41 +7,44 @@ from __future__ import annotations
 
 import importlib
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from importlib.util import find_spec
 from types import ModuleType
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import sqlalchemy
 import sqlalchemy.sql
-from sqlalchemy import Connection, Engine, MetaData, Table, TableClause, inspect, text
+from sqlalchemy import Connection, Engine, MetaData, Row, Table, TableClause, inspect, text
 from sqlalchemy.engine import CursorResult
 from sqlalchemy.sql import expression
 from sqlalchemy.sql.base import ReadOnlyColumnCollection
-from sqlalchemy.sql.selectable import Select
+from sqlalchemy.sql.selectable import Join, Select
 
 from evolve.revisions.imports import Action
 from evolve.revisions.patches import Callee, Patches, method
 from evolve.revisions.recording_dbapi import Recorder
 from evolve.revisions.recording_dialect import is_recording
-from evolve.revisions.stub_shims import accept_stubs_in_sessions, despite_stubs
+from evolve.revisions.stub_shims import accept_stub_bases, accept_stubs_in_sessions, despite_stubs
 from evolve.revisions.stubs import Stub
 from evolve.sql.steps import Mark
 
 
-def accept_old_idioms(patches: Patches, recorder: Recorder) -> dict[str, Action]:
+def accept_old_idioms(patches: Patches, recorder: Recorder, given: Collection[str] = ()) -> dict[str, Action]:
     """Install every shim; `patches` takes them out again.
+
+    Args:
+        given: names that `env.py` gives to the module `sqlalchemy`, which has no such names of its own.
 
     Returns:
         shims for modules that are not imported yet: to be called once they are.
     """
     _connections(patches, recorder)
-    _modules(patches)
+    _modules(patches, given)
     _engines(patches)
     _constructs(patches)
     _metadata(patches)
     _columns(patches, recorder)
-    _row_counts(patches, recorder)
+    _rows(patches, recorder)
     orm = sys.modules.get("sqlalchemy.orm")
     if orm is None:  # it takes a quarter of Alembic's own time to import, and few revisions need it
         return {"sqlalchemy.orm": lambda module: _sessions(patches, module)}
@@ -72,7 +75,10 @@ class _OldNames:
         raise AttributeError(message)
 
 
-def _modules(patches: Patches) -> None:
+def _modules(patches: Patches, given: Collection[str]) -> None:
+    for name in given:
+        if not hasattr(sqlalchemy, name):
+            patches.set(sqlalchemy, name, Stub.named(f"sqlalchemy.{name}"))
     for name in ("sqlalchemy", "sqlalchemy.types", "sqlalchemy.orm", "sqlalchemy.sql", "sqlalchemy.dialects"):
         module = sys.modules.get(name)
         if module is not None and not hasattr(module, "__getattr__"):
@@ -197,7 +203,20 @@ def _sessions(patches: Patches, orm: ModuleType) -> None:
     patches.set(session, "__init__", init)
     patches.set(session, "execute", shim(method(session, "execute")))
     patches.set(session, "scalar", shim(method(session, "scalar")))
+    patches.set(session, "scalars", shim(method(session, "scalars")))
     accept_stubs_in_sessions(patches, session)
+    accept_stub_bases(patches, orm.Mapper)
+    join = method(orm.Query, "join")
+
+    def old_join(self: object, target: object, *props: object, **kwargs: object) -> object:
+        pairs = [target, *props]
+        if not all(isinstance(pair, tuple) for pair in pairs):
+            return join(self, target, *props, **kwargs)
+        for pair in pairs:
+            self = join(self, *pair, **kwargs)  # type: ignore[misc]  # a tuple, as was just asked
+        return self
+
+    patches.set(orm.Query, "join", old_join)
 
 
 def _constructs(patches: Patches) -> None:
@@ -265,6 +284,7 @@ def _table_methods(patches: Patches) -> None:
     patches.set(TableClause, "update", conditional(method(TableClause, "update")))
     patches.set(TableClause, "delete", conditional(method(TableClause, "delete")))
     patches.set(TableClause, "select", conditional(method(TableClause, "select")))
+    patches.set(Join, "select", conditional(method(Join, "select")))
     patches.set(TableClause, "insert", build_insert)
 
 
@@ -332,7 +352,7 @@ def _columns(patches: Patches, recorder: Recorder) -> None:
     patches.set(ReadOnlyColumnCollection, "__getitem__", supposed(item, KeyError))
 
 
-def _row_counts(patches: Patches, recorder: Recorder) -> None:
+def _rows(patches: Patches, recorder: Recorder) -> None:
     """A revision that looks at `rowcount` decides by rows, and there are none."""
     described = vars(CursorResult)["rowcount"]
     read: Callee = described.fget
@@ -343,6 +363,13 @@ def _row_counts(patches: Patches, recorder: Recorder) -> None:
         return read(self)
 
     patches.set(CursorResult, "rowcount", property(rowcount))
+    item = method(Row, "__getitem__")
+
+    def by_name(self: Row[Any], key: object) -> object:
+        return self._mapping[key] if isinstance(key, str) else item(self, key)
+
+    patches.set(Row, "__getitem__", by_name)
+    patches.set(CursorResult, "next", method(CursorResult, "__next__"))  # its name in 1.x
 
 
 def _parameters(args: tuple[object, ...], kwargs: Mapping[str, object]) -> object:

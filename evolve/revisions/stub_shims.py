@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import dataclasses
+import json
+import logging
 from collections.abc import Callable
+from typing import Any
 
 import sqlalchemy
 import sqlalchemy.inspection
@@ -26,6 +30,7 @@ def accept_stubs(patches: Patches, engine: Engine) -> None:
     _schema_items(patches)
     _enums(patches)
     _statements(patches)
+    _plain_values(patches)
     registrars = sqlalchemy.inspection._registrars  # noqa: SLF001  # SQLAlchemy's own registration refuses a second time
     patches.item(registrars, Stub, lambda stub: inspect(_used(stub, engine)))
 
@@ -43,7 +48,8 @@ def accept_stubs_in_sessions(patches: Patches, session: type) -> None:
     def store(original: Callee) -> Callee:
         def run(self: object, instance: object, *args: object, **kwargs: object) -> object:
             found = instance if isinstance(instance, list | tuple) else (instance,)
-            unknown = _unknown(found) or _unknown([type(item) for item in found])
+            # A stub is false, so that `or` would not do.
+            unknown = _unknown([*found, *(type(item) for item in found)])
             return unknown.use() if unknown is not None else original(self, instance, *args, **kwargs)
 
         return run
@@ -107,6 +113,43 @@ def _schema_items(patches: Patches) -> None:
     patches.set(DefaultClause, "__init__", init_default)
     patches.set(SchemaItem, "_init_items", init_items)
     patches.set(Table, "__new__", make)
+
+
+def _plain_values(patches: Patches) -> None:
+    """Modules of the standard library that look into what they are given."""
+    encode = method(json.JSONEncoder, "encode")
+    as_dictionary = method(dataclasses, "asdict")
+
+    def asdict(instance: object, **kwargs: object) -> object:
+        return instance.use() if isinstance(instance, Stub) else as_dictionary(instance, **kwargs)
+
+    level = method(logging, "_checkLevel")
+    patches.set(logging, "_checkLevel", lambda given: 0 if isinstance(given, Stub) else level(given))
+    patches.set(json.JSONEncoder, "encode", lambda self, value: encode(self, _plain(value)))
+    patches.set(dataclasses, "asdict", asdict)
+
+
+def _plain(value: object) -> object:
+    """The value with the text of a stub in place of each stub, as far as lists and dictionaries go."""
+    if isinstance(value, Stub):
+        return str(value)
+    if type(value) is dict:
+        return {str(key) if isinstance(key, Stub) else key: _plain(item) for key, item in value.items()}
+    if type(value) in (list, tuple):
+        return [_plain(item) for item in value]  # type: ignore[attr-defined]  # one of the two
+    return value
+
+
+def accept_stub_bases(patches: Patches, mapper: type) -> None:
+    """A mapped class whose missing base would have brought its primary key has all its columns for one."""
+    configure = method(mapper, "_configure_pks")
+
+    def run(self: Any, *args: object, **kwargs: object) -> None:
+        if not self.persist_selectable.primary_key and issubclass(self.class_, PlainStubBase):
+            self._primary_key_argument = list(self.persist_selectable.columns)
+        configure(self, *args, **kwargs)
+
+    patches.set(mapper, "_configure_pks", run)
 
 
 def _somewhere(metadata: object, other: MetaData) -> object:

@@ -89,10 +89,15 @@ class Stub(UserDefinedType[object], tzinfo, Unknown):
             return list
         if name == "__members__":
             return {}
+        if _is_private(name) and not _asked_by_library(sys._getframe(1)):  # noqa: SLF001  # its caller
+            return self.named(f"{self._stub_name}.{name}")
         if name.startswith("_") and name != "__table__":
             raise AttributeError(name)
         # Looking deeper is no use yet: `sqlmodel.sql.sqltypes.AutoString()` may end at something known.
         return self.named(f"{self._stub_name}.{name}")
+
+    def compile(self, *_: object, **__: object) -> Stub:  # type: ignore[override]  # of a statement, not of a type
+        return self._other(".compile()")
 
     def __clause_element__(self) -> ClauseElement:
         self._touch()
@@ -228,6 +233,17 @@ def _unpacked(frame: FrameType) -> int:
     if at < 0 or dis.opname[code[at]] not in ("UNPACK_SEQUENCE", "UNPACK_EX"):
         return 0
     return code[at + 1]
+
+
+def _is_private(name: str) -> bool:
+    """`_value`, which a model may well have, not `__html__`; of a function its code, which names its parameters."""
+    return name == "__code__" or (name.startswith("_") and not name.startswith(("__", "_sa_")))
+
+
+def _asked_by_library(frame: FrameType) -> bool:
+    """Whether it is a library that tries what it has been given, which has an answer for what is not there."""
+    asking = str(frame.f_globals.get("__name__", "")).partition(".")[0]
+    return asking in _NEVER_STUBBED or any(part in frame.f_code.co_filename for part in _INSTALLED)
 
 
 class _StubMeta(ABCMeta):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+import sqlalchemy as sa
 from support.revision_files import Revisions, marks, sql_of
 
 from evolve.revisions.replayed_schema import ReplayedSchema
@@ -62,6 +63,82 @@ LAST = "\nop.execute('SELECT 42')"
             id="type of another dialect",
         ),
         pytest.param("", "op.add_column('t', sa.Column('a', sa.Enum('x', 'y')))", id="enum without a name"),
+        pytest.param(
+            "from shop import Rate\nfrom sqlalchemy.orm import sessionmaker",
+            "session = sessionmaker()(bind=op.get_bind())\nsession.add(Rate(percent=7))\nsession.commit()",
+            id="model added to a session",
+        ),
+        pytest.param(
+            "from shop import Rate\nfrom sqlalchemy.orm import Session",
+            "for rate in Session(op.get_bind()).scalars(sa.select(Rate)): rate.percent = 7",
+            id="model in scalars",
+        ),
+        pytest.param(
+            "from shop import Order",
+            "Order.query.filter(Order._paid == True).first()",
+            id="private attribute of a model",
+        ),
+        pytest.param(
+            "from shop import rounding\nNAME = rounding.half_up.__code__.co_varnames[0]",
+            "import json\nop.add_column('t', sa.Column('r', sa.JSON, server_default=json.dumps({NAME: 1})))",
+            id="name of a parameter",
+        ),
+        pytest.param(
+            "import json\nfrom shop import RATES",
+            "op.add_column('t', sa.Column('r', sa.JSON, server_default=json.dumps({'all': [RATES]})))",
+            id="JSON of what is missing",
+        ),
+        pytest.param(
+            "import dataclasses, json\nfrom shop import Rate\nRATE = json.dumps(dataclasses.asdict(Rate(7)))",
+            "op.execute(f'SELECT {RATE}')",
+            id="dataclass",
+        ),
+        pytest.param(
+            "from shop import summary", "op.execute(summary.compile(dialect=None).string)", id="compiled"
+        ),
+        pytest.param(
+            "import logging\nfrom shop import app\nhandler = logging.FileHandler(app.config.get('LOG'))",
+            "handler.setLevel(app.config.get('LEVEL'))\nlogging.getLogger('x').addHandler(handler)",
+            id="log file",
+        ),
+        pytest.param(
+            "from shop import Keyed\nfrom sqlalchemy.orm import declarative_base\n"
+            "class Rate(declarative_base(), Keyed):\n"
+            "    __tablename__ = 'rates'\n    percent = sa.Column(sa.Integer)",
+            "op.execute(sa.update(Rate).values(percent=7))",
+            id="primary key of a missing base",
+        ),
+        pytest.param(
+            "from sqlalchemy import engine_from_config",
+            "engine_from_config({'sqlalchemy.echo': 'false'}, prefix='sqlalchemy.').connect()",
+            id="engine whose URL env.py sets",
+        ),
+        pytest.param(
+            "from rich.progress import track",
+            "for row in track(op.get_bind().execute(sa.text('SELECT 1')).fetchall(), 'rows', total=1): pass",
+            id="progress bar",
+        ),
+        pytest.param(
+            "from psycopg import sql",
+            "text = sql.SQL('SELECT {}').format(sql.Identifier('a b')).as_string(op.get_bind())\n"
+            "op.get_bind().exec_driver_sql(text)",
+            id="composed for a connection",
+        ),
+        pytest.param(
+            "a, b = sa.table('a', sa.column('i')), sa.table('b', sa.column('i'))",
+            "op.get_bind().execute(a.join(b, a.c.i == b.c.i).select(a.c.i == 1))",
+            id="condition of a joined select",
+        ),
+        pytest.param(
+            "",
+            "for name in ('i', 'v'):\n    op.get_bind().execute('SELECT v, i FROM t').next()[name]",
+            id="row by name",
+        ),
+        pytest.param(
+            "",
+            "assert sa.inspect(op.get_bind()).get_columns('elsewhere') == []",
+            id="table of another history",
+        ),
     ],
 )
 def test_it_is_read_to_its_end(revisions: Revisions, head: str, upgrade: str) -> None:
@@ -165,3 +242,25 @@ def test_a_branch_label_that_another_module_holds_costs_its_name_only(revisions:
     )
 
     assert revisions.history.revisions["a"].branch_labels == ("v1",)
+
+
+def test_a_table_that_another_history_makes_may_be_asked_for(revisions: Revisions) -> None:
+    upgrade = (
+        "if not any(c['name'] == 'a' for c in sa.inspect(op.get_bind()).get_columns('elsewhere')):\n"
+        "    op.add_column('elsewhere', sa.Column('a', sa.Text))"
+    )
+
+    recording = revisions.capture_one(upgrade, reflect=ReplayedSchema())
+
+    assert marks(recording) == {Mark.READ_CATALOG}
+    assert sql_of(recording) == ["ALTER TABLE elsewhere ADD COLUMN a TEXT"]
+
+
+def test_a_type_that_env_py_gives_to_sqlalchemy(tmp_path: Path) -> None:
+    env = "import sqlalchemy as sa\nfrom shop.types import Money\nsa.Money = Money\n"
+    revisions = Revisions(tmp_path / "p", env=env)
+
+    recording = revisions.capture_one("op.add_column('t', sa.Column('a', sa.Money(), nullable=False))")
+
+    assert sql_of(recording) == ["ALTER TABLE t ADD COLUMN a TEXT NOT NULL"]
+    assert not hasattr(sa, "Money")
