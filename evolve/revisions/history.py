@@ -43,6 +43,7 @@ class RevisionFile:
         message: first paragraph of its docstring.
         metadata: the module attribute `evolve`, its scalars as text, in the order of the file.
         edited: its code is another one than where the branch left; see `Since`.
+        was_there: its id was there where the branch left, whatever has become of it.
         digest: of its bytes as they were read.
         text: its bytes in the place of those that the file holds, as an editor or a fix has them.
         broken: why Python cannot compile it, with the line; None where it can, or where nobody has looked yet.
@@ -57,6 +58,7 @@ class RevisionFile:
     metadata: tuple[tuple[str, str], ...] = ()
     broken: BrokenFile | None = None
     edited: bool = False
+    was_there: bool = False
     digest: bytes = field(default=b"", repr=False, compare=False)
     text: bytes | None = field(default=None, repr=False, compare=False)
 
@@ -553,7 +555,9 @@ def declared(path: Path, source: bytes) -> RevisionFile | BrokenFile | None:
         try:
             values[name] = _literal(literals[name], literals)
         except ValueError:
-            if name == "branch_labels":  # the chain holds without them; only their names lead nowhere
+            # The chain holds without them: a label that is not seen leads nowhere, and what a file depends on only
+            # where a condition holds is mostly a part of the application that may be absent.
+            if name in ("branch_labels", "depends_on"):
                 values[name] = _written(literals[name], literals)
             elif name != "evolve":
                 return BrokenFile(path, lines[name], f"{name} is not written as a literal")
@@ -621,8 +625,15 @@ def _literal(node: ast.expr, names: Mapping[str, ast.expr], depth: int = 0) -> o
     return ast.literal_eval(node)
 
 
-def _written(node: ast.expr, names: Mapping[str, ast.expr]) -> list[object]:
-    """Those parts of a tuple or list that are literals."""
+def _written(node: ast.expr, names: Mapping[str, ast.expr], depth: int = 0) -> list[object]:
+    """Those parts of a tuple or list that are literals, also of one that is made up step by step."""
+    match node:
+        case ast.Name(id=name) if name in names and depth < 10:
+            return _written(names[name], names, depth + 1)
+        case ast.Call(func=ast.Name(id="tuple" | "list"), args=[inner]):
+            return _written(inner, names, depth + 1)
+        case _:
+            pass
     found: list[object] = []
     for part in node.elts if isinstance(node, ast.Tuple | ast.List) else ():
         with suppress(ValueError):

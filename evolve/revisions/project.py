@@ -19,6 +19,7 @@ DEFAULT_FILE_TEMPLATE = "%(rev)s_%(slug)s"
 _SEPARATORS = {"space": " ", "newline": "\n", "os": os.pathsep, ":": ":", ";": ";"}
 _NAMES_LOCATION = re.compile(r"^script_location\s*[=:]", re.MULTILINE)
 _SKIPPED = frozenset({"node_modules", "site-packages", "venv", "env", "build", "dist"})
+_OF_LOGGING = re.compile(r"(?:loggers|handlers|formatters)$|(?:logger|handler|formatter)_")
 _DEEPEST = 6  # folders below the project, in which its revisions may lie
 _MOST_NAMED = 5  # directories in one message
 _MOST_FOLDERS = 2000  # of one depth; where there are more, this is no project but a disk
@@ -186,6 +187,11 @@ def find_project(directory: Path, *, configuration: Path | None = None, section:
         location = str(ini.parent)
         root = directory.parent if directory == ini.parent else directory
         source_paths = (root, *source_paths)
+    elif ini is not None and options.existing(location) is None:
+        above = _runs_alembic_from(ini, location)
+        if above is not None:
+            location, root = str(ini.parent), above
+            source_paths = (root, *source_paths)
     script_directory = options.directory(location, source_paths)
     listed = options.paths(
         "version_locations", legacy=r", *|(?: +)", separators=("path_separator", "version_path_separator")
@@ -222,7 +228,7 @@ def _files(directory: Path, configuration: Path | None) -> tuple[Path | None, Pa
     found_toml = toml if toml.is_file() and (found_ini or _toml_section(toml)) else None
     if not found_ini and not found_toml:
         below = _nearest_below(directory, "alembic.ini")
-        if len(below) == 1 and _is_flask_migrates(below[0]):
+        if len(below) == 1 and (_is_flask_migrates(below[0]) or _is_meant_from(directory, below[0])):
             return below[0], None
         elsewhere = _around(directory) or [file.parent for file in below]
         raise NoProject((ini, toml), tuple(elsewhere), _script_directories(directory))
@@ -245,6 +251,20 @@ def _is_flask_migrates(ini: Path) -> bool:
         return _NAMES_LOCATION.search(ini.read_text(encoding="utf-8")) is None
     except (OSError, UnicodeDecodeError):
         return False
+
+
+def _is_meant_from(directory: Path, ini: Path) -> bool:
+    """Whether `alembic -c ini`, run in `directory`, finds `ini`'s own folder."""
+    location = _Options(directory, "alembic", ini, None).text("script_location")
+    return location is not None and _runs_alembic_from(ini, location) == directory
+
+
+def _runs_alembic_from(ini: Path, location: str) -> Path | None:
+    """The folder above `ini`, which stands beside its env.py, from where `location` leads to both."""
+    if Path(location).is_absolute() or not (ini.parent / "env.py").is_file():
+        return None
+    above = list(ini.parent.parents)[:_DEEPEST]
+    return next((path for path in above if Path(os.path.normpath(path / location)) == ini.parent), None)
 
 
 def _script_directories(directory: Path) -> tuple[Path, ...]:
@@ -306,7 +326,7 @@ class _Options:
         self._toml = _toml_section(toml) if toml is not None else {}
         self._tokens = {"here": (toml.parent if toml is not None else directory).as_posix()}
         in_ini = ini is not None and self._parser.has_option(section, "script_location")
-        file = ini if in_ini or toml is None else toml
+        file = ini if in_ini or not self._toml else toml
         self.file: Path = file if file is not None else directory / "alembic.ini"
 
     def _read(self, ini: Path) -> None:
@@ -387,9 +407,12 @@ class _Options:
         return values
 
     def sections_with(self, name: str) -> tuple[str, ...]:
-        if name in self._parser.defaults():  # then every section has it, those of the loggers too
-            return ()
-        return tuple(section for section in self._parser.sections() if self._parser.has_option(section, name))
+        """Sections of Alembic that have the option; one in [DEFAULT] those of the loggers have as well."""
+        return tuple(
+            section
+            for section in self._parser.sections()
+            if self._parser.has_option(section, name) and not _OF_LOGGING.match(section)
+        )
 
     def database_url(self) -> str | None:
         """`sqlalchemy.url`, unless it is a placeholder that `env.py` is to replace."""

@@ -264,3 +264,16 @@ def test_a_type_that_env_py_gives_to_sqlalchemy(tmp_path: Path) -> None:
 
     assert sql_of(recording) == ["ALTER TABLE t ADD COLUMN a TEXT NOT NULL"]
     assert not hasattr(sa, "Money")
+
+
+def test_dependencies_that_are_made_up_step_by_step_cost_those_of_a_condition_only(
+    revisions: Revisions,
+) -> None:
+    revisions.add("a")
+    revisions.write(
+        "b.py",
+        "from shop import has_stock\nneeded = ['a']\nif has_stock():\n    needed.append('stock')\n"
+        "revision = 'b'\ndown_revision = None\ndepends_on = tuple(needed)\ndef upgrade(): pass\n",
+    )
+
+    assert revisions.history.revisions["b"].depends_on == ("a",)

@@ -208,6 +208,30 @@ def test_no_project_points_from_beside_flask_migrates_folder_to_the_one_around_i
     assert caught.value.fix == f"name the directory: evolve -C {tmp_path}"
 
 
+@pytest.mark.parametrize("run_from", [".", "shop/db/migrations"])
+def test_an_ini_beside_env_py_that_names_its_folder_from_above(tmp_path: Path, run_from: str) -> None:
+    folder = tmp_path / "shop/db/migrations"
+    (folder / "versions").mkdir(parents=True)
+    (folder / "env.py").touch()
+    (folder / "alembic.ini").write_text("[alembic]\nscript_location = ./shop/db/migrations/\n")
+
+    project = find_project(tmp_path / run_from)
+
+    assert (project.root, project.script_directory) == (tmp_path, folder)
+
+
+def test_sections_that_have_their_script_location_of_the_defaults_are_named(tmp_path: Path) -> None:
+    (tmp_path / "alembic.ini").write_text(
+        "[DEFAULT]\nscript_location = migrations\n[main]\n[static]\n[loggers]\nkeys = root\n[logger_root]\n"
+    )
+    (tmp_path / "pyproject.toml").write_text("[tool.shop]\n")
+
+    with pytest.raises(NoScriptLocation) as refused:
+        find_project(tmp_path)
+
+    assert "(main, static)" in (refused.value.fix or "")
+
+
 def test_several_projects_below_are_all_named(tmp_path: Path) -> None:
     _flask(tmp_path / "accounts")
     _flask(tmp_path / "billing")
