@@ -248,6 +248,8 @@ class Schema:
     publishing: dict[str, frozenset[str] | None] = field(default_factory=dict, compare=False)
     # Why there may be more than is known: "statement" and "revision", where not all of one was read.
     gaps: set[str] = field(default_factory=set, compare=False)
+    # Those that the history makes: others may be there, made by hand.
+    extensions: set[str] = field(default_factory=set, compare=False)
 
     # -- questions ------------------------------------------------------------------------------------------
     def table(self, name: QualifiedName) -> Table | None:
@@ -362,6 +364,7 @@ class Schema:
             dict(self.functions),
             dict(self.publishing),
             set(self.gaps),
+            set(self.extensions),
         )
 
 

@@ -139,6 +139,10 @@ def apply(schema: Schema, operation: op.Operation) -> None:
             managed.follow(schema, operation)
         case op.RefreshMaterializedView():
             tables.refresh_view(schema, operation)
+        case op.Other(kind="CREATE EXTENSION", target=extension) if extension is not None:
+            schema.extensions.add(extension.name)
+        case op.Other(kind="DROP EXTENSION", target=extension) if extension is not None:
+            schema.extensions.discard(extension.name)
         case (
             op.CreateFunction()
             | op.AlterFunction()

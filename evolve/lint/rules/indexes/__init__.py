@@ -22,6 +22,7 @@ from evolve.lint.rules.indexes.index_duplicate_column import IndexDuplicateColum
 from evolve.lint.rules.indexes.index_hash import IndexHash
 from evolve.lint.rules.indexes.index_invalid_leftover import IndexInvalidLeftover
 from evolve.lint.rules.indexes.index_low_cardinality import IndexLowCardinality
+from evolve.lint.rules.indexes.index_method_unfit import IndexMethodUnfit
 from evolve.lint.rules.indexes.index_null_heavy import IndexNullHeavy
 from evolve.lint.rules.indexes.index_redundant import IndexRedundant
 from evolve.lint.rules.indexes.index_too_wide import IndexTooWide
@@ -54,6 +55,7 @@ RULES: tuple[Rule, ...] = (
     IndexHash(),
     IndexInvalidLeftover(),
     IndexLowCardinality(),
+    IndexMethodUnfit(),
     IndexNullHeavy(),
     IndexRedundant(),
     IndexTooWide(),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 
 from evolve.lint.certain import WHERE_REFUSED, certain
@@ -28,8 +29,10 @@ class NameNotThere(Rule):
         op.DropDefault,
         op.AddIdentity,
         op.DropIdentity,
+        op.AddColumn,
         op.AddConstraint,
         op.CreateIndex,
+        op.CreateTable,
         op.DropConstraint,
         op.ValidateConstraint,
         op.RenameConstraint,
@@ -68,14 +71,16 @@ def _missing(operation: op.Operation, history: History) -> str | None:
         ):
             return _columns(table, (column,), history)
         case op.CreateIndex(index):
-            keys = tuple(key.column for key in index.keys if key.column is not None)
-            return _columns(index.table, (*keys, *index.include), history)
-        case op.AddConstraint(table, op.ForeignKey() as key):
-            return _columns(table, key.columns, history) or _columns(key.target, key.target_columns, history)
-        case op.AddConstraint(table, op.PrimaryKey() | op.Unique() as key):
-            return _columns(table, key.columns, history)
-        case op.AddConstraint(table, op.Check() as check):
-            return _columns(table, check.expression.columns, history)
+            where = index.where.columns if index.where is not None else ()
+            return _columns(index.table, (*_of_keys(index.keys), *index.include, *where), history)
+        case op.AddConstraint(table, constraint):
+            return _of_constraint(table, constraint, history)
+        case op.AddColumn(table, column, if_not_exists=False):
+            computed = column.generation.columns if column.generation is not None else ()
+            missing = (_of_constraint(table, constraint, history) for constraint in column.constraints)
+            return _columns(table, computed, history) or next(filter(None, missing), None)
+        case op.CreateTable(if_not_exists=False):
+            return _of_new_table(operation, history)
         case op.DropConstraint(table, name, if_exists=False):
             return _constraint(table, name, history)
         case op.ValidateConstraint(table, name) | op.RenameConstraint(table, name):
@@ -93,8 +98,69 @@ def _missing(operation: op.Operation, history: History) -> str | None:
             return None
 
 
+# A partition key that is an expression stands as its SQL.
+_IS_NAME = re.compile(r"\w+")
 # What every table has without being told.
 _OF_THE_SYSTEM = frozenset({"tableoid", "xmin", "cmin", "xmax", "cmax", "ctid"})
+
+
+def _of_keys(keys: Sequence[op.IndexKey]) -> Iterator[str]:
+    for key in keys:
+        if key.column is not None:
+            yield key.column
+        elif key.expression is not None:
+            yield from key.expression.columns
+
+
+def _of_constraint(table: QualifiedName, constraint: op.Constraint, history: History) -> str | None:
+    missing = _columns(table, _named(constraint), history)
+    match constraint:
+        case op.ForeignKey(target=target, target_columns=columns):
+            return missing or _columns(target, columns, history)
+        case op.PrimaryKey(using_index=str(index)) | op.Unique(using_index=str(index)):
+            found = history.schema.table(table)
+            whole = found is not None and not found.implied and not history.schema.gaps
+            if whole and QualifiedName(index, table.schema) not in history.schema.indexes:
+                return f'"{table.plain}" has no index "{index}"'
+            return missing
+        case _:
+            return missing
+
+
+def _named(constraint: op.Constraint) -> tuple[str, ...]:
+    """The columns of its own table that it names."""
+    match constraint:
+        case op.ForeignKey(columns=columns):
+            return columns
+        case op.PrimaryKey(columns=columns, include=include) | op.Unique(columns=columns, include=include):
+            return (*columns, *include)
+        case op.Check(expression=expression):
+            return expression.columns
+        case op.Exclude(keys=keys, where=where):
+            return (*_of_keys(keys), *(where.columns if where is not None else ()))
+        case op.NotNull(column=column):
+            return (column,)
+
+
+def _of_new_table(made: op.CreateTable, history: History) -> str | None:
+    """What the statement names and does not define; nothing where columns come from elsewhere as well."""
+    if made.like or made.inherits or made.partition_of is not None or made.as_query or not made.columns:
+        return None
+    own = {column.name for column in made.columns}
+    constraints = (*made.constraints, *(each for column in made.columns for each in column.constraints))
+    named = [name for constraint in constraints for name in _named(constraint)]
+    named += [name for column in made.columns if column.generation for name in column.generation.columns]
+    if made.partition_by is not None:
+        named += [key for key in made.partition_by.keys if _IS_NAME.fullmatch(key)]
+    missing = [name for name in dict.fromkeys(named) if name not in own | _OF_THE_SYSTEM | {made.table.name}]
+    if missing:
+        return f'"{made.table.plain}" has no {_columns_called(missing)}'
+    for constraint in constraints:
+        if isinstance(constraint, op.ForeignKey) and constraint.target != made.table:
+            told = _columns(constraint.target, constraint.target_columns, history)
+            if told is not None:
+                return told
+    return None
 
 
 def _columns(table: QualifiedName, named: Sequence[str], history: History) -> str | None:
@@ -103,11 +169,16 @@ def _columns(table: QualifiedName, named: Sequence[str], history: History) -> st
         return None
     # PostgreSQL adds columns before it looks at what else is done with them.
     added = {clause.column.name for clause in history.clauses if isinstance(clause, op.AddColumn)}
-    missing = [c for c in named if found.column(c) is None and c not in added and c not in _OF_THE_SYSTEM]
+    # A table's name stands for its whole row.
+    there = {*added, *_OF_THE_SYSTEM, table.name}
+    missing = [name for name in dict.fromkeys(named) if found.column(name) is None and name not in there]
     if not missing:
         return None
-    kind = "column" if len(missing) == 1 else "columns"
-    return f'"{table.plain}" has no {kind} {listed(missing)}'
+    return f'"{table.plain}" has no {_columns_called(missing)}'
+
+
+def _columns_called(names: Sequence[str]) -> str:
+    return f"{'column' if len(names) == 1 else 'columns'} {listed(names)}"
 
 
 def _constraint(table: QualifiedName, name: str, history: History) -> str | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from evolve.lint.certain import WHERE_REFUSED, certain
 from evolve.lint.history import History
@@ -57,8 +57,8 @@ def _taken(operation: op.Operation, schema: Schema) -> tuple[str, str] | None:
             return _column(schema, table, to)
         case op.AddConstraint(table, constraint):
             return _constraint(schema, table, constraint)
-        case op.CreateTable(table, if_not_exists=False):
-            return _relation(schema, table)
+        case op.CreateTable(table, columns, if_not_exists=False):
+            return _relation(schema, table) or _twice(table, columns)
         case op.RenameTable(table, to):
             return _relation(schema, QualifiedName(to, table.schema)) if table in schema.tables else None
         case op.CreateIndex(index, if_not_exists=False) if index.name is not None:
@@ -80,6 +80,12 @@ def _taken(operation: op.Operation, schema: Schema) -> tuple[str, str] | None:
             return (f'"{value}" of "{type_name.plain}"', value) if known and value in known.values else None
         case _:
             return None
+
+
+def _twice(table: QualifiedName, columns: Sequence[op.ColumnDefinition]) -> tuple[str, str] | None:
+    names = [column.name for column in columns]
+    again = next((name for position, name in enumerate(names) if name in names[:position]), None)
+    return (f'column "{table.plain}.{again}"', again) if again is not None else None
 
 
 def _column(schema: Schema, table: QualifiedName, name: str) -> tuple[str, str] | None:
