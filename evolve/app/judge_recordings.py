@@ -14,7 +14,8 @@ from evolve.lint import lookup
 from evolve.lint.downgrades import check_downgrades
 from evolve.lint.engine import INCOMPLETE, Result, check
 from evolve.lint.facts import Facts
-from evolve.lint.model import BaselineUsed, FactsUsed, Report
+from evolve.lint.history import NEWEST_SUPPORTED, OLDEST_SUPPORTED
+from evolve.lint.model import BaselineUsed, FactsUsed, Finding, Report
 from evolve.lint.rule import Rule
 from evolve.lint.severities import severities
 from evolve.lint.sizes import unknown_tables
@@ -52,6 +53,7 @@ def judge(
     *,
     together: bool,
     clock: Callable[[], date],
+    released: Collection[str] = (),
     window: Sequence[str] = (),
     releases: Releases | None = None,
     schema: Schema | None = None,
@@ -66,6 +68,7 @@ def judge(
         judged: ids of those that are asked about.
         sources: revision id and text of each of their files.
         together: they reach the database in one rollout.
+        released: ids of those that were there before, and were changed: what they make is in use.
         window: ids of the revisions that every release among them must survive.
         releases: the models of the releases before and after them.
         schema: before the first of `recordings`; empty unless given.
@@ -82,65 +85,64 @@ def judge(
     asked = lookup.asked(rules, options.enable)
     versions = options.postgres_versions or (options.postgres_version,)
     order = [recording.revision for recording in recordings]
-    result = worst(
-        {
-            version: check(
-                recordings,
-                asked,
-                judged=judged,
-                schema=schema.copy(),
-                postgres_version=version,
-                together=together,
-                old_models=releases.old if releases is not None else None,
-                new_models=releases.new if releases is not None else None,
-                facts=options.facts,
-                thresholds=options.sizes,
-                required_columns=options.required_columns,
-            )
-            for version in versions
-        },
-        order,
-    )
-    facts_used = _facts_used(options.facts, options.sizes, result.in_use, clock()) if options.facts else None
-    back = worst_findings(
-        {
-            version: check_downgrades(
-                recordings,
-                {revision: sent for revision, sent in downgrades.items() if revision in judged},
-                asked,
-                schema=schema.copy(),
-                postgres_version=version,
-                facts=options.facts,
-                thresholds=options.sizes,
-            )
-            for version in versions
-        },
-        order,
-    )
 
-    def alone(revisions: Collection[str] = judged) -> Result:
-        return worst(
-            {
-                version: check(
-                    recordings,
-                    asked,
-                    judged=revisions,
-                    schema=schema.copy(),
-                    postgres_version=version,
-                    together=False,
-                )
-                for version in versions
-            },
-            order,
+    def checked(version: int) -> Result:
+        return check(
+            recordings,
+            asked,
+            judged=judged,
+            schema=schema.copy(),
+            postgres_version=version,
+            together=together,
+            released=released,
+            old_models=releases.old if releases is not None else None,
+            new_models=releases.new if releases is not None else None,
+            facts=options.facts,
+            thresholds=options.sizes,
+            required_columns=options.required_columns,
         )
 
+    def way_back(version: int) -> Sequence[Finding]:
+        return check_downgrades(
+            recordings,
+            {revision: sent for revision, sent in downgrades.items() if revision in judged},
+            asked,
+            schema=schema.copy(),
+            postgres_version=version,
+            facts=options.facts,
+            thresholds=options.sizes,
+        )
+
+    result = worst({version: checked(version) for version in versions}, order)
+    facts_used = _facts_used(options.facts, options.sizes, result.in_use, clock()) if options.facts else None
+    back = worst_findings({version: way_back(version) for version in versions}, order)
+
+    def alone(version: int, revisions: Collection[str] = judged) -> Result:
+        return check(
+            recordings,
+            asked,
+            judged=revisions,
+            schema=schema.copy(),
+            postgres_version=version,
+            together=False,
+        )
+
+    def otherwise() -> tuple[Finding, ...]:
+        every = range(OLDEST_SUPPORTED, NEWEST_SUPPORTED + 1)
+        found = [checked(version).findings for version in every if version not in versions]
+        found += [way_back(version) for version in every]
+        if together:
+            found += [alone(version).findings for version in every]
+        return worst_findings(dict(enumerate(found)), order)
+
+    models_known = releases is not None and releases.old is not None and releases.new is not None
     left = suppress(
         (*result.findings, *back),
         rules,
         clock(),
         Judged(
             sources,
-            asked,
+            [rule for rule in asked if not rule.needs_models or models_known],
             {
                 recording.revision: (*recording.statements, *_sent(downgrades.get(recording.revision)))
                 for recording in recordings
@@ -148,7 +150,7 @@ def judge(
             },
             incomplete={recording.revision for recording in recordings if _stopped(recording)},
             downgrades=options.downgrades,
-            alone=lambda: (*alone().findings, *back) if together else (),
+            otherwise=otherwise,
             files=files,
             roots=roots,
         ),
@@ -163,7 +165,7 @@ def judge(
     )
     over_window = None
     if window:
-        of_window = alone(window)
+        of_window = worst({version: alone(version, window) for version in versions}, order)
         over_window = judge_rollout(window, of_window.findings, of_window.needs)
     compatibility = assess(
         [recording.revision for recording in recordings if recording.revision in judged],

@@ -282,6 +282,7 @@ def lint(
         options,
         found[0],
         together=together,
+        released=reading.released,
         clock=clock,
         window=window,
         schema=schema,
@@ -302,6 +303,7 @@ class _Reading:
         recordings: from there on, in order; a file whose id cannot be read stands at the end, under its own name.
         asked: ids that are asked about.
         with_them: others that reach the database with those.
+        released: ids of those that were there where the branch left, and are changed.
         old: the branch has not added all of them.
         newest: nothing comes after them.
         notes: for a person.
@@ -312,6 +314,7 @@ class _Reading:
     recordings: list[Recording]
     asked: frozenset[str]
     with_them: frozenset[str] = frozenset()
+    released: frozenset[str] = frozenset()
     old: bool = False
     newest: bool = True
     notes: tuple[str, ...] = ()
@@ -350,9 +353,14 @@ def _read(
     if not named and not broken:
         return _Reading(Schema(), [], frozenset(), notes=tuple(notes), files=files)
     with_them: frozenset[str] = frozenset()
+    released = frozenset(file.revision for file in selected if file.was_there)
     if question.rollout is not None:
         unread = list(broken)
-        with_them = frozenset(file.revision for file in chosen(question.rollout, lambda _: None))
+        rollout = {file.revision: file for file in chosen(question.rollout, lambda _: None)}
+        with_them = frozenset(rollout)
+        released = frozenset(key for key, file in rollout.items() if file.was_there)
+        # Others know what the branch left, not its last commit.
+        selected = tuple(replace(each, edited=_edited(rollout.get(each.revision))) for each in selected)
         broken = unread
         old = not named <= with_them
     else:
@@ -401,11 +409,16 @@ def _read(
         recordings,
         frozenset(named),
         with_them - named,
+        released,
         old=old,
         newest=history.descendants(asked) <= asked,
         notes=tuple(notes),
         files=files,
     )
+
+
+def _edited(file: RevisionFile | None) -> bool:
+    return file is not None and file.edited
 
 
 def roots_of(project: Project, options: Options) -> tuple[Path, ...]:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from copy import copy
 from itertools import islice
+from typing import Any
 
 from evolve.lint.history import History, Transaction
 from evolve.sql import operations as op
@@ -11,6 +13,11 @@ from evolve.sql.names import QualifiedName
 from evolve.sql.parse import GATE_KIND
 from evolve.sql.replay import apply
 from evolve.sql.steps import Recording, Step
+
+# By the names of the fields that hold it.
+New = Mapping[str, Any]
+
+_NEW = ("new_tables", "new_columns", "new_indexes", "freed_functions", "dropped_indexes")
 
 
 def open_revision(history: History, recording: Recording, steps: Sequence[Step]) -> None:
@@ -70,6 +77,17 @@ def release(history: History) -> None:
     history.freed_functions.clear()
     history.steps.cut(0)
     history.transaction = Transaction()
+
+
+def what_is_new(history: History) -> New:
+    """What `history` holds to be new by now, for `only_new`."""
+    return {name: copy(getattr(history, name)) for name in _NEW}
+
+
+def only_new(history: History, earlier: New) -> None:
+    """Put what came since `earlier` in use."""
+    for name, value in earlier.items():
+        setattr(history, name, value)
 
 
 def _remember_locks(history: History, step: Step) -> None:

@@ -250,12 +250,16 @@ def revision_in(revision: str, file: Path, folder: Path) -> str:
 
 @lru_cache(maxsize=1024)
 def _words(sql: str, line: int) -> str:
-    """The statement at `line` without comments and layout; what is not quoted in small letters."""
+    """The statements that begin at `line`, without comments and layout; what is not quoted in small letters."""
     # The parser takes as long to load as Alembic, beside which it is loaded where revisions are read.
     from evolve.sql.parse import tokens
     from evolve.sql.script import pieces
 
-    meant = next((p.sql for p in pieces(sql) if p.first_line <= line <= p.last_line), sql)
+    parts = list(pieces(sql))
+    there = [p.sql for p in parts if p.first_line == line] or [
+        p.sql for p in parts if p.first_line <= line <= p.last_line
+    ]
+    meant = "; ".join(there) or sql
     raw = meant.encode("utf-8", "surrogateescape")
     words = [
         raw[begin:end].decode("utf-8", "surrogateescape")

@@ -8,7 +8,7 @@ from itertools import chain
 from typing import get_args
 
 from evolve.compat.models import Models
-from evolve.lint.advance import advance, enter, open_revision, release
+from evolve.lint.advance import advance, enter, only_new, open_revision, release, what_is_new
 from evolve.lint.databases import apart
 from evolve.lint.facts import Facts
 from evolve.lint.history import OLDEST_SUPPORTED, History
@@ -56,6 +56,7 @@ def check(
     schema: Schema | None = None,
     postgres_version: int = OLDEST_SUPPORTED,
     together: bool = True,
+    released: Collection[str] = (),
     old_models: Models | None = None,
     new_models: Models | None = None,
     facts: Facts | None = None,
@@ -73,6 +74,7 @@ def check(
         postgres_version: the oldest major version that the revisions must run on.
         together: the judged ones are not applied yet and reach the database in one rollout, so that a table made
             in one is new in the next; else each is judged as if all before it were in use.
+        released: ids of judged ones that databases may have already: what they make is in use by the next.
         old_models: those of the release that runs before the judged revisions; None where they are not known.
         new_models: those of the release that goes with the schema after them.
         facts: sizes and write rates of a live database, which findings are weighed by.
@@ -91,6 +93,7 @@ def check(
                     schema=schema.copy() if schema is not None else None,
                     postgres_version=postgres_version,
                     together=together,
+                    released=released,
                     old_models=old_models,
                     new_models=new_models,
                     facts=facts,
@@ -125,6 +128,7 @@ def check(
                     apply(history.schema, operation)
             continue
         seen.append(recording)
+        new_before = what_is_new(history)
         read_steps = list(_read(recording, history.schema))
         steps = [step for step, _ in read_steps]
         clauses = [together for _, together in read_steps]
@@ -134,6 +138,8 @@ def check(
         added: list[Need] = []
         findings += _check_steps(recording, steps, clauses, asked, history, added)
         needed += (need for need in added if need.stands(history.schema))
+        if together and recording.revision in released:
+            only_new(history, new_before)
         if not together:
             findings += _finish(looking_back, history)
             release(history)

@@ -20,6 +20,7 @@ from evolve.sql.schema import Schema
 from evolve.sql.steps import Remark, Step
 
 OLDEST_SUPPORTED = 14
+NEWEST_SUPPORTED = 18
 
 
 @dataclass(slots=True)

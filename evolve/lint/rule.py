@@ -32,6 +32,7 @@ class Rule:
         answered_by_gate: silent in a contract revision that evolve wrote and that opens with its gate.
         looks_at: the operations that `check` wants to see; all of them where it is empty.
         versions: the major versions of PostgreSQL that it concerns, such as "18+", where that is not all.
+        needs_models: it finds nothing where the models of the two releases are not known.
         opt_in: asked only where the configuration or the command line enables it.
         peers: names of the same check in other tools, such as "squawk:adding-not-nullable-field".
     """
@@ -49,6 +50,7 @@ class Rule:
     answered_by_gate: ClassVar[bool] = False
     looks_at: ClassVar[tuple[type, ...]] = ()
     versions: ClassVar[str] = ""
+    needs_models: ClassVar[bool] = False
     opt_in: ClassVar[bool] = False
     peers: ClassVar[tuple[str, ...]] = ()
 

@@ -33,11 +33,12 @@ class Judged:
 
     Args:
         sources: revision id and text of every file that was judged.
-        asked: the rules that were.
+        asked: the rules that were, and could tell.
         sent: the statements of each revision.
         incomplete: ids of revisions that were not read to their end.
         downgrades: `downgrade()` was judged too.
-        alone: gives the findings of the same revisions, each judged as if all before it were in use.
+        otherwise: gives the findings of the same revisions, judged in other ways: on other versions of PostgreSQL,
+            and each as if all before it were in use.
         files: all revisions that there are, by their ids; empty where that is not known.
         roots: folders from which globs over files may start.
     """
@@ -47,7 +48,7 @@ class Judged:
     sent: Mapping[str, Sequence[CapturedStatement]] = field(default_factory=dict)
     incomplete: Collection[str] = ()
     downgrades: bool = False
-    alone: Callable[[], Sequence[Finding]] = tuple
+    otherwise: Callable[[], Sequence[Finding]] = tuple
     files: Mapping[str, Path] = field(default_factory=dict)
     roots: tuple[Path, ...] = ()
 
@@ -259,7 +260,7 @@ class _Work:
                 return False
             return entry.rule in self._asked or entry.rule not in self._rules
 
-        return tuple(self._known.gone(had_its_chance, self._judged.alone))
+        return tuple(self._known.gone(had_its_chance, self._judged.otherwise))
 
     def about_baseline(self, gone: Sequence[Entry]) -> Iterator[Finding]:
         """One complaint for all of `gone`: a new version may find many a thing no more."""
@@ -293,8 +294,9 @@ class _Work:
         settings = [each for each in (*self._settings, *self._past_settings) if id(each) not in self._used]
         waiting: tuple[Allowance | _Setting, ...] = (*idle, *settings)
         if any(self._had_its_chance(each) for each in waiting):
-            # What is new within the rollout hides findings that come back once it is parted in two.
-            for finding in self._judged.alone():
+            # What is new within the rollout hides findings that come back once it is parted in two; what only one
+            # version does, another run finds.
+            for finding in self._judged.otherwise():
                 self._used.update(id(each) for each in idle if _speaks(each, finding))
                 self._used.update(id(each) for each in settings if self._covers(each, finding))
         # A loop sends a text in several forms, and a comment in it is of use if it is in one of them.

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from copy import copy
 from dataclasses import fields, replace
 
+from evolve.lint.advance import only_new, what_is_new
 from evolve.lint.history import History, Transaction
 from evolve.lint.model import Finding
 from evolve.sql.schema import Schema
@@ -42,18 +43,14 @@ def lasting(findings: Iterator[Finding], step: Step) -> Iterator[Finding]:
 
 def _way_back(history: History) -> Callable[[], None]:
     schema, transaction, steps = history.schema.copy(), _copied(history.transaction), len(history.steps)
-    known = {
-        name: copy(getattr(history, name))
-        for name in ("new_tables", "new_columns", "new_indexes", "freed_functions", "dropped_indexes")
-    }
+    new = what_is_new(history)
 
     def bring_back() -> None:
         for part in fields(Schema):
             setattr(history.schema, part.name, getattr(schema, part.name))
         history.transaction = transaction
         history.steps.cut(steps)
-        for name, value in known.items():
-            setattr(history, name, value)
+        only_new(history, new)
 
     return bring_back
 

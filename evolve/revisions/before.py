@@ -56,7 +56,7 @@ class Before:
         return self.here[file.path] in self.differing
 
     def is_as_it_was(self, file: RevisionFile) -> bool:
-        """Its text is that of then; its name, its mode or what ends its lines may be other ones."""
+        """Its code is that of then, `downgrade()` too; its name, its layout and its comments may be other ones."""
         there = self.files.get(file.revision)
         if there is None:
             return False
@@ -64,7 +64,10 @@ class Before:
             here = file.path.read_bytes()
         except OSError:
             return False
-        return _lines(there.source) == _lines(here)
+        if there.source == here:
+            return True
+        then = code(there.source, way_back=True)
+        return then is not None and then == code(here, way_back=True)
 
     def only_has_other_parents(self, file: RevisionFile) -> bool:
         """Its code is that of then but for what it builds on."""
@@ -220,12 +223,13 @@ def code_of(file: Path, without: frozenset[str] = frozenset()) -> str | None:
         return None
 
 
-def code(source: str | bytes, without: frozenset[str] = frozenset()) -> str | None:
+def code(source: str | bytes, without: frozenset[str] = frozenset(), *, way_back: bool = False) -> str | None:
     """What Python makes of it on the way up: comments, line breaks and quotes are no difference, nor are its docstring
     and downgrade(), which is always run as it is by then. None where it is no Python.
 
     Args:
         without: names whose assignments count for nothing.
+        way_back: downgrade() counts as well.
     """
     try:
         tree = ast.parse(source)
@@ -234,7 +238,7 @@ def code(source: str | bytes, without: frozenset[str] = frozenset()) -> str | No
     tree.body = [
         part
         for part in tree.body
-        if not (isinstance(part, ast.FunctionDef) and part.name == "downgrade")
+        if (way_back or not (isinstance(part, ast.FunctionDef) and part.name == "downgrade"))
         and not (isinstance(part, ast.Expr) and isinstance(part.value, ast.Constant))
         and without.isdisjoint(_assigned(part))
     ]
@@ -250,8 +254,3 @@ def _assigned(part: ast.stmt) -> set[str]:
         else []
     )
     return {target.id for target in targets if isinstance(target, ast.Name)}
-
-
-def _lines(source: bytes) -> bytes:
-    """Whatever ends lines here and there: git may change it on the way."""
-    return source.replace(b"\r\n", b"\n")

@@ -233,7 +233,10 @@ def _since(
         on_note(
             f"no file declares {', '.join(lost)} any more; a database that has one of them can go neither up nor down"
         )
-    return tuple(replace(file, edited=edited[file.revision]) for file in history.order(edited))
+    return tuple(
+        replace(file, edited=edited[file.revision], was_there=file.revision in before.files)
+        for file in history.order(edited)
+    )
 
 
 def _is_edited(before: Before, file: RevisionFile) -> bool:

@@ -103,6 +103,30 @@ def test_only_what_the_commit_changes_is_told_and_the_branch_is_one_rollout(proj
     assert (done.returncode, found(done)) == (0, [])
 
 
+def test_a_revision_of_the_branch_may_be_staged_anew(project: AlembicProject) -> None:
+    """Nobody has applied it who has not the branch."""
+    file = project.add("0002", SAFE)
+    commit_all(project)
+    file.write_text(file.read_text().replace("nickname", "alias"))
+    git(project.root, "add", ".")
+
+    assert found(lint(project, "--staged")) == []
+
+
+@pytest.mark.parametrize("options", [(), ("--staged",)])
+def test_tables_of_a_revision_that_is_only_edited_are_in_use(
+    project: AlembicProject, options: tuple[str, ...]
+) -> None:
+    project.add("0002", BAD)
+    first = project.versions / "0001.py"
+    first.write_text(first.read_text().replace("sa.Text()", "sa.String()"))
+    git(project.root, "add", ".")
+
+    done = lint(project, *options)
+
+    assert found(done) == [("0001", "edited-applied-revision"), ("0002", "drop-column")]
+
+
 def test_nothing_staged(project: AlembicProject) -> None:
     project.add("0002", BAD)
 

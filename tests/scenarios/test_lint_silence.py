@@ -371,3 +371,46 @@ def test_folder_that_cannot_be_written_to(project: AlembicProject) -> None:
     )
 
     assert (done.returncode, 'locked/b.jsonl": Permission denied' in done.stderr) == (2, True), done.stderr
+
+
+# -- what another run finds ----------------------------------------------------------------------------------------
+VIRTUAL = 'op.execute("ALTER TABLE orders ADD COLUMN twice bigint GENERATED ALWAYS AS (id * 2) VIRTUAL")'
+
+
+def test_what_only_an_older_version_refuses_is_neither_gone_nor_unused_on_another(
+    project: AlembicProject,
+) -> None:
+    project.add("0003", VIRTUAL)
+    project.add("0004", f"{VIRTUAL}  # evolve: allow[needs-newer-postgres] because it waits for the upgrade")
+    lint(project, "--pg-version", "16", "--write-baseline")
+
+    assert names(project, "base:heads", "--pg-version", "18") == []
+
+
+def test_baseline_of_an_older_version_is_kept_when_another_writes_it(project: AlembicProject) -> None:
+    project.add("0003", VIRTUAL)
+    lint(project, "--pg-version", "16", "--write-baseline")
+    written = (project.root / BASELINE).read_text()
+
+    lint(project, "--pg-version", "18", "--write-baseline")
+
+    assert (project.root / BASELINE).read_text() == written
+
+
+def test_finding_of_several_versions_is_gone_once_on_all(project: AlembicProject) -> None:
+    """It is counted once, however many versions are looked at."""
+    file = project.add("0003", 'op.execute("DROP TABLE a")\nop.execute("DROP TABLE a")')
+    lint(project, "--write-baseline")
+    file.write_text(file.read_text().replace('op.execute("DROP TABLE a")', "pass", 1))
+
+    assert names(project, "base:heads") == ["allow-unused"]
+
+
+def test_what_only_models_tell_is_not_unused_where_they_are_not_read(project: AlembicProject) -> None:
+    project.add(
+        "0003",
+        "# evolve: allow[drop-column-still-mapped] because that release never ran\n"
+        'op.drop_column("orders", "name")',
+    )
+
+    assert names(project, "base:heads") == ["drop-column", "drop-column"]

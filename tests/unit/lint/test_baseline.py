@@ -140,6 +140,18 @@ def test_one_more_finding_is_one_more_line() -> None:
     assert (len(new), len(after)) == (1, len(before) + 1)
 
 
+def test_statement_that_shares_its_line_is_known_by_its_own_words() -> None:
+    known, other = finding("SELECT 1; DROP TABLE a"), finding("SELECT 1; DROP TABLE b")
+
+    assert Known(baseline(known)).take(other) is None
+
+
+def test_statement_that_begins_where_another_ends_is_known_by_its_own_words() -> None:
+    known, other = (replace(finding(f"SELECT\n1; DROP TABLE {name}"), sql_line=2) for name in "ab")
+
+    assert Known(baseline(known)).take(other) is None
+
+
 def test_long_statement_is_cut_for_people_alone() -> None:
     long = [finding(f"INSERT INTO a VALUES ({'1' * 200}{end})") for end in "12"]
 

@@ -172,7 +172,7 @@ def judged(source: str = "x = 1\n", **changes: Any) -> Judged:
     [
         {"incomplete": {"0001"}},
         {"asked": [rule for rule in ALL if rule.id != "EV204"]},
-        {"alone": lambda: [finding(2)]},
+        {"otherwise": lambda: [finding(2)]},
     ],
     ids=["not read to its end", "rule not asked", "new in the same rollout"],
 )
@@ -304,7 +304,7 @@ def test_setting_that_allows_nothing_is_told_where_all_it_speaks_for_was_judged(
         {},
         {"files": {"0001": FILE, "0002": Path("0002.py")}},
         {"files": {"0001": FILE}, "incomplete": {"0001"}},
-        {"files": {"0001": FILE}, "alone": lambda: [finding(1)]},
+        {"files": {"0001": FILE}, "otherwise": lambda: [finding(1)]},
     ],
     ids=["files not known", "a part", "not read to its end", "new in the same rollout"],
 )
@@ -361,7 +361,7 @@ def test_revision_that_is_no_more_takes_its_entries_along() -> None:
         {"sources": {}, "files": {"0001": FILE}},
         {"incomplete": {"0001"}},
         {"asked": [rule for rule in ALL if rule.id != "EV204"]},
-        {"alone": lambda: [finding(1)]},
+        {"otherwise": lambda: [finding(1)]},
     ],
     ids=["files not known", "not judged", "not read to its end", "rule not asked", "new in the same rollout"],
 )

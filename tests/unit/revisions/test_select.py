@@ -133,7 +133,7 @@ def test_committed_staged_saved_and_changed_files_are_new(committed: Revisions) 
     git(root, "add", ".")
     committed.add("e")
     with (committed.versions / "b.py").open("a") as file:
-        file.write("# changed\n")
+        file.write("changed = True\n")
 
     assert _selected(committed, Since("main")) == ["b", "c", "d", "e"]
 

@@ -117,15 +117,30 @@ def test_line_ends_that_git_changes_are_no_difference(work: Revisions) -> None:
     assert since(work) == []
 
 
-@pytest.mark.parametrize("how", ["mode", "line ends"])
+@pytest.mark.parametrize("how", ["mode", "line ends", "comment", "layout", "docstring"])
 def test_a_change_that_python_cannot_see(work: Revisions, how: str) -> None:
     file = work.versions / "c.py"
-    if how == "mode":
-        file.chmod(0o755)
-    else:
-        file.write_bytes(file.read_bytes().replace(b"\n", b"\r\n"))
+    text = file.read_text()
+    match how:
+        case "mode":
+            file.chmod(0o755)
+        case "line ends":
+            file.write_bytes(file.read_bytes().replace(b"\n", b"\r\n"))
+        case "comment":
+            file.write_text(f"{text}# read by a formatter\n")
+        case "layout":
+            file.write_text(text.replace(" = ", " = (\n    ", 1).replace("\ndown", "\n)\ndown", 1))
+        case _:
+            file.write_text(f'"""what it is about"""\n{text}')
 
     assert since(work) == []
+
+
+def test_another_way_back_is_checked_and_no_edit(work: Revisions) -> None:
+    file = work.versions / "c.py"
+    file.write_text(f"{file.read_text()}\n\ndef downgrade():\n    print()\n")
+
+    assert since(work) == [("c", False)]
 
 
 def test_a_revision_is_no_reference(work: Revisions) -> None:

@@ -22,6 +22,7 @@ class CodeAndMigrationSameChange(Rule):
     lock = LockMode.ACCESS_EXCLUSIVE
     breaks_old_code = True
     answered_by_gate = True
+    needs_models = True
     why = (
         "the release that runs while this is applied still maps it, and its SELECT and INSERT fail from then on, as do "
         "those of that release after a rollback. Ship the change of the models alone; drop it one release later"

@@ -20,6 +20,7 @@ class CompatBindCast(Rule):
     looks_at = (op.AlterColumnType,)
     breaks_old_code = True
     answered_by_gate = True
+    needs_models = True
     why = (
         "with psycopg 3 and asyncpg SQLAlchemy sends every value as the type of its model ($1::VARCHAR), and "
         "PostgreSQL does not convert that unasked: reading goes on, writing fails. Add a column of the new type "

@@ -21,6 +21,7 @@ class CompatDeferredColumn(Rule):
     lock = LockMode.ACCESS_EXCLUSIVE
     breaks_old_code = True
     answered_by_gate = True
+    needs_models = True
     why = (
         "deferred() takes a column out of SELECT only: every INSERT of the running release still names it and fails "
         "from then on. Take it out of the model, deploy that, and drop it one release later"

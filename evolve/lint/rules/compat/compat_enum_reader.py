@@ -20,6 +20,7 @@ class CompatEnumReader(Rule):
     severity = Severity.WARNING
     looks_at = (op.AddEnumValue,)
     breaks_old_code = True
+    needs_models = True
     why = (
         "as soon as a row holds the value, the running release raises LookupError where it reads that row. First "
         "deploy a release whose models know the value; store it one release later"

@@ -20,6 +20,7 @@ class CompatGenerated(Rule):
     looks_at = (op.AddColumn,)
     breaks_old_code = True
     answered_by_gate = True
+    needs_models = True
     why = (
         "the running release names the column in every INSERT, with a value or with NULL, and PostgreSQL takes neither "
         "for a generated column. First deploy a model that says Computed(…), or one without the column"

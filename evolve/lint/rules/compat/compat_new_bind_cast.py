@@ -19,6 +19,7 @@ class CompatNewBindCast(Rule):
     looks_at = (op.AlterColumnType,)
     breaks_new_code = True
     answered_by_gate = True
+    needs_models = True
     why = (
         "with psycopg 3 and asyncpg SQLAlchemy sends every value as the type of its model ($1::INTEGER), so the new "
         "release cannot write as long as the column has its old type, nor after a downgrade: deploy it afterwards"

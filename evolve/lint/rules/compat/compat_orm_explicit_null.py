@@ -20,6 +20,7 @@ class CompatOrmExplicitNull(Rule):
     looks_at = (op.SetNotNull, op.AddConstraint)
     breaks_old_code = True
     answered_by_gate = True
+    needs_models = True
     why = (
         "SQLAlchemy names a nullable column that has no default in the model in every INSERT, with NULL where the "
         "application gives no value, so that a DEFAULT in the database is not used. First deploy a model that always "

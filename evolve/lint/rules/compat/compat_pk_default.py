@@ -22,6 +22,7 @@ class CompatPkDefault(Rule):
     lock = LockMode.ACCESS_EXCLUSIVE
     breaks_old_code = True
     answered_by_gate = True
+    needs_models = True
     why = (
         "SQLAlchemy leaves an integer key out of the INSERT and asks for the value that the database made; without a "
         "default there is none, and every INSERT fails. First deploy a model that makes the key itself"

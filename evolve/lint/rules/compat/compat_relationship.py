@@ -21,6 +21,7 @@ class CompatRelationship(Rule):
     looks_at = (op.DropConstraint,)
     breaks_old_code = True
     answered_by_gate = True
+    needs_models = True
     why = (
         "passive_deletes leaves the children of a deleted parent to ON DELETE of the foreign key: without it, deleting "
         "a parent fails, or leaves children behind where no foreign key is left. First deploy a model that deletes them"

@@ -19,6 +19,7 @@ class CompatSchemaMove(Rule):
     looks_at = (op.MoveToSchema,)
     breaks_old_code = True
     answered_by_gate = True
+    needs_models = True
     why = (
         "SQLAlchemy looks for a table where its model says, and without a schema where the search_path of the "
         "connection leads: every statement fails. Leave a view in the old place, or give the model the new schema and "

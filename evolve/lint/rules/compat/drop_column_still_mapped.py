@@ -22,6 +22,7 @@ class DropColumnStillMapped(Rule):
     lock = LockMode.ACCESS_EXCLUSIVE
     breaks_old_code = True
     answered_by_gate = True
+    needs_models = True
     why = (
         "SQLAlchemy names every mapped column in SELECT and INSERT: all of them fail from then on, and the data are "
         "gone. First deploy a release whose models leave it out; drop it one release later"
