@@ -253,6 +253,26 @@ def test_the_steps_of_the_action_take_nothing_from_outside_as_code() -> None:
     scripts = [step["run"] for step in action["runs"]["steps"] if "run" in step]
     assert len(scripts) == 4
     assert [script for script in scripts if "${{" in script] == []
+    assert [script for script in scripts if "python3" in script and "python3 -I " not in script] == []
+
+
+@pytest.mark.parametrize(
+    ("repo", "held"),
+    [({"full_name": "acme/shop"}, False), ({"full_name": "mallory/shop"}, True), (None, True)],
+)
+def test_what_a_fork_wants_merged_is_read_in_the_sandbox(
+    shop: Path, tmp_path: Path, repo: dict[str, str] | None, held: bool
+) -> None:
+    event = tmp_path / "event.json"
+    event.write_text(json.dumps({"pull_request": {"number": 7, "head": {"repo": repo}}}))
+    done, outputs = run_lint(
+        shop,
+        tmp_path,
+        GITHUB_BASE_REF="main",
+        GITHUB_EVENT_PATH=str(event),
+        GITHUB_REPOSITORY="acme/shop",
+    )
+    assert ("--sandbox" in done.stdout.splitlines()[0], outputs["exit-status"]) == (held, "1")
 
 
 def test_every_input_of_the_action_is_used_and_told() -> None:
