@@ -108,6 +108,8 @@ def _schema_items(patches: Patches) -> None:
         known = [_somewhere(arg, somewhere) if place == 1 else arg for place, arg in enumerate(args)]
         if known and isinstance(known[0], Stub):
             known[0] = str(known[0])
+        if isinstance(kwargs.get("schema"), Stub):
+            kwargs["schema"] = str(kwargs["schema"])
         return new_table(cls, *known, **kwargs)
 
     patches.set(DefaultClause, "__init__", init_default)

@@ -299,13 +299,12 @@ class _StubLoader(Loader):
 
 
 def _load_tolerantly(inner: Loader, module: ModuleType) -> None:
-    """Load a module of the project; what is missing after it failed halfway, or was never there, is a stub."""
-    reason = ""
-    try:
-        inner.exec_module(module)
-    except (Exception, SystemExit) as error:  # noqa: BLE001  # whatever an application does when it is imported
-        reason = f" ({module.__name__} could not be loaded: {type(error).__name__}: {error})"
+    """Load a module of the project; what is missing after it failed halfway, or was never there, is a stub.
+
+    So is what is not there yet: two modules that import each other may do so from another entry only.
+    """
     name = module.__name__
+    reason = f" ({name} is being loaded)"
 
     def missing(attribute: str) -> object:
         if attribute.startswith("__"):
@@ -315,7 +314,13 @@ def _load_tolerantly(inner: Loader, module: ModuleType) -> None:
             return importlib.import_module(f"{name}.{attribute}")
         return Stub.named(f"{name}.{attribute}{reason}")
 
-    module.__dict__.setdefault("__getattr__", missing)
+    module.__dict__["__getattr__"] = missing
+    try:
+        inner.exec_module(module)
+    except (Exception, SystemExit) as error:  # noqa: BLE001  # whatever an application does when it is imported
+        reason = f" ({name} could not be loaded: {type(error).__name__}: {error})"
+    else:
+        reason = ""
 
 
 class Importer:

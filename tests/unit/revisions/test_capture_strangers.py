@@ -43,6 +43,11 @@ LAST = "\nop.execute('SELECT 42')"
             "op.execute(Rate.__table__.delete())",
             id="base",
         ),
+        pytest.param(
+            "from shop import SCHEMA\nrates = sa.Table('r', sa.MetaData(), sa.Column('i', sa.Text), schema=SCHEMA)",
+            "op.bulk_insert(rates, [{'i': 'a'}])",
+            id="schema of a table",
+        ),
         pytest.param("from shop import pair", "first, second = pair()", id="unpacking"),
         pytest.param("from shop import *", "op.execute(update_all(ORDERS))", id="star import"),
         pytest.param(
@@ -277,3 +282,17 @@ def test_dependencies_that_are_made_up_step_by_step_cost_those_of_a_condition_on
     )
 
     assert revisions.history.revisions["b"].depends_on == ("a",)
+
+
+def test_modules_of_the_application_that_import_each_other(tmp_path: Path) -> None:
+    revisions = Revisions(tmp_path / "p", ini="prepend_sys_path = .\n")
+    shop = revisions.root / "shop"
+    shop.mkdir()
+    (shop / "settings.py").write_text("from shop.log import log\nRATES = [7, 19]\nsettings = object()\n")
+    (shop / "log.py").write_text("from shop.settings import settings\nlog = str(settings)\n")
+
+    recording = revisions.capture_one(
+        "for rate in RATES: op.execute(f'SELECT {rate}')", head="from shop.settings import RATES"
+    )
+
+    assert sql_of(recording) == ["SELECT 7", "SELECT 19"]
