@@ -82,7 +82,7 @@ class UnknownEnvironment(Misuse):
         if near:
             fix = f'did you mean "{near[0]}"?'
         elif names:
-            fix = f"there are {', '.join(names)}; another one is a table {table}"
+            fix = f"there {'is' if len(names) == 1 else 'are'} {', '.join(names)}; another one is a table {table}"
         else:
             fix = f"add a table {table} with what is different there"
         super().__init__(f'{place} has no environment "{name}"', fix=fix)

@@ -36,6 +36,7 @@ def _lines(report: Report, root: Path) -> Iterator[str]:
     for difference in report.verification.differences if report.verification else ():
         where = _where(difference.statement.place, root)
         yield f"{where}: error: the server differs: {difference.message} [verification]"
+    yield from (f"evolve: note: {note}" for note in report.notes)
     if report.compatibility is not None and report.compatibility.whole is not None:
         yield f"evolve: note: {in_one_line(report.compatibility.whole)}"
     if report.facts is not None:

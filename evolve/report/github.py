@@ -60,6 +60,7 @@ def needs_attention(report: Report) -> bool:
 
 
 def _summary(report: Report) -> Iterator[str]:
+    yield from report.notes
     if not report.coverage.revisions:
         return
     if report.compatibility is not None and report.compatibility.whole is not None:

@@ -44,6 +44,8 @@ def _properties(report: Report) -> Iterator[tuple[str, str]]:
     if report.compatibility is not None and report.compatibility.whole is not None:
         yield "compatibility", report.compatibility.whole.level.value
         yield "deployment", report.compatibility.whole.order.value
+    for note in report.notes:
+        yield "note", note
     if report.facts is not None:
         yield "facts", f"{report.facts.taken}"
 
@@ -53,32 +55,37 @@ def _cases(report: Report, root: Path, demands: Demands) -> Iterator[ET.Element]
     findings: dict[str, list[Finding]] = {revision: [] for revision in files}
     allowed: dict[str, list[Suppressed]] = {revision: [] for revision in files}
     for finding in report.findings:
-        findings.setdefault(finding.revision, []).append(finding)
+        findings.setdefault(_subject(finding), []).append(finding)
     for item in report.suppressed:
         # What a baseline knows is many, and nobody has decided anything about it.
         if item.by != "baseline":
-            allowed.setdefault(item.finding.revision, []).append(item)
-    # What is about settings belongs to no revision.
+            allowed.setdefault(_subject(item.finding), []).append(item)
     for other in (*report.findings, *(item.finding for items in allowed.values() for item in items)):
-        files.setdefault(other.revision, other.place.file)
-    for revision, file in files.items():
-        told, accepted = findings.get(revision, []), allowed.get(revision, [])
-        yield _revision(revision, path_below(root, file), told, accepted, root, demands)
+        files.setdefault(_subject(other), other.place.file)
+    for subject, file in files.items():
+        told, accepted = findings.get(subject, []), allowed.get(subject, [])
+        path = path_below(root, file)
+        yield _revision(path if subject == str(file) else subject, path, told, accepted, root, demands)
     if report.compatibility is not None and report.compatibility.whole is not None:
         yield _compatibility(report.compatibility.whole, demands, demands.unmet_by(report))
     if report.verification is not None:
         yield _verification(report.verification, root)
 
 
+def _subject(finding: Finding) -> str:
+    """Its revision; the file of settings, or the baseline, that it is about where it has none."""
+    return finding.revision or str(finding.place.file)
+
+
 def _revision(
-    revision: str,
+    name: str,
     path: str,
     findings: Collection[Finding],
     allowed: Collection[Suppressed],
     root: Path,
     demands: Demands,
 ) -> ET.Element:
-    case = _case(revision or path, file=path)
+    case = _case(name, file=path)
     # Many readers show the first failure alone.
     for finding in sorted(findings, key=lambda each: -each.severity):
         if demands.forbid(finding):

@@ -32,6 +32,7 @@ MARKER = "<!-- evolve lint -->"
 LONGEST = 65_000
 
 _SIGNS = {Severity.ERROR: "🛑", Severity.WARNING: "⚠️", Severity.INFO: "ℹ️"}  # noqa: RUF001
+_LANGUAGES = {".py": "python", ".toml": "toml", ".jsonl": "json"}
 _MOST_REVISIONS = 20  # that the table tells the verdicts of
 _MOST_ALLOWED = 50
 # What Markdown or HTML could take for its own; not underscores within words, nor colons before spaces and numbers.
@@ -75,12 +76,13 @@ def _head(report: Report, demands: Demands) -> Iterator[str]:
     yield MARKER
     sign = "✅" if demands.met_by(report) else "❌"
     yield f"### {sign} evolve lint: {headline(report)}"
-    if not report.coverage.revisions:
-        return
-    yield ""
-    yield "| | |"
-    yield "|---|---|"
-    for name, text in _rows(report, demands):
+    rows = [*_rows(report, demands)] if report.coverage.revisions else []
+    rows += [("note", _prose(note)) for note in report.notes]
+    if rows:
+        yield ""
+        yield "| | |"
+        yield "|---|---|"
+    for name, text in rows:
         yield f"| **{name}** | {text} |"
 
 
@@ -181,7 +183,7 @@ def _block(title: str, body: str) -> str:
 
 
 def _fenced(code: str, finding: Finding) -> str:
-    return _fence(code, "python" if finding.place.file.suffix == ".py" else "sql")
+    return _fence(code, _LANGUAGES.get(finding.place.file.suffix, "sql"))
 
 
 def _fence(code: str, language: str) -> str:

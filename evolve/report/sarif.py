@@ -143,6 +143,8 @@ def _artifact(file: Path, root: Path) -> Json:
 
 def _notifications(report: Report, demands: Demands, root: Path) -> Iterator[Json]:
     yield _notification("note", headline(report))
+    for note in report.notes:
+        yield _notification("note", note)
     if report.coverage.revisions:
         yield _notification("note", coverage_line(report.coverage))
     if report.compatibility is not None and report.compatibility.whole is not None:

@@ -29,6 +29,7 @@ _COLOURS = {Severity.ERROR: "red", Severity.WARNING: "yellow", Severity.INFO: "b
 _MARGIN = "  "
 _NARROWEST = 30  # columns; what is narrower shows prose no better
 _COMMAND = re.compile(r"\bevolve [a-z]+ ")
+_COPIED = re.compile(r"\bevolve [a-z]|[()\[\]=;#]|--")  # a command or code, which must stay in one line
 
 
 def render(report: Report, *, width: int = 100, root: Path | None = None, verbose: bool = False) -> str:
@@ -67,7 +68,7 @@ def _finding(finding: Finding, width: int, base: Path, told: set[str]) -> Iterat
         yield from _prose("", finding.message, width)
         yield from _prose("size: ", weight_text(finding, finding.weight), width)
         return
-    yield from _source(finding)
+    yield from _source(finding, width)
     yield from _prose("", finding.message, width)
     for label, text in consequences(finding):
         yield from _prose(f"{label}: ", text, width)
@@ -75,7 +76,12 @@ def _finding(finding: Finding, width: int, base: Path, told: set[str]) -> Iterat
     told.add(finding.why)
     yield from _safe_form(finding)
     if finding.fix:
-        yield f"{_MARGIN}{click.style('fix:', fg='green')} {one_line(finding.fix)}"
+        whole = _COPIED.search(finding.fix)
+        first, *others = (
+            [f"{_MARGIN}fix: {one_line(finding.fix)}"] if whole else _prose("fix: ", finding.fix, width)
+        )
+        yield first.replace("fix:", click.style("fix:", fg="green"), 1)
+        yield from others
 
 
 def _safe_form(finding: Finding) -> Iterator[str]:
@@ -87,8 +93,8 @@ def _safe_form(finding: Finding) -> Iterator[str]:
         yield from (f"{_MARGIN * 2}{line}" for line in legible(body).splitlines())
 
 
-def _source(finding: Finding) -> Iterator[str]:
-    """The line of the file with a mark under its code."""
+def _source(finding: Finding, width: int) -> Iterator[str]:
+    """The line of the file, whole, with a mark under its code as far as `width` goes."""
     found = source_line(finding.place)
     if found is None:
         return
@@ -102,7 +108,8 @@ def _source(finding: Finding) -> Iterator[str]:
         )
     )
     yield click.style(number, dim=True) + before + code + after
-    yield " " * (len(number) - 2) + click.style("| ", dim=True) + " " * len(before) + "^" * _columns(code)
+    mark = (" " * len(before) + "^" * _columns(code))[: width - len(number)]
+    yield " " * (len(number) - 2) + click.style("| ", dim=True) + mark
 
 
 def _columns(text: str) -> int:

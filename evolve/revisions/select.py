@@ -230,8 +230,9 @@ def _since(
         on_note(squash.words)
     lost = before.lost(history)
     if lost:
+        which = "it" if len(lost) == 1 else "one of them"
         on_note(
-            f"no file declares {', '.join(lost)} any more; a database that has one of them can go neither up nor down"
+            f"no file declares {', '.join(lost)} any more; a database that has {which} can go neither up nor down"
         )
     return tuple(
         replace(file, edited=edited[file.revision], was_there=file.revision in before.files)

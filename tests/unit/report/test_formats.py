@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree as ET
 
+import click
 import jsonschema
 import pytest
 from hypothesis import given
@@ -25,7 +26,7 @@ from evolve.lint.demands import Demands
 from evolve.lint.model import Finding, Report, Severity, Suppressed
 from evolve.lint.rules import ALL
 from evolve.lint.verdict import Level
-from evolve.report import gcc, github, gitlab, junit, markdown, sarif
+from evolve.report import gcc, github, gitlab, junit, markdown, sarif, text
 from evolve.sql.steps import Place
 
 HOSTILE = (
@@ -457,10 +458,41 @@ def test_junit_counts_revisions_that_fail() -> None:
     assert (tree.get("tests"), tree.get("failures")) == ("2", "1")
 
 
-def test_junit_keeps_findings_that_are_about_no_revision() -> None:
-    setting = replace(FOUND, revision="pyproject.toml", place=Place(ROOT / "pyproject.toml", 4))
+def test_junit_has_a_case_for_each_file_of_settings() -> None:
+    setting = replace(FOUND, revision="", place=Place(ROOT / "pyproject.toml", 4))
+    entry = replace(FOUND, revision="", place=Place(ROOT / "evolve-baseline.jsonl", 2))
 
-    assert case(report(setting), Demands(), "pyproject.toml").find("failure") is not None
+    for name in ("pyproject.toml", "evolve-baseline.jsonl"):
+        assert case(report(setting, entry), Demands(), name).find("failure") is not None
+
+
+@pytest.mark.parametrize("name", sorted(set(RENDER) - {"gitlab", "text"}))
+@pytest.mark.parametrize("found", [report(), Report((), (), report().coverage.__class__())])
+def test_a_note_is_told(name: str, found: Report) -> None:
+    noted = replace(found, notes=("0002 stands for 2 revisions that are gone",))
+
+    assert "0002 stands for 2 revisions that are gone" in html.unescape(RENDER[name](noted))
+
+
+@pytest.mark.parametrize(
+    ("file", "language"), [("pyproject.toml", "toml"), ("evolve-baseline.jsonl", "json"), ("1.sql", "sql")]
+)
+def test_markdown_names_the_language_of_a_line(file: str, language: str, tmp_path: Path) -> None:
+    (tmp_path / file).write_text("what = 1\n")
+
+    shown = markdown.render(report(replace(FOUND, place=Place(tmp_path / file, 1))), root=tmp_path)
+
+    assert f"```{language}\nwhat = 1\n```" in shown
+
+
+def test_text_keeps_prose_and_marks_within_a_narrow_terminal(tmp_path: Path) -> None:
+    (tmp_path / "1.sql").write_text(f"SELECT {'x' * 80};\n")
+    advice = "leave out columns that are updated often, or give the table a fillfactor and measure"
+    finding = replace(FOUND, place=Place(tmp_path / "1.sql", 1), fix=advice, safe=())
+
+    shown = click.unstyle(text.render(report(finding), root=tmp_path, width=40)).splitlines()
+
+    assert [line for line in shown if len(line) > 40] == [f"    1 | SELECT {'x' * 80};"]
 
 
 @pytest.mark.parametrize(

@@ -187,7 +187,7 @@ def test_one_revision_in_the_place_of_another_is_new(work: Revisions) -> None:
 
     assert since(work) == [("x", False)]
     assert notes(work) == [
-        "no file declares d any more; a database that has one of them can go neither up nor down"
+        "no file declares d any more; a database that has it can go neither up nor down"
     ]
 
 
