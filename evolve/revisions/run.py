@@ -253,7 +253,7 @@ class Runner:
         """Revisions between the applied `heads` and `target`, newest first; each one's `target` is what is left after.
 
         Raises:
-            Misuse: `target` names no revision below the heads, or the way down is not one chain.
+            Misuse: `target` names no revision below the heads, or the way down is not one chain. A merge may end it.
         """
         if len(heads) > 1:
             raise SeveralApplied(heads)
@@ -269,7 +269,9 @@ class Runner:
         for script in found:
             below = script.down_revision
             if isinstance(below, tuple | list):
-                raise SeveralApplied(tuple(below))
+                if script is not found[-1]:
+                    raise SeveralApplied(tuple(below))
+                below = below[0]  # the others stay applied as well
             steps.append(_pending(script, below or "base"))
         return steps
 
@@ -284,10 +286,12 @@ class Runner:
         """
         self._attempt = _Attempt(file=step.file)
         act = command.upgrade if direction == "upgrade" else command.downgrade
+        # Down its own branch: what it depends on may build on the same revision, and would go with it.
+        target = step.target if direction == "upgrade" else f"{step.revision}@{step.target}"
         # env.py and relative script locations mean the directory that Alembic is run in. What they print is no result.
         with self._listening(), chdir(self._root), redirect_stdout(sys.stderr):
             try:
-                act(self._config, step.target)
+                act(self._config, target)
             except (Misuse, Refused):
                 raise
             except DBAPIError as error:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from typing import LiteralString
 
 from psycopg import Error, sql
@@ -10,35 +12,47 @@ from evolve.postgres.connect import Connection
 
 # What row number n holds, by the type's category in pg_type; `format_type` decides where it knows better.
 _BY_CATEGORY: dict[str, LiteralString] = {
-    "A": "'{}'",
+    "A": "'{{}}'",
     "B": "n % 2 = 0",
-    "D": "timestamp '2026-01-01' + n * interval '1 minute'",
+    "D": "timestamptz '2026-01-01' + n * interval '1 minute'",
     "E": "(enum_range(NULL::{type}))[1 + (n % cardinality(enum_range(NULL::{type})))::int]",
     "I": "('10.0.0.0'::inet + n)",
-    "N": "n",
-    "S": "left('text ' || n, {length})",
+    "N": "n % {most}",
+    "R": "'empty'",
+    "S": "right('text ' || n, {length})",
     "T": "n * interval '1 minute'",
     "V": "n::int::bit(32)::text",
 }
 _BY_TYPE: dict[str, LiteralString] = {
-    "uuid": "md5(n::text)::uuid",
+    '"char"': "chr(65 + n % 26)",
+    "bytea": "decode(md5(n::text), 'hex')",
     "json": "json_build_object('n', n)",
     "jsonb": "jsonb_build_object('n', n)",
-    "bytea": "decode(md5(n::text), 'hex')",
+    "macaddr": "lpad(to_hex(n), 12, '0')",
+    "point": "point(n, n)",
+    "tsvector": "to_tsvector('simple', 'text ' || n)",
+    "uuid": "md5(n::text)::uuid",
     "xml": "'<n/>'",
 }
 
 _COLUMNS: LiteralString = """
     SELECT a.attname, format_type(a.atttypid, a.atttypmod),
-           format_type(coalesce(nullif(t.typbasetype, 0), t.oid), NULL), coalesce(b.typcategory, t.typcategory)::text,
+           format_type(coalesce(nullif(t.typbasetype, 0), t.oid), NULL),
+           coalesce(b.typcategory, t.typcategory)::text,
            CASE WHEN a.atttypid IN ('varchar'::regtype, 'bpchar'::regtype) AND a.atttypmod > 4
                 THEN a.atttypmod - 4 ELSE 100 END,
-           (SELECT c.confrelid FROM pg_constraint c
-             WHERE c.conrelid = a.attrelid AND c.contype = 'f' AND c.conkey = ARRAY[a.attnum] LIMIT 1),
-           (SELECT f.attname FROM pg_constraint c JOIN pg_attribute f ON f.attrelid = c.confrelid
-               AND f.attnum = c.confkey[1]
-             WHERE c.conrelid = a.attrelid AND c.contype = 'f' AND c.conkey = ARRAY[a.attnum] LIMIT 1)
+           -- numeric(precision, scale): so many digits before the point
+           CASE WHEN a.atttypid = 'numeric'::regtype AND a.atttypmod > 4
+                THEN power(10, greatest(0, least(9, (((a.atttypmod - 4) >> 16) & 65535) - ((a.atttypmod - 4) & 2047))))
+                WHEN a.atttypid = 'smallint'::regtype THEN 32767
+                ELSE 2147483647 END::int,
+           a.attnotnull OR t.typnotnull, a.atthasdef, c.confrelid,
+           (SELECT f.attname FROM pg_attribute f
+             WHERE f.attrelid = c.confrelid AND f.attnum = c.confkey[array_position(c.conkey, a.attnum)])
       FROM pg_attribute a JOIN pg_type t ON t.oid = a.atttypid LEFT JOIN pg_type b ON b.oid = t.typbasetype
+      LEFT JOIN LATERAL (SELECT * FROM pg_constraint k
+                          WHERE k.conrelid = a.attrelid AND k.contype = 'f' AND k.conkey @> ARRAY[a.attnum]
+                          ORDER BY cardinality(k.conkey) DESC, k.oid LIMIT 1) c ON true
      WHERE a.attrelid = %s AND a.attnum > 0 AND NOT a.attisdropped AND a.attgenerated = '' AND a.attidentity = ''
        AND NOT EXISTS (SELECT FROM pg_attrdef d WHERE d.adrelid = a.attrelid AND d.adnum = a.attnum
                           AND pg_get_expr(d.adbin, d.adrelid) LIKE 'nextval(%%')
@@ -50,8 +64,24 @@ class CannotMakeUp(Exception):
     """The server refused the rows; the text says which table's, and why."""
 
 
+@dataclass(frozen=True, slots=True)
+class _Column:
+    """
+    Args:
+        value: what row number n holds.
+        default: something else stands there where nothing is said.
+    """
+
+    name: sql.Identifier
+    value: sql.Composable
+    not_null: bool
+    default: bool
+
+
 def make_up_rows(connection: Connection, table: int, count: int, above: tuple[int, ...] = ()) -> None:
     """Fill the table whose oid this is with `count` rows; its parents too, where they are empty.
+
+    What a rule of the table refuses is tried again with the defaults of its columns, and then with nulls.
 
     Args:
         above: the tables whose parent this one is, so that a circle ends.
@@ -59,44 +89,77 @@ def make_up_rows(connection: Connection, table: int, count: int, above: tuple[in
     Raises:
         CannotMakeUp: a rule of the table, such as a CHECK, wants other values than were made up.
     """
-    names: list[sql.Identifier] = []
-    values: list[sql.Composable] = []
-    for name, type_, base, category, length, parent, parent_key in connection.execute(_COLUMNS, [table]):
-        names.append(sql.Identifier(str(name)))
-        if isinstance(parent, int):
-            if parent in (table, *above):
-                values.append(sql.SQL("NULL"))
-                continue
-            if not _rows(connection, parent):
-                make_up_rows(connection, parent, count, (*above, table))
-            values.append(
-                sql.SQL("(SELECT {key} FROM {parent} ORDER BY 1 OFFSET n % {rows} LIMIT 1)").format(
-                    key=sql.Identifier(str(parent_key)),
-                    parent=_table(connection, parent),
-                    rows=sql.Literal(_rows(connection, parent)),
+    columns = list(_columns(connection, table, count, above))
+    name = _table(connection, table)
+    tries = [
+        columns,
+        [each for each in columns if not each.default],
+        [each for each in columns if not each.default and each.not_null],
+    ]
+    refused: Error | None = None
+    for said in tries:
+        try:
+            with connection.transaction():
+                # Locks rows of a scratch database.
+                connection.execute(_insert(name, said, count))
+        except Error as error:
+            refused = refused or error
+        else:
+            return
+    assert refused is not None  # noqa: S101  # there was a try
+    message = refused.diag.message_primary or str(refused)
+    raise CannotMakeUp(f"{name.as_string(None)}: {message}") from refused
+
+
+def _columns(connection: Connection, table: int, count: int, above: tuple[int, ...]) -> Iterator[_Column]:
+    for (
+        name,
+        type_,
+        base,
+        category,
+        length,
+        most,
+        not_null,
+        default,
+        parent,
+        parent_key,
+    ) in connection.execute(_COLUMNS, [table]).fetchall():
+        if isinstance(parent, int) and parent != table:
+            if parent in above:
+                value: sql.Composable = sql.SQL("NULL")
+            else:
+                if not _rows(connection, parent):
+                    make_up_rows(connection, parent, count, (*above, table))
+                value = sql.SQL("(SELECT {} FROM {} ORDER BY tableoid, ctid OFFSET n % {} LIMIT 1)").format(
+                    sql.Identifier(str(parent_key)),
+                    _table(connection, parent),
+                    sql.Literal(_rows(connection, parent)),
                 )
-            )
-            continue
-        known: LiteralString = _BY_TYPE.get(str(base)) or _BY_CATEGORY.get(str(category), "NULL")
-        spelled = sql.SQL(str(type_))  # pyright: ignore[reportArgumentType]  # by PostgreSQL, quoted where needed
-        written = sql.SQL(known).format(type=spelled, length=sql.Literal(length))
-        values.append(sql.SQL("({})::{}").format(written, spelled))
-    rows = sql.SQL("INSERT INTO {} ({}) SELECT {} FROM generate_series(1, {}) n").format(
-        _table(connection, table),
-        sql.SQL(", ").join(names),
-        sql.SQL(", ").join(values),
+        elif isinstance(parent, int) and not not_null:
+            value = sql.SQL("NULL")
+        else:  # a row that has to have a parent in its own table is its own
+            value = _value(str(type_), str(base), str(category), length, most)
+        yield _Column(sql.Identifier(str(name)), value, bool(not_null), bool(default))
+
+
+def _value(type_: str, base: str, category: str, length: object, most: object) -> sql.Composable:
+    known: LiteralString = _BY_TYPE.get(base) or _BY_CATEGORY.get(category, "NULL")
+    if base.endswith("multirange"):
+        known = "'{{}}'"
+    spelled = sql.SQL(type_)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]  # by PostgreSQL, quoted
+    written = sql.SQL(known).format(type=spelled, length=sql.Literal(length), most=sql.Literal(most))
+    return sql.SQL("({})::{}").format(written, spelled)
+
+
+def _insert(table: sql.Identifier, columns: Sequence[_Column], count: int) -> sql.Composed:
+    if not columns:
+        return sql.SQL("INSERT INTO {} SELECT FROM generate_series(1, {})").format(table, sql.Literal(count))
+    return sql.SQL("INSERT INTO {} ({}) SELECT {} FROM generate_series(1, {}) n").format(
+        table,
+        sql.SQL(", ").join(each.name for each in columns),
+        sql.SQL(", ").join(each.value for each in columns),
         sql.Literal(count),
     )
-    if not names:
-        rows = sql.SQL("INSERT INTO {} SELECT FROM generate_series(1, {})").format(
-            _table(connection, table), sql.Literal(count)
-        )
-    try:
-        # Locks rows of a scratch database.
-        connection.execute(rows)
-    except Error as error:
-        said = error.diag.message_primary or str(error)
-        raise CannotMakeUp(f"{_table(connection, table).as_string(None)}: {said}") from error
 
 
 def _rows(connection: Connection, table: int) -> int:

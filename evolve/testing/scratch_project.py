@@ -27,22 +27,20 @@ class ScratchProject:
         url: of a database that nobody else uses.
         version_table: of Alembic.
         variable: that env.py takes the database's URL from; empty where it takes sqlalchemy.url.
-        at: the revision that the database is at; None is before the first.
+        applied: the revisions that the database has.
     """
 
     directory: Path
     url: str
     version_table: str = "alembic_version"
     variable: str = ""
-    at: str | None = None
+    applied: frozenset[str] = frozenset()
 
     def upgrade(self, revision: str) -> None:
         self._evolve("upgrade", revision)
-        self.at = revision
 
-    def downgrade(self, revision: str | None) -> None:
-        self._evolve("downgrade", revision or "base")
-        self.at = revision
+    def downgrade(self, revision: str) -> None:
+        self._evolve("downgrade", revision)
 
     def schema(self) -> Schema:
         """What the revisions made. The version table, evolve's own tables, and whether a constraint was validated,

@@ -11,7 +11,6 @@ from pathlib import Path
 
 import pytest
 from support.command_line import evolve
-from support.servers import MakeDatabase
 
 from evolve.postgres.scratch import Server
 
@@ -153,31 +152,62 @@ def test_new_revisions_that_are_well(shop: Path) -> None:
 
 @pytest.mark.server
 @pytest.mark.usefixtures("its_server")
-def test_a_way_back_that_leaves_something(shop: Path) -> None:
+def test_ways_back_that_are_not_well(shop: Path) -> None:
+    """Each is told of for itself, and the next one is tried all the same."""
     write_revision(shop, 'op.add_column("users", sa.Column("nick", sa.Text))')
-    done = run(shop, "--evolve=only", "--evolve-revisions", "0005:", "-k", "round-trip")
+    write_revision(shop, "pass", 'op.drop_column("users", "nobody")', "0007", "0006")
+    write_revision(shop, "pass", 'raise NotImplementedError("there is no way back")', "0008", "0007")
+    done = run(shop, "--evolve=only", "--evolve-revisions", "0005:", "-k", "round-trip", "-rs")
     assert done.returncode == 1
+    assert "2 failed, 1 skipped" in done.stdout
     assert "after downgrade() of 0006 the schema is not what it was before it:" in done.stdout
     assert "nick" in done.stdout
-
-
-@pytest.mark.server
-@pytest.mark.usefixtures("its_server")
-def test_a_way_back_that_fails(shop: Path) -> None:
-    write_revision(shop, "pass", 'op.drop_column("users", "nobody")')
-    done = run(shop, "--evolve=only", "--evolve-revisions", "0005:", "-k", "round-trip")
-    assert done.returncode == 1
-    assert "nobody" in done.stdout
+    assert '"nobody"' in done.stdout
+    assert "downgrade() of 0008 raises NotImplementedError" in done.stdout
     assert "Traceback" not in done.stdout
 
 
+ENV = """
+from alembic import context
+from sqlalchemy import create_engine, pool
+
+with create_engine(context.config.get_main_option("sqlalchemy.url"), poolclass=pool.NullPool).connect() as it:
+    context.configure(connection=it)
+    with context.begin_transaction():
+        context.run_migrations()
+"""
+
+
 @pytest.mark.server
 @pytest.mark.usefixtures("its_server")
-def test_a_way_back_that_is_not_written_is_skipped(shop: Path) -> None:
-    write_revision(shop, "pass", 'raise NotImplementedError("there is no way back")')
-    done = run(shop, "--evolve=only", "--evolve-revisions", "0005:", "-k", "round-trip", "-rs")
-    assert done.returncode == 0
-    assert "downgrade() of 0006 raises NotImplementedError" in done.stdout
+def test_branches_and_merges_go_up_and_down(tmp_path: Path) -> None:
+    """Whatever order the tests have: each is tried on what it builds on, and nothing else."""
+    (tmp_path / "migrations/versions").mkdir(parents=True)
+    (tmp_path / "alembic.ini").write_text("[alembic]\nscript_location = migrations\n")
+    (tmp_path / "migrations/env.py").write_text(ENV)
+    revisions: dict[str, tuple[object, object]] = {
+        "merge": (("left", "right"), None),
+        "left": ("first", None),
+        "right": ("first", None),
+        "first": (None, None),
+        "other": (None, None),
+        "needing": ("other", "merge"),
+    }
+    for name, (down, needs) in revisions.items():
+        (tmp_path / f"migrations/versions/{name}.py").write_text(
+            f"from alembic import op\n\nrevision = {name!r}\ndown_revision = {down!r}\ndepends_on = {needs!r}\n\n\n"
+            f'def upgrade():\n    op.execute("CREATE TABLE t_{name} (id int)")\n\n\n'
+            f'def downgrade():\n    op.execute("DROP TABLE t_{name}")\n'
+        )
+    asked = [f"round-trip[{name}]" for name in revisions]
+    (tmp_path / "conftest.py").write_text(
+        "import pytest\n\n\n@pytest.hookimpl(trylast=True)\ndef pytest_collection_modifyitems(items):\n"
+        f"    items.sort(key=lambda item: {asked!r}.index(item.name))\n"
+    )
+    (tmp_path / "pytest.ini").write_text("[pytest]\nevolve_checks = round-trip\n")
+    done = run(tmp_path, "--evolve=only", "--evolve-revisions", "base:heads")
+    assert done.returncode == 0, done.stdout
+    assert "6 passed" in done.stdout
 
 
 @pytest.mark.server
@@ -193,19 +223,25 @@ def test_models_that_are_ahead(shop: Path) -> None:
 @pytest.mark.server
 @pytest.mark.usefixtures("its_server")
 def test_shared_out_between_processes(shop: Path) -> None:
-    done = run(shop, "--evolve=only", "--evolve-revisions", "0003:", "-n", "2")
+    done = run(shop, "--evolve=only", "--evolve-revisions", "0004:", "-n", "2")
     assert done.returncode == 0, done.stdout
-    assert "6 passed" in done.stdout
+    assert "4 passed" in done.stdout
+
+
+@pytest.fixture(scope="module")
+def planned(tmp_path_factory: pytest.TempPathFactory, scratch_server: Server) -> Path:
+    """The shop with a change in flight, whose backfill is to be tried; to be copied."""
+    shop = Path(shutil.copytree(SHOP, tmp_path_factory.mktemp("planned") / "shop"))
+    with scratch_server.database() as url:
+        for arguments in (["upgrade"], ["plan", "rename-column", "users.name", "full_name", "--write"]):
+            done = evolve(*arguments, "--database-url", url, cwd=shop, env={"PYTHONPATH": str(shop / "src")})
+            assert done.returncode == 0, done.stderr
+    return shop
 
 
 @pytest.fixture
-def changing(shop: Path, make_database: MakeDatabase) -> Path:
-    """The shop with a change in flight, whose backfill is to be tried."""
-    url = make_database()
-    for arguments in (["upgrade"], ["plan", "rename-column", "users.name", "full_name", "--write"]):
-        done = evolve(*arguments, "--database-url", url, cwd=shop, env={"PYTHONPATH": str(shop / "src")})
-        assert done.returncode == 0, done.stderr
-    return shop
+def changing(planned: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(planned, tmp_path / "changing"))
 
 
 @pytest.mark.server
