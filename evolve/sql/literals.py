@@ -21,6 +21,16 @@ _SIMPLE_ARRAY = re.compile(r"\{([\w ]+(?:,[\w ]+)*)\}")
 # Words that stand for a moment; what else has no digit is none.
 _MOMENTS = ("now", "today", "tomorrow", "yesterday", "epoch", "infinity", "allballs")
 _TRUTHS = ("true", "false", "yes", "no", "on", "off", "1", "0")
+# What the functions give that stand in most defaults.
+_GIVEN = {
+    "now()": "timestamp with time zone",
+    "current_timestamp": "timestamp with time zone",
+    "clock_timestamp()": "timestamp with time zone",
+    "current_date": "date",
+    "gen_random_uuid()": "uuid",
+    "uuid_generate_v4()": "uuid",
+    "random()": "double precision",
+}
 _BITS = {"smallint": 15, "integer": 31, "bigint": 63}
 _STRINGS = frozenset({"character varying", "character"})
 _TIMES = frozenset(
@@ -58,7 +68,8 @@ def misfit(default: Expression, type_: str, schema: Schema) -> Misfit | None:
     if default.columns:
         return Misfit(f"{default.sql} names a column, which no default may; a text is quoted once more")
     if not default.constant:
-        return None
+        own = _GIVEN.get(default.sql.lower())
+        return _of_type(default.sql, own, type_, schema) if own is not None else None
     text = _QUOTED.fullmatch(default.sql)
     if text is None:
         return _of_another_type(default.sql, type_, schema)
@@ -70,9 +81,13 @@ def misfit(default: Expression, type_: str, schema: Schema) -> Misfit | None:
     wrong = _refused(value, casts[0], schema)
     if wrong is not None and not wrong.when_used:
         return wrong
-    if assigned(casts[0], type_, schema) is False:
-        return Misfit(f"{default.sql} is of type {casts[0]}, which does not become {type_} by itself")
-    return None
+    return _of_type(default.sql, casts[0], type_, schema)
+
+
+def _of_type(sql: str, own: str, type_: str, schema: Schema) -> Misfit | None:
+    if assigned(own, type_, schema) is not False:
+        return None
+    return Misfit(f"{sql} is of type {own}, which does not become {type_} by itself")
 
 
 def _of_another_type(sql: str, type_: str, schema: Schema) -> Misfit | None:
@@ -83,10 +98,9 @@ def _of_another_type(sql: str, type_: str, schema: Schema) -> Misfit | None:
         own = _type_of(sql)
     else:
         return None
-    if assigned(own, type_, schema) is False:
-        return Misfit(f"{sql} is of type {own}, which does not become {type_} by itself")
-    if type_.endswith("[]"):
-        return None
+    wrong = _of_type(sql, own, type_, schema)
+    if wrong is not None or type_.endswith("[]"):
+        return wrong
     if base(type_) in _STRINGS:
         return _refused(sql if own == "boolean" else f"{Decimal(sql):f}", type_, schema)
     return _too_large(sql, type_) if own != "boolean" else None

@@ -57,6 +57,8 @@ DEFAULTS = (
     "'0c8a7f207bd04e6c9d0f0f2f5d1c2b3a'", "'{0c8a7f20-7bd0-4e6c-9d0f-0f2f5d1c2b3a}'", "'::1'", "'5'::int",
     "'x'::text", "'new'::status", "'gone'::status", "'abcdef'::varchar(3)", "now", "status",
 )  # fmt: skip
+# How long a text these give cannot be known.
+COMPUTED = ("now()", "CURRENT_TIMESTAMP", "current_date", "gen_random_uuid()", "random()")
 
 
 @pytest.fixture(scope="module")
@@ -75,7 +77,7 @@ def test_default_is_refused_where_that_is_said(scratch_server: Server, schema: S
         with connect(url, autocommit=True) as connection:
             connection.execute(MADE.encode())
             connection.execute(b"CREATE TABLE old (id int)")
-            for default in DEFAULTS:
+            for default in (*DEFAULTS, *COMPUTED):
                 stored = _refused(connection, f"CREATE TABLE new (c {type_} DEFAULT {default})")
                 used = stored or _refused(
                     connection, f"ALTER TABLE old ADD COLUMN c {type_} DEFAULT {default}"
@@ -86,7 +88,12 @@ def test_default_is_refused_where_that_is_said(scratch_server: Server, schema: S
                 found = misfit(column.default, column.type, schema) if column.default else None
                 said = found is not None and not found.when_used, found is not None
                 # What is said must be so; what is not said may be, where the type is not one of the usual.
-                if said != (stored, used) and (said[0] > stored or said[1] > used or type_ in USUAL):
+                least = (
+                    (stored, used if default not in COMPUTED else stored)
+                    if type_ in USUAL
+                    else (False, False)
+                )
+                if said[0] > stored or said[1] > used or said < least:
                     wrong.append((default, said, (stored, used)))
     finally:
         scratch_server.drop_database(url)

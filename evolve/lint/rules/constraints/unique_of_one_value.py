@@ -24,9 +24,11 @@ class UniqueOfOneValue(Rule):
     severity = Severity.ERROR
     looks_at = (op.AddColumn, op.AddConstraint, op.CreateIndex)
     fails = True
+    breaks_old_code = True
     why = (
         "a new column with a default has the same value in every row that is there, so that its unique index cannot be "
-        "built where there are two; without a default they are null, which is no duplicate"
+        "built where there are two, and code that does not know the column inserts that value again; without a default "
+        "they are null, which is no duplicate"
     )
 
     def check(self, step: Step, history: History) -> Iterator[Finding]:
