@@ -92,6 +92,8 @@ def test_guides_are_there(site: Path, page: str) -> None:
 
 
 def test_code_of_every_page_is_shown_as_code(site: Path) -> None:
-    # A fence that the site does not understand is shown as text, with its ticks.
-    shown = {file.name for file, _ in pages(site) if "```" in file.read_text()}
+    # A fence that the site does not understand is shown as text, with its ticks; the guide for authors of rules shows
+    # a page with such fences as code.
+    code = re.compile(r"<code>.*?</code>", re.DOTALL)
+    shown = {file.name for file, _ in pages(site) if "```" in code.sub("", file.read_text())}
     assert shown == set()
