@@ -22,6 +22,14 @@ class MixedWords(Misuse):
         )
 
 
+class SeveralRanges(Misuse):
+    def __init__(self, words: Sequence[str]) -> None:
+        super().__init__(
+            f"{', '.join(words[:5])}: one question is about one range of revisions",
+            fix="run `evolve lint` for each, or name one that holds all; 0003:0005 begins after 0003",
+        )
+
+
 class NeitherFile(Misuse):
     def __init__(self, word: str, *, directory: bool) -> None:
         super().__init__(
@@ -44,12 +52,15 @@ def names_scripts(words: Sequence[str]) -> bool:
     """Whether what was typed means files of SQL rather than revisions.
 
     Raises:
-        MixedWords: it means several kinds, or several ranges.
+        MixedWords: it means several kinds.
+        SeveralRanges: it means several ranges.
         NeitherFile: it is the path of something else.
     """
     kinds = list(dict.fromkeys(map(_kind, words)))
-    if len(kinds) > 1 or (kinds == [_RANGE] and len(words) > 1):
+    if len(kinds) > 1:
         raise MixedWords(kinds, words)
+    if kinds == [_RANGE] and len(words) > 1:
+        raise SeveralRanges(words)
     return kinds == [_SQL]
 
 

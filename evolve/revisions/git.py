@@ -71,10 +71,17 @@ class NoSuchReference(Misuse):
         near = f"did you mean {' or '.join(nearest)}? Else fetch it" if nearest else "fetch it"
         branch = reference.removeprefix("origin/")
         fetch = f"git fetch origin {branch}:refs/remotes/origin/{branch}"
+        if reference in ("", "origin/"):
+            super().__init__(
+                f'"{reference}" names no commit: a variable that should name the branch is empty',
+                why="CI sets it for pull requests only, or calls it otherwise",
+                fix="name a branch, a tag or a commit: origin/main, HEAD~1",
+            )
+            return
         super().__init__(
             f'git knows no commit "{reference}"',
             why="the clone is shallow: CI often fetches a single commit" if shallow else None,
-            fix=f"{near} (`{fetch}`, or fetch-depth: 0 in CI), or name another: origin/main, HEAD~1, a tag",
+            fix=f"{near} (`{fetch}`, or fetch-depth: 0 in CI), or name another branch, tag or commit",
         )
 
 

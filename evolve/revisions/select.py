@@ -165,7 +165,9 @@ def _range(history: History, text: str, on_broken: Callable[[BrokenFile], None])
         try:
             return history.order(history.resolve(lower))
         except NoSuchRevision as error:
-            error.fix = f"{error.fix}; a branch or tag of git goes behind --since"
+            file = Path(lower).exists()
+            hint = "files end in .py or .sql" if file else "a branch or tag of git goes behind --since"
+            error.fix = f"{error.fix}; {hint}"
             raise
     if upper.rpartition("@")[2] in ("", "head", "heads"):
         _report_strangers(history, on_broken)

@@ -95,7 +95,7 @@ def test_an_allowed_gap_is_none(tmp_path: Path) -> None:
         (("none.sql",), "none.sql cannot be read: No such file or directory"),
         (("latin.sql",), "latin.sql cannot be read: byte 8 is not UTF-8"),
         (("a.sql", "base:heads"), "these are .sql files and ranges of revisions"),
-        (("base:heads", "head"), "base:heads, head: these are ranges of revisions"),
+        (("base:heads", "head"), "base:heads, head: one question is about one range of revisions"),
     ],
 )
 def test_wrong_question(tmp_path: Path, arguments: tuple[str, ...], said: str) -> None:

@@ -282,6 +282,7 @@ def test_a_broken_file_is_a_finding(project: AlembicProject) -> None:
         (("--since", "main", "--staged"), "--since and --staged both say"),
         (("a.sql", "--staged"), "leave out --staged"),
         (("--since", "mian"), "did you mean main?"),
+        (("--since", "origin/"), "a variable that should name the branch is empty"),
         (("0002:",), 'there is no revision "0002"'),
     ],
 )
@@ -360,6 +361,7 @@ def stamp(url: str, *revisions: str) -> None:
         ("0001..0002", "a range has one colon: 0001:0002"),
         ("0001:0001:0002", "a range has one colon: 0001:0002"),
         ("main", "a branch or tag of git goes behind --since"),
+        ("migrations", "files end in .py or .sql"),
         ("000", '"000" stands for several revisions: 0001, 0002'),
         ("0003:", "did you mean 0002 or 0001?"),
         ("0002:0001", "turn it round: 0001:0002"),
