@@ -129,7 +129,9 @@ def judge(
 
     def otherwise() -> tuple[Finding, ...]:
         every = range(OLDEST_SUPPORTED, NEWEST_SUPPORTED + 1)
-        found = [checked(version).findings for version in every if version not in versions]
+        found: list[Sequence[Finding]] = [
+            checked(version).findings for version in every if version not in versions
+        ]
         found += [way_back(version) for version in every]
         if together:
             found += [alone(version).findings for version in every]

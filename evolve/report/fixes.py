@@ -4,25 +4,21 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator
 from pathlib import Path
 
-import click
-
 from evolve.lint.fixes import FIXES
-from evolve.lint.fixes.mending import Mended, Mending
+from evolve.lint.fixes.mending import Mending
 from evolve.lint.model import Report
 from evolve.report import json as report_json
+from evolve.report.diff import diff as text_diff
 
 SCHEMA = 1
-
-_COLOURS = {"+": "green", "-": "red", "@": "cyan"}
 
 
 def diff(mending: Mending, root: Path | None = None) -> str:
     """A unified diff of all files, styled; what `git apply` takes where the style is taken away."""
     base = root or Path.cwd()
-    return "\n".join(line for each in mending.mended for line in _diff(each, base))
+    return "".join(text_diff(_name(each.file, base), each.old_text, each.new_text) for each in mending.mended)
 
 
 def left(mending: Mending, root: Path | None = None) -> str:
@@ -77,14 +73,6 @@ def render_json(mending: Mending, report: Report, *, written: bool, root: Path |
         indent=2,
         ensure_ascii=False,
     )
-
-
-def _diff(each: Mended, base: Path) -> Iterator[str]:
-    for line in each.diff(_name(each.file, base)):
-        if line.startswith(("---", "+++")):
-            yield click.style(line, bold=True)
-        else:
-            yield click.style(line, fg=_COLOURS[line[0]]) if line[:1] in _COLOURS else line
 
 
 def _name(file: Path, base: Path) -> str:

@@ -189,7 +189,9 @@ def _facts(report: Report, facts: FactsUsed) -> dict[str, object]:
 
 def _suppressed(item: Suppressed, base: Path) -> SuppressedEntry:
     place = item.place
-    allowed_by = f"{_file(place.file, base)}:{place.line}" if place else "configuration"
+    allowed_by = "configuration"
+    if place is not None:
+        allowed_by = _file(place.file, base) + (f":{place.line}" if place.line else "")
     return SuppressedEntry(
         **_finding(item.finding, base), reason=item.reason, allowed_by=allowed_by, kind=item.by
     )

@@ -13,8 +13,7 @@ from evolve.lint.verification import Verification
 from evolve.report import verification
 from evolve.report.legible import legible, one_line
 from evolve.report.verdict import in_one_line, shortfall
-from evolve.report.wording import coverage_line, explanation, headline, path_below
-from evolve.sql.steps import Place
+from evolve.report.wording import coverage_line, explanation, headline, path_below, place_below
 
 
 def render(report: Report, *, root: Path, demands: Demands | None = None) -> str:
@@ -94,15 +93,15 @@ def _revision(
                 case,
                 rule,
                 f"{rule}: {finding.message}",
-                f"{_place(finding.place, root)}: {explanation(finding)}",
+                f"{place_below(root, finding.place)}: {explanation(finding)}",
             )
     told = [
-        f"{_place(each.place, root)}: {each.severity} {each.rule} {each.name}: {explanation(each)}"
+        f"{place_below(root, each.place)}: {each.severity} {each.rule} {each.name}: {explanation(each)}"
         for each in findings
         if not demands.forbid(each)
     ]
     told += [
-        f"{_place(item.finding.place, root)}: allowed {item.finding.rule} {item.finding.name}: "
+        f"{place_below(root, item.finding.place)}: allowed {item.finding.rule} {item.finding.name}: "
         f"{item.finding.message}\nbecause: {item.reason}"
         for item in allowed
     ]
@@ -124,7 +123,9 @@ def _verification(verified: Verification, root: Path) -> ET.Element:
     for difference in verified.differences:
         sent = difference.statement
         said = f"the server differs: {difference.message}"
-        _fail(case, "verification", said, f"{_place(sent.place, root)}: {difference.message}\n{sent.sql}")
+        _fail(
+            case, "verification", said, f"{place_below(root, sent.place)}: {difference.message}\n{sent.sql}"
+        )
     _say(case, [*(f"not verified: {note}" for note in verified.notes), verification.summary(verified)])
     return case
 
@@ -142,7 +143,3 @@ def _fail(case: ET.Element, kind: str, message: str, text: str) -> None:
 def _say(case: ET.Element, texts: Collection[str]) -> None:
     if texts:
         ET.SubElement(case, "system-out").text = legible("\n\n".join(texts))
-
-
-def _place(place: Place, root: Path) -> str:
-    return f"{path_below(root, place.file)}:{place.line}"

@@ -20,11 +20,10 @@ from evolve.report.wording import (
     count,
     coverage_line,
     headline,
-    path_below,
+    place_below,
     safe_heading,
     safe_parts,
 )
-from evolve.sql.steps import Place
 
 # Whoever posts the report finds the comment of an earlier run by it, and replaces that.
 MARKER = "<!-- evolve lint -->"
@@ -136,7 +135,7 @@ def _verdict(compatibility: Compatibility) -> Iterator[tuple[str, str]]:
 
 def _finding(finding: Finding, root: Path) -> str:
     title = f"{_SIGNS[finding.severity]} {finding.severity} <b>{finding.rule} {_prose(finding.name)}</b>"
-    where = _code(_place(finding.place, root))
+    where = _code(place_below(root, finding.place))
     return _block(f"{title} {where}: {_prose(finding.message)}", "\n".join(_body(finding)))
 
 
@@ -162,14 +161,14 @@ def _body(finding: Finding) -> Iterator[str]:
 
 
 def _difference(difference: Difference, root: Path) -> str:
-    where = _code(_place(difference.statement.place, root))
+    where = _code(place_below(root, difference.statement.place))
     title = f"🛑 <b>the server differs</b> {where}: {_prose(difference.message)}"
     return _block(title, _fence(difference.statement.sql, "sql"))
 
 
 def _allowed(items: Sequence[Suppressed], root: Path) -> str:
     lines = [
-        f"- {_code(_place(item.finding.place, root))} {item.finding.rule} {_prose(item.finding.name)}: "
+        f"- {_code(place_below(root, item.finding.place))} {item.finding.rule} {_prose(item.finding.name)}: "
         f"{_prose(item.finding.message)}<br>because: {_prose(item.reason)}"
         for item in items[:_MOST_ALLOWED]
     ]
@@ -204,8 +203,3 @@ def _code(text: str) -> str:
 
 def _escaped(text: str) -> str:
     return _MARKUP.sub(lambda sign: f"&#{ord(sign[0])};", text)
-
-
-def _place(place: Place, root: Path) -> str:
-    path = path_below(root, place.file)
-    return f"{path}:{place.line}" if place.line else path

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from evolve.lint.model import Coverage, Finding, Report, Severity
 from evolve.report.sizes import weight_text
+from evolve.sql.steps import Place
 
 
 def consequences(finding: Finding) -> Iterator[tuple[str, str]]:
@@ -105,6 +106,12 @@ def path_below(root: Path, file: Path) -> str:
     if not whole.is_relative_to(root):
         whole, root = whole.resolve(), root.resolve()
     return Path(os.path.relpath(whole, root) if whole.is_relative_to(root) else whole).as_posix()
+
+
+def place_below(root: Path, place: Place) -> str:
+    """The same with the line, where there is one."""
+    path = path_below(root, place.file)
+    return f"{path}:{place.line}" if place.line else path
 
 
 def _is_python(finding: Finding) -> bool:

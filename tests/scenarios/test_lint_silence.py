@@ -281,6 +281,12 @@ def test_revision_that_was_removed_takes_its_entries_along(project: AlembicProje
     assert names(project, "0001") == ["allow-unused"]
 
 
+def test_what_was_just_written_names_the_baseline_without_a_line(project: AlembicProject) -> None:
+    report = json.loads(lint(project, "--write-baseline", "--format", "json").stdout)
+
+    assert [each["allowed_by"] for each in report["suppressed"]] == [BASELINE]
+
+
 def test_dry_run_shows_the_change_and_writes_nothing(project: AlembicProject) -> None:
     done = lint(project, "--write-baseline", "--dry-run")
 
