@@ -31,6 +31,11 @@ def known_type(name: str, args: Arguments, kwargs: Options) -> KnownType | None:
     return KnownType(spec) if spec is not None else None
 
 
+def makes_more(name: str, kwargs: Options) -> bool:
+    """Whether a column of that type brings something of its own, which only the package knows to make: an index."""
+    return name.startswith("geoalchemy2.") and kwargs.get("spatial_index", True) is not False
+
+
 def _always(spec: str) -> Spec:
     return lambda args, kwargs: spec
 
@@ -57,8 +62,6 @@ def _sized(name: str) -> Spec:
 
 def _spatial(name: str) -> Spec:
     def spec(args: Arguments, kwargs: Options) -> str | None:
-        if kwargs.get("spatial_index", True) is not False:
-            return None  # it makes an index of its own, which only the package knows to do
         kind = kwargs.get("geometry_type", args[0] if args else "GEOMETRY")
         srid = kwargs.get("srid", args[1] if len(args) > 1 else -1)
         return f"{name}({kind},{srid})" if isinstance(kind, str) and isinstance(srid, int) else None

@@ -33,7 +33,7 @@ def accept_old_idioms(patches: Patches, recorder: Recorder, given: Collection[st
     """Install every shim; `patches` takes them out again.
 
     Args:
-        given: names that `env.py` gives to the module `sqlalchemy`, which has no such names of its own.
+        given: names that `env.py` gives to the module `sqlalchemy`, in the place of its own or beside them.
 
     Returns:
         shims for modules that are not imported yet: to be called once they are.
@@ -77,8 +77,7 @@ class _OldNames:
 
 def _modules(patches: Patches, given: Collection[str]) -> None:
     for name in given:
-        if not hasattr(sqlalchemy, name):
-            patches.set(sqlalchemy, name, Stub.named(f"sqlalchemy.{name}"))
+        patches.set(sqlalchemy, name, Stub.named(f"env.{name}"))
     for name in ("sqlalchemy", "sqlalchemy.types", "sqlalchemy.orm", "sqlalchemy.sql", "sqlalchemy.dialects"):
         module = sys.modules.get(name)
         if module is not None and not hasattr(module, "__getattr__"):

@@ -24,7 +24,7 @@ from sqlalchemy import ClauseElement, literal_column, table
 from sqlalchemy.types import UserDefinedType
 
 from evolve.revisions.imports import WrappedLoader
-from evolve.revisions.known_types import known_type
+from evolve.revisions.known_types import known_type, makes_more
 from evolve.revisions.libraries import known_object
 from evolve.revisions.literals import Unknown
 
@@ -108,6 +108,8 @@ class Stub(UserDefinedType[object], tzinfo, Unknown):
     def __call__(self, *args: object, **kwargs: object) -> object:
         known = known_type(self._stub_name, args, kwargs) or known_object(self._stub_name, args, kwargs)
         if known is not None:
+            if makes_more(self._stub_name, kwargs):
+                self._touch()
             return known
         only = args[0] if len(args) == 1 and not kwargs else None
         if callable(only) and hasattr(only, "__qualname__"):

@@ -162,3 +162,33 @@ def test_revision_that_was_not_read_whole_may_have_made_the_table(mark: Mark) ->
 
 def test_table_without_if_exists_is_told_of() -> None:
     assert found(TABLE, "DROP TABLE x") == ["drop-table"]
+
+
+# -- what a module that could not be imported leaves in a statement ---------------------------------------------------
+@pytest.mark.parametrize(
+    ("default", "expected"), [("'stub'", []), ("'seven'", ["default-unfit"])], ids=["stands in", "known"]
+)
+def test_a_default_that_only_the_application_knows_is_not_called_unfit(
+    default: str, expected: list[str]
+) -> None:
+    assert found(TABLE, f"ALTER TABLE t ADD COLUMN c integer DEFAULT {default}") == expected
+
+
+# -- foreign keys of two widths ---------------------------------------------------------------------------------------
+@pytest.mark.parametrize(
+    ("column", "key", "expected"),
+    [
+        ("bigint", "integer", []),
+        ("integer", "smallint", []),
+        ("integer", "bigint", ["fk-type-mismatch"]),
+        ("numeric", "integer", ["fk-type-mismatch"]),
+    ],
+)
+def test_a_column_wider_than_the_key_it_points_at(column: str, key: str, expected: list[str]) -> None:
+    before = (
+        f"CREATE TABLE p (id {key} PRIMARY KEY)",
+        f"CREATE TABLE c (p {column})",
+        "CREATE INDEX i ON c (p)",
+    )
+
+    assert found(*before, "ALTER TABLE c ADD FOREIGN KEY (p) REFERENCES p NOT VALID") == expected

@@ -262,13 +262,33 @@ def test_a_table_that_another_history_makes_may_be_asked_for(revisions: Revision
 
 
 def test_a_type_that_env_py_gives_to_sqlalchemy(tmp_path: Path) -> None:
-    env = "import sqlalchemy as sa\nfrom shop.types import Money\nsa.Money = Money\n"
+    env = "import sqlalchemy as sa\nfrom shop.types import Money, Enum\nsa.Money = Money\nsa.Enum = Enum\n"
     revisions = Revisions(tmp_path / "p", env=env)
+    enum = sa.Enum
 
-    recording = revisions.capture_one("op.add_column('t', sa.Column('a', sa.Money(), nullable=False))")
+    recording = revisions.capture_one(
+        "op.add_column('t', sa.Column('a', sa.Money(), nullable=False))\n"
+        "op.add_column('t', sa.Column('b', sa.Enum()))"
+    )
 
-    assert sql_of(recording) == ["ALTER TABLE t ADD COLUMN a TEXT NOT NULL"]
+    assert sql_of(recording) == [
+        "ALTER TABLE t ADD COLUMN a TEXT NOT NULL",
+        "ALTER TABLE t ADD COLUMN b TEXT",
+    ]
     assert not hasattr(sa, "Money")
+    assert sa.Enum is enum
+
+
+def test_a_column_whose_package_makes_an_index_has_its_type_and_tells_of_the_package(
+    revisions: Revisions,
+) -> None:
+    recording = revisions.capture_one(
+        "op.add_column('t', sa.Column('a', geoalchemy2.types.Geometry('POINT', 4326)))",
+        head="import geoalchemy2",
+    )
+
+    assert sql_of(recording) == ["ALTER TABLE t ADD COLUMN a geometry(POINT,4326)"]
+    assert marks(recording) == {Mark.TOUCHED_STUB}
 
 
 def test_dependencies_that_are_made_up_step_by_step_cost_those_of_a_condition_only(

@@ -16,7 +16,8 @@ from evolve.sql.schema import Schema
 from evolve.sql.steps import Step
 from evolve.sql.types import base
 
-_WHOLE = frozenset({"smallint", "integer", "bigint"})
+_WIDTHS = ("smallint", "integer", "bigint")
+_WHOLE = frozenset(_WIDTHS)
 _TEXT = frozenset({"text", "character varying", "character"})
 _TIME = frozenset({"date", "timestamp without time zone", "timestamp with time zone"})
 _FLOAT = frozenset({"real", "double precision"})
@@ -65,6 +66,8 @@ class FkTypeMismatch(Rule):
             one, other = own.get(column), target.get(to)
             if one is None or other is None or one == other or {one, other} <= {"text", "character varying"}:
                 continue
+            if _wider(one, other):
+                continue
             fails = _refused(one, other, history.schema)
             yield self.finding(
                 step,
@@ -74,6 +77,11 @@ class FkTypeMismatch(Rule):
                 severity=Severity.ERROR if fails else None,
                 fix=f"make the column {other}",
             )
+
+
+def _wider(one: str, other: str) -> bool:
+    """A whole number that holds all that it points at: indexes serve both, and the target runs full first."""
+    return {one, other} <= _WHOLE and _WIDTHS.index(one) > _WIDTHS.index(other)
 
 
 def _types(step: Step, history: History, table: QualifiedName) -> Mapping[str, str]:

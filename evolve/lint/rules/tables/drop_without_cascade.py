@@ -30,7 +30,8 @@ class DropWithoutCascade(Rule):
     def check(self, step: Step, history: History) -> Iterator[Finding]:
         name, needed_by = _dropped(step.operation, history)
         if name is not None and needed_by and certain(step, history):
-            yield self.finding(step, f'"{name.plain}" cannot be dropped while {listed(needed_by)} need it')
+            need = "needs" if len(needed_by) == 1 else "need"
+            yield self.finding(step, f'"{name.plain}" cannot be dropped while {listed(needed_by)} {need} it')
 
     def speaks_for(self, step: Step, history: History) -> tuple[str, ...]:
         return WHERE_REFUSED if any(self.check(step, history)) else ()
