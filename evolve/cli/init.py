@@ -88,7 +88,7 @@ def command(
 
 
 def _show(proposal: Proposal) -> None:
-    from evolve.cli.diff import diff
+    from evolve.report.diff import diff
 
     click.echo(f"project: {_shown(proposal.project.configuration)}", err=True)
     for change in proposal.changes:

@@ -77,7 +77,7 @@ class Mender:
 
         if not self.as_json:
             if mending.mended:
-                click.echo(fixes.diff(mending))
+                click.echo(fixes.diff(mending), nl=False)
             if why := fixes.left(mending):
                 click.echo(why)
         written = bool(mending.mended) and self._agreed(len(mending.mended))

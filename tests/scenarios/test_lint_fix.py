@@ -50,13 +50,30 @@ def test_nothing_is_written_without_consent(project: AlembicProject, options: tu
     assert (text(project), answer.returncode) == (before, 1)
 
 
-def test_the_diff_is_what_git_applies(project: AlembicProject) -> None:
-    shown = evolve("lint", "0002", "--fix", "--dry-run", cwd=project.root).stdout
-    subprocess.run(
-        ["patch", "-p1"], input=shown, text=True, cwd=project.root, check=True, capture_output=True
-    )
+@NEEDS_GIT
+@pytest.mark.parametrize(
+    "shape",
+    [
+        lambda text: text,
+        lambda text: text.replace("\n", "\r\n"),
+        lambda text: text.replace("\n\n\ndef upgrade", "\n\x0c\n\ndef upgrade"),
+        lambda text: text.replace('"""0002"""', '"""0002 \u2028 \x85 é"""'),
+        lambda text: text.rstrip("\n"),
+    ],
+    ids=["as it is", "CRLF", "form feed", "separators", "no end of line"],
+)
+def test_the_diff_is_what_git_applies(project: AlembicProject, shape: Callable[[str], str]) -> None:
+    file = project.versions / "0002.py"
+    file.write_bytes(shape(file.read_text()).encode())
+    words = [sys.executable, "-m", "evolve", "lint", "0002", "--fix"]
+    shown = subprocess.run([*words, "--dry-run"], cwd=project.root, env=environment(), capture_output=True)
+    changed = shown.stdout.partition(b"not mended:")[0].partition(b"migrations/versions/0002.py:")[0]
+    subprocess.run(["git", "apply"], input=changed, cwd=project.root, check=True, capture_output=True)
+    applied = file.read_bytes()
 
-    assert FIXED in text(project)
+    assert FIXED in applied.decode()
+    assert subprocess.run([*words, "--yes"], cwd=project.root, env=environment()).returncode == 0
+    assert file.read_bytes() == applied
 
 
 def test_yes_writes_and_reports_what_is_left(project: AlembicProject) -> None:

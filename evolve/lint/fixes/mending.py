@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import difflib
 import io
+import re
 import tokenize
 from collections.abc import Iterator
 from pathlib import Path
 
 from evolve.lint.model import Finding, Report
 from evolve.values import dataclass
+
+_LINE = re.compile(
+    r"[^\r\n]*(?:\r\n|\r|\n)|[^\r\n]+"
+)  # as Python and editors count them: a form feed ends none
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,16 +29,18 @@ class Mended:
     @property
     def changes(self) -> Iterator[tuple[int, int, str]]:
         """First line, the line behind the last, from 1, and what comes in their place."""
-        old, new = _lines(self.before), _lines(self.after)
+        old, new = _LINE.findall(self.old_text), _LINE.findall(self.new_text)
         for kind, a, b, c, d in difflib.SequenceMatcher(a=old, b=new, autojunk=False).get_opcodes():
             if kind != "equal":
                 yield a + 1, b + 1, "".join(new[c:d])
 
-    def diff(self, name: str) -> Iterator[str]:
-        """Unified, its lines without their ends."""
-        old = [line.rstrip("\r\n") for line in _lines(self.before)]
-        new = [line.rstrip("\r\n") for line in _lines(self.after)]
-        yield from difflib.unified_diff(old, new, f"a/{name}", f"b/{name}", lineterm="")
+    @property
+    def old_text(self) -> str:
+        return decode(self.before)
+
+    @property
+    def new_text(self) -> str:
+        return decode(self.after)
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +81,3 @@ def encode(text: str, like: bytes) -> bytes:
     """In the encoding of `like`, with its byte order mark where it has one."""
     encoding, _ = tokenize.detect_encoding(io.BytesIO(like).readline)
     return text.encode(encoding)
-
-
-def _lines(raw: bytes) -> list[str]:
-    return decode(raw).splitlines(keepends=True)

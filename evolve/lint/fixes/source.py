@@ -40,14 +40,16 @@ class Source:
     @cached_property
     def modules(self) -> frozenset[str]:
         """The names under which the file knows `alembic.op`."""
-        imported = {
-            alias.asname or alias.name
-            for node in ast.walk(self.tree)
-            if isinstance(node, ast.ImportFrom) and node.module == "alembic"
-            for alias in node.names
-            if alias.name == "op"
-        }
-        return frozenset(imported)
+        found: set[str] = set()
+        for node in ast.walk(self.tree):
+            match node:
+                case ast.ImportFrom(module="alembic", names=names):
+                    found.update(each.asname or each.name for each in names if each.name == "op")
+                case ast.Import(names=names):  # import alembic.op as op
+                    found.update(each.asname for each in names if each.name == "alembic.op" and each.asname)
+                case _:
+                    pass
+        return frozenset(found)
 
     @cached_property
     def newline(self) -> str:

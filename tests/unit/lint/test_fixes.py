@@ -12,7 +12,8 @@ from support.fix_cases import CASES, SETUP, Case
 from evolve.app.fix_revisions import ChangedMeanwhile, mend_revisions, mend_scripts, write
 from evolve.app.lint_revisions import Options, ask
 from evolve.lint.fixes import Edit, Fix, apply, available, touch
-from evolve.lint.fixes.mending import Mending, decode
+from evolve.lint.fixes.mending import Mended, Mending, decode
+from evolve.lint.fixes.source import Source
 from evolve.lint.model import Finding, Severity
 from evolve.lint.rules import ALL, DEFAULT
 from evolve.sql.steps import Place
@@ -324,3 +325,23 @@ def test_edits_change_nothing_but_what_they_span(text: str, places: list[tuple[i
 def test_edits_that_overlap_are_refused() -> None:
     with pytest.raises(ValueError, match="two edits"):
         apply("abcdef", [Edit(0, 3, "x"), Edit(2, 4, "y")])
+
+
+@pytest.mark.parametrize(
+    ("line", "name"),
+    [
+        ("from alembic import op as o", "o"),
+        ("import alembic.op as migrate", "migrate"),
+        ("import alembic.op", None),
+        ("from alembic import context as op", None),
+    ],
+)
+def test_the_name_of_op(line: str, name: str | None) -> None:
+    assert Source(f"{line}\n").modules == ({name} if name else frozenset())
+
+
+def test_lines_of_edits_are_those_that_python_counts() -> None:
+    before = b"# \x0c one\n# two\xe2\x80\xa8\nthree = 1\n"
+    mended = Mended(Path("x.py"), before, before.replace(b"= 1", b"= 2"), ())
+
+    assert list(mended.changes) == [(3, 4, "three = 2\n")]
