@@ -35,7 +35,7 @@ class Lint:
     """
     Args:
         fail_on: the least severe finding that makes the exit status 1.
-        ignore: ids or names of rules.
+        ignore: ids, names or families of rules.
         enable: what is opt-in and asked all the same: ids, names, families such as "7xx", or "all".
         required_columns: what the rule required-column-missing asks every new table for.
         import_ignores: other tools whose ignore lists hold here too, such as "squawk".

@@ -157,7 +157,7 @@ def judge(
             roots=roots,
         ),
         Silences(
-            {lookup.find(word, rules).id for word in options.ignore},
+            frozenset[str]().union(*(lookup.meant(word, rules) for word in options.ignore)),
             options.allow,
             severities(options.severity, rules),
             options.imported,
@@ -213,10 +213,7 @@ def _refuse_unknown_rules(options: Options, rules: Sequence[Rule]) -> None:
     ]
     for key, word in words:
         try:
-            if key == "lint.ignore":
-                lookup.find(word, rules)
-            else:
-                lookup.meant(word, rules)
+            lookup.meant(word, rules)
         except lookup.UnknownRule:
             place = key
             if key == "lint.enable" and word in options.enable_here:

@@ -85,7 +85,7 @@ class Options:
 
     Args:
         exclude: globs over files relative to the script directory, or ids: replayed, but not judged.
-        ignore: ids or names of rules.
+        ignore: rules that are never told of: ids, names, families such as "7xx", or "all".
         enable: opt-in rules that are asked too: ids, names, families such as "7xx", or "all".
         required_columns: those that the project wants every table to have.
         imported: ids of rules that ignore lists of other tools silence, with the words that say which.

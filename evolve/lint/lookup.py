@@ -63,6 +63,11 @@ def meant(word: str, rules: Collection[Rule], place: str = "") -> frozenset[str]
     return frozenset({find(word, rules, place).id})
 
 
+def means_several(word: str) -> bool:
+    """Whether it is a family or "all"."""
+    return word == "all" or _FAMILY.fullmatch(word) is not None
+
+
 def nearest(word: str, words: Mapping[str, Rule]) -> str | None:
     """What was most likely meant; a name rather than an id."""
     near = get_close_matches(word.lower(), [w for w in words if w.islower()], n=1, cutoff=0.6)

@@ -178,8 +178,9 @@ class _Work:
         words = (item.name, item.name.upper(), item.name.lower())
         rule = next((self._rules[word] for word in words if word in self._rules), None)
         if rule is None:
-            nearest = lookup.nearest(item.name, self._rules)
-            self.complaints.append(AllowUnknownRule().about(item.place, revision, item.name, nearest))
+            nearest, several = lookup.nearest(item.name, self._rules), lookup.means_several(item.name)
+            unknown = AllowUnknownRule().about(item.place, revision, item.name, nearest, several=several)
+            self.complaints.append(unknown)
         elif not item.reason:
             self.complaints.append(AllowWithoutReason().about(item.place, revision, item.name))
         elif item.until is not None and item.until < today:

@@ -113,6 +113,13 @@ def test_setting_allows_and_is_shown_with_its_line(project: AlembicProject) -> N
     assert report["suppressed"][0]["allowed_by"] == "evolve.toml:2"
 
 
+@pytest.mark.parametrize("word", ["drop-column", "ev204", "2xx"])
+def test_ignored_rules_are_quiet(project: AlembicProject, word: str) -> None:
+    configure(project, f"[lint]\nignore = ['{word}']\n")
+
+    assert kinds(project, "0002") == [("drop-column", "configuration")]
+
+
 def test_what_a_setting_allows_still_breaks_old_code(project: AlembicProject) -> None:
     configure(project, ALLOW)
 

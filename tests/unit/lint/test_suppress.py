@@ -103,6 +103,15 @@ def test_comment_that_is_wrong_allows_nothing_and_is_a_finding(comment: str, com
     assert names(silence(f"x = 1  # evolve: {comment}", finding(1))) == ["drop-column", complaint]
 
 
+@pytest.mark.parametrize("word", ["1xx", "all"])
+def test_family_in_a_comment_is_told_where_it_belongs(word: str) -> None:
+    result = silence(f"x = 1  # evolve: allow[{word}] because nobody maps it")
+
+    assert [each.fix for each in result.findings] == [
+        "name each rule; what shall hold for a family stands in the settings"
+    ]
+
+
 def test_unknown_rule_names_the_nearest() -> None:
     result = silence("x = 1  # evolve: allow[drop-colum] because nobody maps it")
 
