@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from evolve.lint.history import History
+from evolve.sql import operations as op
 from evolve.sql.steps import Step
 
 
@@ -17,3 +19,13 @@ def part(earlier: Step, step: Step, otherwise: str | None = None) -> str | None:
     if earlier.revision != step.revision:
         return "pass transaction_per_migration=True to context.configure() in env.py, or run evolve upgrade"
     return otherwise
+
+
+def committed_by_hand(step: Step, history: History) -> bool:
+    """Whether its revision has sent a COMMIT: with psycopg 3 the next transaction has begun, with psycopg2 none has."""
+    return any(
+        earlier.revision == step.revision
+        and isinstance(earlier.operation, op.TransactionControl)
+        and earlier.operation.action == "commit"
+        for earlier in history.steps
+    )

@@ -321,6 +321,19 @@ def test_enum_value_used_before_it_may_be(statements: tuple[str, ...], expected:
     assert ("enum-value-used-same-transaction" in names(judge(recording("r", *statements)))) is expected
 
 
+def test_enum_value_used_after_a_commit_of_the_revision_fails_with_one_driver_only() -> None:
+    statements = ("COMMIT", "ALTER TYPE status ADD VALUE 'sent'", "UPDATE orders SET status = 'sent'")
+
+    (found,) = (
+        finding
+        for finding in judge(recording("r", *statements))
+        if finding.name == "enum-value-used-same-transaction"
+    )
+
+    assert found.severity is Severity.WARNING
+    assert "after COMMIT" in found.message
+
+
 # -- renames that no client notices ---------------------------------------------------------------------------------
 def test_view_under_the_old_name_bridges_a_rename() -> None:
     found = judge(

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from evolve.lint import alembic_code as code
 from evolve.lint.history import History
 from evolve.lint.model import Finding, Severity
+from evolve.lint.one_transaction import committed_by_hand
 from evolve.lint.rule import Rule
 from evolve.lint.rules.indexes.concurrently_partitioned import spans_partitions
 from evolve.sql import operations as op
@@ -42,7 +43,7 @@ class ConcurrentlyInTransaction(Rule):
                 what = "DETACH PARTITION … CONCURRENTLY"
             case _:
                 return
-        committed = any(_commits(earlier, step) for earlier in history.steps)
+        committed = committed_by_hand(step, history)
         yield self.finding(
             step,
             f"{what} fails with psycopg 3, which opens the next transaction right after COMMIT"
@@ -52,11 +53,3 @@ class ConcurrentlyInTransaction(Rule):
             severity=Severity.WARNING if committed else None,
             safe=(safe,),
         )
-
-
-def _commits(earlier: Step, step: Step) -> bool:
-    match earlier.operation:
-        case op.TransactionControl(action="commit"):
-            return earlier.revision == step.revision
-        case _:
-            return False

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from evolve.lint.history import History
 from evolve.lint.model import Finding, Severity
-from evolve.lint.one_transaction import part, where
+from evolve.lint.one_transaction import committed_by_hand, part, where
 from evolve.lint.rule import Rule
 from evolve.sql import operations as op
 from evolve.sql.steps import Step
@@ -27,12 +27,17 @@ class EnumValueUsedSameTransaction(Rule):
         if not added:
             return
         used = _literals(step.operation)
+        committed = committed_by_hand(step, history)
+        which = (
+            "the transaction that psycopg 3 opens right after COMMIT" if committed else "the same transaction"
+        )
         for (type_name, value), adding in added.items():
             if value in used:
                 yield self.finding(
                     step,
                     f'the value "{value}" was added to "{type_name.plain}" {where(adding, step)}, '
-                    "in the same transaction, and cannot be used yet",
+                    f"in {which}, and cannot be used yet",
+                    severity=Severity.WARNING if committed else None,
                     fix=part(adding, step),
                 )
 
