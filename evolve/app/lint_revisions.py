@@ -429,10 +429,11 @@ def roots_of(project: Project, options: Options) -> tuple[Path, ...]:
 
 def _only(report: Report, revisions: Collection[str]) -> Report:
     """Without what is said of other revisions; what is said of settings has none."""
+    kept = {*revisions, ""}
     return replace(
         report,
-        findings=tuple(each for each in report.findings if each.revision in {*revisions, ""}),
-        suppressed=tuple(each for each in report.suppressed if each.finding.revision in revisions),
+        findings=tuple(each for each in report.findings if each.revision in kept),
+        suppressed=tuple(each for each in report.suppressed if each.finding.revision in kept),
     )
 
 

@@ -137,7 +137,9 @@ def suppress(
     )
     for complaint in complaints:
         allowed = work.by_setting(with_severity(complaint, silences.severities))
-        if isinstance(allowed, Finding):
+        if isinstance(allowed, Suppressed):
+            suppressed.append(allowed)
+        else:
             left.append(allowed)
     return Silence(tuple(left), tuple(suppressed), gone)
 

@@ -103,6 +103,12 @@ def test_comment_that_is_wrong_allows_nothing_and_is_a_finding(comment: str, com
     assert names(silence(f"x = 1  # evolve: {comment}", finding(1))) == ["drop-column", complaint]
 
 
+def test_complaint_that_the_settings_silence_is_listed() -> None:
+    result = silence("x = 1  # evolve: allow[drop-colum] because nobody maps it", ignore=("EV923",))
+
+    assert (names(result), [each.finding.rule for each in result.suppressed]) == ([], ["EV923"])
+
+
 @pytest.mark.parametrize("word", ["1xx", "all"])
 def test_family_in_a_comment_is_told_where_it_belongs(word: str) -> None:
     result = silence(f"x = 1  # evolve: allow[{word}] because nobody maps it")
