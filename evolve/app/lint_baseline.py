@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -38,13 +37,14 @@ class NotToBeWritten(Misuse):
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """What writing does to a baseline; `diff` is unified, and empty where nothing changes."""
+    """What writing does to a baseline; `before` is empty where there is none."""
 
     file: Path
     added: int
     gone: int
     kept: int
-    diff: str
+    before: str
+    after: str
 
 
 def find_baseline(
@@ -91,10 +91,7 @@ def record(report: Report, *, write: bool) -> tuple[Change, Report]:
     after = render(new.entries)
     if write and after != before:
         write_whole(old.file, after.encode())
-    diff = difflib.unified_diff(
-        before.splitlines(keepends=True), after.splitlines(keepends=True), str(old.file), str(old.file)
-    )
-    change = Change(old.file, len(new_findings), gone, old.count - gone, "".join(diff))
+    change = Change(old.file, len(new_findings), gone, old.count - gone, before, after)
     return change, _known_to(report, new, new_findings)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -57,10 +58,11 @@ class Remembering:
         if not self.write_baseline:
             return report
         from evolve.app.lint_baseline import record
+        from evolve.report.diff import diff
 
         change, after = record(report, write=not self.dry_run)
         if self.dry_run:
-            click.echo(change.diff, nl=False)
+            click.echo(diff(os.path.relpath(change.file), change.before, change.after), nl=False)
         verb = "would know" if self.dry_run else "knows"
         total = change.kept + change.added
         click.echo(
