@@ -5,6 +5,8 @@ from __future__ import annotations
 import pytest
 from support.recordings import judge, names, recording
 
+from evolve.lint.model import Severity
+
 
 @pytest.mark.parametrize(
     ("sql", "rule"),
