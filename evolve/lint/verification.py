@@ -123,11 +123,11 @@ def differences(
         )
     if seen.locks is None:
         return
-    messages = (*_unpredicted(operations, predicted, seen, seen.locks),)
+    messages = (*_unpredicted(operations, predicted, seen, seen.locks, schema),)
     yield from (Difference(revision, statement, "prediction", message) for message in messages)
     # The new file of an emptied table takes an instant, and nothing is read to make it.
     empties = any(isinstance(operation, op.Truncate) for operation in operations)
-    told = _told(findings, operations) if not empties else (seen.rewritten, seen.scanned)
+    told = _told(findings, operations, schema) if not empties else (seen.rewritten, seen.scanned)
     for finding in findings:
         for message in _refuted(finding, seen, seen.locks, before, told, _holding(finding, schema)):
             yield Difference(revision, statement, "finding", f"{finding.name}: {message}", finding.rule)
@@ -142,6 +142,7 @@ def _unpredicted(
     predicted: Sequence[Effect],
     seen: Seen,
     locks: Mapping[QualifiedName, LockMode],
+    schema: Schema,
 ) -> Iterator[str]:
     expected: dict[QualifiedName, LockMode] = dict(seen.held)
     for effect in predicted:
@@ -163,7 +164,7 @@ def _unpredicted(
         yield f'it does not rewrite "{name.plain}"; predicted'
     if not conditional and not any(isinstance(operation, _PLANNED) for operation in operations):
         # The target of a key is read through its index or as a whole, as the planner likes.
-        targets = {name for operation in operations for name in _key_targets(operation)}
+        targets = {name for operation in operations for name in _key_targets(operation, schema)}
         scans = {name for effect in predicted for name in effect.scans} & seen.in_use
         for name in sorted(seen.scanned - scans - targets):
             under = locks.get(name)
@@ -177,8 +178,11 @@ def _unpredicted(
 _PLANNED = op.Insert | op.Update | op.Delete | op.Query | op.Copy | op.CreateView | op.Truncate
 
 
-def _key_targets(operation: op.Operation) -> Iterator[QualifiedName]:
+def _key_targets(operation: op.Operation, schema: Schema) -> Iterator[QualifiedName]:
     match operation:
+        case op.AlterColumnType(table=table, column=altered):
+            keys = (key for member in schema.family(table) for key in member.foreign_keys)
+            yield from (key.target for key in keys if altered in key.columns)
         case op.AddConstraint(constraint=op.ForeignKey(target=target)):
             yield target
         case op.AddColumn(column=column):
@@ -193,7 +197,9 @@ def _key_targets(operation: op.Operation) -> Iterator[QualifiedName]:
 Tables = Collection[QualifiedName]
 
 
-def _told(findings: Collection[Finding], operations: Sequence[op.Operation]) -> tuple[Tables, Tables]:
+def _told(
+    findings: Collection[Finding], operations: Sequence[op.Operation], schema: Schema
+) -> tuple[Tables, Tables]:
     """What is said to be rewritten and to be read: a statement has several clauses, and a finding is about one.
 
     The target of a key is read through its index or as a whole, as the planner likes.
@@ -202,7 +208,7 @@ def _told(findings: Collection[Finding], operations: Sequence[op.Operation]) -> 
         {each.lock.relation for each in findings if each.lock is not None and each.rewrite},
         {
             *(each.lock.relation for each in findings if each.lock is not None and each.scan),
-            *(target for operation in operations for target in _key_targets(operation)),
+            *(target for operation in operations for target in _key_targets(operation, schema)),
         },
     )
 

@@ -49,6 +49,24 @@ def conflict(parent: Table, bound: str, partitions: Iterable[Table]) -> str | No
     return None
 
 
+def all_outside(texts: Sequence[str], bound: str, type_: str) -> bool:
+    """True where none of the values, literals for a key of `type_`, belongs to `bound`; False as well where that is
+    not known.
+    """
+    kind, low, high = bound_values(bound) or ("", (), ())
+    values = [_value(text, type_) for text in texts]
+    if None in values:
+        return False
+    if kind == "list":
+        taken = [_value(text, type_) for text in low]
+        return None not in taken and not any(value in taken for value in values)
+    start, end = _points(low, [type_]), _points(high, [type_])
+    if start is None or end is None or not len(start) == len(end) == 1:
+        return False
+    points = [_points((text,), [type_]) for text in texts]
+    return all(point is not None and (_below(point, start) or _at_or_above(point, end)) for point in points)
+
+
 def _method(bound: str) -> str:
     values = bound_values(bound)
     return values[0] if values is not None else "hash"

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from itertools import permutations
 
+from evolve.sql.bound_conflict import all_outside
 from evolve.sql.names import quote
 from evolve.sql.operations import Check
 from evolve.sql.parse import bound_values, canonical, conjuncts
 from evolve.sql.schema import Table
+
+_CONSTANT = re.compile(r"'(?:[^']|'')*'|-?\d+(?:\.\d+)?")
+_CONSTANTS = re.compile(rf"(?:{_CONSTANT.pattern})(?:, (?:{_CONSTANT.pattern}))*")
 
 
 def implies_bound(table: Table, parent: Table, bound: str) -> bool:
@@ -33,7 +38,8 @@ def implies_bound(table: Table, parent: Table, bound: str) -> bool:
 def excludes_bound(default: Table, parent: Table, bound: str) -> bool:
     """True where a new partition with `bound` reads no row of the DEFAULT partition: its constraints keep such out.
 
-    Known where the CHECK is written as `excluding_check` writes it, or as its plain negation; else False.
+    Known where the CHECK is written as `excluding_check` writes it, as its plain negation, or as a list of other keys;
+    else False.
     """
     by = parent.partition_by
     column = default.column(by.keys[0]) if by is not None and len(by.keys) == 1 else None
@@ -41,7 +47,19 @@ def excludes_bound(default: Table, parent: Table, bound: str) -> bool:
         return False
     valid = [c.expression for c in default.constraints if isinstance(c, Check) and not c.not_valid]
     given = {conjunct for expression in valid for conjunct in conjuncts(expression.sql)}
-    return not given.isdisjoint(map(canonical, _exclusions(column.name, bound)))
+    if not given.isdisjoint(map(canonical, _exclusions(column.name, bound))):
+        return True
+    listed = (_keys_listed(column.name, conjunct) for conjunct in given)
+    return any(keys and all_outside(keys, bound, column.type) for keys in listed)
+
+
+def _keys_listed(column: str, condition: str) -> list[str]:
+    """The constants that a canonical `condition` lets the column be; none where it says something else."""
+    equal = condition.removeprefix(f"{quote(column)} = ")
+    if equal == condition:
+        return []
+    text = equal.removeprefix("ANY(ARRAY[").removesuffix("])") if equal.startswith("ANY(") else equal
+    return _CONSTANT.findall(text) if _CONSTANTS.fullmatch(text) else []
 
 
 def implying_check(column: str, bound: str) -> str | None:

@@ -21,7 +21,7 @@ from evolve.sql.replay.edit import resolve
 from evolve.sql.replay.indexes import index_columns, serves
 from evolve.sql.schema import Index, Schema, Table
 from evolve.sql.type_changes import Cost, TypeChange, plain_cast, type_change
-from evolve.sql.types import modifiers
+from evolve.sql.types import base, modifiers
 from evolve.sql.volatility import volatile_functions
 from evolve.values import dataclass
 
@@ -604,9 +604,11 @@ def _alter_type(operation: op.AlterColumnType, draft: _Draft) -> None:
         draft.only_if_not_utc = draft.timezone is None
     if rewritten:
         draft.rewrite(table)
-    for member in draft.family(table):
-        _check_anew(draft, member, name, rebuild=change.rebuilds_indexes)
     known = schema.column(table, name)
+    alike = known is not None and _compared_alike(known.type, operation.type, schema)
+    recheck = change.rebuilds_indexes and (rewritten or not alike)
+    for member in draft.family(table):
+        _check_anew(draft, member, name, rebuild=change.rebuilds_indexes, recheck=recheck)
     if known is not None and known.identity is not None:
         draft.lock(_owned_sequences(schema, table, name), _SRE)
 
@@ -631,6 +633,16 @@ def _judge(operation: op.AlterColumnType, draft: _Draft, table: QualifiedName) -
     return change
 
 
+def _compared_alike(old: str, new: str, schema: Schema) -> bool:
+    """True where the same operator compares values of both types: a change of collation checks no foreign key anew."""
+    bases = {
+        base(domain.base if (domain := schema.domain(each)) is not None else each) for each in (old, new)
+    }
+    return old.endswith("[]") == new.endswith("[]") and (
+        len(bases) == 1 or bases == {"text", "character varying"}
+    )
+
+
 def _is_utc(timezone: str | None) -> bool:
     return timezone is not None and timezone.upper() in (
         "UTC",
@@ -643,8 +655,11 @@ def _is_utc(timezone: str | None) -> bool:
     )
 
 
-def _check_anew(draft: _Draft, table: QualifiedName, column: str, *, rebuild: bool) -> None:
-    """A change of type makes constraints and indexes over the column anew, each in its own way."""
+def _check_anew(draft: _Draft, table: QualifiedName, column: str, *, rebuild: bool, recheck: bool) -> None:
+    """A change of type makes constraints and indexes over the column anew, each in its own way.
+
+    `rebuild`: the column's order may be another one; `recheck`: it has other values, or other operators compare them.
+    """
     schema = draft.schema
     found = schema.table(table)
     for constraint in found.constraints if found is not None else ():
@@ -656,14 +671,14 @@ def _check_anew(draft: _Draft, table: QualifiedName, column: str, *, rebuild: bo
             case op.ForeignKey(target=target, not_valid=not_valid):
                 draft.lock(_partition_tree(schema, target), _SRE)
                 draft.lock(draft.with_key_triggers(target), _AE)
-                if rebuild and not not_valid:
+                if recheck and not not_valid:
                     draft.scan_alone(table)
             case op.Check() | op.PrimaryKey() | op.Unique() | op.Exclude() | op.NotNull():
                 pass
     for other, key in schema.foreign_keys_to(table):
         if column in key.target_columns:
             draft.lock([other.name], _AE)
-            if rebuild and not key.not_valid:
+            if recheck and not key.not_valid:
                 draft.scan(other.name)
     for index in schema.indexes_of(table):
         if column not in index_columns(index.definition):
@@ -905,9 +920,17 @@ def _alter_domain(operation: op.AlterDomain, draft: _Draft) -> None:
     added = operation.change == "add check" and operation.check is not None and not operation.check.not_valid
     if not (added or operation.change in ("set not null", "validate constraint")):
         return
-    for table, _ in _columns_of_type(draft.schema, operation.domain):
+    found = list(_columns_of_type(draft.schema, operation.domain))
+    for table, _ in found:
         draft.lock([table], LockMode.SHARE)
         draft.scan(table)
+    # A materialized view that takes such a column over by its name has one as well; of others nothing is known.
+    for view in draft.schema.views.values():
+        if view.materialized and any(
+            column in (view.columns or ()) and (table, column) in view.uses for table, column in found
+        ):
+            draft.lock([view.name], LockMode.SHARE)
+            draft.scan(view.name)
 
 
 def _tables_drawing_from(schema: Schema, sequence: QualifiedName) -> Iterator[QualifiedName]:

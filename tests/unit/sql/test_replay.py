@@ -341,6 +341,11 @@ def test_a_table_is_handed_over_by_a_call(call: str, manager: str | None) -> Non
         ("a < 5 OR b >= 9", False),
         ("a < 5 OR a >= 9 OR b > 0", False),
         ("a IS NULL OR b > 0", False),
+        ("a IN (1, 4, 9)", True),
+        ("a = 9", True),
+        ("a IN (1, 5)", False),
+        ("b IN (1, 4)", False),
+        ("a IN (1, length('four'))", False),
     ],
 )
 def test_a_check_keeps_the_keys_of_a_bound_out_of_the_default(condition: str, excluded: bool) -> None:
