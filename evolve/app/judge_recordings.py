@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING
 from evolve.config_table import place_of
 from evolve.errors import Misuse
 from evolve.lint import lookup
+from evolve.lint.databases import databases
 from evolve.lint.downgrades import check_downgrades
-from evolve.lint.engine import INCOMPLETE, Result, check
+from evolve.lint.engine import INCOMPLETE, Checking, Result, check
 from evolve.lint.facts import Facts
 from evolve.lint.history import NEWEST_SUPPORTED, OLDEST_SUPPORTED
 from evolve.lint.model import BaselineUsed, FactsUsed, Finding, Report
@@ -44,6 +45,45 @@ class FactsOfAnotherDatabase(Misuse):
         )
 
 
+class Ahead:
+    """Judges recordings one by one while others are still read: from the base on, each as if all before it were in use.
+
+    Args:
+        judged, options, rules: as those of `judge`, which raises the same.
+    """
+
+    def __init__(self, judged: Collection[str], options: Options, rules: Sequence[Rule]) -> None:
+        _refuse_unknown_rules(options, rules)
+        asked = lookup.asked(rules, options.enable)
+        self._judged = judged
+        self._taken: list[Recording] = []
+        self._checking = {
+            version: Checking(
+                asked,
+                judged=judged,
+                postgres_version=version,
+                together=False,
+                facts=options.facts,
+                thresholds=options.sizes,
+                required_columns=options.required_columns,
+            )
+            for version in options.postgres_versions or (options.postgres_version,)
+        }
+
+    def take(self, recording: Recording) -> None:
+        """Judge what comes next; nothing any more where it says that there are several databases."""
+        if not databases([recording]):
+            self._taken.append(recording)
+            for checking in self._checking.values():
+                checking.take(recording)
+
+    def results(self, recordings: Sequence[Recording], judged: Collection[str]) -> dict[int, Result] | None:
+        """Of each version; None where what it was given is not what was recorded in the end. Asked once."""
+        if list(recordings) != self._taken or judged != self._judged:
+            return None
+        return {version: checking.result() for version, checking in self._checking.items()}
+
+
 def judge(
     recordings: Sequence[Recording],
     judged: Collection[str],
@@ -60,6 +100,7 @@ def judge(
     downgrades: Mapping[str, Recording] = MappingProxyType({}),
     files: Mapping[str, Path] = MappingProxyType({}),
     roots: tuple[Path, ...] = (),
+    ahead: Ahead | None = None,
 ) -> Report:
     """Judge those of `recordings` that are asked about, and take away what `sources` and settings allow.
 
@@ -75,6 +116,7 @@ def judge(
         downgrades: what revisions send on the way back, by their ids.
         files: all revisions that there are, by their ids, as far as that is known.
         roots: folders from which the globs of the settings may start.
+        ahead: has judged them already, as if all before each were in use; it counts where that is what is asked.
 
     Raises:
         UnknownRule: `options` names a rule that there is not.
@@ -113,7 +155,10 @@ def judge(
             thresholds=options.sizes,
         )
 
-    result = worst({version: checked(version) for version in versions}, order)
+    results = None
+    if ahead is not None and not together and (releases is None or releases == Releases()):
+        results = ahead.results(recordings, judged)
+    result = worst(results or {version: checked(version) for version in versions}, order)
     facts_used = _facts_used(options.facts, options.sizes, result.in_use, clock()) if options.facts else None
     back = worst_findings({version: way_back(version) for version in versions}, order)
 

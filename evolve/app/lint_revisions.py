@@ -31,6 +31,7 @@ from evolve.sql.steps import Mark, Place, Recording, Remark
 from evolve.values import dataclass
 
 if TYPE_CHECKING:
+    from evolve.app.judge_recordings import Ahead
     from evolve.lint.baseline import Baseline
     from evolve.lint.rule import Rule
     from evolve.revisions.cache.store import Store
@@ -251,12 +252,13 @@ def lint(
     """
     found: list[Sequence[Rule]] = []
 
-    def prepare() -> None:
+    def prepare() -> Sequence[Rule]:
         # What judges takes as long to import as Alembic, which the process that reads imports by then.
         from evolve.app import judge_recordings  # noqa: F401
 
         if not found:
             found.append(rules() if callable(rules) else rules)
+        return found[0]
 
     reading = _read(project, question, options, store, prepare, texts, history)
     schema, recordings = reading.schema, reading.recordings
@@ -286,6 +288,7 @@ def lint(
         clock=clock,
         window=window,
         schema=schema,
+        ahead=reading.ahead,
         downgrades=back,
         releases=releases
         or _releases(project, whole, options, recordings, judged, read_models, newest=reading.newest),
@@ -308,6 +311,7 @@ class _Reading:
         newest: nothing comes after them.
         notes: for a person.
         files: all revisions that there are, by their ids.
+        ahead: has judged them while they were read.
     """
 
     schema: Schema
@@ -319,6 +323,7 @@ class _Reading:
     newest: bool = True
     notes: tuple[str, ...] = ()
     files: Mapping[str, Path] = field(default_factory=dict)
+    ahead: Ahead | None = None
 
 
 def _read(
@@ -326,7 +331,7 @@ def _read(
     question: Question,
     options: Options,
     store: Store | None,
-    meanwhile: Callable[[], None],
+    prepare: Callable[[], Sequence[Rule]],
     texts: Mapping[Path, bytes],
     history: History | None,
 ) -> _Reading:
@@ -378,8 +383,24 @@ def _read(
 
     def look() -> None:
         """At the files themselves, which takes as long as some of what another process reads by then."""
-        meanwhile()
+        prepare()
         told.update((file.revision, _remarks(project, history, file, texts)) for file in selected)
+
+    def complete(recording: Recording) -> Recording:
+        return replace(recording, remarks=(*recording.remarks, *told.get(recording.revision, ())))
+
+    ahead: Ahead | None = None
+
+    def hear(recording: Recording) -> None:
+        nonlocal ahead
+        if ahead is None:
+            from evolve.app.judge_recordings import Ahead
+
+            ahead = Ahead(asked.intersection(wanted), options, prepare())
+        ahead.take(complete(recording))
+
+    # Only where nothing that counts comes later: the schema before the first, models of a rollout, files without an id.
+    alone = not first and not broken and (old or not question.together)
 
     reading = record_from(
         project,
@@ -389,6 +410,7 @@ def _read(
         store=store,
         sandbox=options.sandbox,
         meanwhile=look,
+        hear=hear if alone else lambda _: None,
     )
     if not told:  # all was known from earlier runs
         look()
@@ -397,7 +419,7 @@ def _read(
         # Each has a schema of its own, which only its own statements from the base on tell.
         recordings = record(project, needed, time_limit=options.time_limit, sandbox=options.sandbox)
         reading = Reading(Schema(), recordings)
-    recordings = [replace(each, remarks=(*each.remarks, *told.get(each.revision, ()))) for each in recordings]
+    recordings = [complete(each) for each in recordings]
     known = {file.path for file in needed}
     for file in broken:
         if file.path not in known:
@@ -414,6 +436,7 @@ def _read(
         newest=history.descendants(asked) <= asked,
         notes=tuple(notes),
         files=files,
+        ahead=ahead,
     )
 
 

@@ -103,53 +103,102 @@ def check(
                 for of_one, _ in several
             ],
         )
-    history = History(
-        schema if schema is not None else Schema(),
-        postgres_version,
+    checking = Checking(
+        rules,
+        judged=judged,
+        schema=schema,
+        postgres_version=postgres_version,
+        together=together,
+        released=released,
         old_models=old_models,
         new_models=new_models,
         facts=facts,
-        thresholds=thresholds or Thresholds(),
+        thresholds=thresholds,
         required_columns=required_columns,
     )
-    asked = _by_operation(rules)
-    of_remarks = [rule for rule in rules if type(rule).check_remark is not Rule.check_remark]
-    looking_back = [rule for rule in rules if type(rule).finish is not Rule.finish]
-    findings: list[Finding] = []
-    needed: list[Need] = []
-    seen: list[Recording] = []
-    statements = read = 0
     for recording in recordings:
+        checking.take(recording)
+    return checking.result()
+
+
+class Checking:
+    """What `check` does for one database, one recording at a time; its arguments are those of `check`."""
+
+    def __init__(
+        self,
+        rules: Sequence[Rule],
+        *,
+        judged: Collection[str] | None = None,
+        schema: Schema | None = None,
+        postgres_version: int = OLDEST_SUPPORTED,
+        together: bool = True,
+        released: Collection[str] = (),
+        old_models: Models | None = None,
+        new_models: Models | None = None,
+        facts: Facts | None = None,
+        thresholds: Thresholds | None = None,
+        required_columns: tuple[str, ...] = ("id",),
+    ) -> None:
+        self._history = History(
+            schema if schema is not None else Schema(),
+            postgres_version,
+            old_models=old_models,
+            new_models=new_models,
+            facts=facts,
+            thresholds=thresholds or Thresholds(),
+            required_columns=required_columns,
+        )
+        self._judged, self._together, self._released = judged, together, released
+        self._asked = _by_operation(rules)
+        self._of_remarks = [rule for rule in rules if type(rule).check_remark is not Rule.check_remark]
+        self._looking_back = [rule for rule in rules if type(rule).finish is not Rule.finish]
+        self._findings: list[Finding] = []
+        self._needed: list[Need] = []
+        self._seen: list[Recording] = []
+        self._statements = self._read = 0
+
+    def take(self, recording: Recording) -> None:
+        """Replay what comes next, and judge it where it is asked about."""
+        history = self._history
         if not recording.whole:
             history.schema.gaps.add("revision")
-        if judged is not None and recording.revision not in judged:
+        if self._judged is not None and recording.revision not in self._judged:
             for statement in recording.statements:
                 for operation in with_calls(parse(statement.sql), history.schema.functions):
                     apply(history.schema, operation)
-            continue
-        seen.append(recording)
+            return
+        self._seen.append(recording)
         new_before = what_is_new(history)
         read_steps = list(_read(recording, history.schema))
         steps = [step for step, _ in read_steps]
         clauses = [together for _, together in read_steps]
-        statements += len(recording.statements)
-        read += len(recording.statements) - len({id(s.statement) for s in steps if _is_gap(s.operation)})
-        findings += _check_remarks(recording, of_remarks)
+        self._statements += len(recording.statements)
+        unread = {id(step.statement) for step in steps if _is_gap(step.operation)}
+        self._read += len(recording.statements) - len(unread)
+        self._findings += _check_remarks(recording, self._of_remarks)
         added: list[Need] = []
-        findings += _check_steps(recording, steps, clauses, asked, history, added)
-        needed += (need for need in added if need.stands(history.schema))
-        if together and recording.revision in released:
+        self._findings += _check_steps(recording, steps, clauses, self._asked, history, added)
+        self._needed += (need for need in added if need.stands(history.schema))
+        if self._together and recording.revision in self._released:
             only_new(history, new_before)
-        if not together:
-            findings += _finish(looking_back, history)
+        if not self._together:
+            self._findings += _finish(self._looking_back, history)
             release(history)
-    if together:
-        findings += _finish(looking_back, history)
-    order = {recording.revision: number for number, recording in enumerate(seen)}
-    findings.sort(key=lambda finding: (order[finding.revision], finding.place.line))
-    lasting = tuple(need for need in needed if need.stands(history.schema))
-    in_use = frozenset(name for name in history.schema.tables if history.in_use(name))
-    return Result(_once(findings), _coverage(seen, statements, read), tuple(needed), lasting, in_use)
+
+    def result(self) -> Result:
+        """Asked once, after the last."""
+        history = self._history
+        if self._together:
+            self._findings += _finish(self._looking_back, history)
+        order = {recording.revision: number for number, recording in enumerate(self._seen)}
+        self._findings.sort(key=lambda finding: (order[finding.revision], finding.place.line))
+        return Result(
+            _once(self._findings),
+            _coverage(self._seen, self._statements, self._read),
+            tuple(self._needed),
+            tuple(need for need in self._needed if need.stands(history.schema)),
+            frozenset(name for name in history.schema.tables if history.in_use(name)),
+        )
 
 
 def _joined(recordings: Sequence[Recording], results: Sequence[Result]) -> Result:

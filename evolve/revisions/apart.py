@@ -48,6 +48,7 @@ _OF_BOTH = ("ctypes", "decimal", "importlib.metadata", "tempfile")  # modules th
 
 Begin = Callable[[], Schema]
 Capture = Callable[["_Line"], object]
+Hear = Callable[[Recording], object]
 
 
 class Start(Protocol):
@@ -84,6 +85,7 @@ def capture_apart(
     memory: Memory | None = None,
     start: Start | None = None,
     meanwhile: Callable[[], object] = lambda: None,
+    hear: Hear = lambda _: None,
 ) -> list[Recording]:
     """Do as `capture` does, in a process of its own; in this one where it has several threads and cannot be copied.
 
@@ -92,6 +94,8 @@ def capture_apart(
             answered as by an empty database.
         start: starts a process that runs `serve`; a copy of this one unless given.
         meanwhile: called once while that process imports Alembic; not at all where there is none.
+        hear: told of recordings from the first on, in their order, while later ones are read. It need not be told of
+            all; and what ends the process with its last word half said makes another of the one told last.
 
     Raises:
         ReaderFailed: evolve fails in the other process, on no account of a revision.
@@ -115,8 +119,13 @@ def capture_apart(
 
     if start is None and not can_fork():
         return read(memory or NoMemory(), begin, lambda: None)
-    copied = fork(lambda line: read(line, line.schema if begin is not None else None, line.began), revisions)
-    parent = _Parent(revisions, start or copied, time_limit, memory or NoMemory(), begin or Schema, meanwhile)
+    # An empty schema need not be asked for: the answer would have to wait for what hears.
+    copied = fork(
+        lambda line: read(line, begin if begin in (None, Schema) else line.schema, line.began), revisions
+    )
+    parent = _Parent(
+        revisions, start or copied, time_limit, memory or NoMemory(), begin or Schema, meanwhile, hear
+    )
     while not parent.done:
         parent.run_once()
     return [parent.known[place][0] for place in range(len(revisions))]
@@ -235,11 +244,13 @@ class _Parent:
     memory: Memory
     begin: Begin
     meanwhile: Callable[[], object]
+    hear: Hear
     known: dict[int, tuple[Recording, After]] = field(default_factory=dict)
     reading: int | None = None
     failed: str | None = None
     came: str = ""
     ahead: int = 0
+    told: int = 0
 
     @property
     def done(self) -> bool:
@@ -305,6 +316,7 @@ class _Parent:
                 case ["learn", int(place), str(text), bool(settled), list(own)] if place == self.reading:
                     if not self._learn(place, text, settled, [Path(str(path)) for path in own]):
                         return True
+                    deadline += self._tell()
                 case ["done"]:
                     return True
                 case ["failed", str(said), str(came)]:
@@ -325,6 +337,14 @@ class _Parent:
         self._read_ahead(recording)
         self.memory.learn(file, recording, after, lambda: own)
         return True
+
+    def _tell(self) -> float:
+        """Tell of what is known without a gap before it; answers the seconds that took, which nobody waited for."""
+        began = time.monotonic()
+        while self.told in self.known:
+            self.hear(self.known[self.told][0])
+            self.told += 1
+        return time.monotonic() - began
 
     def _read_ahead(self, recording: Recording) -> None:
         """Parse its statements, whose operations are kept, while the other process goes on: all are asked for later."""

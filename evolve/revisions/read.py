@@ -13,6 +13,7 @@ from evolve.sql.steps import Recording
 from evolve.values import dataclass
 
 if TYPE_CHECKING:
+    from evolve.revisions.apart import Hear
     from evolve.revisions.cache.store import Store
     from evolve.revisions.capture import Direction
     from evolve.revisions.reflection import Reflection
@@ -50,6 +51,7 @@ def record(
     reflect: Reflection | None = None,
     sandbox: bool = False,
     meanwhile: Meanwhile = lambda: None,
+    hear: Hear = lambda _: None,
 ) -> list[Recording]:
     """Read `revisions` in the order given; nothing of Alembic or SQLAlchemy is imported where there are none.
 
@@ -58,6 +60,7 @@ def record(
             is only a part of one cannot, and each is answered as by an empty database.
         sandbox: let the kernel refuse what reading does not need.
         meanwhile: called while another process imports Alembic.
+        hear: as that of `capture_apart`.
 
     Raises:
         NoSandbox: this platform cannot.
@@ -67,15 +70,16 @@ def record(
     if sandbox:
         from evolve.sql.schema import Schema
 
-        return _contained(
-            project, revisions, time_limit, Schema if _from_base(revisions) else None, meanwhile=meanwhile
-        )
+        begin = Schema if _from_base(revisions) else None
+        return _contained(project, revisions, time_limit, begin, meanwhile=meanwhile, hear=hear)
     if reflect is None:
         from evolve.revisions.apart import capture_apart
         from evolve.sql.schema import Schema
 
         begin = Schema if _from_base(revisions) else None
-        return capture_apart(project, revisions, time_limit=time_limit, begin=begin, meanwhile=meanwhile)
+        return capture_apart(
+            project, revisions, time_limit=time_limit, begin=begin, meanwhile=meanwhile, hear=hear
+        )
     with light_start():
         from evolve.revisions.capture import capture
 
@@ -117,6 +121,7 @@ def _contained(
     begin: Callable[[], Schema] | None,
     direction: Direction = "upgrade",
     meanwhile: Meanwhile = lambda: None,
+    hear: Hear = lambda _: None,
 ) -> list[Recording]:
     from evolve.revisions.apart import capture_apart
     from evolve.revisions.sandbox import sandboxed
@@ -130,6 +135,7 @@ def _contained(
         begin=begin,
         start=start,
         meanwhile=meanwhile,
+        hear=hear,
     )
 
 
@@ -154,6 +160,7 @@ def record_from(
     store: Store | None = None,
     sandbox: bool = False,
     meanwhile: Meanwhile = lambda: None,
+    hear: Hear = lambda _: None,
 ) -> Reading:
     """Read `revisions` in the order given, for those from the place `first` on.
 
@@ -161,6 +168,7 @@ def record_from(
         store: readings of earlier runs, which are taken where they are sure to be the same, and to which this one is
             added.
         meanwhile: called while another process imports Alembic, where one has to.
+        hear: as that of `capture_apart`; not called where readings of earlier runs are of use.
         sandbox: let the kernel refuse what reading does not need; readings of earlier runs are left aside.
     """
     if store is not None and not sandbox and revisions and _from_base(revisions):
@@ -169,7 +177,9 @@ def record_from(
         found = read_through(project, revisions, first, time_limit, store, meanwhile)
         if found is not None:
             return Reading(*found)
-    recordings = record(project, revisions, time_limit=time_limit, sandbox=sandbox, meanwhile=meanwhile)
+    recordings = record(
+        project, revisions, time_limit=time_limit, sandbox=sandbox, meanwhile=meanwhile, hear=hear
+    )
     # The parser is there by now: it was imported while Alembic was.
     from evolve.sql.read import follow
     from evolve.sql.schema import Schema
