@@ -87,7 +87,7 @@ class RecordingDialect(CatalogAnswers, PGDialect_psycopg):  # type: ignore[misc]
     def on_connect(self) -> None:  # pyright: ignore[reportIncompatibleMethodOverride]  # nothing to set up
         return None
 
-    def set_connection_execution_options(self, connection: Connection, opts: Mapping[str, object]) -> None:  # type: ignore[override]  # the base wants a dictionary
+    def set_connection_execution_options(self, connection: Connection, opts: Mapping[str, object]) -> None:
         level = opts.get("isolation_level")
         driver = connection.connection.driver_connection if level and connection.in_transaction() else None
         if isinstance(driver, RecordingConnection):

@@ -192,3 +192,14 @@ def test_a_column_wider_than_the_key_it_points_at(column: str, key: str, expecte
     )
 
     assert found(*before, "ALTER TABLE c ADD FOREIGN KEY (p) REFERENCES p NOT VALID") == expected
+
+
+# -- a text that lacks what only rows or the application have ---------------------------------------------------------
+@pytest.mark.parametrize(
+    ("sql", "blamed"),
+    [("DELETE FROM t WHERE id IN ()", "rows"), ("DELETE FRM t", "the grammar of PostgreSQL")],
+)
+def test_what_an_unread_statement_is_blamed_on(sql: str, blamed: str) -> None:
+    (found,) = (finding for finding in judge(recording("r", sql)) if finding.name == "unread-statement")
+
+    assert blamed in found.why

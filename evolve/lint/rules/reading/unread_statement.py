@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 
 from evolve.lint.history import History
@@ -9,6 +10,13 @@ from evolve.lint.model import Finding, Severity
 from evolve.lint.rule import Rule
 from evolve.sql import operations as op
 from evolve.sql.steps import Step
+
+# What is left where a list has nothing in it, and what stands for a value of a module that is not there.
+_LACKS = re.compile(r"\bIN\s*\(\s*\)|\bstub(?:_\w+)?\b", re.IGNORECASE)
+_WHY_LACKS = (
+    "it is put together from rows, or from a module that could not be imported, and neither is there while evolve "
+    "reads; what it does was not checked"
+)
 
 
 class UnreadStatement(Rule):
@@ -24,6 +32,9 @@ class UnreadStatement(Rule):
     def check(self, step: Step, history: History) -> Iterator[Finding]:  # the hook's signature
         match step.operation:
             case op.Unread(reason=reason):
-                yield self.finding(step, f"this statement could not be read: {reason}")
+                lacks = _LACKS.search(step.sql) is not None
+                yield self.finding(
+                    step, f"this statement could not be read: {reason}", why=_WHY_LACKS if lacks else None
+                )
             case _:
                 return
