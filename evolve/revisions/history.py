@@ -615,8 +615,22 @@ def _assignments(body: Iterable[ast.stmt]) -> Iterator[tuple[list[str], ast.expr
             names = [target.id for target in node.targets if isinstance(target, ast.Name)]
             if names:
                 yield names, node.value, node.lineno
+            for target in node.targets:
+                if isinstance(target, ast.Tuple | ast.List):
+                    yield from _unpacked(target, node.value, node.lineno)
         elif isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name) and node.value is not None:
             yield [node.target.id], node.value, node.lineno
+
+
+def _unpacked(
+    target: ast.Tuple | ast.List, value: ast.expr, line: int
+) -> Iterator[tuple[list[str], ast.expr, int]]:
+    """`revision, down_revision = "b", "a"`; where the values are not written out each name has them all."""
+    written = value.elts if isinstance(value, ast.Tuple | ast.List) else []
+    values = written if len(written) == len(target.elts) else [value] * len(target.elts)
+    for each, its in zip(target.elts, values, strict=True):
+        if isinstance(each, ast.Name):
+            yield [each.id], its, line
 
 
 def _literal(node: ast.expr, names: Mapping[str, ast.expr], depth: int = 0) -> object:

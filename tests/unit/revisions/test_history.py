@@ -83,6 +83,8 @@ def test_a_file_declares_its_place(revisions: Revisions) -> None:
         '"""text with\ndef inside()\n"""\nrevision = "r"\ndown_revision = "d"\ndef upgrade():\n    pass\n',
         "# -*- coding: latin-1 -*-\nname = 'é'\nrevision = 'r'\ndown_revision = 'd'\n",
         "revision = 'no'\ndown_revision = None\nimport x\nrevision = 'r'\ndown_revision = 'd'\n",
+        "revision, down_revision = 'r', 'd'\n",
+        "(down_revision, depends_on), revision = ['d', None], 'r'\ndown_revision = 'd'\n",
     ],
 )
 def test_declarations_in_every_style(tmp_path: Path, text: str) -> None:
@@ -123,6 +125,7 @@ def test_an_id_may_stand_in_the_file_name_only(tmp_path: Path) -> None:
     ("text", "line", "reason"),
     [
         ("revision = make_id()\ndown_revision = None\n", 1, "revision is not written as a literal"),
+        ("revision, down_revision = make_ids()\n", 1, "revision is not written as a literal"),
         ("revision = 'r'\ndown_revision = 5\n", 2, "neither an id"),
         ("\nrevision = 7\ndown_revision = None\n", 2, "revision is not text"),
         ("revision = 'r'\n", 1, "no down_revision"),
