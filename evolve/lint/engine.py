@@ -168,7 +168,8 @@ class Checking:
                     apply(history.schema, operation)
             return
         self._seen.append(recording)
-        new_before = what_is_new(history)
+        released = self._together and recording.revision in self._released
+        new_before = what_is_new(history) if released else {}
         read_steps = list(_read(recording, history.schema))
         steps = [step for step, _ in read_steps]
         clauses = [together for _, together in read_steps]
@@ -179,8 +180,7 @@ class Checking:
         added: list[Need] = []
         self._findings += _check_steps(recording, steps, clauses, self._asked, history, added)
         self._needed += (need for need in added if need.stands(history.schema))
-        if self._together and recording.revision in self._released:
-            only_new(history, new_before)
+        only_new(history, new_before)
         if not self._together:
             self._findings += _finish(self._looking_back, history)
             release(history)
