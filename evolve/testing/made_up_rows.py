@@ -146,7 +146,7 @@ def _value(type_: str, base: str, category: str, length: object, most: object) -
     known: LiteralString = _BY_TYPE.get(base) or _BY_CATEGORY.get(category, "NULL")
     if base.endswith("multirange"):
         known = "'{{}}'"
-    spelled = sql.SQL(type_)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]  # by PostgreSQL, quoted
+    spelled = sql.SQL(type_)  # pyright: ignore[reportArgumentType]  # by PostgreSQL, quoted
     written = sql.SQL(known).format(type=spelled, length=sql.Literal(length), most=sql.Literal(most))
     return sql.SQL("({})::{}").format(written, spelled)
 

@@ -80,4 +80,6 @@ class ScratchProject:
     def _evolve(self, *arguments: str) -> None:
         done = self.run("-m", "evolve", *arguments, "--database-url", self.url)
         if done.returncode:
-            raise CommandFailed(done.stderr.strip() or done.stdout.strip())
+            said = done.stderr.strip() or done.stdout.strip()
+            progress, error, why = said.partition("error: ")
+            raise CommandFailed(f"{error}{why}" if error else progress)

@@ -157,12 +157,13 @@ def test_ways_back_that_are_not_well(shop: Path) -> None:
     write_revision(shop, 'op.add_column("users", sa.Column("nick", sa.Text))')
     write_revision(shop, "pass", 'op.drop_column("users", "nobody")', "0007", "0006")
     write_revision(shop, "pass", 'raise NotImplementedError("there is no way back")', "0008", "0007")
-    done = run(shop, "--evolve=only", "--evolve-revisions", "0005:", "-k", "round-trip", "-rs")
+    done = run(shop, "--evolve=only", "--evolve-revisions", "0005:", "-k", "round-trip", "-rsf")
     assert done.returncode == 1
     assert "2 failed, 1 skipped" in done.stdout
     assert "after downgrade() of 0006 the schema is not what it was before it:" in done.stdout
     assert "nick" in done.stdout
     assert '"nobody"' in done.stdout
+    assert "FAILED evolve::round-trip[0007] - error: " in done.stdout
     assert "downgrade() of 0008 raises NotImplementedError" in done.stdout
     assert "Traceback" not in done.stdout
 
