@@ -111,6 +111,13 @@ def test_a_list_that_cannot_be_read_is_left_alone(tmp_path: Path) -> None:
     assert (tmp_path / "acme" / "__init__.py").read_text() == text
 
 
+@pytest.mark.parametrize("name", ["plugin", "rule", "step", "iterator"])
+def test_a_name_of_the_interface_makes_a_class_of_another_name(tmp_path: Path, name: str) -> None:
+    evolve("rules", "new", name, "--plugin", "acme", cwd=tmp_path)
+    package = tmp_path / "acme-evolve/src/acme_evolve"
+    assert f"class {name.capitalize()}Rule(Rule):" in (package / f"{name}.py").read_text()
+
+
 def test_dry_run_writes_nothing(tmp_path: Path) -> None:
     done = evolve("rules", "new", "some-rule", "--plugin", "acme", "--dry-run", cwd=tmp_path)
     assert "would write acme-evolve/pyproject.toml" in done.stdout

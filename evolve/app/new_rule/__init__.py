@@ -12,6 +12,7 @@ from itertools import count
 from pathlib import Path
 from string import Template
 
+from evolve import plugin_api
 from evolve.errors import Misuse
 from evolve.files import write_whole
 from evolve.lint import lookup
@@ -134,7 +135,7 @@ def new_rule(
         "id": chosen,
         "name": name,
         "module": name.replace("-", "_") + ("_" if keyword.iskeyword(name) else ""),
-        "cls": "".join(part.capitalize() for part in name.split("-")),
+        "cls": _class_name(name),
         "plugin": place.name,
         "package": place.import_name,
     }
@@ -273,6 +274,12 @@ def _insert(source: str, behind: ast.expr | ast.stmt, text: str) -> str:
     column = behind.end_col_offset or 0
     rows[row] = rows[row][:column] + text.encode() + rows[row][column:]
     return b"".join(rows).decode()
+
+
+def _class_name(name: str) -> str:
+    found = "".join(part.capitalize() for part in name.split("-"))
+    # What is written imports names of the interface.
+    return f"{found}Rule" if found in plugin_api.__all__ or found == "Iterator" else found
 
 
 def _filled(template: str, words: Mapping[str, str]) -> str:
