@@ -123,12 +123,13 @@ def main() -> None:
     try:
         status = _run()
         sys.stdout.flush()
-        # What lives goes with the process: looking through it once more takes a tenth of what a short command takes.
-        gc.freeze()
     except (BrokenPipeError, _PipeClosed):
         # Python would flush once more at its end, and complain.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         status = _PIPE_CLOSED
+    finally:
+        # What lives goes with the process: looking through it once more takes a tenth of what a short command takes.
+        gc.freeze()  # also where a command answers no, which it says by SystemExit
     sys.exit(status)
 
 
