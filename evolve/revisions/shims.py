@@ -47,8 +47,8 @@ def accept_old_idioms(patches: Patches, recorder: Recorder, given: Collection[st
     _rows(patches, recorder)
     orm = sys.modules.get("sqlalchemy.orm")
     if orm is None:  # it takes a quarter of Alembic's own time to import, and few revisions need it
-        return {"sqlalchemy.orm": lambda module: _sessions(patches, module)}
-    _sessions(patches, orm)
+        return {"sqlalchemy.orm": lambda module: _sessions(patches, module, recorder)}
+    _sessions(patches, orm, recorder)
     return {}
 
 
@@ -175,7 +175,7 @@ def _engines(patches: Patches) -> None:
     patches.set(Engine, "contextual_connect", lambda self, **_: self.connect())
 
 
-def _sessions(patches: Patches, orm: ModuleType) -> None:
+def _sessions(patches: Patches, orm: ModuleType, recorder: Recorder) -> None:
     session = orm.Session
     initialize = method(session, "__init__")
 
@@ -203,7 +203,7 @@ def _sessions(patches: Patches, orm: ModuleType) -> None:
     patches.set(session, "execute", shim(method(session, "execute")))
     patches.set(session, "scalar", shim(method(session, "scalar")))
     patches.set(session, "scalars", shim(method(session, "scalars")))
-    accept_stubs_in_sessions(patches, session)
+    accept_stubs_in_sessions(patches, session, recorder)
     accept_stub_bases(patches, orm.Mapper)
     join = method(orm.Query, "join")
 

@@ -35,13 +35,16 @@ def accept_stubs(patches: Patches, engine: Engine) -> None:
     patches.item(registrars, Stub, lambda stub: inspect(_used(stub, engine)))
 
 
-def accept_stubs_in_sessions(patches: Patches, session: type) -> None:
-    """The same for the ORM's sessions, once it is imported."""
+def accept_stubs_in_sessions(patches: Patches, session: type, recorder: Recorder) -> None:
+    """The same for the ORM's sessions, once it is imported. Where rows are made up, a query of a stub has some, too."""
 
     def query(original: Callee) -> Callee:
         def run(self: object, *entities: object, **kwargs: object) -> object:
             unknown = _unknown(entities)
-            return unknown.use() if unknown is not None else original(self, *entities, **kwargs)
+            if unknown is None:
+                return original(self, *entities, **kwargs)
+            found = unknown.use()
+            return found if recorder.made_up is None else recorder.made_up(unknown.last_name)
 
         return run
 

@@ -75,6 +75,11 @@ LAST = "\nop.execute('SELECT 42')"
         ),
         pytest.param(
             "from shop import Rate\nfrom sqlalchemy.orm import Session",
+            "if not Session(op.get_bind()).query(Rate).filter(Rate.percent == 7).first(): raise LookupError",
+            id="row of a model that must be there",
+        ),
+        pytest.param(
+            "from shop import Rate\nfrom sqlalchemy.orm import Session",
             "for rate in Session(op.get_bind()).scalars(sa.select(Rate)): rate.percent = 7",
             id="model in scalars",
         ),
