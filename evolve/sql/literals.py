@@ -73,15 +73,17 @@ def misfit(default: Expression, type_: str, schema: Schema) -> Misfit | None:
     text = _QUOTED.fullmatch(default.sql)
     if text is None:
         return _of_another_type(default.sql, type_, schema)
-    value, casts = text[1].replace("''", "'"), types_in(default)
-    if not casts:
-        return _refused(value, type_, schema)
-    if len(casts) > 1:
-        return None
-    wrong = _refused(value, casts[0], schema)
-    if wrong is not None and not wrong.when_used:
-        return wrong
-    return _of_type(default.sql, casts[0], type_, schema)
+    value = text[1].replace("''", "'")
+    match types_in(default):
+        case ():
+            return _refused(value, type_, schema)
+        case (cast,):
+            wrong = _refused(value, cast, schema)
+            if wrong is not None and not wrong.when_used:
+                return wrong
+            return _of_type(default.sql, cast, type_, schema)
+        case _:
+            return None
 
 
 def _of_type(sql: str, own: str, type_: str, schema: Schema) -> Misfit | None:
@@ -113,7 +115,7 @@ def _type_of(number: str) -> str:
 
 
 def _fits(number: str, type_: str) -> bool:
-    largest = 2 ** _BITS[type_]
+    largest = 1 << _BITS[type_]
     return -largest <= round(Decimal(number)) < largest
 
 

@@ -41,8 +41,8 @@ class IndexMethodUnfit(Rule):
             match constraint:
                 case op.Unique(columns, using_index=None) | op.PrimaryKey(columns, using_index=None):
                     yield from self._keys(step, history, table, columns or _own(step.operation), "btree")
-                case op.Exclude(method=method, keys=keys):
-                    names = [key.column for key in keys if key.column is not None and key.opclass is None]
+                case op.Exclude(method=method, keys=compared):
+                    names = [key.column for key in compared if key.column is not None and key.opclass is None]
                     yield from self._keys(step, history, table, names, method)
                 case _:
                     pass
