@@ -1,7 +1,7 @@
 """What a user waits for `evolve lint`: one new revision on top of many, a whole history, and a very long one.
 
 Each time is the best of several, of processor time as well as by the clock: a busy machine makes waits, not work. What
-is asserted are ratios of processor times of the same run.
+is asserted are ratios of processor times of the same run, and of waits only where nobody else waits.
 """
 
 from __future__ import annotations
@@ -152,12 +152,14 @@ def squawk(tmp_path: Path) -> Path | None:
 
 
 def test_a_whole_history(tmp_path: Path) -> None:
-    """The aim is to take less, without readings of earlier runs, than Alembic's SQL and another linter of it do.
+    """The aim is to be waited for less, without readings of earlier runs, than Alembic's SQL and another linter of it.
 
-    Alembic runs on both sides, and evolve records and judges besides. So what is asserted is what is reached on a
-    machine that is busy with other things too; on a quiet one it is 1.5 times the processor time, and 1.3 times that
-    of a first run, when Alembic compiles the revisions as evolve does each time.
+    Alembic runs on both sides, and evolve records and judges besides, so that it takes more processor time: 1.45 times
+    on a quiet machine, and 1.3 times that of a first run, when Alembic compiles the revisions as evolve does each time.
+    It judges on a second processor what the first one records: by the clock it is 1.0 to 1.1 times. What is asserted
+    of processor times is what is reached on a machine that is busy with other things too.
     """
+    quiet = os.getloadavg()[0] < 0.5 and (os.cpu_count() or 1) > 1
     project = tmp_path / "project"
     write_history(project, MANY)
     other = squawk(tmp_path)
@@ -182,6 +184,8 @@ def test_a_whole_history(tmp_path: Path) -> None:
     assert costs["evolve, without the cache"].memory < 200
     assert ratios.get("against_alembic_and_squawk", 0.0) < 1.75
     assert ratios.get("against_alembic_and_squawk_first_run", 0.0) < 1.6
+    if quiet:
+        assert ratios.get("wait_against_alembic_and_squawk", 0.0) < 1.2
 
 
 @pytest.mark.long
