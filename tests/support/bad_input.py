@@ -19,6 +19,7 @@ CHANGE = "rename_users_name_to_full_name"
 
 # Every command that can be refused, with arguments that work in a `Ground`.
 COMMANDS: dict[str, tuple[str, ...]] = {
+    "init": ("init", "--yes", "--ci", "none"),
     "lint": ("lint", "base:heads"),
     "lint --unapplied": ("lint", "--unapplied"),
     "facts export": ("facts", "export"),

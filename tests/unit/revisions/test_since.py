@@ -186,9 +186,7 @@ def test_one_revision_in_the_place_of_another_is_new(work: Revisions) -> None:
     work.write("other.py", text("x", "c"))
 
     assert since(work) == [("x", False)]
-    assert notes(work) == [
-        "no file declares d any more; a database that has it can go neither up nor down"
-    ]
+    assert notes(work) == ["no file declares d any more; a database that has it can go neither up nor down"]
 
 
 def test_an_applied_revision_put_elsewhere_is_edited(work: Revisions) -> None:
