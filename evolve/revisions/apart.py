@@ -205,7 +205,7 @@ class _Line:
         self._place = 0
         self._modules: tuple[int, list[str]] = (0, [])
         _send(says, ["ready"])
-        transactions, left_open, settled, self._remembers = _receive(hears)
+        transactions, left_open, settled, self.empty, self._learns = _receive(hears)
         self.start = After(transactions, left_open, settled)
 
     def began(self) -> None:
@@ -220,7 +220,7 @@ class _Line:
 
     def recall(self, file: RevisionFile) -> tuple[Recording, After] | None:
         self._place = self._places[file.revision]
-        if not self._remembers:
+        if self.empty:
             return None
         _send(self._says, ["recall", self._place])
         answer = _receive(self._hears)
@@ -229,7 +229,7 @@ class _Line:
     def learn(self, file: RevisionFile, recording: Recording, after: After, own: OwnModules) -> None:
         encoded = encode_recording(recording, after).decode()
         count = len(sys.modules)
-        if self._remembers and count != self._modules[0]:  # to look through all of them takes its time
+        if self._learns and count != self._modules[0]:  # to look through all of them takes its time
             self._modules = count, [str(path) for path in own()]
         # It goes with the next message; no revision runs before that.
         _write(self._says, ["learn", self._place, encoded, after.settled, self._modules[1]])
@@ -295,11 +295,12 @@ class _Parent:
             match message:
                 case ["ready"]:
                     start = self.memory.start
-                    remembers = bool(self.known) or not isinstance(self.memory, NoMemory)
-                    _send(tells, [start.transactions, start.open, start.settled, remembers])
+                    empty = not self.known and self.memory.empty
+                    learns = not isinstance(self.memory, NoMemory)
+                    _send(tells, [start.transactions, start.open, start.settled, empty, learns])
                     self.meanwhile()
                     self.meanwhile = lambda: None
-                    reader.nap = 0.0 if remembers else _NAP
+                    reader.nap = _NAP if empty else 0.0
                     deadline = time.monotonic() + _SETTING_UP
                 case ["schema"]:
                     _send(tells, [encode_schema(self.begin()).decode()])

@@ -31,10 +31,15 @@ class After:
 class Memory(Protocol):
     """Asked once for each revision, in their order.
 
-    `start` is where the session stands before the first of them.
+    Args:
+        start: where the session stands before the first of them.
+        empty: it is known before the first that none will be recalled, so that nobody has to ask.
     """
 
     start: After
+
+    @property
+    def empty(self) -> bool: ...
 
     def recall(self, file: RevisionFile) -> tuple[Recording, After] | None:
         """What reading `file` at this point of the history would give; None where it has to be read."""
@@ -49,6 +54,7 @@ class NoMemory:
     """Every revision is read."""
 
     start = After()
+    empty = True
 
     def recall(self, file: RevisionFile) -> tuple[Recording, After] | None:
         del file

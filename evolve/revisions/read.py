@@ -174,7 +174,7 @@ def record_from(
     if store is not None and not sandbox and revisions and _from_base(revisions):
         from evolve.revisions.cache.reading import read_through
 
-        found = read_through(project, revisions, first, time_limit, store, meanwhile)
+        found = read_through(project, revisions, first, time_limit, store, meanwhile, hear)
         if found is not None:
             return Reading(*found)
     recordings = record(

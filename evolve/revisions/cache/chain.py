@@ -57,6 +57,15 @@ class Chain:
                 return place
         return len(self._revisions)
 
+    @property
+    def empty(self) -> bool:
+        """Nothing is kept of any of them. A key that only follows from what is read is new then as well, for the one
+        before it would be there.
+        """
+        if self._revisions:
+            self._key(len(self._revisions) - 1)
+        return self._kinds.keys().isdisjoint(self._keys)
+
     def recordings(self, first: int, end: int) -> list[Recording]:
         """The recordings from place `first` on, up to `end` or to one that turns out to be damaged."""
         found: list[Recording] = []

@@ -21,10 +21,12 @@ def read_through(
     time_limit: float,
     store: Store,
     meanwhile: Callable[[], object] = lambda: None,
+    hear: Callable[[Recording], object] = lambda _: None,
 ) -> tuple[Schema, list[Recording]] | None:
     """The schema before the place `first` and the recordings from there on; None where the cache is of no use.
 
-    Alembic is imported only where something has to be read, and `meanwhile` called only then.
+    Alembic is imported only where something has to be read, and `meanwhile` called only then. `hear` is told of what is
+    read where that is everything: else the first of it is not what comes first.
     """
     printed = fingerprint(project, time_limit, store)
     if printed is None:
@@ -50,6 +52,7 @@ def read_through(
             begin=begin,
             memory=chain,
             meanwhile=meanwhile,
+            hear=hear if not known else lambda _: None,
         )
         if damaged:
             store.forget()

@@ -126,6 +126,32 @@ def test_an_open_revision_is_read_each_time_and_those_around_it_are_not(
     assert read == ["b"]
 
 
+def test_an_empty_cache_is_asked_for_no_reading(
+    revisions: Revisions, directory: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each question would hold up the process that reads."""
+    history(revisions)
+    asked: list[str] = []
+
+    def noted(_: Chain, file: RevisionFile) -> None:
+        asked.append(file.revision)
+
+    monkeypatch.setattr(Chain, "recall", noted)
+
+    through(directory, revisions)
+    assert asked == []
+    revisions.add("d", "op.drop_index('by_email')")
+    through(directory, revisions, 3)
+    assert asked == ["d"]
+
+
+def test_a_process_that_ends_while_the_cache_is_empty(revisions: Revisions, directory: Path) -> None:
+    history(revisions)
+    revisions.add("d", "os._exit(3)", head="import os")
+    revisions.add("e", "op.drop_index('by_email')")
+    hold(directory, revisions)
+
+
 def test_what_looks_into_the_schema_sees_the_kept_one(revisions: Revisions, directory: Path) -> None:
     history(revisions)
     through(directory, revisions, 3)
