@@ -34,7 +34,7 @@ def filled(connection: Connection, ddl: str) -> list[tuple[object, ...]]:
         "a date NOT NULL, b time NOT NULL, c timetz NOT NULL, d timestamptz UNIQUE, e interval UNIQUE",
         "a inet UNIQUE, b cidr UNIQUE, c macaddr UNIQUE",
         "a int4range NOT NULL, b tstzrange NOT NULL, c int4multirange NOT NULL",
-        "a bit(3) NOT NULL, b varbit(5) NOT NULL, c bytea UNIQUE, d uuid UNIQUE, e xml NOT NULL",
+        "a bit(3) NOT NULL, b varbit(5) NOT NULL, c bytea UNIQUE, d uuid UNIQUE",
         "a json NOT NULL, b jsonb NOT NULL, c tsvector NOT NULL, d point NOT NULL",
         "a int GENERATED ALWAYS AS IDENTITY, b int GENERATED ALWAYS AS (1) STORED",
         "a text NOT NULL DEFAULT 'new' CHECK (a IN ('new', 'old'))",
