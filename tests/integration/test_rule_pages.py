@@ -33,12 +33,15 @@ UNREADABLE = (
 # What fails on servers before a version, and only there.
 FAILS_BEFORE = {"needs-newer-postgres": 18}
 # What needs an extension that the scratch servers do not have.
+WITH_EXTENSION = "Safe: with the extension"
 EXTENSION = ("index-vector-parameters", "hstore-column")
 EXAMPLES = [
     example
     for rule in ALL
     for example in examples(rule)
-    if (example.safe or rule.name not in UNREADABLE) and rule.name not in EXTENSION
+    if (example.safe or rule.name not in UNREADABLE)
+    and rule.name not in EXTENSION
+    and example.heading != WITH_EXTENSION
 ]
 
 
