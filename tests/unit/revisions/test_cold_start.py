@@ -125,7 +125,7 @@ def test_the_linter_reads_before_it_imports_what_judges(revisions: Revisions) ->
 def test_rules_are_sought_once_while_another_process_reads(revisions: Revisions) -> None:
     # What sleeps is not waited for; this keeps the other process at work until the rules are asked for.
     revisions.add(
-        "a", "end = time.monotonic() + 2\n    while time.monotonic() < end:\n        pass", head="import time"
+        "a", "end = time.monotonic() + 2\nwhile time.monotonic() < end:\n    pass", head="import time"
     )
 
     said = _run(
