@@ -153,12 +153,13 @@ def squawk(tmp_path: Path) -> Path | None:
 
 def test_a_whole_history(tmp_path: Path) -> None:
     """The aim is to be waited for less than Alembic's SQL and another linter of it. From the second run on, with the
-    readings of the first, it is 0.7 times; the run that writes them takes 1.1 times what a first run of the others does.
+    readings of the first, it is 0.7 times; the run that writes them takes 1.1 times what a first run of the others
+    does.
 
     Without those readings Alembic runs on both sides, and evolve records and judges besides, so that it takes more
-    processor time: 1.45 times on a quiet machine, and 1.3 times that of a first run, when Alembic compiles the revisions
-    as evolve does each time. It judges on a second processor what the first one records: by the clock it is 1.0 to 1.1
-    times. What is asserted of processor times is what is reached on a machine that is busy with other things too.
+    processor time: 1.45 times on a quiet machine, and 1.3 times that of a first run, when Alembic compiles the
+    revisions as evolve does each time. It judges on a second processor what the first one records: by the clock it is
+    1.0 to 1.1 times. What is asserted of processor times is what is reached on a machine that is busy with other things too.
     """
     quiet = os.getloadavg()[0] < 0.5 and (os.cpu_count() or 1) > 1
     project = tmp_path / "project"
