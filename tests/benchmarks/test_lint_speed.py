@@ -159,7 +159,8 @@ def test_a_whole_history(tmp_path: Path) -> None:
     Without those readings Alembic runs on both sides, and evolve records and judges besides, so that it takes more
     processor time: 1.45 times on a quiet machine, and 1.3 times that of a first run, when Alembic compiles the
     revisions as evolve does each time. It judges on a second processor what the first one records: by the clock it is
-    1.0 to 1.1 times. What is asserted of processor times is what is reached on a machine that is busy with other things too.
+    1.0 to 1.1 times. What is asserted of processor times is what is reached on a machine that is busy with other
+    things too.
     """
     quiet = os.getloadavg()[0] < 0.5 and (os.cpu_count() or 1) > 1
     project = tmp_path / "project"
