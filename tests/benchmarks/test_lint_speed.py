@@ -116,12 +116,18 @@ def test_one_new_revision(tmp_path: Path) -> None:
         never_seen()
         return run(lint(*question), project, cache)
 
+    def staged() -> Cost:
+        never_seen()
+        subprocess.run([*git, "add", "."], check=True)
+        return run(lint("--staged"), project, cache)
+
     costs = {
         "import alembic.command": best(
             lambda: run([sys.executable, "-c", "import alembic.command"], project)
         ),
         "a revision never seen before": best(lambda: new("f" * 12)),
         "the same, found by git": best(lambda: new()),
+        "the same, staged": best(staged),
         "a revision seen before": best(lambda: run(lint("f" * 12), project, cache)),
         "without the cache": best(lambda: run(lint("f" * 12, "--no-cache"), project, cache), rounds=2),
     }
@@ -129,6 +135,7 @@ def test_one_new_revision(tmp_path: Path) -> None:
     ratios = {
         "never_seen": costs["a revision never seen before"].cpu / base,
         "never_seen_found_by_git": costs["the same, found by git"].cpu / base,
+        "never_seen_staged": costs["the same, staged"].cpu / base,
         "seen": costs["a revision seen before"].cpu / base,
         "without_cache": costs["without the cache"].cpu / base,
     }
@@ -136,6 +143,7 @@ def test_one_new_revision(tmp_path: Path) -> None:
     assert ratios["seen"] < 1.0
     assert ratios["never_seen"] < 1.5
     assert ratios["never_seen_found_by_git"] < 1.5
+    assert ratios["never_seen_staged"] < 1.5
 
 
 def squawk(tmp_path: Path) -> Path | None:
