@@ -42,7 +42,7 @@ bench: $(INSTALLED) ## measure; the results go to .bench/
 	@$(BIN)/python -m pytest -s tests/benchmarks $(ARGS)
 
 docs: $(INSTALLED) ## build the site from the pages, to site/
-	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build
+	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --config-file .ci/mkdocs.yml
 	@echo "site/index.html; with search: $(BIN)/python -m http.server --bind 127.0.0.1 -d site 8000"
 
 # The virtual environment. It is installed again when pyproject.toml has changed.

@@ -40,7 +40,7 @@ class Asked(HTMLParser):
 def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("site")
     built = subprocess.run(
-        [sys.executable, "-m", "mkdocs", "build", "--site-dir", folder],
+        [sys.executable, "-m", "mkdocs", "build", "--config-file", ".ci/mkdocs.yml", "--site-dir", folder],
         cwd=ROOT,
         env={**os.environ, "NO_MKDOCS_2_WARNING": "1"},
         capture_output=True,
