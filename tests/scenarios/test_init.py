@@ -278,7 +278,7 @@ def test_the_forge_is_told_by_the_remote(shop: Path, address: str, file: str | N
 def test_outside_a_repository_there_are_only_settings(tmp_path: Path) -> None:
     shutil.copytree(SHOP / "migrations", tmp_path / "migrations")
     shutil.copy(SHOP / "alembic.ini", tmp_path)
-    done = evolve("init", "--yes", cwd=tmp_path)
+    done = evolve("init", "--yes", cwd=tmp_path, env={"GIT_CEILING_DIRECTORIES": str(tmp_path.parent)})
     assert "is in no git repository" in done.stderr
     assert (tmp_path / "evolve.toml").read_text().startswith("[lint]\n")
     assert evolve("lint", "base:heads", cwd=tmp_path).returncode == 0
