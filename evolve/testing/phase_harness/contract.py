@@ -1,0 +1,41 @@
+"""What every recipe must keep to, as a class of tests that a recipe's own tests inherit."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import ClassVar
+
+import pytest
+
+from evolve.postgres import scratch
+from evolve.testing.phase_harness.live import prove_live
+from evolve.testing.phase_harness.scene import Scene
+
+
+class SceneContract:
+    """Attributes:
+    scene: what is proven.
+    slack: seconds that a client may wait beyond the lock timeout; more where the machine is busy.
+    """
+
+    scene: ClassVar[Scene]
+    slack: ClassVar[float] = 0.1
+
+    @pytest.fixture(scope="class")
+    @classmethod
+    def scene_server(cls) -> Iterator[scratch.Server]:
+        """A throw-away server; EVOLVE_SCRATCH chooses where it comes from."""
+        with scratch.server() as server:
+            yield server
+
+    @pytest.fixture
+    def scene_url(self, scene_server: scratch.Server) -> Iterator[str]:
+        with scene_server.database() as url:
+            yield url
+
+    def test_live(
+        self, scene_url: str, tmp_path: Path, record_property: Callable[[str, object], None]
+    ) -> None:
+        """Nothing fails, nothing is lost, nobody waits longer than the lock timeout; there and back and to the end."""
+        record_property("proof", str(prove_live(self.scene, scene_url, tmp_path, slack=self.slack)))
