@@ -10,13 +10,14 @@ from evolve.app.backfill_work import actor as default_actor
 from evolve.app.plan_change import refuse_unclean, refuse_unready, write_phase
 from evolve.app.project_changes import Changes, read_change
 from evolve.errors import Misuse
+from evolve.plan.drift import refuse_drift
 from evolve.plan.gates import Observation
-from evolve.plan.manifest import BadManifest, Manifest, PhaseRecord, path_of
+from evolve.plan.manifest import Manifest, PhaseRecord
 from evolve.plan.model import Phase, PhaseName, Plan, Word
-from evolve.plan.recipes import make_plan
+from evolve.plan.target import Target
 from evolve.postgres import evidence
 from evolve.postgres.connect import Connection
-from evolve.postgres.plan_target import read_target
+from evolve.postgres.plan_facts import LiveFacts
 from evolve.postgres.stamps import applied_heads
 from evolve.revisions.project import Project
 
@@ -100,8 +101,8 @@ def advance(
     changes, manifest = read_change(project, identifier)
     with evidence.looking(url, "evolve advance") as connection:
         if changes.missing(manifest):
-            return _finish(changes, manifest, _plan(connection, changes, manifest))
-        plan = None if manifest.following is None else _plan(connection, changes, manifest)
+            return _finish(changes, manifest, manifest.plan)
+        plan = None if manifest.following is None else _plan(connection, manifest)
         _hear(connection, manifest, plan, words, who)
         standing = _stand(connection, changes, manifest, plan)
         following = standing.following
@@ -121,24 +122,24 @@ def stand(connection: Connection, changes: Changes, manifest: Manifest) -> Stand
     """Where the change is; reads only.
 
     Raises:
-        Misuse, Refused: of the recipe, where something came into its way since; StrangeRevisions.
+        CameSince: something came into its way; StrangeRevisions.
     """
-    plan = None if manifest.following is None else _plan(connection, changes, manifest)
+    plan = None if manifest.following is None else _plan(connection, manifest)
     return _stand(connection, changes, manifest, plan)
 
 
-def _plan(connection: Connection, changes: Changes, manifest: Manifest) -> Plan:
-    """The plan of a change under way, made anew from the facts of today."""
-    plan = make_plan(manifest.change, read_target(connection, manifest.change.table), in_flight=True)
-    planned = [phase.name for phase in plan.phases]
-    recorded = [phase.name for phase in manifest.phases]
-    if planned != recorded:
-        raise BadManifest(
-            path_of(changes.project.script_directory, manifest.id),
-            "phase",
-            f"names {', '.join(recorded)}",
-            f"a change of this kind has the phases {', '.join(planned)}",
-        )
+def _plan(connection: Connection, manifest: Manifest) -> Plan:
+    """The plan of a change under way, and nothing has come into its way.
+
+    Raises:
+        CameSince.
+    """
+    plan = manifest.plan
+    live = LiveFacts(connection)
+    for (question, name), kept in manifest.facts.answers.items():
+        # A table that the change itself has moved or dropped has no successor to compare with.
+        if question == "table" and isinstance(kept, Target) and live.relation(name) == "table":
+            refuse_drift(plan, kept, live.table(name))
     return plan
 
 
@@ -169,13 +170,6 @@ def _finish(changes: Changes, manifest: Manifest, plan: Plan) -> Advanced:
     """Write the revisions that an earlier call named in the manifest and did not come to write."""
     record = manifest.current
     phase = next(phase for phase in plan.phases if phase.name == record.name)
-    if len(record.revisions) != len(phase.parts):
-        raise BadManifest(
-            path_of(changes.project.script_directory, manifest.id),
-            "phase",
-            f'names {len(record.revisions)} revisions for "{record.name}"',
-            f"this phase has {len(phase.parts)}",
-        )
     standing = Standing(manifest, record, phase, changes.missing(manifest), (), ())
     written = write_phase(changes, manifest, plan, phase)
     return Advanced(standing, phase, written.revisions)

@@ -1,22 +1,26 @@
-"""The backfill of a change in flight, found by the change's name."""
+"""The backfills of changes in flight, found by their names."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
 from evolve.backfill.spec import Spec
-from evolve.plan.manifest import load, path_of
+from evolve.plan.manifest import load_all
 from evolve.revisions.project import find_project
 
 
-def spec_of_change(project_dir: Path, change_id: str) -> Spec | None:
-    """The specification that the plan of `change_id` made; None where no such change is in flight, or it has none.
+def spec_of_change(
+    project_dir: Path, name: str, *, configuration: Path | None = None, section: str | None = None
+) -> Spec | None:
+    """The specification called `name` that the plan of a change in flight made; None where no plan has made one.
 
     Raises:
         NoProject and its kin: there is no Alembic project at `project_dir`.
-        BadManifest: the manifest cannot be trusted.
+        BadManifest: a manifest cannot be trusted.
     """
-    path = path_of(find_project(project_dir).script_directory, change_id)
-    if "/" in change_id or not path.is_file():
-        return None
-    return load(path).backfill
+    project = find_project(project_dir, configuration=configuration, section=section)
+    for manifest in load_all(project.script_directory):
+        for spec in manifest.plan.backfills:
+            if spec.name == name:
+                return spec
+    return None

@@ -13,22 +13,22 @@ from evolve.files import refuse_unwritable
 from evolve.lint.engine import check
 from evolve.lint.model import Finding, Severity
 from evolve.lint.rules import DEFAULT
-from evolve.plan.expressions import read_type
+from evolve.plan.change import Change
 from evolve.plan.gate_sql import gate_block
+from evolve.plan.kept_facts import KeptFacts, Remembering
 from evolve.plan.manifest import Manifest, directory, load_named, new_manifest, path_of, save
-from evolve.plan.model import AddRequiredColumn, Change, Phase, Plan, RenameColumn, SetNotNull, change_id
-from evolve.plan.recipes import make_plan
-from evolve.plan.replayed import target_from
-from evolve.plan.target import Target
+from evolve.plan.model import Phase, Plan
+from evolve.plan.recipes import find_recipe, make_plan
+from evolve.plan.replayed import ReplayedFacts
 from evolve.plan.wording import conditions
 from evolve.postgres.connect import Connection
-from evolve.postgres.evidence import any_row, looking, rewrites_on_add, try_expression
-from evolve.postgres.plan_target import read_target
+from evolve.postgres.evidence import looking
+from evolve.postgres.plan_facts import LiveFacts
 from evolve.postgres.stamps import applied_heads
+from evolve.postgres.trials import attempt
 from evolve.revisions.project import Project
 from evolve.revisions.read import read
 from evolve.revisions.select import Range
-from evolve.sql.names import quote
 from evolve.sql.parse import parse
 from evolve.sql.replay import apply
 from evolve.sql.schema import Schema
@@ -37,24 +37,6 @@ from evolve.sql.steps import CapturedStatement, Place, Recording
 _EVERYTHING = "base:heads"
 # Of what a table has already: the twin of a spare index is as spare as the index.
 _MIRRORED = frozenset({"index-redundant"})
-
-
-class NullsLeft(Refused):
-    def __init__(self, change: SetNotNull) -> None:
-        super().__init__(
-            f'column "{change.column}" of "{change.table.plain}" holds nulls',
-            why="without --fill nothing replaces them, and every later update of such a row would fail",
-            fix=f"say what to put there: evolve plan set-not-null {change.table}.{change.column} --fill \"''\"",
-        )
-
-
-class ConstrainedDomain(Refused):
-    def __init__(self, type_name: str, fix: str) -> None:
-        super().__init__(
-            f'type "{type_name}" is a domain with constraints',
-            why="adding a column of such a type rewrites the table under ACCESS EXCLUSIVE",
-            fix=fix,
-        )
 
 
 class PlanNotClean(Refused):
@@ -71,6 +53,14 @@ class PlanNotClean(Refused):
 
 
 @dataclass(frozen=True, slots=True)
+class Planned:
+    """A plan, and the facts it was made from."""
+
+    plan: Plan
+    facts: KeptFacts
+
+
+@dataclass(frozen=True, slots=True)
 class Written:
     """Files that `write_plan` made, revisions oldest first."""
 
@@ -78,7 +68,7 @@ class Written:
     revisions: tuple[Path, ...]
 
 
-def plan_change(project: Project, change: Change, url: str | None) -> Plan:
+def plan_change(project: Project, change: Change, url: str | None) -> Planned:
     """Plan `change`; writes nothing.
 
     Args:
@@ -92,20 +82,21 @@ def plan_change(project: Project, change: Change, url: str | None) -> Plan:
     """
     changes = read_changes(project)
     refuse_conflicts(changes, change)
-    in_flight = any(manifest.id == change_id(change) for manifest in changes.manifests)
-    if url is None:
-        plan = make_plan(change, _replayed_target(changes, change), in_flight=in_flight)
+    begun = next((manifest for manifest in changes.manifests if manifest.id == change.id), None)
+    if begun is not None:  # a call before this one was cut short
+        planned = Planned(begun.plan, begun.facts)
+    elif url is None:
+        planned = _planned(change, Remembering(ReplayedFacts(_schema(changes))))
     else:
         with looking(url, "evolve plan") as connection:
-            target = read_target(connection, change.table)
-            plan = make_plan(change, target, in_flight=in_flight)
-            notes = [*plan.notes, *_try(connection, change), *_behind(connection, changes)]
-        plan = replace(plan, notes=tuple(notes))
-    refuse_unclean(changes, plan)
-    return plan
+            planned = _planned(change, Remembering(LiveFacts(connection)))
+            notes = [*_tried(connection, planned), *_behind(connection, changes)]
+        planned = replace(planned, plan=replace(planned.plan, notes=(*planned.plan.notes, *notes)))
+    refuse_unclean(changes, planned.plan)
+    return planned
 
 
-def write_plan(project: Project, plan: Plan, now: datetime | None = None) -> Written:
+def write_plan(project: Project, planned: Planned, now: datetime | None = None) -> Written:
     """Write the manifest, then the revisions of the first phase; a second call after a crash ends what the first began.
 
     Raises:
@@ -113,13 +104,14 @@ def write_plan(project: Project, plan: Plan, now: datetime | None = None) -> Wri
     """
     from evolve.revisions.writer import new_revision_id  # Alembic takes a while to import
 
+    plan = planned.plan
     changes = read_changes(project)
     refuse_conflicts(changes, plan.change)
     if any(manifest.id == plan.id for manifest in changes.manifests):
         manifest = load_named(project.script_directory, plan.id)
     else:
         first = plan.phases[0]
-        manifest = new_manifest(plan, now or datetime.now(UTC)).begin(
+        manifest = new_manifest(plan, planned.facts, now or datetime.now(UTC)).begin(
             first.name, [new_revision_id() for _ in first.parts]
         )
     return write_phase(changes, manifest, plan, plan.phases[0])
@@ -161,8 +153,9 @@ def refuse_unready(changes: Changes, identifier: str, phase: Phase) -> None:
 
 
 # -- facts --------------------------------------------------------------------------------------------------
-def _replayed_target(changes: Changes, change: Change) -> Target:
-    return target_from(_schema(changes), change.table)
+def _planned(change: Change, facts: Remembering) -> Planned:
+    plan = make_plan(change, facts)
+    return Planned(plan, facts.kept)
 
 
 def _schema(changes: Changes) -> Schema:
@@ -174,45 +167,12 @@ def _schema(changes: Changes) -> Schema:
     return schema
 
 
-def _try(connection: Connection, change: Change) -> list[str]:
-    """Try the expressions of `change` on the rows that are there; notes on what could not be tried."""
-    match change:
-        case RenameColumn(table, column):
-            known = read_target(connection, table).column(column)
-            if known is not None and rewrites_on_add(connection, read_type(known.type).type):
-                raise ConstrainedDomain(
-                    known.type, "keep the name, or move the rows to a column of the base type"
-                )
-            return []
-        case SetNotNull(table, column, None):
-            if any_row(connection, table, f"{quote(column)} IS NULL"):
-                raise NullsLeft(change)
-            return []
-        case SetNotNull(table, column, fill):
-            types = {known.name: known.type for known in read_target(connection, table).columns}
-            tried = try_expression(
-                connection, table, "--fill", fill or "", types[column], rows=f"{quote(column)} IS NULL"
-            )
-            return [] if tried else [_not_tried("--fill")]
-        case AddRequiredColumn(table, _, type_name, up, default):
-            bare = read_type(type_name).type
-            if rewrites_on_add(connection, bare):
-                raise ConstrainedDomain(
-                    type_name, "add the column with the domain's base type and a NOT VALID check instead"
-                )
-            notes = []
-            if not try_expression(connection, table, "--up", up, bare, rows=None):
-                notes.append(_not_tried("--up"))
-            if default is not None:
-                try_expression(connection, table, "--default", default, bare, rows="false")
-            return notes
-
-
-def _not_tried(option: str) -> str:
-    return (
-        f"The table is too large to try {option} on every row within 30 s: make sure that it never fails and never "
-        "gives a null."
-    )
+def _tried(connection: Connection, planned: Planned) -> list[str]:
+    """Carry out the recipe's trials on the rows that are there; notes on what they left open."""
+    recipe = find_recipe(planned.plan.change.kind)
+    trials = recipe.trials(planned.plan.change, planned.facts) if recipe is not None else ()
+    notes = [attempt(connection, trial) for trial in trials]
+    return [note for note in notes if note is not None]
 
 
 def _behind(connection: Connection, changes: Changes) -> list[str]:
@@ -233,10 +193,13 @@ def refuse_unclean(changes: Changes, plan: Plan) -> None:
     recordings = _recordings(plan, file)
     judged = {recording.revision for recording in recordings}
     result = check(recordings, DEFAULT, judged=judged, schema=_schema(changes), together=False)
+    allowed = _allowed(plan)
     findings = [
         finding
         for finding in result.findings
-        if finding.severity >= Severity.WARNING and finding.name not in _MIRRORED
+        if finding.severity >= Severity.WARNING
+        and finding.name not in _MIRRORED
+        and finding.name not in allowed.get((finding.revision, finding.place.line), ())
     ]
     if findings:
         raise PlanNotClean(plan, findings)
@@ -253,8 +216,11 @@ def _recordings(plan: Plan, file: Path) -> list[Recording]:
             texts = [(gate_block(plan.id, gate), True)] if gate else []
             texts += [(statement.sql, statement.transactional) for statement in part.statements]
             transaction += 1
-            for sql, transactional in texts:
-                sent.append(CapturedStatement(sql, Place(file, 0), transaction if transactional else None))
+            # Lines are numbered by statement, the last one of the part first: a gate before them moves none.
+            for line, (sql, transactional) in enumerate(texts, 1 - len(texts)):
+                sent.append(
+                    CapturedStatement(sql, Place(file, -line), transaction if transactional else None)
+                )
                 if not transactional:
                     transaction += 1
             recordings.append(
@@ -267,3 +233,13 @@ def _recordings(plan: Plan, file: Path) -> list[Recording]:
                 )
             )
     return recordings
+
+
+def _allowed(plan: Plan) -> dict[tuple[str, int], tuple[str, ...]]:
+    """(revision, line) as `_recordings` gives them → rules that the statement there may break."""
+    return {
+        (f"{phase.name} {number}", line): statement.allow
+        for phase in plan.phases
+        for number, part in enumerate(phase.parts, 1)
+        for line, statement in enumerate(reversed(part.statements))
+    }

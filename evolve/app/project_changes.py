@@ -6,17 +6,20 @@ from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 
 from evolve.errors import Misuse, Refused
+from evolve.plan.change import Change, Place
 from evolve.plan.manifest import BadManifest, Manifest, load_all, load_named, path_of
-from evolve.plan.model import PHASES, Change, change_id, columns_of, columns_read
+from evolve.plan.model import PHASES
 from evolve.revisions.history import History, RevisionFile, read_history
 from evolve.revisions.project import Project
 
 
 class ChangeInFlight(Refused):
-    def __init__(self, other: Manifest, columns: Iterable[str]) -> None:
-        names = ", ".join(f'"{name}"' for name in sorted(columns))
+    def __init__(self, other: Manifest, places: Iterable[Place]) -> None:
+        names = ", ".join(
+            sorted({table.plain if column is None else f"{table.plain}.{column}" for table, column in places})
+        )
         super().__init__(
-            f'change "{other.id}" is in flight on column {names} of "{other.change.table.plain}"',
+            f'change "{other.id}" is in flight on "{names}"',
             why="two sync triggers on one column would answer each other's writes, or miss them",
             fix=f"bring it to its end first; see: evolve status {other.id}",
         )
@@ -138,17 +141,15 @@ def refuse_conflicts(changes: Changes, change: Change) -> None:
     """Raise `ChangeInFlight` where another change that is not at its end touches the same columns, and
     `AlreadyDone` where this very change was planned to its end before.
     """
-    identifier = change_id(change)
+    identifier = change.id
     for manifest in changes.manifests:
         if manifest.id == identifier:
             if manifest.change != change or not changes.missing(manifest):
                 if manifest.following is None:
                     path = path_of(changes.project.script_directory, identifier)
                     raise AlreadyDone(manifest, str(path))
-                raise ChangeInFlight(manifest, columns_of(change))
+                raise ChangeInFlight(manifest, change.uses().writes)
             continue
-        shared = (columns_of(manifest.change) & columns_read(change)) | (
-            columns_read(manifest.change) & columns_of(change)
-        )
-        if manifest.following is not None and manifest.change.table == change.table and shared:
+        shared = manifest.change.uses().conflicts(change.uses())
+        if manifest.following is not None and shared:
             raise ChangeInFlight(manifest, shared)

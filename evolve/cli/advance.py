@@ -21,6 +21,12 @@ if TYPE_CHECKING:
 @click.option(
     "--purge-approved", is_flag=True, help="Confirm that what is kept of the old shape may be dropped."
 )
+@click.option(
+    "--confirm",
+    multiple=True,
+    metavar="WORD",
+    help="Confirm something else that `evolve status` asks for; may be given several times.",
+)
 @format_option("text", "json")
 @database_url_option
 @project_options
@@ -29,6 +35,7 @@ def command(
     change: str,
     old_code_gone: bool,
     purge_approved: bool,
+    confirm: tuple[str, ...],
     report_format: str,
     database_url: str | None,
 ) -> None:
@@ -54,7 +61,7 @@ def command(
     )
     url = target.database_url(database_url or config.resolved_database_url(), None, project.database_url)
     flags = ((OLD_CODE_GONE, old_code_gone), (PURGE_APPROVED, purge_approved))
-    outcome = advance(project, url, change, [name for name, given in flags if given])
+    outcome = advance(project, url, change, [*(name for name, given in flags if given), *confirm])
     click.echo(_json(outcome) if report_format == "json" else _text(outcome))
     if outcome.begun is None and outcome.standing.following is not None:
         raise SystemExit(1)

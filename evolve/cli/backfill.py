@@ -325,7 +325,13 @@ def _spec(
                 raise NotWithChange(option)
         from evolve.app.change_specs import spec_of_change
 
-        spec = spec_of_change(location.directory, target)
+        config = location.config()
+        spec = spec_of_change(
+            location.directory,
+            target,
+            configuration=config.alembic_config,
+            section=config.alembic_section,
+        )
         if spec is None:
             raise NoSuchChange(target)
         return spec

@@ -2,25 +2,57 @@
 
 from __future__ import annotations
 
-import functools
 import json
-from collections.abc import Callable
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Concatenate, ParamSpec
+from typing import TYPE_CHECKING
 
 import click
+from click.shell_completion import CompletionItem
 
 from evolve.cli.options import Location, database_url_option, format_option, project_options
-from evolve.sql.names import BadName, parse_column, parse_name
 
 if TYPE_CHECKING:
-    from evolve.app.plan_change import Written
-    from evolve.plan.model import Change, Plan
+    from evolve.app.plan_change import Planned, Written
+    from evolve.plan.change import Change
+    from evolve.plan.model import Plan
+    from evolve.plan.parameters import Parameter
+    from evolve.plan.recipe import Recipe
 
-P = ParamSpec("P")
+
+class _Recipes(click.Group):
+    """Has a subcommand for every recipe; what belongs to one is imported when that one is called."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        from evolve.plan.recipes import kinds
+
+        return [*super().list_commands(ctx), *kinds()]
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        known = super().get_command(ctx, cmd_name)
+        if known is not None:
+            return known
+        from evolve.plan.recipes import find_recipe
+
+        recipe = find_recipe(cmd_name)
+        return None if recipe is None else _subcommand(recipe)
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        if not ctx.resilient_parsing and not args[0].startswith("-") and not self.get_command(ctx, args[0]):
+            import difflib
+
+            near = difflib.get_close_matches(args[0], self.list_commands(ctx), n=3, cutoff=0.5)
+            hint = f"did you mean {' or '.join(map(repr, near))}?" if near else "see: evolve plan list"
+            raise click.UsageError(f"there is no recipe {args[0]!r}; {hint}", ctx)
+        return super().resolve_command(ctx, args)
+
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
+        """Complete names without importing what stands behind them: a shell waits for this."""
+        names = [CompletionItem(name) for name in self.list_commands(ctx) if name.startswith(incomplete)]
+        return [*names, *click.Command.shell_complete(self, ctx, incomplete)]
 
 
-@click.group("plan")
+@click.group("plan", cls=_Recipes)
 def command() -> None:
     """Show how a change is done in phases while the application runs; with --write, begin it.
 
@@ -40,135 +72,128 @@ def command() -> None:
 @format_option("text", "json")
 def list_recipes(report_format: str) -> None:
     """List the changes that evolve knows how to do."""
-    from evolve.plan.recipes import ALL
+    from evolve.plan.recipes import find_recipe, kinds
 
+    recipes = [recipe for kind in kinds() if (recipe := find_recipe(kind)) is not None]
     if report_format == "json":
-        rows = [{"kind": kind, "summary": summary} for kind, summary in ALL.items()]
+        rows = [{"kind": recipe.kind, "summary": recipe.summary} for recipe in recipes]
         click.echo(json.dumps({"schema": 1, "recipes": rows}, indent=2))
         return
-    for kind, summary in ALL.items():
-        click.echo(f"{kind:<22}{summary}")
+    width = max(len(recipe.kind) for recipe in recipes) + 2
+    for recipe in recipes:
+        click.echo(f"{recipe.kind:<{width}}{recipe.summary}")
 
 
-@dataclass(frozen=True, slots=True)
-class _How:
-    """What every recipe's subcommand takes beside its own arguments."""
-
-    location: Location
-    database_url: str | None
-    report_format: str
-    write: bool
-    explain: bool
-    offline: bool
-
-
-def _options(function: Callable[Concatenate[_How, P], None]) -> Callable[..., None]:
-    """Add the options of every recipe; the function gets them as one `_How`, its first argument."""
-
+# -- one subcommand -----------------------------------------------------------------------------------------
+def _subcommand(recipe: Recipe[Change]) -> click.Command:
     @click.option("--write", is_flag=True, help="Write the expand revision and the manifest.")
     @click.option("--explain", is_flag=True, help="Show every statement, its lock, and the way back.")
     @click.option("--offline", is_flag=True, help="Take facts from the revisions, not from a database.")
     @format_option("text", "json", "markdown")
     @database_url_option
     @project_options
-    @functools.wraps(function)
-    def run(location: Location, /, *args: P.args, **kwargs: P.kwargs) -> None:
-        how = _How(
-            location,
-            kwargs.pop("database_url"),  # type: ignore[arg-type]  # click fills them as declared above
-            kwargs.pop("report_format"),  # type: ignore[arg-type]
-            kwargs.pop("write") is True,
-            kwargs.pop("explain") is True,
-            kwargs.pop("offline") is True,
+    def run(
+        location: Location,
+        /,
+        *,
+        write: bool,
+        explain: bool,
+        offline: bool,
+        report_format: str,
+        database_url: str | None,
+        **typed: object,
+    ) -> None:
+        change = _change(recipe, typed)
+        planned, written = _plan(location, change, database_url, offline=offline, write=write)
+        click.echo(_report(planned.plan, written, report_format, explain=explain))
+        if report_format == "text" and written is None:
+            click.echo("nothing is written; begin it with --write", err=True)
+
+    made = click.command(recipe.kind, help=recipe.summary)(run)
+    made.params[:0] = [_click_parameter(parameter) for parameter in recipe.parameters]
+    return made
+
+
+def _click_parameter(parameter: Parameter) -> click.Parameter:
+    several = parameter.kind in ("names", "pairs")
+    metavar = parameter.metavar or _METAVARS.get(parameter.kind, parameter.name.upper())
+    if not parameter.option:
+        if several:
+            metavar += "..."
+        return click.Argument(
+            [parameter.name],
+            required=parameter.required,
+            nargs=-1 if several else 1,
+            metavar=metavar,
+            help=parameter.help,
         )
-        function(how, *args, **kwargs)
-
-    return run
-
-
-@command.command("rename-column")
-@click.argument("column")
-@click.argument("to")
-@click.option(
-    "--on-conflict",
-    type=click.Choice(["raise", "new-wins", "old-wins"]),
-    default="raise",
-    show_default=True,
-    help="When one statement writes different values to both names.",
-)
-@_options
-def rename_column(how: _How, column: str, to: str, on_conflict: str) -> None:
-    """Give COLUMN (table.column) the name TO."""
-    from evolve.plan.model import OnConflict, RenameColumn
-
-    policies: dict[str, OnConflict] = {"raise": "raise", "new-wins": "new wins", "old-wins": "old wins"}
-    table, name = parse_column(column)
-    _plan(how, RenameColumn(table, name, _column_name(to), policies[on_conflict]))
+    names = [parameter.name, parameter.flag]
+    if parameter.kind == "flag":
+        return click.Option(names, is_flag=True, help=parameter.help)
+    if parameter.kind == "choice":
+        choices = click.Choice(parameter.choices)
+        return click.Option(names, type=choices, required=parameter.required, help=parameter.help)
+    return click.Option(
+        names, required=parameter.required, multiple=several, metavar=metavar, help=parameter.help
+    )
 
 
-@command.command("set-not-null")
-@click.argument("column")
-@click.option(
-    "--fill",
-    metavar="SQL",
-    help="Expression over the row's columns that replaces a null, for rows that exist and for old code's writes.",
-)
-@_options
-def set_not_null(how: _How, column: str, fill: str | None) -> None:
-    """Make COLUMN (table.column) NOT NULL."""
-    from evolve.plan.model import SetNotNull
-
-    table, name = parse_column(column)
-    _plan(how, SetNotNull(table, name, fill))
+_METAVARS = {
+    "expression": "SQL",
+    "statement": "SQL|@FILE",
+    "type": "TYPE",
+    "reference": "TABLE.COLUMN",
+    "relation": "TABLE",
+    "pairs": "NAME=SQL",
+    "number": "N",
+}
 
 
-@command.command("add-required-column")
-@click.argument("column")
-@click.argument("type_name", metavar="TYPE")
-@click.option(
-    "--up",
-    required=True,
-    metavar="SQL",
-    help="Value for rows that exist and for rows that old code writes: an expression over the row's columns.",
-)
-@click.option("--default", metavar="SQL", help="Default that the column keeps for good.")
-@_options
-def add_required_column(how: _How, column: str, type_name: str, up: str, default: str | None) -> None:
-    """Add COLUMN (table.column) of TYPE that is NOT NULL."""
-    from evolve.plan.model import AddRequiredColumn
+def _change(recipe: Recipe[Change], given: dict[str, object]) -> Change:
+    from evolve.plan.parameters import typed
 
-    table, name = parse_column(column)
-    _plan(how, AddRequiredColumn(table, name, type_name, up, default))
+    values: dict[str, object] = {}
+    for parameter in recipe.parameters:
+        value = given[parameter.name]
+        if value is None or value == ():
+            continue
+        if parameter.kind == "statement" and isinstance(value, str) and value.startswith("@"):
+            value = _text_of(value[1:])
+        if isinstance(value, (str, tuple)):
+            values[parameter.name] = typed(parameter, value)
+        elif value:
+            values[parameter.name] = value
+    return recipe.make(values)
 
 
-def _column_name(text: str) -> str:
-    parsed = parse_name(text)
-    if parsed.schema != "public" or "." in text.partition('"')[0]:
-        raise BadName(text, "a column name")
-    return parsed.name
+def _text_of(path: str) -> str:
+    try:
+        with open(path, encoding="utf-8") as file:  # noqa: PTH123 - the shell's own name for it, "-" excepted
+            return file.read()
+    except (OSError, UnicodeDecodeError) as error:
+        raise click.UsageError(f"{path} cannot be read: {error}") from error
 
 
-def _plan(how: _How, change: Change) -> None:
+def _plan(
+    location: Location, change: Change, database_url: str | None, *, offline: bool, write: bool
+) -> tuple[Planned, Written | None]:
     from evolve.app.plan_change import plan_change, write_plan
     from evolve.app.target import NoDatabase
     from evolve.app.target import database_url as choose
     from evolve.revisions.project import find_project
 
-    config = how.location.config()
+    config = location.config()
     project = find_project(
-        how.location.directory, configuration=config.alembic_config, section=config.alembic_section
+        location.directory, configuration=config.alembic_config, section=config.alembic_section
     )
     url = None
-    if not how.offline:
+    if not offline:
         try:
-            url = choose(how.database_url or config.resolved_database_url(), None, project.database_url)
+            url = choose(database_url or config.resolved_database_url(), None, project.database_url)
         except NoDatabase:
             url = None  # the report says where the facts come from
-    plan = plan_change(project, change, url)
-    written = write_plan(project, plan) if how.write else None
-    click.echo(_report(plan, written, how.report_format, explain=how.explain))
-    if how.report_format == "text" and written is None:
-        click.echo("nothing is written; begin it with --write", err=True)
+    planned = plan_change(project, change, url)
+    return planned, write_plan(project, planned) if write else None
 
 
 def _report(plan: Plan, written: Written | None, report_format: str, *, explain: bool) -> str:

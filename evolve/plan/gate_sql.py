@@ -38,6 +38,7 @@ class Conditions:
         validated: `table.constraint`: it exists and is validated.
         valid_indexes: `index` or `schema.index`: it exists and is valid.
         enabled_triggers: `table.trigger`: it exists and is not disabled.
+        holds: (SQL condition, what it means): it is true.
     """
 
     fill: tuple[Fill, ...] = ()
@@ -45,10 +46,16 @@ class Conditions:
     validated: tuple[str, ...] = ()
     valid_indexes: tuple[str, ...] = ()
     enabled_triggers: tuple[str, ...] = ()
+    holds: tuple[tuple[str, str], ...] = ()
 
     def __bool__(self) -> bool:
         return bool(
-            self.fill or self.no_rows or self.validated or self.valid_indexes or self.enabled_triggers
+            self.fill
+            or self.no_rows
+            or self.validated
+            or self.valid_indexes
+            or self.enabled_triggers
+            or self.holds
         )
 
 
@@ -118,6 +125,11 @@ def _checks(change: str, conditions: Conditions) -> Iterator[str]:
             change,
             f"trigger {text} is not there or disabled",
             f"run: evolve status {change}",
+        )
+    for condition, meaning in conditions.holds:
+        # The line break keeps a comment in the condition from swallowing the parenthesis.
+        yield _refuse(
+            f"({condition}\n  ) IS NOT TRUE", change, f"not so: {meaning}", f"run: evolve status {change}"
         )
 
 

@@ -11,36 +11,25 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Literal, assert_never, cast, get_args
+from typing import Literal, cast, get_args
 
 import tomlkit
 from tomlkit.exceptions import TOMLKitError
 from tomlkit.items import AoT, Table
 
-from evolve.backfill.spec import Spec
-from evolve.errors import Misuse
+from evolve.errors import EvolveError, Misuse
 from evolve.files import write_whole
-from evolve.plan.model import (
-    PHASES,
-    AddRequiredColumn,
-    Change,
-    OnConflict,
-    PhaseName,
-    Plan,
-    RenameColumn,
-    SetNotNull,
-    change_id,
-)
+from evolve.plan.change import Change
+from evolve.plan.kept_facts import BadFacts, KeptFacts
+from evolve.plan.model import PHASES, PhaseName, Plan
+from evolve.plan.parameters import TABLE, BadValue, Parameter, plain, understood
+from evolve.plan.recipe import Recipe
+from evolve.plan.recipes import find_recipe, kinds, make_plan
 from evolve.plan.wording import describe_gate
-from evolve.sql.names import BadName, NameTooLong, QualifiedName, check_length, parse_name, quote
-from evolve.sql.parse import ExpressionNotRead
-from evolve.sql.parse import expression as read_expression
 
 SCHEMA = 1
 PhaseState = Literal["planned", "begun"]
 
-# Phases that always send SQL: once begun they have revisions.
-_WITH_REVISIONS = frozenset({"expand", "contract", "purge"})
 _REVISION = re.compile(r"[A-Za-z0-9_]+\Z")
 
 
@@ -81,11 +70,22 @@ class PhaseRecord:
 
 @dataclass(frozen=True, slots=True)
 class Manifest:
+    """A change in flight.
+
+    Args:
+        facts: what its plan was made from.
+    """
+
     id: str
     change: Change
     phases: tuple[PhaseRecord, ...]
     created: datetime
-    backfill: Spec | None = None
+    facts: KeptFacts
+
+    @property
+    def plan(self) -> Plan:
+        """Its phases, made anew from the facts of the day it was planned."""
+        return make_plan(self.change, self.facts)
 
     @property
     def current(self) -> PhaseRecord:
@@ -107,13 +107,13 @@ class Manifest:
         return replace(self, phases=tuple(begun if phase.name == name else phase for phase in self.phases))
 
 
-def new_manifest(plan: Plan, now: datetime) -> Manifest:
+def new_manifest(plan: Plan, facts: KeptFacts, now: datetime) -> Manifest:
     return Manifest(
         plan.id,
         plan.change,
         tuple(PhaseRecord(phase.name) for phase in plan.phases),
         now.astimezone(UTC).replace(microsecond=0),
-        plan.backfill,
+        facts,
     )
 
 
@@ -194,8 +194,6 @@ def _document(manifest: Manifest, plan: Plan) -> tomlkit.TOMLDocument:
     document.add("kind", tomlkit.item(manifest.change.kind))
     document.add("created", tomlkit.item(manifest.created))
     document.add("change", _change_table(manifest.change))
-    if manifest.backfill is not None:
-        document.add("backfill", _spec_table(manifest.backfill))
     phases = tomlkit.aot()
     for record in manifest.phases:
         table = tomlkit.table()
@@ -206,6 +204,7 @@ def _document(manifest: Manifest, plan: Plan) -> tomlkit.TOMLDocument:
             table.add(tomlkit.comment(f"gate: {describe_gate(gate)}"))
         phases.append(table)
     document.add("phase", phases)
+    document.add("facts", _facts_table(manifest.facts))
     return document
 
 
@@ -217,36 +216,19 @@ def _fill(table: Table, record: PhaseRecord) -> None:
 def _change_table(change: Change) -> Table:
     table = tomlkit.table()
     table.add("table", str(change.table))
-    table.add("column", change.column)
-    match change:
-        case RenameColumn(to=to, on_conflict=on_conflict):
-            table.add("to", to)
-            table.add("on_conflict", on_conflict)
-        case SetNotNull(fill=fill):
-            if fill is not None:
-                table.add("fill", fill)
-        case AddRequiredColumn(type=type_name, up=up, default=default):
-            table.add("type", type_name)
-            table.add("up", up)
-            if default is not None:
-                table.add("default", default)
-        case _:
-            assert_never(change)
+    recipe = find_recipe(change.kind)
+    for parameter in recipe.parameters if recipe is not None else ():
+        value = getattr(change, parameter.name)
+        if parameter.name != "table" and value is not None and value != ():
+            table.add(parameter.name, tomlkit.item(plain(value)))
     return table
 
 
-def _spec_table(spec: Spec) -> Table:
+def _facts_table(facts: KeptFacts) -> Table:
     table = tomlkit.table()
-    assignments = tomlkit.inline_table()
-    for column, expression in spec.assignments:
-        assignments.add(tomlkit.key(column) if re.fullmatch(r"[\w-]+", column) else column, expression)
-    table.add("assignments", assignments)
-    if spec.where is not None:
-        table.add("where", spec.where)
-    if spec.mismatch is not None:
-        table.add("mismatch", spec.mismatch)
-    if spec.key is not None:
-        table.add("key", list(spec.key))
+    table.add(tomlkit.comment("What the phases are made from: the database as it was when this was planned."))
+    for key, value in facts.to_plain().items():
+        table.add(key, tomlkit.item(value))
     return table
 
 
@@ -257,13 +239,13 @@ class _Reader:
         self._document = document
 
     def read(self) -> Manifest:
-        self._only("", self._document, ("schema", "id", "kind", "created", "change", "backfill", "phase"))
+        self._only("", self._document, ("schema", "id", "kind", "created", "change", "phase", "facts"))
         schema = self._document.get("schema")
         if schema != SCHEMA or isinstance(schema, bool):
             raise self._bad("schema", f"is {schema!r}", f"it must be {SCHEMA}; a newer evolve writes others")
         change = self._change()
         identifier = self._text("", self._document, "id")
-        expected = change_id(change)
+        expected = change.id
         if identifier != expected:
             raise self._bad("id", f"is {identifier!r}", f'for this change it must be "{expected}"')
         if self._path.stem != identifier:
@@ -273,35 +255,32 @@ class _Reader:
             raise self._bad("created", f"is {created!r}", "it must be a date and time")
         if created.tzinfo is None:
             created = created.replace(tzinfo=UTC)
-        return Manifest(identifier, change, self._phases(), created, self._spec(identifier, change))
+        manifest = Manifest(identifier, change, self._phases(), created, self._facts())
+        self._compare(manifest)
+        return manifest
 
     # -- parts ----------------------------------------------------------------------------------------------
     def _change(self) -> Change:
         kind = self._text("", self._document, "kind")
+        recipe = find_recipe(kind)
+        if recipe is None:
+            raise self._bad("kind", f"is {kind!r}", f"it must be one of {', '.join(kinds())}")
         values = self._mapping("change")
-        table = self._table(values)
-        column = self._name(values, "column")
-        match kind:
-            case RenameColumn.kind:
-                self._only("change.", values, ("table", "column", "to", "on_conflict"))
-                to = self._name(values, "to")
-                policy = self._choice("change.", values, "on_conflict", get_args(OnConflict))
-                return RenameColumn(table, column, to, cast("OnConflict", policy))
-            case SetNotNull.kind:
-                self._only("change.", values, ("table", "column", "fill"))
-                return SetNotNull(table, column, self._optional("change.", values, "fill"))
-            case AddRequiredColumn.kind:
-                self._only("change.", values, ("table", "column", "type", "up", "default"))
-                return AddRequiredColumn(
-                    table,
-                    column,
-                    self._text("change.", values, "type"),
-                    self._text("change.", values, "up"),
-                    self._optional("change.", values, "default"),
-                )
-            case _:
-                kinds = ", ".join(f'"{known.kind}"' for known in get_args(Change))
-                raise self._bad("kind", f"is {kind!r}", f"it must be one of {kinds}")
+        self._only("change.", values, ("table", *(parameter.name for parameter in recipe.parameters)))
+        return self._made(recipe, values)
+
+    def _made(self, recipe: Recipe[Change], values: Mapping[str, object]) -> Change:
+        found: dict[str, object] = {"table": self._understood(TABLE, values)}
+        for parameter in recipe.parameters:
+            if parameter.name in values or parameter.required:
+                found[parameter.name] = self._understood(parameter, values)
+        return recipe.change(**found)  # type: ignore[arg-type]  # each value has been read by its parameter
+
+    def _understood(self, parameter: Parameter, values: Mapping[str, object]) -> object:
+        try:
+            return understood(parameter, values.get(parameter.name))
+        except BadValue as error:
+            raise self._bad(f"change.{parameter.name}", error.found, error.allowed) from error
 
     def _phases(self) -> tuple[PhaseRecord, ...]:
         tables = self._document.get("phase")
@@ -320,8 +299,6 @@ class _Reader:
                 isinstance(revision, str) and _REVISION.match(revision) for revision in revisions
             ):
                 raise self._bad(f"{key}revisions", f"is {revisions!r}", "it must be a list of revision ids")
-            if state == "begun" and not revisions and name in _WITH_REVISIONS:
-                raise self._bad(f"{key}revisions", "is empty", f'"{name}" has revisions once it has begun')
             if state == "planned" and revisions:
                 raise self._bad(f"{key}state", 'is "planned"', 'a phase that has revisions is "begun"')
             if state == "begun" and records and records[-1].state == "planned":
@@ -341,57 +318,36 @@ class _Reader:
             raise self._bad("phase[1].name", f'is "{records[0].name}"', 'the first phase is "expand"')
         return tuple(records)
 
-    def _spec(self, identifier: str, change: Change) -> Spec | None:
-        if "backfill" not in self._document:
-            return None
-        values = self._mapping("backfill")
-        self._only("backfill.", values, ("assignments", "where", "mismatch", "key"))
-        assignments = values.get("assignments")
-        if not isinstance(assignments, dict) or not assignments:
-            raise self._bad("backfill.assignments", f"is {assignments!r}", 'write it as { column = "SQL" }')
-        expected = self._assignment(change)
-        if tuple(assignments.items()) != (expected,):
-            # Rows would get other values than the trigger gives them, or other columns would be overwritten.
-            raise self._bad(
-                "backfill.assignments",
-                f"is {dict(assignments)!r}",
-                f"for this change it must be {{{expected[0]!r}: {expected[1]!r}}}",
-            )
-        key = values.get("key")
-        if key is not None and not (
-            isinstance(key, list) and key and all(isinstance(column, str) for column in key)
-        ):
-            raise self._bad("backfill.key", f"is {key!r}", "it must be a list of columns")
-        return Spec(
-            identifier,
-            change.table,
-            (expected,),
-            where=self._optional("backfill.", values, "where"),
-            key=tuple(str(column) for column in key) if isinstance(key, list) else None,
-            mismatch=self._optional("backfill.", values, "mismatch"),
-        )
+    def _facts(self) -> KeptFacts:
+        try:
+            return KeptFacts.from_plain(self._mapping("facts"))
+        except BadFacts as error:
+            raise self._bad("facts", str(error), "nobody has to write here") from error
 
-    def _assignment(self, change: Change) -> tuple[str, str]:
-        """The column that the backfill of `change` writes, and the value."""
-        match change:
-            case RenameColumn(column=column, to=to):
-                return to, quote(column)
-            case SetNotNull(column=column, fill=fill):
-                return column, self._sql("change.fill", fill or "")
-            case AddRequiredColumn(column=column, up=up):
-                return column, self._sql("change.up", up)
-            case _:
-                assert_never(change)
+    def _compare(self, manifest: Manifest) -> None:
+        """Raise where the phases are not those of the change."""
+        try:
+            plan = manifest.plan
+        except (BadFacts, EvolveError) as error:
+            raise self._bad("facts", f"do not fit the change: {error}", "nobody has to write here") from error
+        planned, recorded = [phase.name for phase in plan.phases], [phase.name for phase in manifest.phases]
+        if planned != recorded:
+            raise self._bad(
+                "phase",
+                f"names {', '.join(recorded)}",
+                f"for this change there must be {', '.join(planned)}",
+            )
+        for number, (phase, record) in enumerate(zip(plan.phases, manifest.phases, strict=True), 1):
+            if record.state == "begun" and len(record.revisions) != len(phase.parts):
+                raise self._bad(
+                    f"phase[{number}].revisions",
+                    "is empty" if not record.revisions else f"names {len(record.revisions)} revisions",
+                    f'"{phase.name}" has {len(phase.parts)} once it has begun',
+                )
 
     # -- values ---------------------------------------------------------------------------------------------
     def _bad(self, key: str, found: str, allowed: str) -> BadManifest:
         return BadManifest(self._path, key, found, allowed)
-
-    def _sql(self, key: str, text: str) -> str:
-        try:
-            return read_expression(text).sql
-        except ExpressionNotRead as error:
-            raise self._bad(key, f"is {text!r}", "it must be one SQL expression") from error
 
     def _only(self, prefix: str, values: Mapping[str, object], allowed: Sequence[str]) -> None:
         for key in values:
@@ -405,9 +361,6 @@ class _Reader:
             raise self._bad(key, "is missing", f"there must be a table [{key}]")
         return values
 
-    def _optional(self, prefix: str, values: Mapping[str, object], key: str) -> str | None:
-        return self._text(prefix, values, key) if key in values else None
-
     def _text(self, prefix: str, values: Mapping[str, object], key: str) -> str:
         value = values.get(key)
         if not isinstance(value, str) or not value.strip() or "\0" in value:
@@ -420,17 +373,3 @@ class _Reader:
             names = ", ".join(f'"{name}"' for name in allowed)
             raise self._bad(f"{prefix}{key}", f"is {value!r}", f"it must be one of {names}")
         return str(value)
-
-    def _name(self, values: Mapping[str, object], key: str) -> str:
-        """A column's name as it is, without quotes."""
-        try:
-            return check_length(self._text("change.", values, key))
-        except NameTooLong as error:
-            raise self._bad(f"change.{key}", "is too long", "a name has at most 63 bytes") from error
-
-    def _table(self, values: Mapping[str, object]) -> QualifiedName:
-        text = self._text("change.", values, "table")
-        try:
-            return parse_name(text)
-        except (BadName, NameTooLong) as error:
-            raise self._bad("change.table", f"is {text!r}", "write it as table or schema.table") from error

@@ -3,6 +3,15 @@
 from __future__ import annotations
 
 from evolve.errors import Misuse
+from evolve.plan.facts import (
+    EnumFacts,
+    Facts,
+    FunctionFacts,
+    IndexFacts,
+    RelationKind,
+    SequenceFacts,
+    ViewFacts,
+)
 from evolve.plan.target import (
     Dependent,
     Target,
@@ -39,6 +48,59 @@ class HalfKnown(Misuse):
         super().__init__(
             f'the revisions do not tell all columns of "{table.plain}"',
             why="it is made outside of them, or from a query",
+            fix="give --database-url, so that facts come from the database",
+        )
+
+
+class ReplayedFacts(Facts):
+    """Facts as the revisions give them."""
+
+    source = "revisions"
+    server_version = None
+
+    def __init__(self, schema: Schema) -> None:
+        self._schema = schema
+
+    def table(self, name: QualifiedName) -> Target:
+        return target_from(self._schema, name)
+
+    def relation(self, name: QualifiedName) -> RelationKind | None:
+        schema = self._schema
+        if schema.table(name) is not None:
+            return "table"
+        view = schema.views.get(name)
+        if view is not None:
+            return "materialized view" if view.materialized else "view"
+        if name in schema.sequences:
+            return "sequence"
+        return "index" if self.index(name) is not None else None
+
+    def index(self, name: QualifiedName) -> IndexFacts | None:
+        for table in self._schema.tables:
+            for index in self._schema.indexes_of(table):
+                # An index lies in the schema of its table.
+                if index.definition.name == name.name and table.schema == name.schema:
+                    made = _index(index.definition, index.constraint, valid=index.valid)
+                    return IndexFacts(name, table, made)
+        return None
+
+    def enum(self, name: QualifiedName) -> EnumFacts | None:
+        raise NeedsDatabase("an enumeration", name)
+
+    def view(self, name: QualifiedName) -> ViewFacts | None:
+        raise NeedsDatabase("a view", name)
+
+    def functions(self, name: QualifiedName) -> tuple[FunctionFacts, ...]:
+        raise NeedsDatabase("a function", name)
+
+    def sequence(self, name: QualifiedName) -> SequenceFacts | None:
+        raise NeedsDatabase("a sequence", name)
+
+
+class NeedsDatabase(Misuse):
+    def __init__(self, what: str, name: QualifiedName) -> None:
+        super().__init__(
+            f'what {what} such as "{name.plain}" is made of cannot be told from the revisions',
             fix="give --database-url, so that facts come from the database",
         )
 

@@ -11,12 +11,14 @@ NULL has changed nothing, and the trigger fills the column. So new readers wait 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
-from evolve.plan.model import OnConflict
 from evolve.sql.locks import LockMode
 from evolve.sql.names import QualifiedName, literal
 from evolve.sql.names import quote as quote_for_sql
 from evolve.sql.statements import Statement
+
+OnConflict = Literal["raise", "new-wins", "old-wins"]
 
 # Types for which `=` means "the same bytes", so that IS DISTINCT FROM sees every change. Not so for citext,
 # numeric (1.0 = 1.00), floats (0 = -0), jsonb, interval, character(n); json and xml have no equality at all.
@@ -171,9 +173,9 @@ def _conflict(
                 f"            MESSAGE = {literal(message).strip()},\n"
                 f"            HINT = 'while the change is in flight, write one of them';"
             )
-        case "new wins":
+        case "new-wins":
             return f"NEW.{quote(old.column)} := {downward};"
-        case "old wins":
+        case "old-wins":
             return f"NEW.{quote(new.column)} := {upward};"
 
 

@@ -9,6 +9,7 @@ from evolve.plan.model import (
     BackfillDone,
     ColumnNotNull,
     Gate,
+    Holds,
     NoOlderTransaction,
     NoRows,
     Part,
@@ -37,6 +38,8 @@ def describe_gate(gate: Gate) -> str:
             return f'"{table.plain}.{column}" is NOT NULL'
         case ValidIndex(index):
             return f'index "{index.plain}" is valid'
+        case Holds(_, meaning):
+            return meaning
         case Word(_, question):
             return f"somebody has confirmed: {question}"
         case _:
@@ -45,11 +48,16 @@ def describe_gate(gate: Gate) -> str:
 
 def conditions(part: Part) -> Conditions:
     """What the revision of `part` checks by itself: what one look at tables and catalog can decide."""
-    fill: tuple[Fill, ...] = ()
-    if part.fill is not None and part.fill.where is not None:
-        assignments = ", ".join(f"{quote(column)} = {value}" for column, value in part.fill.assignments)
-        fill = (Fill(str(part.fill.table), assignments, part.fill.where),)
-    no_rows, validated, indexes, triggers = [], [], [], []
+    fill = tuple(
+        Fill(
+            str(spec.table),
+            ", ".join(f"{quote(column)} = {value}" for column, value in spec.assignments),
+            spec.where,
+        )
+        for spec in part.fills
+        if spec.where is not None
+    )
+    no_rows, validated, indexes, triggers, holds = [], [], [], [], []
     for gate in part.conditions:
         match gate:
             case NoRows(table, predicate):
@@ -60,8 +68,10 @@ def conditions(part: Part) -> Conditions:
                 indexes.append(str(index))
             case TriggerArmed(table, trigger):
                 triggers.append(f"{table}.{quote(trigger)}")
+            case Holds(condition, meaning):
+                holds.append((condition, meaning))
             case NoOlderTransaction() | BackfillDone() | ColumnNotNull() | Word():
                 pass  # the journal, the session list and people are asked by `evolve advance` alone
             case _:
                 assert_never(gate)
-    return Conditions(fill, tuple(no_rows), tuple(validated), tuple(indexes), tuple(triggers))
+    return Conditions(fill, tuple(no_rows), tuple(validated), tuple(indexes), tuple(triggers), tuple(holds))

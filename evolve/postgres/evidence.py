@@ -23,6 +23,7 @@ from evolve.plan.model import (
     BackfillDone,
     ColumnNotNull,
     Gate,
+    Holds,
     NoOlderTransaction,
     NoRows,
     TriggerArmed,
@@ -32,7 +33,6 @@ from evolve.plan.model import (
 )
 from evolve.plan.wording import describe_gate
 from evolve.postgres.composing import table_name, written
-from evolve.postgres.composing import type_name as type_sql
 from evolve.postgres.connect import Connection, connect
 from evolve.postgres.fence import older_transactions
 from evolve.postgres.journal import latest_run
@@ -198,8 +198,8 @@ def _said(connection: Connection, change: str, word: str) -> Event | None:
 def observe(connection: Connection, change: str, gate: Gate) -> Observation:
     """Look at one gate now. Reads only; the counts scan their table under ACCESS SHARE."""
     match gate:
-        case TriggerArmed(table, trigger):
-            return _trigger(connection, gate, table, trigger)
+        case TriggerArmed(table, trigger, fires):
+            return _trigger(connection, gate, table, trigger, fires)
         case NoOlderTransaction(table, trigger):
             return _older(connection, gate, table, trigger)
         case BackfillDone(name):
@@ -212,6 +212,8 @@ def observe(connection: Connection, change: str, gate: Gate) -> Observation:
             return _not_null(connection, gate, table, column)
         case ValidIndex(index):
             return _index(connection, gate, index)
+        case Holds(condition, _, fix):
+            return _holds(connection, gate, condition, fix)
         case Word(name):
             said = _said(connection, change, name)
             if said is not None:
@@ -223,16 +225,18 @@ def observe(connection: Connection, change: str, gate: Gate) -> Observation:
             assert_never(gate)
 
 
-def _trigger(connection: Connection, gate: Gate, table: QualifiedName, trigger: str) -> Observation:
-    # ACCESS SHARE on catalogs only. Type 23: FOR EACH ROW BEFORE INSERT OR UPDATE.
+def _trigger(
+    connection: Connection, gate: Gate, table: QualifiedName, trigger: str, fires: int
+) -> Observation:
+    # ACCESS SHARE on catalogs only.
     row = connection.execute(
         """
         SELECT t.tgenabled::text,
-               t.tgtype = 23 AND t.tgattr::text = '' AND t.tgqual IS NULL AND n.nspname = 'evolve'
+               t.tgtype = %s AND t.tgattr::text = '' AND t.tgqual IS NULL AND n.nspname = 'evolve'
           FROM pg_trigger t JOIN pg_proc p ON p.oid = t.tgfoid JOIN pg_namespace n ON n.oid = p.pronamespace
          WHERE t.tgrelid = to_regclass(%s) AND t.tgname = %s
         """,
-        (table.full, trigger),
+        (fires, table.full, trigger),
     ).fetchone()
     if row is None:
         return Observation(gate, False, "it is not there", "apply its revision: evolve upgrade")
@@ -348,99 +352,8 @@ def _index(connection: Connection, gate: Gate, index: QualifiedName) -> Observat
     return Observation(gate, False, "invalid", f"run: REINDEX INDEX CONCURRENTLY {index}")
 
 
-# -- before a plan ------------------------------------------------------------------------------------------
-class ExpressionRefused(Misuse):
-    def __init__(self, option: str, text: str, reason: str) -> None:
-        super().__init__(
-            f"{option} {text!r} is refused by the server: {reason}",
-            why="the sync trigger would raise the same error for the application's own writes",
-            fix="mend the expression",
-        )
-
-
-class NotTotal(Misuse):
-    def __init__(self, option: str, text: str, table: QualifiedName) -> None:
-        super().__init__(
-            f'{option} {text!r} gives null for a row of "{table.plain}"',
-            why="that row could never become NOT NULL, and old code that writes such a row would fail",
-            fix=f'cover the rest, e.g. {option} "coalesce({text}, …)"',
-        )
-
-
-def try_expression(
-    connection: Connection,
-    table: QualifiedName,
-    option: str,
-    text: str,
-    type_name: str,
-    *,
-    rows: str | None,
-    seconds: float = 30.0,
-) -> bool:
-    """Compute `text` over the rows of `table` where `rows` holds, and cast it to `type_name`; reads only.
-
-    Returns:
-        False where that took longer than `seconds`, so that not every row was tried.
-
-    Raises:
-        ExpressionRefused: it does not fit the table or the type, or fails for a row; NotTotal: it gives a null.
-    """
-    query = sql.SQL("SELECT 1 FROM {} WHERE {} AND CAST({} AS {}) IS NULL LIMIT 1").format(
-        table_name(table),
-        written(rows) if rows is not None else sql.SQL("true"),
-        written(text),
-        type_sql(type_name),
-    )
-    try:
-        with connection.transaction():
-            # No lock.
-            connection.execute("SET TRANSACTION READ ONLY")
-            connection.execute(
-                sql.SQL("SET LOCAL statement_timeout = {}").format(sql.Literal(int(seconds * 1000)))
-            )
-            # ACCESS SHARE, for as long as reading the table takes, at most `seconds`.
-            found = connection.execute(query, ()).fetchone()
-    except psycopg.errors.QueryCanceled:
-        return False
-    except psycopg.errors.InsufficientPrivilege:
-        raise  # the table may not be read: nothing is wrong with the expression
-    except psycopg.Error as error:
-        raise ExpressionRefused(option, text, error.diag.message_primary or str(error)) from error
-    if found is not None:
-        raise NotTotal(option, text, table)
-    return True
-
-
-def any_row(connection: Connection, table: QualifiedName, predicate: str) -> bool:
-    """True where a row of `table` satisfies `predicate`; ACCESS SHARE for as long as finding it takes."""
-    query = sql.SQL("SELECT 1 FROM {} WHERE {} LIMIT 1").format(table_name(table), written(predicate))
-    return connection.execute(query, ()).fetchone() is not None
-
-
-def rewrites_on_add(connection: Connection, type_name: str) -> bool:
-    """True where ADD COLUMN of this type would rewrite the table: a domain that has constraints.
-
-    Raises:
-        UnknownType: there is no such type.
-    """
-    try:
-        # ACCESS SHARE on catalogs only.
-        row = connection.execute("SELECT to_regtype(%s)::oid", (type_name,)).fetchone()
-    except psycopg.Error as error:
-        raise UnknownType(type_name) from error
-    if row is None or row[0] is None:
-        raise UnknownType(type_name)
-    found = connection.execute(
-        "SELECT typnotnull OR EXISTS (SELECT FROM pg_constraint WHERE contypid = t.oid) FROM pg_type t "
-        "WHERE oid = %s AND typtype = 'd'",
-        (row[0],),
-    ).fetchone()
-    return bool(found and found[0])
-
-
-class UnknownType(Misuse):
-    def __init__(self, type_name: str) -> None:
-        super().__init__(
-            f'there is no type "{type_name}" in the database',
-            fix="check the spelling; a type in another schema is written schema.type",
-        )
+def _holds(connection: Connection, gate: Gate, condition: str, fix: str) -> Observation:
+    with connection.cursor(row_factory=scalar_row) as cursor:
+        # ACCESS SHARE on what the condition names.
+        true = cursor.execute(sql.SQL("SELECT ({}\n) IS TRUE").format(written(condition)), ()).fetchone()
+    return Observation(gate, True, "so it is") if true else Observation(gate, False, "not so", fix)

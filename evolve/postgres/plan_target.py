@@ -68,6 +68,15 @@ def read_target(connection: Connection, table: QualifiedName) -> Target:
         return _Reader(connection, table).read()
 
 
+def read_indexes(connection: Connection, relation: QualifiedName) -> tuple[TargetIndex, ...]:
+    """The indexes of a table or materialised view; none where there is no such relation."""
+    with connection.transaction():
+        # No lock.
+        connection.execute("SET TRANSACTION READ ONLY")
+        connection.execute("SET LOCAL search_path = public, pg_catalog")
+        return _Reader(connection, relation).indexes()
+
+
 class _Reader:
     def __init__(self, connection: Connection, table: QualifiedName) -> None:
         self._connection = connection
@@ -77,6 +86,11 @@ class _Reader:
     def _rows(self, query: sql.SQL, **parameters: object) -> list[dict[str, object]]:
         with self._connection.cursor(row_factory=dict_row) as cursor:
             return cursor.execute(query, {"oid": self._oid, **parameters}).fetchall()
+
+    def indexes(self) -> tuple[TargetIndex, ...]:
+        found = self._rows(_RELATION, schema=self._table.schema, name=self._table.name)
+        self._oid = int(str(found[0]["oid"])) if found else 0
+        return self._indexes()
 
     def read(self) -> Target:
         found = self._rows(_RELATION, schema=self._table.schema, name=self._table.name)

@@ -132,7 +132,6 @@ def _cell(text: str) -> str:
 
 # -- data ---------------------------------------------------------------------------------------------------
 def _phase_data(phase: Phase) -> dict[str, object]:
-    backfill = phase.backfill
     return {
         "name": phase.name,
         "summary": phase.summary,
@@ -145,9 +144,7 @@ def _phase_data(phase: Phase) -> dict[str, object]:
             }
             for part in phase.parts
         ],
-        "backfill": None
-        if backfill is None
-        else {"name": backfill.name, "fingerprint": backfill.fingerprint},
+        "backfills": [{"name": spec.name, "fingerprint": spec.fingerprint} for spec in phase.backfills],
         "instructions": list(phase.instructions),
         "go_back": phase.go_back,
         "undo_loses": phase.undo_loses,

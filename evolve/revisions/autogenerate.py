@@ -26,7 +26,7 @@ from sqlalchemy import Column
 from sqlalchemy.sql.elements import ColumnElement
 
 from evolve.plan.manifest import load_all
-from evolve.plan.model import QUARANTINE, columns_of
+from evolve.plan.model import QUARANTINE
 from evolve.revisions.alembic_plugin import script_directory
 from evolve.sql.parse import ExpressionNotRead, expression
 
@@ -64,12 +64,12 @@ def _in_flight(context: AutogenContext) -> dict[tuple[str | None, str], frozense
     default = context.dialect.default_schema_name if context.dialect is not None else None
     found: dict[tuple[str | None, str], frozenset[str]] = {}
     for manifest in load_all(directory):
-        table = manifest.change.table
         # The last phase is in flight until it is applied, which the files do not tell; then its columns are gone, and
         # nothing is left to hide.
-        for schema in {table.schema, None} if table.schema == (default or "public") else {table.schema}:
-            key = (schema, table.name)
-            found[key] = found.get(key, frozenset()) | columns_of(manifest.change)
+        for table, column in manifest.change.uses().writes:
+            for schema in {table.schema, None} if table.schema == (default or "public") else {table.schema}:
+                key = (schema, table.name)
+                found[key] = found.get(key, frozenset()) | ({column} if column is not None else set())
     return found
 
 

@@ -28,6 +28,7 @@ class EvolveGate(MigrateOperation):
         validated: str | Sequence[str] = (),
         valid_indexes: str | Sequence[str] = (),
         enabled_triggers: str | Sequence[str] = (),
+        holds: Sequence[Mapping[str, str]] = (),
     ) -> None:
         """Raise, and so undo the revision, unless every condition holds; with `--sql`, print a DO block.
 
@@ -39,6 +40,7 @@ class EvolveGate(MigrateOperation):
             validated: "table.constraint": it is validated.
             valid_indexes: "index": it is valid.
             enabled_triggers: "table.trigger": it is enabled.
+            holds: {"condition", "meaning"}: the SQL condition is true.
         """
         conditions = Conditions(
             tuple(Fill(rows["table"], rows["set"], rows["where"]) for rows in fill),
@@ -46,6 +48,7 @@ class EvolveGate(MigrateOperation):
             as_tuple(validated),
             as_tuple(valid_indexes),
             as_tuple(enabled_triggers),
+            tuple((each["condition"], each["meaning"]) for each in holds),
         )
         operations.invoke(cls(change, conditions))
 

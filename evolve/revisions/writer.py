@@ -8,7 +8,7 @@ import re
 import sys
 import tempfile
 import textwrap
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
@@ -238,16 +238,10 @@ def _gate(change: str, known: Conditions) -> Iterator[str]:
         "op.evolve_gate(",
         f"{_INDENT}{python_string(change)},",
     ]
-    if known.fill:
-        lines.append(f"{_INDENT}fill=[")
-        for fill in known.fill:
-            lines.append(f"{_INDENT * 2}{{")
-            lines += [
-                f"{_INDENT * 3}{python_string(key)}: {python_string(value)},"
-                for key, value in (("table", fill.table), ("set", fill.assignments), ("where", fill.where))
-            ]
-            lines.append(f"{_INDENT * 2}}},")
-        lines.append(f"{_INDENT}],")
+    lines += _mappings(
+        "fill",
+        [{"table": fill.table, "set": fill.assignments, "where": fill.where} for fill in known.fill],
+    )
     for name, values in (
         ("no_rows", known.no_rows),
         ("validated", known.validated),
@@ -258,7 +252,22 @@ def _gate(change: str, known: Conditions) -> Iterator[str]:
             lines.append(f"{_INDENT}{name}=[")
             lines += [f"{_INDENT * 2}{python_string(value)}," for value in values]
             lines.append(f"{_INDENT}],")
+    lines += _mappings(
+        "holds", [{"condition": condition, "meaning": meaning} for condition, meaning in known.holds]
+    )
     yield "\n".join([*lines, ")"])
+
+
+def _mappings(name: str, values: Sequence[Mapping[str, str]]) -> Iterator[str]:
+    if not values:
+        return
+    yield f"{_INDENT}{name}=["
+    for value in values:
+        yield f"{_INDENT * 2}{{"
+        for key, text in value.items():
+            yield f"{_INDENT * 3}{python_string(key)}: {python_string(text)},"
+        yield f"{_INDENT * 2}}},"
+    yield f"{_INDENT}],"
 
 
 def _statements(statements: Sequence[Statement]) -> Iterator[str]:
@@ -275,7 +284,10 @@ def _statements(statements: Sequence[Statement]) -> Iterator[str]:
 
 def _statement(statement: Statement, indent: int) -> list[str]:
     lock = str(statement.lock) if statement.lock is not None else "No table lock"
-    return [*_comment(f"{lock}: {statement.why}.", indent), execute(statement.sql, indent)]
+    lines = _comment(f"{lock}: {statement.why}.", indent)
+    if statement.allow:
+        lines.append(f"# evolve: allow[{', '.join(statement.allow)}] because the line above says why")
+    return [*lines, execute(statement.sql, indent)]
 
 
 def _comment(text: str, indent: int) -> list[str]:

@@ -41,7 +41,8 @@ class Killer:
 
 def main() -> int:
     directory, change = sys.argv[1:]
-    spec = load(path_of(Path(directory), change)).backfill
+    specs = load(path_of(Path(directory), change)).plan.backfills
+    spec = specs[0] if specs else None
     if spec is None:
         print(f"{change} has no backfill", file=sys.stderr)  # noqa: T201  # as above
         return 2

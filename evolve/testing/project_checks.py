@@ -71,7 +71,7 @@ class Run:
     def changes(self) -> tuple[Manifest, ...]:
         """Changes in flight that have a backfill, and the revision that begins them."""
         found = load_all(self.project.script_directory)
-        return tuple(each for each in found if each.backfill and each.revisions)
+        return tuple(each for each in found if each.plan.backfills and each.revisions)
 
     @cached_property
     def report(self) -> Mapping[str, Any]:
@@ -259,7 +259,7 @@ def backfill_resumes(run: Run, manifest: Manifest) -> None:
     """On made-up rows: killed behind its second batch, the backfill goes on, ends, and leaves no row behind."""
     scratch = run.fresh()
     first = manifest.revisions[0]
-    spec = manifest.backfill
+    spec = next(iter(manifest.plan.backfills), None)
     assert spec is not None  # noqa: S101  # only such are asked
     run.prepare(scratch, first)
     count = int(str(run.config.getini("evolve_rows")))

@@ -8,10 +8,14 @@ from pathlib import Path
 
 import pytest
 from support.alembic_project import AlembicProject
+from support.changes import facts_of
 from support.golden import Golden
 
-from evolve.plan.model import AddRequiredColumn, Change, RenameColumn, SetNotNull
+from evolve.plan.change import Change
 from evolve.plan.recipes import make_plan
+from evolve.plan.recipes.columns.add_required_column import AddRequiredColumn
+from evolve.plan.recipes.columns.rename_column import RenameColumn
+from evolve.plan.recipes.columns.set_not_null import SetNotNull
 from evolve.plan.target import Target, TargetColumn, TargetConstraint, TargetIndex
 from evolve.report import plan as report
 from evolve.revisions.project import find_project
@@ -76,7 +80,7 @@ CHANGES: dict[str, Change] = {
 @pytest.mark.parametrize("name", list(CHANGES))
 def test_revisions(golden: Golden, make_project: Callable[..., AlembicProject], name: str) -> None:
     project = find_project(make_project().root)
-    plan = make_plan(CHANGES[name], TARGET)
+    plan = make_plan(CHANGES[name], facts_of(TARGET))
     texts, head = [], None
     for phase in plan.phases:
         for number, part in enumerate(phase.parts):
@@ -89,7 +93,7 @@ def test_revisions(golden: Golden, make_project: Callable[..., AlembicProject], 
 
 @pytest.mark.parametrize("name", list(CHANGES))
 def test_plans(golden: Golden, name: str) -> None:
-    plan = make_plan(CHANGES[name], TARGET)
+    plan = make_plan(CHANGES[name], facts_of(TARGET))
     golden(f"plans/{name}.txt", report.to_text(plan) + "\n")
     golden(f"plans/{name}.explained.txt", report.to_text(plan, explain=True) + "\n")
     golden(f"plans/{name}.md", report.to_markdown(plan, explain=True) + "\n")

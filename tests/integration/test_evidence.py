@@ -17,12 +17,12 @@ from evolve.plan.model import (
     Gate,
     NoOlderTransaction,
     NoRows,
-    RenameColumn,
     TriggerArmed,
     Validated,
     ValidIndex,
     Word,
 )
+from evolve.plan.recipes.columns.rename_column import RenameColumn
 from evolve.postgres import evidence
 from evolve.postgres.journal import ensure_journal
 from evolve.sql.names import QualifiedName

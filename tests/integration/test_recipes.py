@@ -10,18 +10,15 @@ import pytest
 from support.changes import Carried, Connection, table
 
 from evolve.errors import EvolveError, Misuse, Refused
-from evolve.plan.model import (
-    PHASES,
-    AddRequiredColumn,
-    Change,
-    PhaseName,
-    RenameColumn,
-    SetNotNull,
-    quarantine_name,
-)
+from evolve.plan.change import Change
+from evolve.plan.model import PHASES, PhaseName, quarantine_name
 from evolve.plan.recipes import make_plan
+from evolve.plan.recipes.columns.add_required_column import AddRequiredColumn
+from evolve.plan.recipes.columns.rename_column import RenameColumn
+from evolve.plan.recipes.columns.set_not_null import SetNotNull
 from evolve.plan.target import Target
-from evolve.postgres.plan_target import NoSuchTable, NotATable, read_target
+from evolve.postgres.plan_facts import LiveFacts
+from evolve.postgres.plan_target import NoSuchTable, NotATable
 from evolve.sql.names import QualifiedName
 
 pytestmark = pytest.mark.server
@@ -391,7 +388,7 @@ def test_what_cannot_be_done_is_refused(connection: Connection, case: str) -> No
     if ddl:
         connection.execute(ddl.encode())
     with pytest.raises(cause) as refused:
-        make_plan(change, read_target(connection, change.table))
+        make_plan(change, LiveFacts(connection))
     assert words in refused.value.what
     assert refused.value.fix
 
@@ -410,7 +407,7 @@ def test_what_cannot_be_done_is_refused(connection: Connection, case: str) -> No
 def test_partitioned_tables_are_refused(connection: Connection, ddl: str, words: str) -> None:
     connection.execute(ddl.encode())
     with pytest.raises(Refused) as refused:
-        make_plan(RenameColumn(QualifiedName("parts"), "v", "w"), table(connection, "parts"))
+        make_plan(RenameColumn(QualifiedName("parts"), "v", "w"), LiveFacts(connection))
     assert words in refused.value.what
 
 
@@ -428,5 +425,5 @@ def test_a_view_is_no_table(connection: Connection) -> None:
 
 def test_a_published_table_is_noted(connection: Connection) -> None:
     connection.execute("CREATE PUBLICATION everything FOR ALL TABLES")
-    plan = make_plan(RENAME, table(connection, "people"))
+    plan = make_plan(RENAME, LiveFacts(connection))
     assert any("everything" in note for note in plan.notes)

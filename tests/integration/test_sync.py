@@ -10,7 +10,8 @@ import pytest
 from psycopg import sql
 from support.changes import Carried
 
-from evolve.plan.model import OnConflict, RenameColumn
+from evolve.plan.recipes.columns.rename_column import RenameColumn
+from evolve.plan.sync import OnConflict
 from evolve.postgres import scratch
 from evolve.sql.names import QualifiedName
 
@@ -210,7 +211,7 @@ def test_an_insert_of_two_different_values_is_refused(
         people.run("INSERT INTO {t} (id, {o}, {n}) VALUES (2, {b}, {c})")
 
 
-@pytest.mark.parametrize(("policy", "expected"), [("new wins", "c"), ("old wins", "b")])
+@pytest.mark.parametrize(("policy", "expected"), [("new-wins", "c"), ("old-wins", "b")])
 def test_a_policy_may_decide_instead(
     connection: psycopg.Connection[tuple[object, ...]], policy: OnConflict, expected: str
 ) -> None:

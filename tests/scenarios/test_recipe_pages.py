@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from pathlib import Path
 
 import pytest
 from support.alembic_project import AlembicProject
@@ -14,14 +13,13 @@ from evolve.plan import recipes
 
 pytestmark = pytest.mark.server
 
-FOLDER = Path(recipes.__file__).parent
-PAGES = {path.stem: path for path in sorted(FOLDER.glob("*.md"))}
+PAGES = {kind.replace("-", "_"): path for kind, path in recipes.pages().items()}
 HEADINGS = ["Use", "Phases", "What is carried over", "What is refused", "Going back"]
 SECTIONS = [(name, section) for name, path in PAGES.items() for section in sections(path)]
 
 
 def test_every_recipe_has_a_page() -> None:
-    assert sorted(PAGES) == sorted(kind.replace("-", "_") for kind in recipes.ALL)
+    assert sorted(PAGES) == sorted(kind.replace("-", "_") for kind in recipes.kinds())
 
 
 @pytest.mark.parametrize("name", PAGES)

@@ -68,4 +68,4 @@ def test_one_that_reads_what_the_other_writes_waits(
     users.ok("upgrade")
     done = users.run("plan", *second, "--write")
     assert (done.returncode, done.stdout) == (1, "")
-    assert 'is in flight on column "name"' in done.stderr
+    assert 'is in flight on "users.name"' in done.stderr

@@ -7,11 +7,14 @@ from itertools import groupby
 
 import psycopg
 
+from evolve.plan.change import Change
 from evolve.plan.gate_sql import gate_block
-from evolve.plan.model import Change, Part, PhaseName, Plan
+from evolve.plan.kept_facts import KeptFacts
+from evolve.plan.model import Part, PhaseName
 from evolve.plan.recipes import make_plan
 from evolve.plan.target import Target
 from evolve.plan.wording import conditions
+from evolve.postgres.plan_facts import LiveFacts
 from evolve.postgres.plan_target import read_target
 from evolve.sql.names import QualifiedName
 from evolve.sql.statements import Statement
@@ -25,10 +28,7 @@ class Carried:
     def __init__(self, connection: Connection, change: Change) -> None:
         self.connection = connection
         self.change = change
-
-    @property
-    def plan(self) -> Plan:
-        return make_plan(self.change, read_target(self.connection, self.change.table), in_flight=True)
+        self.plan = make_plan(change, LiveFacts(connection))
 
     def up(self, *names: PhaseName) -> None:
         """Run the revisions of each phase, and its backfill as one statement."""
@@ -39,13 +39,11 @@ class Carried:
                 gate = conditions(part)
                 opening = [Statement(gate_block("x", gate), None, "")] if gate else []
                 self._run((*opening, *part.statements))
-            if phase.backfill is not None:
-                spec = phase.backfill
+            for spec in phase.backfills:
                 assignments = ", ".join(f'"{column}" = {value}' for column, value in spec.assignments)
                 self.connection.execute(f"UPDATE {spec.table} SET {assignments} WHERE {spec.where}".encode())
 
     def parts(self, name: PhaseName) -> tuple[Part, ...]:
-        """As the plan has them now; take them before `up`, to go back afterwards."""
         phase = self.plan.phase(name)
         assert phase is not None
         return phase.parts
@@ -59,6 +57,11 @@ class Carried:
             with self.connection.transaction() if transactional else nullcontext():
                 for statement in group:
                     self.connection.execute(statement.sql.encode())
+
+
+def facts_of(*targets: Target) -> KeptFacts:
+    """What recipes get to know of tables that no database has."""
+    return KeptFacts("database", 150018, {("table", target.table): target for target in targets})
 
 
 def table(connection: Connection, name: str, schema: str = "public") -> Target:

@@ -1,41 +1,93 @@
-"""How each change is done. A recipe is a file with `plan` and `before`, a page beside it, and a line here."""
+"""How each change is done. A recipe is a module with a value `RECIPE`, and a page beside it; nothing lists them.
+
+Its file is named like its kind: `rename-column` is `columns/rename_column.py`. Recipes of other packages are entry
+points of the group `evolve.recipes`: the kind, and the `Recipe`.
+"""
 
 from __future__ import annotations
 
-from typing import assert_never
+import importlib
+from collections.abc import Mapping
+from functools import cache
+from importlib.metadata import EntryPoint, entry_points
+from pathlib import Path
+from typing import Any
 
-from evolve.plan.model import AddRequiredColumn, Change, Plan, RenameColumn, SetNotNull
-from evolve.plan.recipes import add_required_column, rename_column, set_not_null
-from evolve.plan.target import Target
+from evolve.errors import Misuse
+from evolve.plan.change import Change
+from evolve.plan.facts import Facts
+from evolve.plan.model import Plan
+from evolve.plan.recipe import Recipe
 
-# kind → what it does, for `evolve plan list`
-ALL: dict[str, str] = {
-    RenameColumn.kind: "Give a column another name.",
-    SetNotNull.kind: "Make a column NOT NULL.",
-    AddRequiredColumn.kind: "Add a column that holds a value in every row.",
-}
+GROUP = "evolve.recipes"
 
 
-def make_plan(change: Change, target: Target, *, in_flight: bool = False) -> Plan:
-    """The phases of `change` on `target`.
+class BrokenRecipe(Misuse):
+    def __init__(self, kind: str, package: str, reason: str) -> None:
+        super().__init__(
+            f'recipe "{kind}" of package "{package}" cannot be used: {reason}',
+            fix=f"mend or remove that package: pip uninstall {package}",
+        )
 
-    Args:
-        change: the wish.
-        target: the table as it is now.
-        in_flight: some phases are done already, and what they made is to be looked through.
+
+@cache
+def _modules() -> Mapping[str, str]:
+    """Kind → module, of evolve's own, by subject and name; nothing is imported."""
+    folder = Path(__file__).parent
+    return {
+        path.stem.replace("_", "-"): f"{__name__}.{path.parent.name}.{path.stem}"
+        for path in sorted(folder.glob("*/*.py"))
+        if not path.stem.startswith("_")
+    }
+
+
+@cache
+def _strangers() -> Mapping[str, EntryPoint]:
+    return {point.name: point for point in entry_points(group=GROUP) if point.name not in _modules()}
+
+
+def kinds() -> tuple[str, ...]:
+    """All kinds, evolve's own first, by subject."""
+    return (*_modules(), *_strangers())
+
+
+def pages() -> Mapping[str, Path]:
+    """Kind → its page, of evolve's own."""
+    folder = Path(__file__).parent
+    return {path.stem.replace("_", "-"): path for path in sorted(folder.glob("*/*.md"))}
+
+
+@cache
+def find_recipe(kind: str) -> Recipe[Any] | None:
+    """The recipe of that kind; None where there is none.
 
     Raises:
-        Misuse: names, types or expressions of the change do not fit the table.
-        Refused: something about the table stands in the way.
+        BrokenRecipe: the package that brings it fails.
     """
-    match change:
-        case RenameColumn():
-            return rename_column.plan(change, rename_column.before(change, target) if in_flight else target)
-        case SetNotNull():
-            return set_not_null.plan(change, set_not_null.before(change, target) if in_flight else target)
-        case AddRequiredColumn():
-            return add_required_column.plan(
-                change, add_required_column.before(change, target) if in_flight else target
-            )
-        case _:
-            assert_never(change)
+    if kind in _modules():
+        found: Recipe[Any] = importlib.import_module(_modules()[kind]).RECIPE
+        return found
+    if kind not in _strangers():
+        return None
+    point = _strangers()[kind]
+    package = point.dist.name if point.dist is not None else point.value
+    try:
+        loaded = point.load()
+    except Exception as error:  # whatever a package raises when it is imported
+        raise BrokenRecipe(kind, package, f"{type(error).__name__}: {error}") from error
+    if not isinstance(loaded, Recipe) or loaded.kind != kind:
+        raise BrokenRecipe(kind, package, f"{point.value} is no Recipe of that kind")
+    return loaded
+
+
+def make_plan(change: Change, facts: Facts) -> Plan:
+    """The phases of `change`; the same change and facts give the same plan.
+
+    Raises:
+        Misuse: names, types or expressions of the change do not fit.
+        Refused: something about the target stands in the way.
+    """
+    recipe = find_recipe(change.kind)
+    if recipe is None:
+        raise LookupError(change.kind)
+    return recipe.plan(change, facts)

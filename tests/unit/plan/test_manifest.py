@@ -6,7 +6,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
+from support.changes import facts_of
 
+from evolve.plan.change import Change
 from evolve.plan.manifest import (
     BadManifest,
     Manifest,
@@ -17,8 +19,10 @@ from evolve.plan.manifest import (
     new_manifest,
     save,
 )
-from evolve.plan.model import AddRequiredColumn, Change, RenameColumn, SetNotNull
 from evolve.plan.recipes import make_plan
+from evolve.plan.recipes.columns.add_required_column import AddRequiredColumn
+from evolve.plan.recipes.columns.rename_column import RenameColumn
+from evolve.plan.recipes.columns.set_not_null import SetNotNull
 from evolve.plan.target import Target, TargetColumn, TargetConstraint
 from evolve.sql.names import QualifiedName
 
@@ -39,8 +43,9 @@ def target(table: QualifiedName) -> Target:
 
 
 def written(folder: Path, change: Change) -> tuple[Path, Manifest]:
-    plan = make_plan(change, target(change.table))
-    manifest = new_manifest(plan, NOW).begin("expand", ["abc123"])
+    facts = facts_of(target(change.table))
+    plan = make_plan(change, facts)
+    manifest = new_manifest(plan, facts, NOW).begin("expand", ["abc123"])
     path = folder / f"{plan.id}.toml"
     save(path, manifest, plan)
     return path, manifest
@@ -54,7 +59,7 @@ RENAME = RenameColumn(USERS, "name", "full_name")
     "change",
     [
         RENAME,
-        RenameColumn(QualifiedName("Odd.Table", "app"), 'we"ird', "ünï\\code", "new wins"),
+        RenameColumn(QualifiedName("Odd.Table", "app"), 'we"ird', "ünï\\code", "new-wins"),
         SetNotNull(USERS, "name"),
         SetNotNull(USERS, "name", "coalesce('\"\\', 'x')"),
         AddRequiredColumn(USERS, "currency", "text", "'EUR'", "'USD'"),
@@ -70,7 +75,7 @@ def test_what_is_written_is_read_back(tmp_path: Path, change: Change) -> None:
 def test_comments_of_people_are_kept(tmp_path: Path) -> None:
     path, manifest = written(tmp_path, RENAME)
     path.write_text(path.read_text().replace("[change]", "# ask Ada before contract\n[change]"))
-    save(path, manifest.begin("backfill", []), make_plan(RENAME, target(USERS)))
+    save(path, manifest.begin("backfill", []), make_plan(RENAME, facts_of(target(USERS))))
     assert "# ask Ada before contract" in path.read_text()
     assert load(path).current.name == "backfill"
 
@@ -114,11 +119,25 @@ MANIFESTS = {
     "revisions no list": ("revisions = []", 'revisions = "abc"', r'"phase\[2\].revisions" is'),
     "revision no id": ("revisions = []", 'revisions = ["a b"]', r'"phase\[2\].revisions" is'),
     "planned with revisions": ("revisions = []", 'revisions = ["abc"]', r'"phase\[2\].state" is "planned"'),
-    "backfill of nothing": (
-        'assignments = {full_name = "name"}',
-        "assignments = {}",
-        '"backfill.assignments" is',
+    "begun without revisions": (
+        'revisions = ["abc123"]',
+        "revisions = []",
+        r'"phase\[1\].revisions" is empty',
     ),
+    "facts gone": ("[facts]", "[fact]", '"fact" is unknown'),
+    "facts of another table": (
+        '"table users"',
+        '"table person"',
+        r'"facts" do not fit the change: .*"table users"',
+    ),
+    "unknown fact": ('"table users"', '"colour users"', '"facts" "colour users" is unknown'),
+    "a fact that is no JSON": ('{\\"table', '\\"table', '"facts" "table users" cannot be believed'),
+    "a fact that is SQL of another kind": (
+        "PRIMARY KEY (id)",
+        "PRIMARY KEY (id); DROP TABLE users",
+        '"facts" "table users" cannot be believed',
+    ),
+    "a fact of another type": ('\\"not_null\\": true', '\\"not_null\\": 1', "cannot be believed"),
     "change gone": ("[change]", "[chance]", '"chance" is unknown'),
     "date gone": ("created = ", 'created = "" # ', '"created" is'),
 }

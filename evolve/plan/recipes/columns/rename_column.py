@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import ClassVar
 
 from evolve.backfill.spec import Spec
 from evolve.errors import Misuse
@@ -19,6 +21,9 @@ from evolve.plan.carry import (
     validate,
     validate_constraint,
 )
+from evolve.plan.change import Change, Uses, columns, table_words
+from evolve.plan.expressions import read_type
+from evolve.plan.facts import Facts
 from evolve.plan.model import (
     OLD_CODE_GONE,
     PURGE_APPROVED,
@@ -30,16 +35,16 @@ from evolve.plan.model import (
     Part,
     Phase,
     Plan,
-    RenameColumn,
     TriggerArmed,
     Validated,
     ValidIndex,
     Word,
-    change_id,
     function_name,
     quarantine_name,
     trigger_name,
 )
+from evolve.plan.parameters import COLUMN, Parameter, option
+from evolve.plan.recipe import Recipe
 from evolve.plan.target import (
     ColumnExists,
     NoKey,
@@ -49,10 +54,32 @@ from evolve.plan.target import (
     refuse_family,
     refuse_later_triggers,
 )
+from evolve.plan.trials import AddsWithoutRewrite, Trial
 from evolve.sql.locks import LockMode
 from evolve.sql.names import QualifiedName, quote, shorten
 from evolve.sql.parse import rename_in_definition
 from evolve.sql.statements import Statement
+
+
+@dataclass(frozen=True, slots=True)
+class RenameColumn(Change):
+    """Give a column another name.
+
+    Args:
+        on_conflict: what the sync trigger does with a statement that writes different values to both names.
+    """
+
+    kind: ClassVar[str] = "rename-column"
+    column: str
+    to: str
+    on_conflict: sync.OnConflict = "raise"
+
+    def words(self) -> Sequence[str]:
+        return ["rename", *table_words(self.table), self.column, "to", self.to]
+
+    def uses(self) -> Uses:
+        return Uses(columns(self.table, (self.column, self.to)))
+
 
 # pg_attribute's own, on every table
 _SYSTEM_COLUMNS = frozenset({"tableoid", "xmin", "cmin", "xmax", "cmax", "ctid"})
@@ -70,71 +97,14 @@ class SameName(Misuse):
         super().__init__(f'the column is called "{name}" already', fix="give the new name as second argument")
 
 
-def plan(change: RenameColumn, target: Target) -> Plan:
+def plan(change: RenameColumn, facts: Facts) -> Plan:
     """The phases of a rename.
-
-    Args:
-        change: the wish.
-        target: the table as it is before the change, or as `before` gives it while the change is in flight.
 
     Raises:
         Misuse: a name is unknown, taken or reserved.
         Refused: something about the table stands in the way.
     """
-    return _Recipe.of(change, target).plan()
-
-
-def before(change: RenameColumn, target: Target) -> Target:
-    """`target` without what the change has made so far."""
-    identifier = change_id(change)
-    target = target.without_trigger(trigger_name(identifier))
-    quarantined = target.column(quarantine_name(identifier))
-    twin = target.column(change.to)
-    if quarantined is not None:
-        default = quarantined if quarantined.default_constant or twin is None else twin
-        back = replace(
-            quarantined,
-            name=change.column,
-            default=default.default,
-            default_constant=default.default_constant,
-        )
-        target = _renamed(target.without_column(change.to), quarantined.name, back)
-    elif target.column(change.column) is not None:
-        target = target.without_column(change.to)
-    elif twin is not None:  # purged: the twin is all that is left
-        target = _renamed(target, change.to, replace(twin, name=change.column))
-    return target
-
-
-def _renamed(target: Target, name: str, column: TargetColumn) -> Target:
-    def moved(names: tuple[str, ...]) -> tuple[str, ...]:
-        return tuple(column.name if known == name else known for known in names)
-
-    def defined(definition: str) -> str:
-        whole = rename_in_definition(f"ALTER TABLE t ADD CONSTRAINT c {definition}", name, column.name)
-        return whole.partition(" ADD CONSTRAINT c ")[2]
-
-    return replace(
-        target,
-        columns=tuple(column if known.name == name else known for known in target.columns),
-        constraints=tuple(
-            replace(c, columns=moved(c.columns), definition=defined(c.definition)) if name in c.columns else c
-            for c in target.constraints
-        ),
-        indexes=tuple(
-            replace(
-                index,
-                columns=moved(index.columns),
-                definition=rename_in_definition(index.definition, name, column.name),
-            )
-            if name in index.columns
-            else index
-            for index in target.indexes
-        ),
-        dependents=tuple(
-            replace(d, column=column.name) if d.column == name else d for d in target.dependents
-        ),
-    )
+    return _Recipe.of(change, facts.table(change.table)).plan()
 
 
 class _Recipe:
@@ -146,7 +116,7 @@ class _Recipe:
         self.column = column
         self.carried = carried
         self.table = target.table
-        self.id = change_id(change)
+        self.id = change.id
         self.trigger = trigger_name(self.id)
         self.function = function_name(self.id)
         self.quarantine = quarantine_name(self.id)
@@ -169,7 +139,7 @@ class _Recipe:
         carried = carry(target, change.column, change.to)
         if not target.key:
             raise NoKey(target)
-        refuse_later_triggers(target, trigger_name(change_id(change)))
+        refuse_later_triggers(target, trigger_name(change.id))
         return cls(change, target, column, carried)
 
     def plan(self) -> Plan:
@@ -262,7 +232,7 @@ class _Recipe:
             "backfill",
             f"{self.change.to} equals {self.change.column} in every row",
             gates=(self.armed, NoOlderTransaction(self.table, self.trigger)),
-            backfill=self.spec,
+            backfills=(self.spec,),
             instructions=(f"Run: evolve backfill run {self.id}",),
             go_back="stop the backfill; rows filled so far do no harm",
         )
@@ -275,7 +245,7 @@ class _Recipe:
                     f"indexes and keys for {self.table.plain}.{self.change.to}",
                     (*build_indexes(self.carried), *add_uniques_and_foreign_keys(self.carried)),
                     (*drop_uniques_and_foreign_keys(self.carried), *drop_indexes(self.carried)),
-                    fill=self.spec,
+                    fills=(self.spec,),
                 )
             )
         proofs = list(validate(self.carried))
@@ -313,10 +283,12 @@ class _Recipe:
         if proofs:
             title = f"what {self.table.plain}.{self.change.to} promises"
             # One look at every row is enough for the phase.
-            parts.append(Part(title, tuple(proofs), tuple(undo), fill=None if parts else self.spec))
+            parts.append(Part(title, tuple(proofs), tuple(undo), fills=() if parts else (self.spec,)))
         if not parts:
             # Nothing to prove, but a new database has seed rows, which only a gate fills.
-            parts.append(Part(f"every row has {self.table.plain}.{self.change.to}", (), (), fill=self.spec))
+            parts.append(
+                Part(f"every row has {self.table.plain}.{self.change.to}", (), (), fills=(self.spec,))
+            )
         return Phase(
             "validate",
             f"{self.change.to} has the same indexes and constraints as {self.change.column}, all of them valid",
@@ -541,3 +513,28 @@ class _Recipe:
                 "trigger and the counts compare them byte by byte."
             )
         return tuple(notes)
+
+
+def trials(change: RenameColumn, facts: Facts) -> Iterator[Trial]:
+    column = known_column(facts.table(change.table), change.column)
+    yield AddsWithoutRewrite(
+        read_type(column.type).type, "keep the name, or move the rows to a column of the base type"
+    )
+
+
+RECIPE = Recipe(
+    RenameColumn,
+    "Give a column another name.",
+    (
+        COLUMN,
+        Parameter("to", "name", "Its new name.", metavar="NAME"),
+        option(
+            "on_conflict",
+            "choice",
+            "When one statement writes different values to both names.",
+            choices=("raise", "new-wins", "old-wins"),
+        ),
+    ),
+    plan,
+    trials,
+)

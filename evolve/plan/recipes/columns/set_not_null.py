@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import ClassVar
 
 from evolve.backfill.spec import Spec
 from evolve.errors import Misuse, Refused
 from evolve.plan import sync
 from evolve.plan.carry import validate_constraint
+from evolve.plan.change import Change, Uses, columns, columns_read, table_words
 from evolve.plan.expressions import read_expression
+from evolve.plan.facts import Facts
 from evolve.plan.model import (
     OLD_CODE_GONE,
     BackfillDone,
@@ -19,13 +23,13 @@ from evolve.plan.model import (
     Part,
     Phase,
     Plan,
-    SetNotNull,
     TriggerArmed,
     Word,
-    change_id,
     function_name,
     trigger_name,
 )
+from evolve.plan.parameters import COLUMN, option
+from evolve.plan.recipe import Recipe
 from evolve.plan.target import (
     NoKey,
     Target,
@@ -33,16 +37,46 @@ from evolve.plan.target import (
     refuse_family,
     refuse_later_triggers,
 )
+from evolve.plan.trials import ExpressionHolds, NoSuchRow, Trial
 from evolve.sql.locks import LockMode
 from evolve.sql.names import quote, shorten
 from evolve.sql.operations import Expression
 from evolve.sql.statements import Statement
 
 
+@dataclass(frozen=True, slots=True)
+class SetNotNull(Change):
+    """Make a column NOT NULL.
+
+    Args:
+        fill: SQL expression over the row's columns that replaces a null, in rows that exist and in rows that old code
+            still writes; None where no null is left and no code writes one.
+    """
+
+    kind: ClassVar[str] = "set-not-null"
+    column: str
+    fill: str | None = None
+
+    def words(self) -> Sequence[str]:
+        return ["set_not_null", *table_words(self.table), self.column]
+
+    def uses(self) -> Uses:
+        return Uses(columns(self.table, (self.column,)), columns_read(self.table, self.fill))
+
+
 class AlreadyNotNull(Misuse):
     def __init__(self, target: Target, column: str) -> None:
         super().__init__(
             f'column "{column}" of "{target.table.plain}" is NOT NULL already', fix="there is nothing to do"
+        )
+
+
+class NullsLeft(Refused):
+    def __init__(self, change: SetNotNull) -> None:
+        super().__init__(
+            f'column "{change.column}" of "{change.table.plain}" holds nulls',
+            why="without --fill nothing replaces them, and every later update of such a row would fail",
+            fix=f"say what to put there: evolve plan set-not-null {change.table}.{change.column} --fill \"''\"",
         )
 
 
@@ -55,13 +89,14 @@ class GeneratedColumn(Refused):
         )
 
 
-def plan(change: SetNotNull, target: Target) -> Plan:
+def plan(change: SetNotNull, facts: Facts) -> Plan:
     """The phases; without a fill there is no trigger, no backfill and nothing to contract.
 
     Raises:
         Misuse: the column is unknown or NOT NULL already, or the expression does not fit the table.
         Refused: something about the table stands in the way.
     """
+    target = facts.table(change.table)
     refuse_family(target)
     column = known_column(target, change.column)
     if column.not_null:
@@ -86,20 +121,12 @@ def plan(change: SetNotNull, target: Target) -> Plan:
     return Plan(recipe.id, change, phases, facts=target.source)
 
 
-def before(change: SetNotNull, target: Target) -> Target:
-    """`target` without what the change has made so far."""
-    recipe = _Recipe(change, target)
-    target = target.without_trigger(recipe.trigger).without_constraint(recipe.check)
-    column = known_column(target, change.column)
-    return target.with_column(replace(column, not_null=False))
-
-
 class _Recipe:
     def __init__(self, change: SetNotNull, target: Target) -> None:
         self.change = change
         self.target = target
         self.table = target.table
-        self.id = change_id(change)
+        self.id = change.id
         self.trigger = trigger_name(self.id)
         self.function = function_name(self.id)
         self.check = shorten("evolve", self.table.name, change.column, "not_null")
@@ -153,13 +180,13 @@ class _Recipe:
             "backfill",
             f"{self.name} is null in no row",
             gates=(self.armed, NoOlderTransaction(self.table, self.trigger)),
-            backfill=self.spec(fill),
+            backfills=(self.spec(fill),),
             instructions=(f"Run: evolve backfill run {self.id}",),
             go_back="stop the backfill; `evolve backfill undo` puts the nulls back",
         )
 
     def validate(self, gates: tuple[Gate, ...], fill: Expression | None = None) -> Phase:
-        spec = None if fill is None else self.spec(fill)
+        fills = () if fill is None else (self.spec(fill),)
         conditions = (self.no_nulls,) if fill is None else ()
         statements = (
             validate_constraint(self.table, self.check),
@@ -183,7 +210,7 @@ class _Recipe:
         return Phase(
             "validate",
             f"{self.name} is NOT NULL",
-            (Part(f"{self.name} is NOT NULL", statements, undo, conditions, spec),),
+            (Part(f"{self.name} is NOT NULL", statements, undo, conditions, fills),),
             gates=gates,
             go_back="downgrade the validate revision: the check stands again, NOT NULL goes",
         )
@@ -252,3 +279,28 @@ class _Recipe:
             LockMode.ACCESS_EXCLUSIVE,
             why,
         )
+
+
+def trials(change: SetNotNull, facts: Facts) -> Iterator[Trial]:
+    column = known_column(facts.table(change.table), change.column)
+    nulls = f"{quote(change.column)} IS NULL"
+    if change.fill is None:
+        yield NoSuchRow(change.table, nulls, f"{change.column} is null", refusal=lambda *_: NullsLeft(change))
+    else:
+        yield ExpressionHolds(change.table, "--fill", change.fill, column.type, rows=nulls)
+
+
+RECIPE = Recipe(
+    SetNotNull,
+    "Make a column NOT NULL.",
+    (
+        COLUMN,
+        option(
+            "fill",
+            "expression",
+            "Expression over the row's columns that replaces a null, for rows that exist and for old code's writes.",
+        ),
+    ),
+    plan,
+    trials,
+)

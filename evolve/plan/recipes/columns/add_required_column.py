@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import ClassVar
+
 from evolve.backfill.spec import Spec
 from evolve.plan import sync
 from evolve.plan.carry import validate_constraint
+from evolve.plan.change import Change, Uses, columns, columns_read, table_words
 from evolve.plan.expressions import read_expression, read_type
+from evolve.plan.facts import Facts
 from evolve.plan.model import (
     OLD_CODE_GONE,
-    AddRequiredColumn,
     BackfillDone,
     ColumnNotNull,
     NoOlderTransaction,
@@ -18,24 +23,51 @@ from evolve.plan.model import (
     Plan,
     TriggerArmed,
     Word,
-    change_id,
     function_name,
     trigger_name,
 )
+from evolve.plan.parameters import COLUMN, Parameter, option
+from evolve.plan.recipe import Recipe
 from evolve.plan.target import ColumnExists, NoKey, Target, refuse_family, refuse_later_triggers
+from evolve.plan.trials import AddsWithoutRewrite, ExpressionHolds, Trial
 from evolve.sql.locks import LockMode
 from evolve.sql.names import quote, shorten
 from evolve.sql.operations import Expression
 from evolve.sql.statements import Statement
 
 
-def plan(change: AddRequiredColumn, target: Target) -> Plan:
+@dataclass(frozen=True, slots=True)
+class AddRequiredColumn(Change):
+    """Add a column that holds a value in every row.
+
+    Args:
+        type: as written by the operator, e.g. "numeric(10,2)".
+        up: SQL expression over the row's other columns: the value for rows that exist and for rows that old code
+            writes.
+        default: SQL expression that stays as the column's default for good; None leaves it without one.
+    """
+
+    kind: ClassVar[str] = "add-required-column"
+    column: str
+    type: str
+    up: str
+    default: str | None = None
+
+    def words(self) -> Sequence[str]:
+        return ["add", *table_words(self.table), self.column]
+
+    def uses(self) -> Uses:
+        return Uses(columns(self.table, (self.column,)), columns_read(self.table, self.up))
+
+
+def plan(change: AddRequiredColumn, facts: Facts) -> Plan:
     """The phases; with a constant value there is neither trigger nor backfill.
 
     Raises:
         Misuse: the column exists, or type or expression do not fit.
         Refused: something about the table stands in the way.
     """
+    target = facts.table(change.table)
     refuse_family(target)
     if target.column(change.column) is not None:
         raise ColumnExists(target, change.column)
@@ -60,11 +92,6 @@ def plan(change: AddRequiredColumn, target: Target) -> Plan:
     return Plan(recipe.id, change, tuple(phases), recipe.notes(), target.source)
 
 
-def before(change: AddRequiredColumn, target: Target) -> Target:
-    """`target` without what the change has made so far."""
-    return target.without_trigger(trigger_name(change_id(change))).without_column(change.column)
-
-
 class _Recipe:
     def __init__(
         self,
@@ -80,7 +107,7 @@ class _Recipe:
         self.up = up
         self.default = default
         self.table = target.table
-        self.id = change_id(change)
+        self.id = change.id
         self.trigger = trigger_name(self.id)
         self.function = function_name(self.id)
         self.check = shorten("evolve", self.table.name, change.column, "not_null")
@@ -166,7 +193,7 @@ class _Recipe:
             "backfill",
             f"{self.name} is null in no row",
             gates=(self.armed, NoOlderTransaction(self.table, self.trigger)),
-            backfill=self.spec,
+            backfills=(self.spec,),
             instructions=(f"Run: evolve backfill run {self.id}",),
             go_back="stop the backfill; rows filled so far do no harm",
         )
@@ -196,7 +223,7 @@ class _Recipe:
         return Phase(
             "validate",
             f"{self.name} is NOT NULL",
-            (Part(f"{self.name} is NOT NULL", statements, undo, fill=self.spec),),
+            (Part(f"{self.name} is NOT NULL", statements, undo, fills=(self.spec,)),),
             gates=(self.armed, BackfillDone(self.id), self.no_nulls),
             go_back="downgrade the validate revision: the check stands again, NOT NULL goes",
         )
@@ -287,3 +314,30 @@ class _Recipe:
                 "subscriber before expand."
             )
         return tuple(notes)
+
+
+def trials(change: AddRequiredColumn, _facts: Facts) -> Iterator[Trial]:
+    bare = read_type(change.type).type
+    yield AddsWithoutRewrite(bare, "add the column with the domain's base type and a NOT VALID check instead")
+    yield ExpressionHolds(change.table, "--up", change.up, bare)
+    if change.default is not None:
+        yield ExpressionHolds(change.table, "--default", change.default, bare, rows="false")
+
+
+RECIPE = Recipe(
+    AddRequiredColumn,
+    "Add a column that holds a value in every row.",
+    (
+        COLUMN,
+        Parameter("type", "type", "Its type."),
+        option(
+            "up",
+            "expression",
+            "Value for rows that exist and for rows that old code writes: an expression over the row's columns.",
+            required=True,
+        ),
+        option("default", "expression", "Default that the column keeps for good."),
+    ),
+    plan,
+    trials,
+)

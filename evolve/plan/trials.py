@@ -1,0 +1,61 @@
+"""What has to be tried on the rows of the target before a change is written: questions that no catalog answers.
+
+A trial reads; where the table is too large to be read in its time, that becomes a note of the plan.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from evolve.errors import EvolveError
+from evolve.sql.names import QualifiedName
+
+
+@dataclass(frozen=True, slots=True)
+class ExpressionHolds:
+    """An expression fits table and type, fails for no row and gives no null.
+
+    Args:
+        option: what it was given with, for messages.
+        expression: over the columns of `table`.
+        type: what it is cast to.
+        rows: predicate of the rows that matter; None: all of them.
+        may_be_null: a null is right, too.
+    """
+
+    table: QualifiedName
+    option: str
+    expression: str
+    type: str
+    rows: str | None = None
+    may_be_null: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class AddsWithoutRewrite:
+    """ADD COLUMN of this type writes no row: it is no domain with constraints."""
+
+    type: str
+    fix: str
+
+
+@dataclass(frozen=True, slots=True)
+class NoSuchRow:
+    """No row of `table` satisfies `predicate`; a sample is looked at first, then all of them, by count.
+
+    Args:
+        meaning: what such a row is, for the note where not all could be read.
+        show: columns that a counter-example is shown with, its key first.
+        refusal: makes the error from how many there are and counter-examples ("id=7, name='x'"); None: they become a
+            note.
+    """
+
+    table: QualifiedName
+    predicate: str
+    meaning: str
+    show: tuple[str, ...] = ()
+    refusal: Callable[[int, tuple[str, ...]], EvolveError] | None = None
+
+
+Trial = ExpressionHolds | AddsWithoutRewrite | NoSuchRow

@@ -1,0 +1,216 @@
+"""What recipes ask, answered from the live catalog; ACCESS SHARE on catalogs only."""
+
+from __future__ import annotations
+
+from psycopg import sql
+from psycopg.rows import dict_row
+
+from evolve.plan.facts import (
+    EnumFacts,
+    Facts,
+    FunctionFacts,
+    IndexFacts,
+    RelationKind,
+    SequenceFacts,
+    ViewFacts,
+)
+from evolve.plan.target import Target, TargetIndex
+from evolve.postgres.connect import Connection
+from evolve.postgres.plan_target import read_indexes, read_target
+from evolve.sql.names import QualifiedName
+
+_RELATION_KINDS: dict[str, RelationKind] = {
+    "r": "table",
+    "p": "table",
+    "v": "view",
+    "m": "materialized view",
+    "S": "sequence",
+    "i": "index",
+    "I": "index",
+    "f": "foreign table",
+    "c": "composite type",
+}
+
+
+class LiveFacts(Facts):
+    """Answers of one database, each from a snapshot of its own; the connection must be in autocommit mode."""
+
+    source = "database"
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+        self.server_version = connection.info.server_version
+
+    def _rows(self, query: sql.SQL, name: QualifiedName) -> list[dict[str, object]]:
+        with self._connection.transaction(), self._connection.cursor(row_factory=dict_row) as cursor:
+            # No lock. Types and expressions then read the same whatever path the role is set up with.
+            cursor.execute("SET TRANSACTION READ ONLY")
+            cursor.execute("SET LOCAL search_path = public, pg_catalog")
+            return cursor.execute(query, {"schema": name.schema, "name": name.name}).fetchall()
+
+    def table(self, name: QualifiedName) -> Target:
+        return read_target(self._connection, name)
+
+    def relation(self, name: QualifiedName) -> RelationKind | None:
+        rows = self._rows(_RELATION, name)
+        return _RELATION_KINDS.get(str(rows[0]["kind"]), "table") if rows else None
+
+    def index(self, name: QualifiedName) -> IndexFacts | None:
+        rows = self._rows(_TABLE_OF_INDEX, name)
+        if not rows:
+            return None
+        table = QualifiedName(str(rows[0]["table"]), str(rows[0]["schema"]))
+        index = next(i for i in read_target(self._connection, table).indexes if i.name == name.name)
+        return IndexFacts(name, table, index)
+
+    def enum(self, name: QualifiedName) -> EnumFacts | None:
+        rows = self._rows(_ENUM, name)
+        if not rows:
+            return None
+        return EnumFacts(
+            name,
+            tuple(_texts(rows[0]["values"])),
+            tuple(
+                (QualifiedName(table, schema), column) for schema, table, column in _lists(rows[0]["columns"])
+            ),
+        )
+
+    def view(self, name: QualifiedName) -> ViewFacts | None:
+        rows = self._rows(_VIEW, name)
+        if not rows:
+            return None
+        row = rows[0]
+        materialized = row["kind"] == "m"
+        return ViewFacts(
+            name,
+            materialized,
+            str(row["definition"]).rstrip().removesuffix(";"),
+            tuple((column, type_name) for column, type_name in _lists(row["columns"])),
+            tuple(QualifiedName(relation, schema) for schema, relation in _lists(row["reads"])),
+            tuple(QualifiedName(relation, schema) for schema, relation in _lists(row["dependents"])),
+            tuple(_texts(row["options"])),
+            str(row["owner"]),
+            _grants(row["grants"]),
+            None if row["comment"] is None else str(row["comment"]),
+            self._indexes(name) if materialized else (),
+            bool(row["populated"]),
+        )
+
+    def _indexes(self, name: QualifiedName) -> tuple[TargetIndex, ...]:
+        return read_indexes(self._connection, name)
+
+    def functions(self, name: QualifiedName) -> tuple[FunctionFacts, ...]:
+        return tuple(
+            FunctionFacts(
+                name,
+                str(row["arguments"]),
+                str(row["result"]),
+                str(row["definition"]).rstrip(),
+                {"i": "immutable", "s": "stable"}.get(str(row["volatility"]), "volatile"),  # type: ignore[arg-type]
+                tuple(_texts(row["callers"])),
+                _grants(row["grants"]),
+                None if row["comment"] is None else str(row["comment"]),
+            )
+            for row in self._rows(_FUNCTIONS, name)
+        )
+
+    def sequence(self, name: QualifiedName) -> SequenceFacts | None:
+        rows = self._rows(_SEQUENCE, name)
+        if not rows:
+            return None
+        row = rows[0]
+        owner = _lists(row["owned_by"])
+        return SequenceFacts(
+            name,
+            str(row["type"]),
+            (QualifiedName(owner[0][1], owner[0][0]), owner[0][2]) if owner else None,
+            None if row["last_value"] is None else int(str(row["last_value"])),
+            int(str(row["increment"])),
+        )
+
+
+def _texts(value: object) -> list[str]:
+    return [str(each) for each in value] if isinstance(value, list) else []
+
+
+def _lists(value: object) -> list[list[str]]:
+    return [_texts(each) for each in value] if isinstance(value, list) else []
+
+
+def _grants(value: object) -> tuple[tuple[str, str, bool], ...]:
+    return tuple((privilege, grantee, option == "true") for privilege, grantee, option in _lists(value))
+
+
+_RELATION = sql.SQL("""
+    SELECT c.relkind::text AS kind FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+    WHERE n.nspname = %(schema)s AND c.relname = %(name)s
+""")
+
+_TABLE_OF_INDEX = sql.SQL("""
+    SELECT t.relname::text AS table, tn.nspname::text AS schema
+    FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace JOIN pg_index i ON i.indexrelid = c.oid
+    JOIN pg_class t ON t.oid = i.indrelid JOIN pg_namespace tn ON tn.oid = t.relnamespace
+    WHERE n.nspname = %(schema)s AND c.relname = %(name)s AND t.relkind IN ('r', 'p')
+""")
+
+_ENUM = sql.SQL("""
+    SELECT ARRAY(SELECT enumlabel::text FROM pg_enum WHERE enumtypid = t.oid ORDER BY enumsortorder) AS values,
+        ARRAY(SELECT ARRAY[cn.nspname::text, c.relname::text, a.attname::text]
+            FROM pg_attribute a JOIN pg_class c ON c.oid = a.attrelid JOIN pg_namespace cn ON cn.oid = c.relnamespace
+            WHERE a.atttypid IN (t.oid, t.typarray) AND c.relkind IN ('r', 'p') AND NOT a.attisdropped
+            ORDER BY 1) AS columns
+    FROM pg_type t JOIN pg_namespace n ON n.oid = t.typnamespace
+    WHERE n.nspname = %(schema)s AND t.typname = %(name)s AND t.typtype = 'e'
+""")
+
+_VIEW = sql.SQL("""
+    SELECT c.relkind::text AS kind, pg_get_viewdef(c.oid) AS definition,
+        ARRAY(SELECT ARRAY[a.attname::text, format_type(a.atttypid, a.atttypmod)] FROM pg_attribute a
+            WHERE a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped ORDER BY a.attnum) AS columns,
+        ARRAY(SELECT DISTINCT ARRAY[rn.nspname::text, r.relname::text]
+            FROM pg_rewrite w JOIN pg_depend d ON d.classid = 'pg_rewrite'::regclass AND d.objid = w.oid
+            JOIN pg_class r ON d.refclassid = 'pg_class'::regclass AND r.oid = d.refobjid AND r.oid <> c.oid
+            JOIN pg_namespace rn ON rn.oid = r.relnamespace WHERE w.ev_class = c.oid ORDER BY 1) AS reads,
+        ARRAY(SELECT DISTINCT ARRAY[vn.nspname::text, v.relname::text]
+            FROM pg_depend d JOIN pg_rewrite w ON d.classid = 'pg_rewrite'::regclass AND w.oid = d.objid
+            JOIN pg_class v ON v.oid = w.ev_class AND v.oid <> c.oid
+            JOIN pg_namespace vn ON vn.oid = v.relnamespace
+            WHERE d.refclassid = 'pg_class'::regclass AND d.refobjid = c.oid ORDER BY 1) AS dependents,
+        coalesce(c.reloptions, '{}') AS options, pg_get_userbyid(c.relowner)::text AS owner,
+        ARRAY(SELECT ARRAY[x.privilege_type,
+                CASE WHEN x.grantee = 0 THEN 'PUBLIC' ELSE pg_get_userbyid(x.grantee)::text END,
+                x.is_grantable::text]
+            FROM aclexplode(c.relacl) x WHERE x.grantee <> c.relowner ORDER BY 1) AS grants,
+        obj_description(c.oid, 'pg_class') AS comment, c.relispopulated AS populated
+    FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+    WHERE n.nspname = %(schema)s AND c.relname = %(name)s AND c.relkind IN ('v', 'm')
+""")
+
+_FUNCTIONS = sql.SQL("""
+    SELECT pg_get_function_identity_arguments(p.oid) AS arguments, pg_get_function_result(p.oid) AS result,
+        pg_get_functiondef(p.oid) AS definition, p.provolatile::text AS volatility,
+        ARRAY(SELECT DISTINCT pg_describe_object(d.classid, d.objid, d.objsubid) FROM pg_depend d
+            WHERE d.refclassid = 'pg_proc'::regclass AND d.refobjid = p.oid AND d.deptype = 'n' ORDER BY 1)
+            AS callers,
+        ARRAY(SELECT ARRAY[x.privilege_type,
+                CASE WHEN x.grantee = 0 THEN 'PUBLIC' ELSE pg_get_userbyid(x.grantee)::text END,
+                x.is_grantable::text]
+            FROM aclexplode(p.proacl) x WHERE x.grantee <> p.proowner ORDER BY 1) AS grants,
+        obj_description(p.oid, 'pg_proc') AS comment
+    FROM pg_proc p JOIN pg_namespace n ON n.oid = p.pronamespace
+    WHERE n.nspname = %(schema)s AND p.proname = %(name)s AND p.prokind = 'f'
+    ORDER BY 1
+""")
+
+_SEQUENCE = sql.SQL("""
+    SELECT format_type(s.seqtypid, NULL) AS type, s.seqincrement AS increment,
+        ARRAY(SELECT ARRAY[tn.nspname::text, t.relname::text, a.attname::text]
+            FROM pg_depend d JOIN pg_class t ON t.oid = d.refobjid JOIN pg_namespace tn ON tn.oid = t.relnamespace
+            JOIN pg_attribute a ON a.attrelid = t.oid AND a.attnum = d.refobjsubid
+            WHERE d.classid = 'pg_class'::regclass AND d.objid = c.oid AND d.deptype IN ('a', 'i')
+                AND d.refclassid = 'pg_class'::regclass) AS owned_by,
+        CASE WHEN has_sequence_privilege(c.oid, 'SELECT, USAGE') THEN pg_sequence_last_value(c.oid) END
+            AS last_value
+    FROM pg_sequence s JOIN pg_class c ON c.oid = s.seqrelid JOIN pg_namespace n ON n.oid = c.relnamespace
+    WHERE n.nspname = %(schema)s AND c.relname = %(name)s
+""")

@@ -1,0 +1,195 @@
+"""Try on the live database what no catalog answers, before a change is written; everything here reads only.
+
+Connections must be in autocommit mode.
+"""
+
+from __future__ import annotations
+
+from typing import assert_never
+
+import psycopg
+from psycopg import sql
+from psycopg.rows import dict_row, scalar_row
+
+from evolve.errors import Misuse, Refused
+from evolve.plan.trials import AddsWithoutRewrite, ExpressionHolds, NoSuchRow, Trial
+from evolve.postgres.composing import identifier, table_name, written
+from evolve.postgres.composing import type_name as type_sql
+from evolve.postgres.connect import Connection
+from evolve.sql.names import QualifiedName
+
+_SECONDS = 30.0  # that one trial may read
+_SAMPLE = 10_000  # rows that are looked at before all are
+_EXAMPLES = 5
+
+
+class ConstrainedDomain(Refused):
+    def __init__(self, type_name: str, fix: str) -> None:
+        super().__init__(
+            f'type "{type_name}" is a domain with constraints',
+            why="adding a column of such a type rewrites the table under ACCESS EXCLUSIVE",
+            fix=fix,
+        )
+
+
+class ExpressionRefused(Misuse):
+    def __init__(self, option: str, text: str, reason: str) -> None:
+        super().__init__(
+            f"{option} {text!r} is refused by the server: {reason}",
+            why="the sync trigger would raise the same error for the application's own writes",
+            fix="mend the expression",
+        )
+
+
+class NotTotal(Misuse):
+    def __init__(self, option: str, text: str, table: QualifiedName) -> None:
+        super().__init__(
+            f'{option} {text!r} gives null for a row of "{table.plain}"',
+            why="that row could never become NOT NULL, and old code that writes such a row would fail",
+            fix=f'cover the rest, e.g. {option} "coalesce({text}, …)"',
+        )
+
+
+def attempt(connection: Connection, trial: Trial, *, seconds: float = _SECONDS) -> str | None:
+    """Carry out one trial.
+
+    Returns:
+        A note for the plan where not everything could be read, or where what was found is no reason to refuse.
+
+    Raises:
+        Misuse, Refused: what the trial found.
+    """
+    match trial:
+        case AddsWithoutRewrite(type_name, fix):
+            if rewrites_on_add(connection, type_name):
+                raise ConstrainedDomain(type_name, fix)
+            return None
+        case ExpressionHolds():
+            if try_expression(connection, trial, seconds=seconds):
+                return None
+            return (
+                f"The table is too large to try {trial.option} on every row within {seconds:g} s: make sure that it "
+                "never fails" + ("." if trial.may_be_null else " and never gives a null.")
+            )
+        case NoSuchRow():
+            return _no_such_row(connection, trial, seconds)
+        case _:
+            assert_never(trial)
+
+
+def _no_such_row(connection: Connection, trial: NoSuchRow, seconds: float) -> str | None:
+    table, predicate = table_name(trial.table), written(trial.predicate)
+    sample = sql.SQL("(SELECT * FROM {} LIMIT {})").format(table, sql.Literal(_SAMPLE))
+    shown = sql.SQL(", ").join([identifier(column) for column in trial.show]) or sql.SQL("1 AS row")
+    try:
+        with connection.transaction():
+            # No lock.
+            connection.execute("SET TRANSACTION READ ONLY")
+            connection.execute(
+                sql.SQL("SET LOCAL statement_timeout = {}").format(sql.Literal(int(seconds * 1000)))
+            )
+            count, examples = 0, []
+            # A name for the sample that the predicate may use, as it uses the table's.
+            name = identifier(trial.table.name)
+            for source in (sql.SQL("{} AS {}").format(sample, name), table):
+                with connection.cursor(row_factory=dict_row) as cursor:
+                    # ACCESS SHARE, for as long as reading the table takes, at most `seconds`.
+                    examples = cursor.execute(
+                        sql.SQL("SELECT {} FROM {} WHERE {} LIMIT {}").format(
+                            shown, source, predicate, sql.Literal(_EXAMPLES)
+                        ),
+                        (),
+                    ).fetchall()
+                if examples:
+                    break
+            if examples:
+                with connection.cursor(row_factory=scalar_row) as counter:
+                    counted = counter.execute(
+                        sql.SQL("SELECT count(*) FROM {} WHERE {}").format(table, predicate), ()
+                    ).fetchone()
+                count = int(str(counted))
+    except psycopg.errors.QueryCanceled:
+        if not examples:
+            return (
+                f"The table is too large to look for every row where {trial.meaning} within {seconds:g} s: make sure "
+                f"that {trial.table} has no row where {trial.predicate}."
+            )
+        count = len(examples)
+    if not examples:
+        return None
+    told = tuple(_told(example) for example in examples) if trial.show else ()
+    if trial.refusal is not None:
+        raise trial.refusal(count, told)
+    return f"{count} rows where {trial.meaning}" + (f": {'; '.join(told)}" if told else "")
+
+
+def _told(row: dict[str, object]) -> str:
+    return ", ".join(f"{column}={value!r}" for column, value in row.items())
+
+
+def try_expression(connection: Connection, trial: ExpressionHolds, *, seconds: float = _SECONDS) -> bool:
+    """Compute the expression over the rows that matter, and cast it.
+
+    Returns:
+        False where that took longer than `seconds`, so that not every row was tried.
+
+    Raises:
+        ExpressionRefused: it does not fit the table or the type, or fails for a row; NotTotal: it gives a null.
+    """
+    rows = written(trial.rows) if trial.rows is not None else sql.SQL("true")
+    value = sql.SQL("CAST({} AS {})").format(written(trial.expression), type_sql(trial.type))
+    # count() makes the server compute each value, where IS NULL asks for the first that is.
+    query = (
+        sql.SQL("SELECT count({1}) FROM {0} WHERE {2}")
+        if trial.may_be_null
+        else sql.SQL("SELECT 1 FROM {0} WHERE {2} AND {1} IS NULL LIMIT 1")
+    ).format(table_name(trial.table), value, rows)
+    try:
+        with connection.transaction():
+            # No lock.
+            connection.execute("SET TRANSACTION READ ONLY")
+            connection.execute(
+                sql.SQL("SET LOCAL statement_timeout = {}").format(sql.Literal(int(seconds * 1000)))
+            )
+            # ACCESS SHARE, for as long as reading the table takes, at most `seconds`.
+            found = connection.execute(query, ()).fetchone()
+    except psycopg.errors.QueryCanceled:
+        return False
+    except psycopg.errors.InsufficientPrivilege:
+        raise  # the table may not be read: nothing is wrong with the expression
+    except psycopg.Error as error:
+        raise ExpressionRefused(
+            trial.option, trial.expression, error.diag.message_primary or str(error)
+        ) from error
+    if found is not None and not trial.may_be_null:
+        raise NotTotal(trial.option, trial.expression, trial.table)
+    return True
+
+
+def rewrites_on_add(connection: Connection, type_name: str) -> bool:
+    """True where ADD COLUMN of this type would rewrite the table: a domain that has constraints.
+
+    Raises:
+        UnknownType: there is no such type.
+    """
+    try:
+        # ACCESS SHARE on catalogs only.
+        row = connection.execute("SELECT to_regtype(%s)::oid", (type_name,)).fetchone()
+    except psycopg.Error as error:
+        raise UnknownType(type_name) from error
+    if row is None or row[0] is None:
+        raise UnknownType(type_name)
+    found = connection.execute(
+        "SELECT typnotnull OR EXISTS (SELECT FROM pg_constraint WHERE contypid = t.oid) FROM pg_type t "
+        "WHERE oid = %s AND typtype = 'd'",
+        (row[0],),
+    ).fetchone()
+    return bool(found and found[0])
+
+
+class UnknownType(Misuse):
+    def __init__(self, type_name: str) -> None:
+        super().__init__(
+            f'there is no type "{type_name}" in the database',
+            fix="check the spelling; a type in another schema is written schema.type",
+        )
