@@ -35,6 +35,15 @@ class _Recipes(click.Group):
         recipe = find_recipe(cmd_name)
         return None if recipe is None else _subcommand(recipe)
 
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        from evolve.plan.recipes import by_subject
+
+        with formatter.section("Commands"):
+            rows = [(name, each.get_short_help_str()) for name, each in sorted(self.commands.items())]
+            formatter.write_dl(rows)
+        with formatter.section("Changes, by subject (`evolve plan list` says what each does)"):
+            formatter.write_dl([(subject, ", ".join(names)) for subject, names in by_subject().items()])
+
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:

@@ -241,7 +241,7 @@ def _made(hint: Any, value: Any) -> object:
     if is_dataclass(hint):
         if not isinstance(value, dict):
             raise TypeError(f"{value!r} is no table")
-        hints = _hints(cast("type[Any]", hint))
+        hints = _hints(cast("Hashable", hint))
         return cast("type[Any]", hint)(**{name: _made(hints[name], each) for name, each in value.items()})
     if type(value) is not hint:
         raise TypeError(f"{value!r} is not {getattr(hint, '__name__', hint)}")

@@ -11,13 +11,15 @@ from collections.abc import Mapping
 from functools import cache
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from evolve.errors import Misuse
-from evolve.plan.change import Change
-from evolve.plan.facts import Facts
-from evolve.plan.model import Plan
-from evolve.plan.recipe import Recipe
+
+if TYPE_CHECKING:  # who only asks for names, as a shell does that completes them, waits for no parser
+    from evolve.plan.change import Change
+    from evolve.plan.facts import Facts
+    from evolve.plan.model import Plan
+    from evolve.plan.recipe import Recipe
 
 GROUP = "evolve.recipes"
 
@@ -51,6 +53,16 @@ def kinds() -> tuple[str, ...]:
     return (*_modules(), *_strangers())
 
 
+def by_subject() -> Mapping[str, tuple[str, ...]]:
+    """The kinds in their groups; those of other packages last."""
+    groups: dict[str, list[str]] = {}
+    for kind, module in _modules().items():
+        groups.setdefault(module.split(".")[-2], []).append(kind)
+    if _strangers():
+        groups["others"] = list(_strangers())
+    return {subject: tuple(names) for subject, names in groups.items()}
+
+
 def pages() -> Mapping[str, Path]:
     """Kind → its page, of evolve's own."""
     folder = Path(__file__).parent
@@ -69,6 +81,8 @@ def find_recipe(kind: str) -> Recipe[Any] | None:
         return found
     if kind not in _strangers():
         return None
+    from evolve.plan.recipe import Recipe
+
     point = _strangers()[kind]
     package = point.dist.name if point.dist is not None else point.value
     try:
