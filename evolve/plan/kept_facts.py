@@ -252,6 +252,7 @@ def _believe(answer: object) -> None:
     """Raise where a text that recipes put into SQL is not the one thing it is taken for."""
     match answer:
         case Target():
+            _believe_grants(answer.grants)
             for column in answer.columns:
                 _one(f"ALTER TABLE t ADD COLUMN c {column.type}", AddColumn)
                 if column.collation is not None:

@@ -105,6 +105,9 @@ class Target:
         rows: the planner's estimate; None where it is not known.
         source: the live catalog, or the schema that replaying the revisions gives.
         published: names of publications that send the table to other servers.
+        owner: the role; None where it is not known.
+        grants: (privilege, grantee, with grant option), of grants on the whole table, the owner's own left out.
+        row_security: row level security is enabled.
     """
 
     table: QualifiedName
@@ -121,6 +124,10 @@ class Target:
     published: tuple[str, ...] = ()
     server_version: int | None = None  # as 150018
     source: Literal["database", "revisions"] = "database"
+    owner: str | None = None
+    grants: tuple[tuple[str, str, bool], ...] = ()
+    comment: str | None = None
+    row_security: bool = False
 
     # -- questions ------------------------------------------------------------------------------------------
     def column(self, name: str) -> TargetColumn | None:

@@ -120,6 +120,13 @@ class _Reader:
             published=tuple(_names(relation["published"])),
             server_version=self._connection.info.server_version,
             source="database",
+            owner=str(relation["owner"]),
+            grants=tuple(
+                (str(row["privilege"]), str(row["grantee"]), bool(row["grantable"]))
+                for row in self._rows(_TABLE_GRANTS)
+            ),
+            comment=_text(relation["comment"]),
+            row_security=bool(relation["row_security"]),
         )
 
     def _columns(self) -> tuple[TargetColumn, ...]:
@@ -235,7 +242,9 @@ _RELATION = sql.SQL("""
         c.relkind = 'r' AND NOT c.relispartition
             AND EXISTS (SELECT FROM pg_inherits WHERE c.oid IN (inhrelid, inhparent)) AS inherits,
         ARRAY(SELECT pubname::text FROM pg_publication_tables
-            WHERE schemaname = n.nspname AND tablename = c.relname ORDER BY 1) AS published
+            WHERE schemaname = n.nspname AND tablename = c.relname ORDER BY 1) AS published,
+        pg_get_userbyid(c.relowner)::text AS owner, obj_description(c.oid, 'pg_class') AS comment,
+        c.relrowsecurity AS row_security
     FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
     WHERE n.nspname = %(schema)s AND c.relname = %(name)s
 """)
@@ -270,6 +279,14 @@ _GRANTS = sql.SQL("""
     FROM pg_attribute a CROSS JOIN LATERAL aclexplode(a.attacl) x
     WHERE a.attrelid = %(oid)s AND a.attnum > 0 AND NOT a.attisdropped
     ORDER BY 1, 4, 2
+""")
+
+_TABLE_GRANTS = sql.SQL("""
+    SELECT x.privilege_type AS privilege, x.is_grantable AS grantable,
+        CASE WHEN x.grantee = 0 THEN 'PUBLIC' ELSE pg_get_userbyid(x.grantee)::text END AS grantee
+    FROM pg_class c CROSS JOIN LATERAL aclexplode(c.relacl) x
+    WHERE c.oid = %(oid)s AND x.grantee <> c.relowner
+    ORDER BY 3, 1
 """)
 
 # From PostgreSQL 18 on NOT NULL is listed here too; `TargetColumn.not_null` says it already.
