@@ -18,6 +18,7 @@ from evolve.lint.facts import Facts
 from evolve.lint.model import Report
 from evolve.lint.settings import AllowedBySetting, SeveritySetting
 from evolve.lint.thresholds import Thresholds
+from evolve.revisions.apart import Early
 from evolve.revisions.default_branch import default_branch, why_unknown
 from evolve.revisions.git import NotARepository, Repository, find_repository
 from evolve.revisions.history import BrokenFile, History, RevisionFile, read_history
@@ -260,7 +261,11 @@ def lint(
             found.append(rules() if callable(rules) else rules)
         return found[0]
 
-    reading = _read(project, question, options, store, prepare, texts, history)
+    early = Early(project, options.time_limit)
+    try:
+        reading = _read(project, question, options, store, prepare, texts, history, early)
+    finally:
+        early.end()
     schema, recordings = reading.schema, reading.recordings
     on_read(schema, recordings)
     asked, together = reading.asked | reading.with_them, question.together and not reading.old
@@ -334,11 +339,13 @@ def _read(
     prepare: Callable[[], Sequence[Rule]],
     texts: Mapping[Path, bytes],
     history: History | None,
+    early: Early,
 ) -> _Reading:
     broken: list[BrokenFile] = []
     notes: list[str] = []
     if history is None:
-        history = _history(project, store).with_texts(texts)
+        begin = early.begin if not options.sandbox else lambda: None
+        history = _history(project, store, begin).with_texts(texts)
     files = {revision: file.path for revision, file in history.revisions.items()}
     repository = question.repository
 
@@ -411,6 +418,7 @@ def _read(
         sandbox=options.sandbox,
         meanwhile=look,
         hear=hear if alone else lambda _: None,
+        early=early,
     )
     if not told:  # all was known from earlier runs
         look()
@@ -539,12 +547,17 @@ def _remarks(
     return (*source_remarks(file.path, text, roots), *history_remarks(history, file, text))
 
 
-def _history(project: Project, store: Store | None) -> History:
+def _history(project: Project, store: Store | None, on_first: Callable[[], object]) -> History:
+    """
+    Args:
+        on_first: called before any file is read, where no reading of an earlier run will be of use.
+    """
     if store is None:
+        on_first()
         return read_history(project)
     from evolve.revisions.cache.declared import read_history_through
 
-    return read_history_through(project, store)
+    return read_history_through(project, store, on_first)
 
 
 def _unreadable(file: BrokenFile) -> Recording:

@@ -7,8 +7,10 @@ dies or hangs costs the revision that it was reading; another goes on behind it.
 from __future__ import annotations
 
 import faulthandler
+import gc
 import json
 import os
+import pickle
 import re
 import resource
 import select
@@ -21,6 +23,7 @@ import traceback
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import field
+from functools import partial
 from importlib import import_module
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, NoReturn, Protocol
@@ -36,6 +39,7 @@ from evolve.values import dataclass
 
 if TYPE_CHECKING:
     from evolve.revisions.capture import Direction
+    from evolve.revisions.reflection import Reflection
 
 _GRACE = 3.0  # seconds after the time limit, within which the process should have ended the revision itself
 _SETTING_UP = 60.0  # seconds for Python and Alembic to load
@@ -59,11 +63,73 @@ class Start(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Pipes:
-    """The ends that the reading process holds: what it asks and says, what it is told, where its stack goes."""
+    """The ends that the reading process holds: what it asks and says, what it is told, where its stack goes.
+
+    Args:
+        others: the ends of the process that asks. A copy of that closes them, so that it is told when nobody asks
+            any more.
+    """
 
     says: int
     hears: int
     stack: int
+    others: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Reader:
+    """A process that reads, and the ends that the one that asks holds."""
+
+    child: int
+    listens: int
+    tells: int
+    stack: int
+
+
+def start_reader(start: Start) -> Reader:
+    listens, says = os.pipe()
+    hears, tells = os.pipe()
+    stack, stack_in = os.pipe()
+    try:
+        child = start(Pipes(says, hears, stack_in, (listens, tells, stack)))
+    finally:
+        for end in (says, hears, stack_in):
+            os.close(end)
+    return Reader(child, listens, tells, stack)
+
+
+class Early:
+    """A process that imports Alembic while this one still finds out what it shall read.
+
+    Whoever begins it ends it with `end`, whether it was of use or not.
+    """
+
+    def __init__(self, project: Project, time_limit: float) -> None:
+        self._work = partial(_read_early, project, time_limit)
+        self._reader: Reader | None = None
+
+    def begin(self) -> None:
+        if can_fork():
+            self._reader = start_reader(_copy(self._work))
+
+    def take(self, revisions: Sequence[RevisionFile], begin: Begin | None) -> Reader | None:
+        """Let it read the upgrades of `revisions`; None where there is none, or not any more."""
+        reader, self._reader = self._reader, None
+        if reader is not None:
+            asks = None if begin is None else begin is not Schema
+            # It may have ended, which is found out where it should answer.
+            with suppress(BrokenPipeError), os.fdopen(reader.tells, "wb", closefd=False) as tells:
+                _write_bytes(tells, pickle.dumps((tuple(revisions), asks)))
+        return reader
+
+    def end(self) -> None:
+        """End it, unless somebody took it."""
+        reader, self._reader = self._reader, None
+        if reader is not None:
+            _kill(reader.child)
+            os.waitpid(reader.child, 0)
+            for end in (reader.listens, reader.tells, reader.stack):
+                os.close(end)
 
 
 class ReaderFailed(Exception):
@@ -84,6 +150,7 @@ def capture_apart(
     begin: Begin | None = None,
     memory: Memory | None = None,
     start: Start | None = None,
+    early: Early | None = None,
     meanwhile: Callable[[], object] = lambda: None,
     hear: Hear = lambda _: None,
 ) -> list[Recording]:
@@ -93,6 +160,7 @@ def capture_apart(
         begin: the schema before the first of `revisions`, asked for where a revision asks; without it each question is
             answered as by an empty database.
         start: starts a process that runs `serve`; a copy of this one unless given.
+        early: a copy that was made before and reads in the place of the first; for upgrades alone.
         meanwhile: called once while that process imports Alembic; not at all where there is none.
         hear: told of recordings from the first on, in their order, while later ones are read. It need not be told of
             all; and what ends the process with its last word half said makes another of the one told last.
@@ -101,37 +169,43 @@ def capture_apart(
         ReaderFailed: evolve fails in the other process, on no account of a revision.
     """
 
-    def read(memory: Memory, begin: Begin | None, beat: Callable[[], None]) -> list[Recording]:
-        with light_start():
-            from evolve.revisions.capture import capture
-        from evolve.revisions.replayed_schema import ReplayedSchema
-
-        reflect = ReplayedSchema(begin=begin) if begin is not None else None
-        return capture(
+    def read(memory: Memory, begin: Begin | None, beat: Callable[[], None] = lambda: None) -> list[Recording]:
+        return _import_capture()(
             project,
             revisions,
             direction=direction,
             time_limit=time_limit,
-            reflect=reflect,
+            reflect=_reflect(begin),
             memory=memory,
             beat=beat,
         )
 
     if start is None and not can_fork():
-        return read(memory or NoMemory(), begin, lambda: None)
+        return read(memory or NoMemory(), begin)
     # An empty schema need not be asked for: the answer would have to wait for what hears.
-    copied = fork(
-        lambda line: read(line, begin if begin in (None, Schema) else line.schema, line.began), revisions
+    copied = _copy(
+        lambda pipes: serve(
+            lambda line: read(line, begin if begin in (None, Schema) else line.schema, line.began),
+            revisions,
+            pipes,
+        )
     )
     parent = _Parent(
-        revisions, start or copied, time_limit, memory or NoMemory(), begin or Schema, meanwhile, hear
+        revisions,
+        start or copied,
+        early.take(revisions, begin) if early is not None else None,
+        time_limit,
+        memory or NoMemory(),
+        begin or Schema,
+        meanwhile,
+        hear,
     )
     while not parent.done:
         parent.run_once()
     return [parent.known[place][0] for place in range(len(revisions))]
 
 
-def fork(capture: Capture, revisions: Sequence[RevisionFile]) -> Start:
+def _copy(work: Callable[[Pipes], object]) -> Start:
     """A copy of this process; it shares nothing with it any more but the pipes and what lies on disk."""
 
     def start(pipes: Pipes) -> int:
@@ -142,22 +216,70 @@ def fork(capture: Capture, revisions: Sequence[RevisionFile]) -> Start:
         child = os.fork()
         if child:
             return child
-        _in_the_copy(capture, revisions, pipes)
+        _in_the_copy(work, pipes)
 
     return start
 
 
-def _in_the_copy(capture: Capture, revisions: Sequence[RevisionFile], pipes: Pipes) -> NoReturn:
+def _in_the_copy(work: Callable[[Pipes], object], pipes: Pipes) -> NoReturn:
     status = 1
     try:
         os.setpgid(0, 0)
+        for end in pipes.others:
+            os.close(end)
         nothing = os.open(os.devnull, os.O_RDWR)
         for stream in (0, 1, 2):
             os.dup2(nothing, stream)
-        serve(capture, revisions, pipes)
+        work(pipes)
         status = 0
     finally:
         os._exit(status)  # what is to run at exit belongs to the process this was copied from
+
+
+def _read_early(project: Project, time_limit: float, pipes: Pipes) -> None:
+    told: list[bytes] = []
+
+    def listen() -> None:
+        # Without a buffer, which would take what comes behind it.
+        with os.fdopen(pipes.hears, "rb", buffering=0, closefd=False) as hears, suppress(struct.error):
+            told.append(_read_bytes(hears))
+
+    # A pipe holds less than it may be told: whoever tells is not kept waiting until the imports are done.
+    listening = threading.Thread(target=listen)
+    listening.start()
+    capture = _import_capture()
+    gc.freeze()  # what was imported stays
+    listening.join()
+    if not told:
+        return  # nobody asks any more
+    revisions, asks = pickle.loads(told[0])  # noqa: S301  # of the process this was copied from
+
+    def read(line: _Line) -> None:
+        begin = None if asks is None else line.schema if asks else Schema
+        capture(
+            project,
+            revisions,
+            time_limit=time_limit,
+            reflect=_reflect(begin),
+            memory=line,
+            beat=line.began,
+        )
+
+    serve(read, revisions, pipes)
+
+
+def _import_capture() -> Callable[..., list[Recording]]:
+    with light_start():
+        from evolve.revisions.capture import capture
+        from evolve.revisions.replayed_schema import ReplayedSchema  # noqa: F401  # it imports SQLAlchemy's own
+
+    return capture
+
+
+def _reflect(begin: Begin | None) -> Reflection | None:
+    from evolve.revisions.replayed_schema import ReplayedSchema
+
+    return ReplayedSchema(begin=begin) if begin is not None else None
 
 
 def serve(capture: Capture, revisions: Sequence[RevisionFile], pipes: Pipes) -> None:
@@ -204,7 +326,6 @@ class _Line:
         self._hears = hears
         self._place = 0
         self._modules: tuple[int, list[str]] = (0, [])
-        _send(says, ["ready"])
         transactions, left_open, settled, self.empty, self._learns = _receive(hears)
         self.start = After(transactions, left_open, settled)
 
@@ -240,6 +361,7 @@ class _Line:
 class _Parent:
     revisions: Sequence[RevisionFile]
     start: Start
+    reader: Reader | None
     time_limit: float
     memory: Memory
     begin: Begin
@@ -258,50 +380,43 @@ class _Parent:
 
     def run_once(self) -> None:
         """Start a process, and listen to it until it has read all, or one that it cannot read."""
-        from_child, says = os.pipe()
-        hears, to_child = os.pipe()
-        stack, stack_in = os.pipe()
+        reader, self.reader = self.reader or start_reader(self.start), None
         self.reading, self.failed, self.came = None, None, ""
-        try:
-            child = self.start(Pipes(says, hears, stack_in))
-        finally:
-            for end in (says, hears, stack_in):
-                os.close(end)
         status: int | None = None
         try:
-            with os.fdopen(from_child, "rb", buffering=0) as listens, os.fdopen(to_child, "wb") as tells:
+            with (
+                os.fdopen(reader.listens, "rb", buffering=0) as listens,
+                os.fdopen(reader.tells, "wb") as tells,
+            ):
                 late = False
                 with suppress(BrokenPipeError):  # it ended before it was answered
                     late = not self._listen(listens, tells)
                 if late:
-                    os.kill(child, signal.SIGUSR1)
+                    os.kill(reader.child, signal.SIGUSR1)
                     time.sleep(0.2)  # the stack is written in the handler of the signal
         finally:
-            _kill(child)
-            _, status = os.waitpid(child, 0)
-            os.set_blocking(stack, False)
-            text = _read_rest(stack)
+            _kill(reader.child)
+            _, status = os.waitpid(reader.child, 0)
+            os.set_blocking(reader.stack, False)
+            text = _read_rest(reader.stack)
         if not self.done:
             self._give_up(late, status, self.came or text)
 
     def _listen(self, listens: IO[bytes], tells: IO[bytes]) -> bool:
         """Answer until the process ends; False where it does not go on in time."""
+        start = self.memory.start
+        empty = not self.known and self.memory.empty
+        learns = not isinstance(self.memory, NoMemory)
+        _send(tells, [start.transactions, start.open, start.settled, empty, learns])
+        self.meanwhile()
+        self.meanwhile = lambda: None
         deadline = time.monotonic() + _SETTING_UP
-        reader = _Messages(listens.fileno())
+        messages = _Messages(listens.fileno(), _NAP if empty else 0.0)
         while True:
-            message = reader.next(deadline)
+            message = messages.next(deadline)
             if message is None:
-                return reader.ended
+                return messages.ended
             match message:
-                case ["ready"]:
-                    start = self.memory.start
-                    empty = not self.known and self.memory.empty
-                    learns = not isinstance(self.memory, NoMemory)
-                    _send(tells, [start.transactions, start.open, start.settled, empty, learns])
-                    self.meanwhile()
-                    self.meanwhile = lambda: None
-                    reader.nap = _NAP if empty else 0.0
-                    deadline = time.monotonic() + _SETTING_UP
                 case ["schema"]:
                     _send(tells, [encode_schema(self.begin()).decode()])
                 case ["recall", int(place)] if 0 <= place < len(self.revisions):
@@ -314,7 +429,9 @@ class _Parent:
                 case ["began", int(place)] if 0 <= place < len(self.revisions):
                     self.reading = place
                     deadline = time.monotonic() + self.time_limit + _GRACE
-                case ["learn", int(place), str(text), bool(settled), list(own)] if place == self.reading:
+                case ["learn", int(place), str(text), bool(settled), list(own)] if (
+                    place == self.reading and place not in self.known
+                ):
                     if not self._learn(place, text, settled, [Path(str(path)) for path in own]):
                         return True
                     deadline += self._tell()
@@ -408,30 +525,42 @@ def _send(stream: IO[bytes], message: list[object]) -> None:
 
 
 def _write(stream: IO[bytes], message: list[object]) -> None:
-    data = json.dumps(message).encode()
+    _write_bytes(stream, json.dumps(message).encode())
+
+
+def _write_bytes(stream: IO[bytes], data: bytes) -> None:
     stream.write(_LENGTH.pack(len(data)) + data)
 
 
 def _receive(stream: IO[bytes]) -> list[Any]:
-    (length,) = _LENGTH.unpack(stream.read(_LENGTH.size))
-    message: list[Any] = json.loads(stream.read(length))
+    message: list[Any] = json.loads(_read_bytes(stream))
     return message
+
+
+def _read_bytes(stream: IO[bytes]) -> bytes:
+    (length,) = _LENGTH.unpack(stream.read(_LENGTH.size))
+    data = b""
+    while len(data) < length and (more := stream.read(length - len(data))):
+        data += more
+    return data
 
 
 class _Messages:
     """Messages as they come in, each up to a deadline."""
 
-    def __init__(self, end: int) -> None:
+    def __init__(self, end: int, nap: float) -> None:
         self._end = end
+        self._nap = nap  # seconds from one look for more to the next
+        self._looked = 0.0
         self._buffer = bytearray()
-        self.nap = 0.0  # seconds before each look for more
         self.ended = False
 
     def next(self, deadline: float) -> object:
         """None where no whole message comes in time, where none will come any more, and where it is no message."""
         while (whole := self._whole()) is None:
-            time.sleep(self.nap)
-            left = deadline - time.monotonic()
+            time.sleep(max(self._looked + self._nap - time.monotonic(), 0.0))
+            self._looked = time.monotonic()
+            left = deadline - self._looked
             if left <= 0 or not select.select([self._end], [], [], left)[0]:
                 return None
             data = os.read(self._end, 1 << 20)

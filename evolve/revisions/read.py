@@ -13,7 +13,7 @@ from evolve.sql.steps import Recording
 from evolve.values import dataclass
 
 if TYPE_CHECKING:
-    from evolve.revisions.apart import Hear
+    from evolve.revisions.apart import Early, Hear
     from evolve.revisions.cache.store import Store
     from evolve.revisions.capture import Direction
     from evolve.revisions.reflection import Reflection
@@ -52,6 +52,7 @@ def record(
     sandbox: bool = False,
     meanwhile: Meanwhile = lambda: None,
     hear: Hear = lambda _: None,
+    early: Early | None = None,
 ) -> list[Recording]:
     """Read `revisions` in the order given; nothing of Alembic or SQLAlchemy is imported where there are none.
 
@@ -60,7 +61,7 @@ def record(
             is only a part of one cannot, and each is answered as by an empty database.
         sandbox: let the kernel refuse what reading does not need.
         meanwhile: called while another process imports Alembic.
-        hear: as that of `capture_apart`.
+        hear, early: as those of `capture_apart`.
 
     Raises:
         NoSandbox: this platform cannot.
@@ -78,7 +79,13 @@ def record(
 
         begin = Schema if _from_base(revisions) else None
         return capture_apart(
-            project, revisions, time_limit=time_limit, begin=begin, meanwhile=meanwhile, hear=hear
+            project,
+            revisions,
+            time_limit=time_limit,
+            begin=begin,
+            early=early,
+            meanwhile=meanwhile,
+            hear=hear,
         )
     with light_start():
         from evolve.revisions.capture import capture
@@ -161,6 +168,7 @@ def record_from(
     sandbox: bool = False,
     meanwhile: Meanwhile = lambda: None,
     hear: Hear = lambda _: None,
+    early: Early | None = None,
 ) -> Reading:
     """Read `revisions` in the order given, for those from the place `first` on.
 
@@ -169,16 +177,23 @@ def record_from(
             added.
         meanwhile: called while another process imports Alembic, where one has to.
         hear: as that of `capture_apart`; not called where readings of earlier runs are of use.
+        early: as that of `capture_apart`.
         sandbox: let the kernel refuse what reading does not need; readings of earlier runs are left aside.
     """
     if store is not None and not sandbox and revisions and _from_base(revisions):
         from evolve.revisions.cache.reading import read_through
 
-        found = read_through(project, revisions, first, time_limit, store, meanwhile, hear)
+        found = read_through(project, revisions, first, time_limit, store, meanwhile, hear, early)
         if found is not None:
             return Reading(*found)
     recordings = record(
-        project, revisions, time_limit=time_limit, sandbox=sandbox, meanwhile=meanwhile, hear=hear
+        project,
+        revisions,
+        time_limit=time_limit,
+        sandbox=sandbox,
+        meanwhile=meanwhile,
+        hear=hear,
+        early=early,
     )
     # The parser is there by now: it was imported while Alembic was.
     from evolve.sql.read import follow

@@ -99,7 +99,8 @@ def what_is_missing() -> str | None:
 
 # -- in the process that is contained -----------------------------------------------------------------------
 def main() -> None:
-    pipes = Pipes(*map(int, sys.argv[1:4]))
+    says, hears, stack = map(int, sys.argv[1:4])
+    pipes = Pipes(says, hears, stack, ())
     task = base64.b64decode(sys.stdin.buffer.read())
     project, revisions, time_limit, asks, direction = pickle.loads(task)  # noqa: S301  # of the parent
     # Loaded before the door closes: what they set up while they load is theirs.

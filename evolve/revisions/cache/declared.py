@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import MappingProxyType
 
@@ -16,10 +16,18 @@ from evolve.revisions.history import History, RevisionFile
 from evolve.revisions.project import Project
 
 
-def read_history_through(project: Project, store: Store) -> History:
-    """Do as `read_history` does; of the files that are as they were the last time only the bytes are read."""
+def read_history_through(
+    project: Project, store: Store, on_first: Callable[[], object] = lambda: None
+) -> History:
+    """Do as `read_history` does; of the files that are as they were the last time only the bytes are read.
+
+    Args:
+        on_first: called before any is read, where nobody has asked about this project yet.
+    """
     key = digest("declared", Path(history.__file__).read_bytes(), sys.version, str(project.script_directory))
     value = store.get(key)
+    if value is None:
+        on_first()
     kept: Mapping[str, list[object]] = json.loads(value) if value is not None else MappingProxyType({})
 
     def recall(path: Path, contents: bytes) -> RevisionFile | None:

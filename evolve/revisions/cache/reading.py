@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from evolve.revisions.apart import capture_apart
+from evolve.revisions.apart import Early, capture_apart
 from evolve.revisions.cache.chain import Chain
 from evolve.revisions.cache.fingerprint import fingerprint
 from evolve.revisions.cache.store import Store
@@ -22,6 +22,7 @@ def read_through(
     store: Store,
     meanwhile: Callable[[], object] = lambda: None,
     hear: Callable[[Recording], object] = lambda _: None,
+    early: Early | None = None,
 ) -> tuple[Schema, list[Recording]] | None:
     """The schema before the place `first` and the recordings from there on; None where the cache is of no use.
 
@@ -49,7 +50,8 @@ def read_through(
             project,
             revisions[known:],
             time_limit=time_limit,
-            begin=begin,
+            begin=begin if known else Schema,
+            early=early,
             memory=chain,
             meanwhile=meanwhile,
             hear=hear if not known else lambda _: None,
