@@ -1,0 +1,377 @@
+"""The sync between two tables on a real server: every way of writing either, also from many sessions at once."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+
+import psycopg
+import pytest
+
+from evolve.plan import cross_sync, sync
+from evolve.plan.cross_sync import End, Link, Rows
+from evolve.plan.sync import Side
+from evolve.sql.names import QualifiedName
+from evolve.sql.statements import Statement
+
+pytestmark = pytest.mark.server
+
+MakeDatabase = Callable[..., str]
+Connection = psycopg.Connection[tuple[object, ...]]
+
+FUNCTION = QualifiedName("sync_it", "evolve")
+TRIGGER = "zz_evolve_it"
+
+
+def run(connection: Connection, statements: tuple[Statement, ...]) -> None:
+    with connection.transaction():
+        for statement in statements:
+            connection.execute(statement.sql.encode())
+
+
+def arm(connection: Connection, link: Link) -> None:
+    run(connection, (sync.create_schema(),))
+    run(connection, cross_sync.arm(link, "target"))
+    run(connection, cross_sync.arm(link, "source"))
+
+
+def backfill(connection: Connection, link: Link) -> int:
+    """As one statement."""
+    touch = cross_sync.touch(link)
+    changes = ", ".join(f"{column} = {value}" for column, value in touch.assignments)
+    return connection.execute(
+        f"UPDATE {link.source.table} SET {changes} WHERE {touch.where}".encode()
+    ).rowcount
+
+
+def wrong(connection: Connection, link: Link) -> int:
+    query = f"SELECT count(*) FROM {link.source.table} WHERE {cross_sync.wrong(link)}"
+    row = connection.execute(query.encode()).fetchone()
+    assert row is not None
+    return int(str(row[0]))
+
+
+NICK = Side("nick", "text", exact=True)
+
+# A user's nick moves to his profiles: the target's rows are children of the source's.
+DOWN = Link(
+    End(QualifiedName("users"), ("id",), ("id",), (NICK,)),
+    End(QualifiedName("profiles"), ("user_id",), ("id",), (NICK,)),
+    "target",
+    FUNCTION,
+    TRIGGER,
+)
+DOWN_TABLES = """
+    CREATE TABLE users (id int PRIMARY KEY, nick text, other text);
+    CREATE TABLE profiles (id int PRIMARY KEY, user_id int REFERENCES users ON UPDATE CASCADE ON DELETE SET NULL,
+        nick text, other text);
+    CREATE INDEX ON profiles (user_id);
+    INSERT INTO users VALUES (1, 'ann'), (2, 'bob'), (3, NULL);
+    INSERT INTO profiles VALUES (10, 1), (11, 1), (20, 2), (30, 3), (99, NULL);
+"""
+
+# An order's mail address moves to its customer: the source's rows are children of the target's.
+MAIL = Side("mail", "text", exact=True)
+UP = Link(
+    End(QualifiedName("orders"), ("customer_id",), ("id",), (MAIL,)),
+    End(QualifiedName("customers"), ("id",), ("id",), (MAIL,)),
+    "source",
+    FUNCTION,
+    TRIGGER,
+)
+UP_TABLES = """
+    CREATE TABLE customers (id int PRIMARY KEY, mail text);
+    CREATE TABLE orders (id int PRIMARY KEY, customer_id int REFERENCES customers ON UPDATE CASCADE ON DELETE SET NULL,
+        mail text, other text);
+    CREATE INDEX ON orders (customer_id);
+    INSERT INTO customers VALUES (1), (2), (3);
+    INSERT INTO orders VALUES (10, 1, 'ann'), (11, 1, 'ann'), (20, 2, 'bob'), (99, NULL, 'zoe');
+"""
+
+
+@dataclass
+class Pair:
+    """Two tables in mid-change."""
+
+    connection: Connection
+    link: Link
+
+    def run(self, text: str) -> None:
+        self.connection.execute(text.encode())
+
+    def values(self, text: str) -> list[object]:
+        return [row[0] for row in self.connection.execute(text.encode())]
+
+    @property
+    def wrong(self) -> int:
+        return wrong(self.connection, self.link)
+
+
+@pytest.fixture
+def connection(database_url: str) -> Iterator[Connection]:
+    with psycopg.connect(database_url, autocommit=True) as connection:
+        yield connection
+
+
+Make = Callable[..., Pair]
+
+
+@pytest.fixture
+def pair(connection: Connection) -> Make:
+    """Tables and link; armed, and filled unless told not to."""
+
+    def make(tables: str, link: Link, *, fill: bool = True) -> Pair:
+        connection.execute(tables.encode())
+        arm(connection, link)
+        if fill:
+            backfill(connection, link)
+        return Pair(connection, link)
+
+    return make
+
+
+# -- move, down to the children -----------------------------------------------------------------------------
+PROFILE_NICKS = "SELECT nick FROM profiles WHERE user_id = 1 ORDER BY id"
+USER_NICK = "SELECT nick FROM users WHERE id = 1"
+
+DOWN_CASES = {
+    "source update": ("UPDATE users SET nick = 'new' WHERE id = 1", ["new"] * 3),
+    "source update to null": ("UPDATE users SET nick = NULL WHERE id = 1", [None] * 3),
+    "target update": ("UPDATE profiles SET nick = 'new' WHERE id = 10", ["new"] * 3),
+    "target update to null": ("UPDATE profiles SET nick = NULL WHERE id = 10", [None] * 3),
+    "target update of all": ("UPDATE profiles SET nick = 'new'", ["new"] * 3),
+    "source update of all": ("UPDATE users SET nick = id::text", ["1"] * 3),
+    "target update to different values": (
+        "UPDATE profiles SET nick = CASE id WHEN 10 THEN 'x' WHEN 11 THEN 'x' ELSE id::text END",
+        ["x"] * 3,
+    ),
+    "update of something else": (
+        "UPDATE users SET other = 'x'; UPDATE profiles SET other = 'x'",
+        ["ann"] * 3,
+    ),
+    "target insert without a value": ("INSERT INTO profiles (id, user_id) VALUES (12, 1)", ["ann"] * 4),
+    "target insert with a value": (
+        "INSERT INTO profiles (id, user_id, nick) VALUES (12, 1, 'new')",
+        ["new"] * 4,
+    ),
+    "target moved here": ("UPDATE profiles SET user_id = 1 WHERE id = 20", ["ann"] * 4),
+    "target moved here with a value": (
+        "UPDATE profiles SET user_id = 1, nick = 'new' WHERE id = 20",
+        ["new"] * 4,
+    ),
+    "target that had no key": ("UPDATE profiles SET user_id = 1 WHERE id = 99", ["ann"] * 4),
+    "target moved away": ("UPDATE profiles SET user_id = 2 WHERE id = 10", ["ann"] * 2),
+    "target deleted": ("DELETE FROM profiles WHERE id = 10", ["ann"] * 2),
+    "source key moved": (
+        "UPDATE users SET id = 7 WHERE id = 1; UPDATE users SET id = 1 WHERE id = 7",
+        ["ann"] * 3,
+    ),
+    "source upsert": (
+        "INSERT INTO users VALUES (1, 'new') ON CONFLICT (id) DO UPDATE SET nick = EXCLUDED.nick",
+        ["new"] * 3,
+    ),
+    "target upsert": (
+        "INSERT INTO profiles VALUES (10, 1, 'new') ON CONFLICT (id) DO UPDATE SET nick = EXCLUDED.nick",
+        ["new"] * 3,
+    ),
+}
+
+
+@pytest.mark.parametrize("case", list(DOWN_CASES))
+def test_moved_down(pair: Make, case: str) -> None:
+    statement, expected = DOWN_CASES[case]
+    it = pair(DOWN_TABLES, DOWN)
+    it.run(statement)
+    assert (it.values(USER_NICK) + it.values(PROFILE_NICKS), it.wrong) == (expected, 0)
+
+
+UP_CASES = {
+    "source update": ("UPDATE orders SET mail = 'new' WHERE id = 10", ["new"] * 3),
+    "source update to null": ("UPDATE orders SET mail = NULL WHERE id = 10", [None] * 3),
+    "source update to different values": (
+        "UPDATE orders SET mail = CASE id WHEN 10 THEN 'x' ELSE 'x' END",
+        ["x"] * 3,
+    ),
+    "target update": ("UPDATE customers SET mail = 'new' WHERE id = 1", ["new"] * 3),
+    "target update to null": ("UPDATE customers SET mail = NULL WHERE id = 1", [None] * 3),
+    "source insert with a value": ("INSERT INTO orders VALUES (12, 1, 'new')", ["new"] * 4),
+    "source insert without a value": ("INSERT INTO orders VALUES (12, 1)", ["ann"] * 4),
+    "source moved here": ("UPDATE orders SET customer_id = 1 WHERE id = 20", ["ann"] * 4),
+    "source moved here with a value": (
+        "UPDATE orders SET customer_id = 1, mail = 'new' WHERE id = 20",
+        ["new"] * 4,
+    ),
+    "source that had no key": ("UPDATE orders SET customer_id = 1 WHERE id = 99", ["ann"] * 4),
+    "source deleted": ("DELETE FROM orders WHERE id = 10", ["ann"] * 2),
+    "target key moved": (
+        "UPDATE customers SET id = 7 WHERE id = 1; UPDATE customers SET id = 1 WHERE id = 7",
+        ["ann"] * 3,
+    ),
+}
+
+
+@pytest.mark.parametrize("case", list(UP_CASES))
+def test_moved_up(pair: Make, case: str) -> None:
+    statement, expected = UP_CASES[case]
+    it = pair(UP_TABLES, UP)
+    it.run(statement)
+    found = it.values("SELECT mail FROM customers WHERE id = 1") + it.values(
+        "SELECT mail FROM orders WHERE customer_id = 1 ORDER BY id"
+    )
+    assert (found, it.wrong) == (expected, 0)
+
+
+def test_children_written_to_different_values_at_once_agree_in_the_end(pair: Make) -> None:
+    it = pair(UP_TABLES, UP)
+    it.run("UPDATE orders SET mail = id::text")
+    first, second = it.values("SELECT mail FROM orders WHERE customer_id = 1")
+    assert first == second == it.values("SELECT mail FROM customers WHERE id = 1")[0]
+
+
+# -- denormalise --------------------------------------------------------------------------------------------
+COPY_CASES = {
+    "source update": ("UPDATE users SET nick = 'new' WHERE id = 1", ["new"] * 3),
+    "source update to null": ("UPDATE users SET nick = NULL WHERE id = 1", [None] * 3),
+    "what others write to the copy": ("UPDATE profiles SET nick = 'no' WHERE id = 10", ["ann"] * 3),
+    "insert with another value": ("INSERT INTO profiles VALUES (12, 1, 'no')", ["ann"] * 4),
+    "target moved here": ("UPDATE profiles SET user_id = 1, nick = 'no' WHERE id = 20", ["ann"] * 4),
+    "source key moved": (
+        "UPDATE users SET id = 7 WHERE id = 1; UPDATE users SET id = 1 WHERE id = 7",
+        ["ann"] * 3,
+    ),
+}
+
+
+@pytest.mark.parametrize("case", list(COPY_CASES))
+def test_copied_down(pair: Make, case: str) -> None:
+    statement, expected = COPY_CASES[case]
+    it = pair(DOWN_TABLES, replace(DOWN, direction="to target"))
+    it.run(statement)
+    assert (it.values(USER_NICK) + it.values(PROFILE_NICKS), it.wrong) == (expected, 0)
+
+
+@pytest.mark.parametrize(
+    "statement", ["DELETE FROM users WHERE id = 1", "UPDATE profiles SET user_id = NULL WHERE user_id = 1"]
+)
+def test_a_copy_without_a_source_is_null(pair: Make, statement: str) -> None:
+    it = pair(DOWN_TABLES, replace(DOWN, direction="to target"))
+    it.run(statement)
+    assert it.values("SELECT nick FROM profiles WHERE id IN (10, 11)") == [None, None]
+
+
+def test_a_copy_of_a_child_is_null_once_the_last_child_is_gone(pair: Make) -> None:
+    it = pair(UP_TABLES, replace(UP, direction="to target"))
+    it.run("UPDATE orders SET customer_id = 3 WHERE id = 20")
+    assert it.values("SELECT mail FROM customers ORDER BY id") == ["ann", None, "bob"]
+
+
+@pytest.mark.parametrize(("tables", "link"), [(DOWN_TABLES, DOWN), (UP_TABLES, UP)], ids=["down", "up"])
+def test_turned_round_it_copies_to_the_source(pair: Make, tables: str, link: Link) -> None:
+    it = pair(tables, link)
+    run(it.connection, cross_sync.flip(link, "to source"))
+    source, target, column = link.source, link.target, link.source.values[0].column
+    it.run(f"UPDATE {source.table} SET {column} = 'no' WHERE {source.key[0]} = 1")
+    it.run(f"UPDATE {target.table} SET {column} = 'new' WHERE {target.key[0]} = 2")
+    values = it.values(f"SELECT {column} FROM {source.table} WHERE {source.key[0]} IN (1, 2)")
+    assert (set(values), it.wrong) == ({"ann", "new"}, 0)
+
+
+# -- extract ------------------------------------------------------------------------------------------------
+CITY = (Side("city", "text", exact=True), Side("zip", "integer", exact=True, default="0"))
+EXTRACT = Link(
+    End(QualifiedName("users"), ("id",), ("id",), CITY),
+    End(QualifiedName("addresses"), ("user_id",), ("user_id",), (CITY[0], replace(CITY[1], column="code"))),
+    "target",
+    FUNCTION,
+    TRIGGER,
+    rows="every",
+)
+EXTRACT_TABLES = """
+    CREATE TABLE users (id int PRIMARY KEY, city text, zip int DEFAULT 0, other text);
+    CREATE TABLE addresses (user_id int PRIMARY KEY REFERENCES users ON UPDATE CASCADE ON DELETE CASCADE,
+        city text, code int DEFAULT 0);
+    INSERT INTO users VALUES (1, 'a', 1), (2, NULL, 0);
+"""
+BOTH = """
+    SELECT ROW(u.id, u.city, u.zip, a.user_id, a.city, a.code)::text
+      FROM users u FULL JOIN addresses a ON a.user_id = u.id ORDER BY u.id
+"""
+
+EXTRACT_CASES: dict[str, tuple[str, dict[Rows, list[str]]]] = {
+    "nothing": (
+        "SELECT",
+        {"every": ["(1,a,1,1,a,1)", "(2,,0,2,,0)"], "optional": ["(1,a,1,1,a,1)", "(2,,0,,,)"]},
+    ),
+    "source update": (
+        "UPDATE users SET city = 'b' WHERE id = 2",
+        {"every": ["(1,a,1,1,a,1)", "(2,b,0,2,b,0)"], "optional": ["(1,a,1,1,a,1)", "(2,b,0,2,b,0)"]},
+    ),
+    "source update to nothing": (
+        "UPDATE users SET city = NULL, zip = 0 WHERE id = 1",
+        {"every": ["(1,,0,1,,0)", "(2,,0,2,,0)"], "optional": ["(1,,0,1,,0)", "(2,,0,,,)"]},
+    ),
+    "target update": (
+        "UPDATE addresses SET code = 5 WHERE user_id = 1",
+        {"every": ["(1,a,5,1,a,5)", "(2,,0,2,,0)"], "optional": ["(1,a,5,1,a,5)", "(2,,0,,,)"]},
+    ),
+    "old insert": (
+        "INSERT INTO users VALUES (3, 'c', 3)",
+        {
+            "every": ["(1,a,1,1,a,1)", "(2,,0,2,,0)", "(3,c,3,3,c,3)"],
+            "optional": ["(1,a,1,1,a,1)", "(2,,0,,,)", "(3,c,3,3,c,3)"],
+        },
+    ),
+    "new insert": (
+        "BEGIN; INSERT INTO users (id) VALUES (3); INSERT INTO addresses VALUES (3, 'c', 3); COMMIT",
+        {
+            "every": ["(1,a,1,1,a,1)", "(2,,0,2,,0)", "(3,c,3,3,c,3)"],
+            "optional": ["(1,a,1,1,a,1)", "(2,,0,,,)", "(3,c,3,3,c,3)"],
+        },
+    ),
+    "insert of no value": (
+        "INSERT INTO users (id) VALUES (3)",
+        {
+            "every": ["(1,a,1,1,a,1)", "(2,,0,2,,0)", "(3,,0,3,,0)"],
+            "optional": ["(1,a,1,1,a,1)", "(2,,0,,,)", "(3,,0,,,)"],
+        },
+    ),
+    "source delete": (
+        "DELETE FROM users WHERE id = 1",
+        {"every": ["(2,,0,2,,0)"], "optional": ["(2,,0,,,)"]},
+    ),
+    "source delete without cascade": (
+        "SET session_replication_role = replica; DELETE FROM users WHERE id = 1",
+        {"every": ["(2,,0,2,,0)"], "optional": ["(2,,0,,,)"]},
+    ),
+    "source key": (
+        "UPDATE users SET id = 9 WHERE id = 1",
+        {"every": ["(2,,0,2,,0)", "(9,a,1,9,a,1)"], "optional": ["(2,,0,,,)", "(9,a,1,9,a,1)"]},
+    ),
+    "source key without cascade": (
+        "SET session_replication_role = replica; UPDATE users SET id = 9 WHERE id = 1",
+        {"every": ["(2,,0,2,,0)", "(9,a,1,9,a,1)"], "optional": ["(2,,0,,,)", "(9,a,1,9,a,1)"]},
+    ),
+    "target delete": (
+        "DELETE FROM addresses WHERE user_id = 1",
+        {"optional": ["(1,,0,,,)", "(2,,0,,,)"]},
+    ),
+}
+
+
+@pytest.mark.parametrize("rows", ["every", "optional"])
+@pytest.mark.parametrize("case", list(EXTRACT_CASES))
+def test_extracted(pair: Make, case: str, rows: Rows) -> None:
+    statement, expected = EXTRACT_CASES[case]
+    it = pair(EXTRACT_TABLES, replace(EXTRACT, rows=rows))
+    if rows not in expected:
+        with pytest.raises(psycopg.errors.RestrictViolation, match="goes only with its row"):
+            it.run(statement)
+        return
+    it.run(statement)
+    assert (it.values(BOTH), it.wrong) == (expected[rows], 0)
+
+
+def test_an_optional_row_takes_its_values_to_another_source_row(pair: Make) -> None:
+    it = pair(EXTRACT_TABLES, replace(EXTRACT, rows="optional"))
+    it.run("UPDATE addresses SET user_id = 2 WHERE user_id = 1")
+    assert (it.values(BOTH), it.wrong) == (["(1,,0,,,)", "(2,a,1,2,a,1)"], 0)
