@@ -83,13 +83,27 @@ class FunctionFacts:
 
 @dataclass(frozen=True, slots=True)
 class SequenceFacts:
-    """A sequence; `last_value` is None where it was never used or could not be read."""
+    """A sequence.
+
+    Args:
+        last_value: None where it was never used or could not be read.
+        grants: (privilege, grantee, with grant option), the owner's own left out.
+        users: defaults of other columns that take numbers from it: "default value for column id of table copies".
+    """
 
     name: QualifiedName
     type: str
     owned_by: tuple[QualifiedName, str] | None = None
     last_value: int | None = None
     increment: int = 1
+    start: int = 1
+    minimum: int | None = None
+    maximum: int | None = None
+    cache: int = 1
+    cycle: bool = False
+    grants: tuple[tuple[str, str, bool], ...] = ()
+    comment: str | None = None
+    users: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -136,6 +136,7 @@ def target_from(schema: Schema, table: QualifiedName) -> Target:
         partition_of=found.partition_of.plain if found.partition_of else None,
         inherits=bool(found.inherits) or any(table in other.inherits for other in schema.tables.values()),
         source="revisions",
+        referenced_by=tuple(dict.fromkeys(other.name for other, _ in schema.foreign_keys_to(table))),
     )
 
 

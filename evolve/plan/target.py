@@ -37,6 +37,8 @@ class TargetColumn:
         collation: SQL of a collation that is not the type's own.
         enum: its type is an enumeration.
         grants: (privilege, grantee, with grant option), of grants on this column alone.
+        sequence: the one that its identity or its default takes numbers from.
+        always: it is GENERATED ALWAYS AS IDENTITY.
     """
 
     name: str
@@ -50,6 +52,8 @@ class TargetColumn:
     generated: bool = False
     comment: str | None = None
     grants: tuple[tuple[str, str, bool], ...] = ()
+    sequence: QualifiedName | None = None
+    always: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,6 +109,7 @@ class Target:
         rows: the planner's estimate; None where it is not known.
         source: the live catalog, or the schema that replaying the revisions gives.
         published: names of publications that send the table to other servers.
+        referenced_by: tables whose foreign keys point to this one; it may be among them itself.
         owner: the role; None where it is not known.
         grants: (privilege, grantee, with grant option), of grants on the whole table, the owner's own left out.
         row_security: row level security is enabled.
@@ -124,6 +129,7 @@ class Target:
     published: tuple[str, ...] = ()
     server_version: int | None = None  # as 150018
     source: Literal["database", "revisions"] = "database"
+    referenced_by: tuple[QualifiedName, ...] = ()
     owner: str | None = None
     grants: tuple[tuple[str, str, bool], ...] = ()
     comment: str | None = None

@@ -126,6 +126,14 @@ class LiveFacts(Facts):
             (QualifiedName(owner[0][1], owner[0][0]), owner[0][2]) if owner else None,
             None if row["last_value"] is None else int(str(row["last_value"])),
             int(str(row["increment"])),
+            int(str(row["start"])),
+            int(str(row["minimum"])),
+            int(str(row["maximum"])),
+            int(str(row["cache"])),
+            bool(row["cycle"]),
+            _grants(row["grants"]),
+            None if row["comment"] is None else str(row["comment"]),
+            tuple(_texts(row["users"])),
         )
 
 
@@ -203,7 +211,15 @@ _FUNCTIONS = sql.SQL("""
 """)
 
 _SEQUENCE = sql.SQL("""
-    SELECT format_type(s.seqtypid, NULL) AS type, s.seqincrement AS increment,
+    SELECT format_type(s.seqtypid, NULL) AS type, s.seqincrement AS increment, s.seqstart AS start,
+        s.seqmin AS minimum, s.seqmax AS maximum, s.seqcache AS cache, s.seqcycle AS cycle,
+        obj_description(c.oid, 'pg_class') AS comment,
+        ARRAY(SELECT ARRAY[x.privilege_type,
+                CASE WHEN x.grantee = 0 THEN 'PUBLIC' ELSE pg_get_userbyid(x.grantee)::text END,
+                x.is_grantable::text]
+            FROM aclexplode(c.relacl) x WHERE x.grantee <> c.relowner ORDER BY 1) AS grants,
+        ARRAY(SELECT pg_describe_object(d.classid, d.objid, d.objsubid) FROM pg_depend d
+            WHERE d.refclassid = 'pg_class'::regclass AND d.refobjid = c.oid AND d.deptype = 'n' ORDER BY 1) AS users,
         ARRAY(SELECT ARRAY[tn.nspname::text, t.relname::text, a.attname::text]
             FROM pg_depend d JOIN pg_class t ON t.oid = d.refobjid JOIN pg_namespace tn ON tn.oid = t.relnamespace
             JOIN pg_attribute a ON a.attrelid = t.oid AND a.attnum = d.refobjsubid

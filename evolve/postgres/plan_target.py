@@ -120,6 +120,9 @@ class _Reader:
             published=tuple(_names(relation["published"])),
             server_version=self._connection.info.server_version,
             source="database",
+            referenced_by=tuple(
+                QualifiedName(name, schema) for schema, name in map(_names, _list(relation["referenced_by"]))
+            ),
             owner=str(relation["owner"]),
             grants=tuple(
                 (str(row["privilege"]), str(row["grantee"]), bool(row["grantable"]))
@@ -148,6 +151,8 @@ class _Reader:
                 generated=bool(row["generated"]),
                 comment=_text(row["comment"]),
                 grants=tuple(grants.get(str(row["name"]), ())),
+                sequence=_qualified(row["sequence"]),
+                always=bool(row["always"]),
             )
             for row in self._rows(_COLUMNS)
         )
@@ -222,8 +227,21 @@ def _text(value: object) -> str | None:
     return None if value is None else str(value)
 
 
+def _qualified(value: object) -> QualifiedName | None:
+    """A name from its schema and itself."""
+    match _names(value):
+        case [schema, name]:
+            return QualifiedName(name, schema)
+        case _:
+            return None
+
+
 def _names(value: object) -> list[str]:
     return [str(name) for name in value] if isinstance(value, list) else []
+
+
+def _list(value: object) -> list[object]:
+    return value if isinstance(value, list) else []
 
 
 def _constant(default: str | None) -> bool:
@@ -243,6 +261,9 @@ _RELATION = sql.SQL("""
             AND EXISTS (SELECT FROM pg_inherits WHERE c.oid IN (inhrelid, inhparent)) AS inherits,
         ARRAY(SELECT pubname::text FROM pg_publication_tables
             WHERE schemaname = n.nspname AND tablename = c.relname ORDER BY 1) AS published,
+        ARRAY(SELECT DISTINCT ARRAY[fn.nspname::text, fc.relname::text] FROM pg_constraint f
+            JOIN pg_class fc ON fc.oid = f.conrelid JOIN pg_namespace fn ON fn.oid = fc.relnamespace
+            WHERE f.confrelid = c.oid AND f.contype = 'f' AND f.conparentid = 0 ORDER BY 1) AS referenced_by,
         pg_get_userbyid(c.relowner)::text AS owner, obj_description(c.oid, 'pg_class') AS comment,
         c.relrowsecurity AS row_security
     FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
@@ -266,6 +287,13 @@ _COLUMNS = sql.SQL("""
                 FROM pg_collation o JOIN pg_namespace n ON n.oid = o.collnamespace WHERE o.oid = a.attcollation)
         END AS collation,
         t.typtype = 'e' AS enum, a.attidentity <> '' AS identity, a.attgenerated <> '' AS generated,
+        a.attidentity = 'a' AS always,
+        (SELECT ARRAY[sn.nspname::text, s.relname::text] FROM pg_class s
+            JOIN pg_namespace sn ON sn.oid = s.relnamespace JOIN pg_depend x ON s.relkind = 'S' AND (
+                (x.classid, x.objid, x.refobjid) = ('pg_class'::regclass, s.oid, a.attrelid)
+                    AND x.refobjsubid = a.attnum AND x.deptype = 'i'
+                OR (x.classid, x.objid, x.refobjid) = ('pg_attrdef'::regclass, d.oid, s.oid))
+            LIMIT 1) AS sequence,
         col_description(a.attrelid, a.attnum) AS comment
     FROM pg_attribute a JOIN pg_type t ON t.oid = a.atttypid
     LEFT JOIN pg_attrdef d ON d.adrelid = a.attrelid AND d.adnum = a.attnum
