@@ -24,12 +24,16 @@ class _Recipes(click.Group):
     def list_commands(self, ctx: click.Context) -> list[str]:
         from evolve.plan.recipes import kinds
 
-        return [*super().list_commands(ctx), *kinds()]
+        return [*super().list_commands(ctx), "auto", *kinds()]
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         known = super().get_command(ctx, cmd_name)
         if known is not None:
             return known
+        if cmd_name == "auto":
+            from evolve.cli.plan_auto import command as auto
+
+            return auto
         from evolve.plan.recipes import find_recipe
 
         recipe = find_recipe(cmd_name)
@@ -40,6 +44,7 @@ class _Recipes(click.Group):
 
         with formatter.section("Commands"):
             rows = [(name, each.get_short_help_str()) for name, each in sorted(self.commands.items())]
+            rows.insert(0, ("auto", "Plan what the models ask for."))
             formatter.write_dl(rows)
         with formatter.section("Changes, by subject (`evolve plan list` says what each does)"):
             formatter.write_dl([(subject, ", ".join(names)) for subject, names in by_subject().items()])

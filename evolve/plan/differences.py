@@ -1,0 +1,137 @@
+"""Where the models and a database differ, as values: what autogenerate found, told without its classes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from evolve.sql.names import QualifiedName
+
+
+@dataclass(frozen=True, slots=True)
+class ModelColumn:
+    """A column as the models have it.
+
+    Args:
+        type: as SQL writes it.
+        default: SQL of its server default.
+        computed: SQL of the expression it is generated from.
+        hints: what `info={"evolve": {…}}` of the column says, as text.
+    """
+
+    name: str
+    type: str
+    not_null: bool = False
+    default: str | None = None
+    computed: str | None = None
+    identity: bool = False
+    hints: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class ColumnAdded:
+    table: QualifiedName
+    column: ModelColumn
+
+
+@dataclass(frozen=True, slots=True)
+class ColumnDropped:
+    table: QualifiedName
+    name: str
+    type: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class ColumnAltered:
+    """One column, in one or more ways; None: unchanged in that way.
+
+    Args:
+        type: its new type.
+        default: its new default; "" where it has none any more.
+    """
+
+    table: QualifiedName
+    column: ModelColumn
+    not_null: bool | None = None
+    type: str | None = None
+    default: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class TableAdded:
+    table: QualifiedName
+    hints: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class TableDropped:
+    table: QualifiedName
+
+
+@dataclass(frozen=True, slots=True)
+class IndexAdded:
+    """An index; `keys` are columns and expressions as SQL."""
+
+    table: QualifiedName
+    name: str
+    columns: tuple[str, ...]
+    keys: tuple[str, ...]
+    unique: bool = False
+    where: str | None = None
+    using: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class IndexDropped:
+    table: QualifiedName
+    name: str
+    columns: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class UniqueAdded:
+    table: QualifiedName
+    name: str | None
+    columns: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ForeignKeyAdded:
+    table: QualifiedName
+    name: str | None
+    columns: tuple[str, ...]
+    references: QualifiedName
+    referenced: tuple[str, ...]
+    on_delete: str | None = None
+    on_update: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ConstraintDropped:
+    table: QualifiedName
+    name: str
+    columns: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Other:
+    """What no recipe is for: a comment, say. `text` tells it."""
+
+    table: QualifiedName | None
+    text: str
+    columns: tuple[str, ...] = ()
+
+
+Difference = (
+    ColumnAdded
+    | ColumnDropped
+    | ColumnAltered
+    | TableAdded
+    | TableDropped
+    | IndexAdded
+    | IndexDropped
+    | UniqueAdded
+    | ForeignKeyAdded
+    | ConstraintDropped
+    | Other
+)
