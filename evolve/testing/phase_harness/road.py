@@ -22,6 +22,7 @@ from evolve.testing.scratch_project import ScratchProject
 
 LOCK_TIMEOUT = 0.5  # seconds that a statement of evolve waits for a lock, others behind it
 _PATIENCE = 20.0  # seconds to wait for a gate that opens by itself
+_UNMOVED = 5  # commands that end well and change nothing, one after another
 _FIX = re.compile(r"\b(?:run|then): (evolve [^;\n]+)")
 
 
@@ -47,6 +48,7 @@ class Road:
         self._failures: list[Failure] = []
         self._standing: Standing | None = None
         self._known = False  # `_standing` is of now
+        self._unmoved = 0
 
     def __enter__(self) -> Self:
         """The schema is there, and old code at work."""
@@ -98,11 +100,19 @@ class Road:
         if any(self._is_past_old(before, phase) for phase in before.entering()):
             self.crowd.stop_old()
         words = shlex.split(before.next)[1:]
+        if words[:2] == ["backfill", "status"]:
+            words[1] = "run"  # it was cut short, and goes on by this
         ended = self._move(before.entering()[0], *self._with_options(words), death=death, may_fail=True)
         if ended.status > 0:
             ended = self._mend(ended, death)
         if not ended.killed and words[:2] == ["backfill", "run"]:
             self._filled = True
+        if not ended.killed and self.standing() == before:
+            self._unmoved += 1
+            if self._unmoved > _UNMOVED:
+                self._broken("forward", f"the change does not move: {before.next}")
+        else:
+            self._unmoved = 0
         self._start_new()
         return ended
 
@@ -163,6 +173,20 @@ class Road:
             self._count_divergent(standing)
         if self._failures or self.crowd.failures:
             raise Broken([*self._failures, *self.crowd.failures], self.story)
+
+    def check_waits(self, slack: float) -> None:
+        """Raise `Broken` where a client waited longer than evolve may hold others up.
+
+        What a client waited is what its longest transaction took while something was done to the schema, less the
+        longest that any took in the same run while nothing was: a busy machine makes both longer.
+
+        Args:
+            slack: seconds beyond the lock timeout.
+        """
+        longest, quiet = self.crowd.longest, self.crowd.quiet
+        if longest.seconds - quiet.seconds > LOCK_TIMEOUT + slack:
+            error = f"{longest.seconds * 1000:.0f} ms, and {quiet.seconds * 1000:.0f} ms while nothing was done"
+            raise Broken([Failure(longest.moment, longest.client, "waiting", error)], self.story)
 
     def check_rolled_back(self) -> None:
         """Raise `Broken` where the schema is not what it was before the change."""
