@@ -49,6 +49,7 @@ class NoSuchRow:
         show: columns that a counter-example is shown with, its key first.
         refusal: makes the error from how many there are and counter-examples ("id=7, name='x'"); None: they become a
             note.
+        fails: a row for which the predicate itself fails, by a cast for example, is such a row too.
     """
 
     table: QualifiedName
@@ -56,6 +57,23 @@ class NoSuchRow:
     meaning: str
     show: tuple[str, ...] = ()
     refusal: Callable[[int, tuple[str, ...]], EvolveError] | None = None
+    fails: bool = False
 
 
-Trial = ExpressionHolds | AddsWithoutRewrite | NoSuchRow
+@dataclass(frozen=True, slots=True)
+class CommandsFit:
+    """No client runs one of `commands` on `table` by its bare name, as far as pg_stat_statements has seen.
+
+    Args:
+        commands: as they begin, e.g. "COPY", "TRUNCATE TABLE"; the table's name follows.
+        refusal: makes the error from the statements that were seen.
+        unseen: the note where pg_stat_statements is not there or may not be read.
+    """
+
+    table: QualifiedName
+    commands: tuple[str, ...]
+    refusal: Callable[[tuple[str, ...]], EvolveError]
+    unseen: str
+
+
+Trial = ExpressionHolds | AddsWithoutRewrite | NoSuchRow | CommandsFit

@@ -5,6 +5,7 @@ Connections must be in autocommit mode.
 
 from __future__ import annotations
 
+import re
 from typing import assert_never
 
 import psycopg
@@ -12,7 +13,7 @@ from psycopg import sql
 from psycopg.rows import dict_row, scalar_row
 
 from evolve.errors import Misuse, Refused
-from evolve.plan.trials import AddsWithoutRewrite, ExpressionHolds, NoSuchRow, Trial
+from evolve.plan.trials import AddsWithoutRewrite, CommandsFit, ExpressionHolds, NoSuchRow, Trial
 from evolve.postgres.composing import identifier, table_name, written
 from evolve.postgres.composing import type_name as type_sql
 from evolve.postgres.connect import Connection
@@ -73,8 +74,38 @@ def attempt(connection: Connection, trial: Trial, *, seconds: float = _SECONDS) 
             )
         case NoSuchRow():
             return _no_such_row(connection, trial, seconds)
+        case CommandsFit():
+            return _commands_fit(connection, trial)
         case _:
             assert_never(trial)
+
+
+def _commands_fit(connection: Connection, trial: CommandsFit) -> str | None:
+    # The name stands quoted or bare, with nothing but blanks before it: one with a schema finds the table itself.
+    name = f"(?:{re.escape(trial.table.name)}|{re.escape(chr(34) + trial.table.name + chr(34))})"
+    commands = "|".join(re.escape(command).replace(r"\ ", r"\s+") for command in trial.commands)
+    pattern = rf"^\s*(?:{commands})\s+(?:ONLY\s+)?{name}(?:[\s(*,;]|$)"
+    try:
+        with connection.transaction():
+            # No lock.
+            connection.execute("SET TRANSACTION READ ONLY")
+            row = connection.execute(
+                "SELECT n.nspname::text FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace "
+                "WHERE c.relname = 'pg_stat_statements' AND c.relkind = 'v' LIMIT 1"
+            ).fetchone()
+            if row is None:
+                return trial.unseen
+            seen = sql.SQL(
+                "SELECT left(query, 200) FROM {} WHERE query ~* %s "
+                "AND dbid = (SELECT oid FROM pg_database WHERE datname = current_database()) ORDER BY 1 LIMIT 5"
+            ).format(table_name(QualifiedName("pg_stat_statements", str(row[0]))))
+            # No lock.
+            found = connection.execute(seen, (pattern,)).fetchall()
+    except psycopg.Error:
+        return trial.unseen  # it is not preloaded, or may not be read
+    if found:
+        raise trial.refusal(tuple(str(text) for (text,) in found))
+    return None
 
 
 def _no_such_row(connection: Connection, trial: NoSuchRow, seconds: float) -> str | None:

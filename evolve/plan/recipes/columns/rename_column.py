@@ -55,6 +55,7 @@ from evolve.plan.target import (
     refuse_later_triggers,
 )
 from evolve.plan.trials import AddsWithoutRewrite, Trial
+from evolve.plan.versions import VERSIONS, shape, uses_with, version_trials, with_versions
 from evolve.sql.locks import LockMode
 from evolve.sql.names import QualifiedName, quote, shorten
 from evolve.sql.parse import rename_in_definition
@@ -67,18 +68,20 @@ class RenameColumn(Change):
 
     Args:
         on_conflict: what the sync trigger does with a statement that writes different values to both names.
+        versions: schemas of the old and the new version; None: both use the table itself.
     """
 
     kind: ClassVar[str] = "rename-column"
     column: str
     to: str
     on_conflict: sync.OnConflict = "raise"
+    versions: str | None = None
 
     def words(self) -> Sequence[str]:
         return ["rename", *table_words(self.table), self.column, "to", self.to]
 
     def uses(self) -> Uses:
-        return Uses(columns(self.table, (self.column, self.to)))
+        return uses_with(Uses(columns(self.table, (self.column, self.to))), self.versions, self.table)
 
 
 # pg_attribute's own, on every table
@@ -104,7 +107,17 @@ def plan(change: RenameColumn, facts: Facts) -> Plan:
         Misuse: a name is unknown, taken or reserved.
         Refused: something about the table stands in the way.
     """
-    return _Recipe.of(change, facts.table(change.table)).plan()
+    target = facts.table(change.table)
+    recipe = _Recipe.of(change, target)
+    default = recipe.column.default
+    return with_versions(
+        recipe.plan(),
+        facts,
+        change.versions,
+        old_shape=shape(target),
+        new_shape=shape(target, {change.column: [(change.to, change.to)]}),
+        defaults={} if default is None or recipe.volatile else {change.to: default},
+    )
 
 
 class _Recipe:
@@ -520,6 +533,7 @@ def trials(change: RenameColumn, facts: Facts) -> Iterator[Trial]:
     yield AddsWithoutRewrite(
         read_type(column.type).type, "keep the name, or move the rows to a column of the base type"
     )
+    yield from version_trials(change.versions, change.table, facts)
 
 
 RECIPE = Recipe(
@@ -534,6 +548,7 @@ RECIPE = Recipe(
             "When one statement writes different values to both names.",
             choices=("raise", "new-wins", "old-wins"),
         ),
+        VERSIONS,
     ),
     plan,
     trials,
