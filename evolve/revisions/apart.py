@@ -247,7 +247,8 @@ def _read_early(project: Project, time_limit: float, pipes: Pipes) -> None:
     # A pipe holds less than it may be told: whoever tells is not kept waiting until the imports are done.
     listening = threading.Thread(target=listen)
     listening.start()
-    capture = _import_capture()
+    with suppress(Exception):  # it is said where somebody asks
+        _import_capture()
     gc.freeze()  # what was imported stays
     listening.join()
     if not told:
@@ -256,7 +257,7 @@ def _read_early(project: Project, time_limit: float, pipes: Pipes) -> None:
 
     def read(line: _Line) -> None:
         begin = None if asks is None else line.schema if asks else Schema
-        capture(
+        _import_capture()(
             project,
             revisions,
             time_limit=time_limit,
@@ -382,15 +383,14 @@ class _Parent:
         """Start a process, and listen to it until it has read all, or one that it cannot read."""
         reader, self.reader = self.reader or start_reader(self.start), None
         self.reading, self.failed, self.came = None, None, ""
-        status: int | None = None
+        late = False
         try:
             with (
+                suppress(BrokenPipeError),  # it ended before it was answered
                 os.fdopen(reader.listens, "rb", buffering=0) as listens,
                 os.fdopen(reader.tells, "wb") as tells,
             ):
-                late = False
-                with suppress(BrokenPipeError):  # it ended before it was answered
-                    late = not self._listen(listens, tells)
+                late = not self._listen(listens, tells)
                 if late:
                     os.kill(reader.child, signal.SIGUSR1)
                     time.sleep(0.2)  # the stack is written in the handler of the signal
@@ -420,13 +420,14 @@ class _Parent:
                 case ["schema"]:
                     _send(tells, [encode_schema(self.begin()).decode()])
                 case ["recall", int(place)] if 0 <= place < len(self.revisions):
-                    self.reading = place
                     recalled = self.known.get(place) or self.memory.recall(self.revisions[place])
                     if recalled is not None:
                         self.known[place] = recalled
+                    else:
+                        self.reading = place
                     _send(tells, [encode_recording(*recalled).decode() if recalled is not None else None])
                     deadline = time.monotonic() + self.time_limit + _GRACE
-                case ["began", int(place)] if 0 <= place < len(self.revisions):
+                case ["began", int(place)] if 0 <= place < len(self.revisions) and place not in self.known:
                     self.reading = place
                     deadline = time.monotonic() + self.time_limit + _GRACE
                 case ["learn", int(place), str(text), bool(settled), list(own)] if (

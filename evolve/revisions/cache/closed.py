@@ -67,7 +67,23 @@ def is_closed(source: bytes) -> bool:
         tree = ast.parse(source)
     except (SyntaxError, ValueError):
         return False
-    return not any(_suspect(node) for node in ast.walk(tree))
+    return not any(type(node) in _LOOKED_AT and _suspect(node) for node in _nodes(tree))
+
+
+def _nodes(tree: ast.AST) -> list[ast.AST]:
+    """As `ast.walk`, which takes twice as long: a first run asks about every revision."""
+    found = [tree]
+    for node in found:
+        for name in node._fields:
+            value = getattr(node, name)
+            if isinstance(value, list):
+                found += [part for part in value if isinstance(part, ast.AST)]
+            elif isinstance(value, ast.AST):
+                found.append(value)
+    return found
+
+
+_LOOKED_AT = frozenset({ast.Import, ast.ImportFrom, ast.Name, ast.Attribute, ast.Subscript, ast.Call})
 
 
 def _suspect(node: ast.AST) -> bool:

@@ -53,7 +53,7 @@ def read_history_through(
         # The id of a file in the oldest style is its name, which its contents do not tell.
         if file.broken is None and file.revision != file.path.stem
     }
-    if sound.keys() != kept.keys():
+    if value is None or sound.keys() != kept.keys():
         store.put(key, "declared", json.dumps(sound).encode())
         store.flush()
     return found
