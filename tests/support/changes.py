@@ -36,12 +36,16 @@ class Carried:
             phase = self.plan.phase(name)
             assert phase is not None
             for part in phase.parts:
-                gate = conditions(part)
-                opening = [Statement(gate_block("x", gate), None, "")] if gate else []
-                self._run((*opening, *part.statements))
+                self.again(part)
             for spec in phase.backfills:
                 assignments = ", ".join(f'"{column}" = {value}' for column, value in spec.assignments)
                 self.connection.execute(f"UPDATE {spec.table} SET {assignments} WHERE {spec.where}".encode())
+
+    def again(self, part: Part) -> None:
+        """Run one revision."""
+        gate = conditions(part)
+        opening = [Statement(gate_block("x", gate), None, "")] if gate else []
+        self._run((*opening, *part.statements))
 
     def parts(self, name: PhaseName) -> tuple[Part, ...]:
         phase = self.plan.phase(name)
