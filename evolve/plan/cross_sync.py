@@ -289,7 +289,9 @@ def notes(link: Link) -> tuple[str, ...]:
 _ROLES: tuple[Role, Role] = ("source", "target")
 Action = Literal["takes", "gives", "settles"]
 
-_WHY_TRIGGER = "it takes an instant, and from its commit on no write escapes it; its name puts it after the table's own triggers"
+_WHY_TRIGGER = (
+    "it takes an instant, and from its commit on no write escapes it; its name puts it after the table's own"
+)
 
 
 def _actions(link: Link, role: Role) -> Iterator[Action]:
@@ -636,7 +638,8 @@ def _update(own: End, other: End) -> str:
     return f"""\
     IF written THEN
         -- Also where the values look equal: somebody may be changing the other one.
-        PERFORM FROM {other.table.full} AS o WHERE {joined} FOR NO KEY UPDATE;
+        PERFORM FROM {other.table.full} AS o WHERE {joined}
+            ORDER BY {", ".join(_columns("o", other.row))} FOR NO KEY UPDATE;
     END IF;
     UPDATE {other.table.full} AS o SET
             {settings}

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import random
+import threading
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 
@@ -9,7 +12,7 @@ import psycopg
 import pytest
 
 from evolve.plan import cross_sync, sync
-from evolve.plan.cross_sync import End, Link, Rows
+from evolve.plan.cross_sync import Direction, End, Link, Rows
 from evolve.plan.sync import Side
 from evolve.sql.names import QualifiedName
 from evolve.sql.statements import Statement
@@ -375,3 +378,192 @@ def test_an_optional_row_takes_its_values_to_another_source_row(pair: Make) -> N
     it = pair(EXTRACT_TABLES, replace(EXTRACT, rows="optional"))
     it.run("UPDATE addresses SET user_id = 2 WHERE user_id = 1")
     assert (it.values(BOTH), it.wrong) == (["(1,,0,,,)", "(2,a,1,2,a,1)"], 0)
+
+
+# -- many at once -------------------------------------------------------------------------------------------
+# What one transaction does, and a query which must then say true; {k} and {j} are keys, {n} a number never used before.
+Job = tuple[str, str]
+
+
+def crowd(url: str, jobs: list[list[Job]], *, seconds: float = 2.5, keys: int = 4) -> dict[str, int]:
+    """One session for each list of jobs, each doing random ones until the time is over: error -> how often."""
+    ending = time.monotonic() + seconds
+    errors: dict[str, int] = {}
+    done = [0] * len(jobs)
+
+    def work(number: int, mine: list[Job]) -> None:
+        chance = random.Random(number)
+        with psycopg.connect(url) as connection:
+            while time.monotonic() < ending:
+                done[number] += 1
+                names = {
+                    "k": chance.randint(1, keys),
+                    "j": chance.randint(1, keys),
+                    "n": number * 1_000_000 + done[number] + 1_000,
+                }
+                write, check = chance.choice(mine)
+                try:
+                    connection.execute(write.format(**names).encode())
+                    row = connection.execute(check.format(**names).encode()).fetchone()
+                    if row is not None and isinstance(row[0], str):
+                        seen.append(row[0])
+                    if row is not None and row[0] is False:
+                        errors[f"unseen: {write}"] = errors.get(f"unseen: {write}", 0) + 1
+                    connection.commit()
+                except psycopg.Error as error:
+                    connection.rollback()
+                    name = f"{type(error).__name__}: {str(error).splitlines()[0]} in {write}"
+                    if isinstance(error, psycopg.errors.DeadlockDetected):
+                        name = f"deadlock: {error.diag.message_detail} {error.diag.context} {write}"
+                    errors[name] = errors.get(name, 0) + 1
+
+    threads = [threading.Thread(target=work, args=(n, mine)) for n, mine in enumerate(jobs)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(60)
+        assert not thread.is_alive()
+    assert min(done) > 20, done
+    return errors
+
+
+SAME_DOWN = "SELECT bool_and(p.nick IS NOT DISTINCT FROM u.nick) FROM users u JOIN profiles p ON p.user_id = u.id WHERE "
+OLD_DOWN: list[Job] = [
+    ("UPDATE users SET nick = 'old {n}' WHERE id = {k}", SAME_DOWN + "u.id = {k}"),
+    ("UPDATE users SET nick = NULL WHERE id = {k}", SAME_DOWN + "u.id = {k}"),
+    ("UPDATE users SET other = '{n}' WHERE id = {k}", SAME_DOWN + "u.id = {k}"),
+    ("INSERT INTO users VALUES ({n}, 'old {n}')", SAME_DOWN + "u.id = {n}"),
+    ("UPDATE users SET other = 'touch' WHERE id = (SELECT max(id) FROM users)", "SELECT true"),
+]
+LATEST = "(SELECT id FROM users ORDER BY id DESC LIMIT 1 FOR KEY SHARE) AS latest"
+# Each locks the source row first, and so takes the locks of both in one order.
+LOCK_DOWN = "SELECT FROM users WHERE id = {k} FOR NO KEY UPDATE; "
+NEW_DOWN: list[Job] = [
+    (LOCK_DOWN + "UPDATE profiles SET nick = 'new {n}' WHERE id = {k} * 10", SAME_DOWN + "p.id = {k} * 10"),
+    (LOCK_DOWN + "UPDATE profiles SET nick = NULL WHERE id = {k} * 10", SAME_DOWN + "p.id = {k} * 10"),
+    ("UPDATE profiles SET other = '{n}' WHERE id = {k} * 10", "SELECT true"),
+    ("INSERT INTO profiles (id, user_id) VALUES ({n}, {k})", "SELECT true"),
+    ("INSERT INTO profiles VALUES ({n}, {k}, 'new {n}')", SAME_DOWN + "p.id = {n}"),
+    (
+        "DELETE FROM profiles WHERE id = (SELECT id FROM profiles WHERE id > 1000 LIMIT 1 FOR UPDATE SKIP LOCKED)",
+        "SELECT true",
+    ),
+]
+# One session does these, and each row moves once: moves that cross each other, or come back, can deadlock.
+ROW_TO_MOVE = "(SELECT id FROM profiles WHERE id > 1000 AND other IS NULL LIMIT 1 FOR UPDATE SKIP LOCKED)"
+MOVE_DOWN: list[Job] = [
+    ("UPDATE profiles SET user_id = {j}, other = 'moved' WHERE id = " + ROW_TO_MOVE, "SELECT true"),
+    ("UPDATE profiles SET user_id = NULL, other = 'moved' WHERE id = " + ROW_TO_MOVE, "SELECT true"),
+    ("INSERT INTO profiles (id, user_id) SELECT {n}, id FROM " + LATEST, "SELECT true"),
+    ("INSERT INTO users VALUES ({n}, '{n}'); UPDATE users SET id = -id WHERE id = {n}", "SELECT true"),
+    ("DELETE FROM users WHERE id < 0", "SELECT true"),
+]
+
+
+def crowded(it: Pair, url: str, jobs: list[list[Job]]) -> tuple[dict[str, int], int]:
+    """Errors met while the jobs and backfills run, and the rows that are wrong in the end."""
+    errors = crowd(url, jobs)
+    return errors, it.wrong
+
+
+@pytest.mark.parametrize("direction", ["both", "to target"])
+def test_old_and_new_code_at_once(pair: Make, database_url: str, direction: Direction) -> None:
+    it = pair(DOWN_TABLES, replace(DOWN, direction=direction))
+    it.run("""
+        INSERT INTO users VALUES (4, 'dan');
+        INSERT INTO profiles (id, user_id) VALUES (40, 4), (21, 2), (31, 3), (41, 4)
+    """)
+    new = NEW_DOWN if direction == "both" else [job for job in NEW_DOWN if "new" not in job[0]]
+    assert crowded(it, database_url, [OLD_DOWN] * 3 + [new] * 2 + [MOVE_DOWN]) == ({}, 0)
+
+
+def test_old_and_new_code_at_once_on_rows_not_yet_filled(pair: Make, database_url: str) -> None:
+    it = pair(DOWN_TABLES, DOWN, fill=False)
+    it.run("INSERT INTO users SELECT g, 'user ' || g FROM generate_series(100, 900) g")
+    it.run("INSERT INTO profiles (id, user_id) SELECT id * 10, id FROM users WHERE id >= 100")
+    it.run("UPDATE profiles SET nick = NULL")
+    jobs = [
+        [
+            (write.replace("{k}", "({k} * 97 % 800 + 100)"), check.replace("{k}", "({k} * 97 % 800 + 100)"))
+            for write, check in side
+        ]
+        for side in (OLD_DOWN[:3], NEW_DOWN[:3])
+    ]
+    errors = crowd(database_url, jobs * 3, keys=800)
+    backfill(it.connection, it.link)
+    assert (errors, it.wrong) == ({}, 0)
+
+
+SAME_UP = "SELECT bool_and(o.mail IS NOT DISTINCT FROM c.mail) FROM customers c JOIN orders o ON o.customer_id = c.id WHERE "
+# Here it is the target that is to be locked second, and the parent: new code locks the orders first.
+LOCK_UP = "SELECT FROM orders WHERE customer_id = {k} ORDER BY id FOR NO KEY UPDATE; "
+OLD_UP: list[Job] = [
+    ("UPDATE orders SET mail = 'old {n}' WHERE id = {k} * 10", SAME_UP + "o.id = {k} * 10"),
+    ("UPDATE orders SET mail = NULL WHERE id = {k} * 10", SAME_UP + "o.id = {k} * 10"),
+    ("UPDATE orders SET other = '{n}' WHERE id = {k} * 10", "SELECT true"),
+]
+NEW_UP: list[Job] = [
+    (LOCK_UP + "UPDATE customers SET mail = 'new {n}' WHERE id = {k}", SAME_UP + "c.id = {k}"),
+    (LOCK_UP + "UPDATE customers SET mail = NULL WHERE id = {k}", SAME_UP + "c.id = {k}"),
+]
+
+
+def test_old_and_new_code_at_once_where_the_target_is_the_parent(pair: Make, database_url: str) -> None:
+    it = pair(UP_TABLES, UP)
+    it.run(
+        "DELETE FROM orders WHERE id = 11; INSERT INTO customers VALUES (4); INSERT INTO orders VALUES (30, 3), (40, 4)"
+    )
+    assert crowded(it, database_url, [OLD_UP] * 3 + [NEW_UP] * 3) == ({}, 0)
+
+
+def test_siblings_come_and_go_while_the_parent_is_written(pair: Make, database_url: str) -> None:
+    it = pair(UP_TABLES, UP)
+    it.run("INSERT INTO customers VALUES (4)")
+    come: list[Job] = [
+        ("INSERT INTO orders (id, customer_id) VALUES ({n}, {k})", SAME_UP + "o.id = {n}"),
+        (
+            "DELETE FROM orders WHERE id = (SELECT min(id) FROM orders WHERE customer_id = {k} AND id > 1000)",
+            "SELECT true",
+        ),
+    ]
+    write: list[Job] = [("UPDATE customers SET mail = '{n}' WHERE id = {k}", SAME_UP + "c.id = {k}")]
+    errors = crowd(database_url, [come, come, come, write])
+    assert (errors, it.wrong) == ({}, 0)
+
+
+SAME_OUT = "SELECT bool_and((u.city, u.zip) IS NOT DISTINCT FROM (a.city, a.code)) FROM users u JOIN addresses a ON a.user_id = u.id WHERE u.id = "
+OLD_OUT: list[Job] = [
+    ("UPDATE users SET city = 'old {n}' WHERE id = {k}", SAME_OUT + "{k}"),
+    ("UPDATE users SET zip = {n} WHERE id = {k}", SAME_OUT + "{k}"),
+    ("UPDATE users SET zip = 0, city = NULL WHERE id = {k}", SAME_OUT + "{k}"),
+    ("UPDATE users SET other = '{n}' WHERE id = {k}", SAME_OUT + "{k}"),
+    ("INSERT INTO users VALUES ({n}, 'old {n}')", SAME_OUT + "{n}"),
+    ("INSERT INTO users (id) VALUES ({n})", "SELECT true"),
+    (
+        "DELETE FROM users WHERE id = (SELECT id FROM users WHERE id > 1000 LIMIT 1 FOR UPDATE SKIP LOCKED)",
+        "SELECT true",
+    ),
+]
+NEW_OUT: list[Job] = [
+    (LOCK_DOWN + "UPDATE addresses SET city = 'new {n}' WHERE user_id = {k}", SAME_OUT + "{k}"),
+    (LOCK_DOWN + "UPDATE addresses SET code = {n} WHERE user_id = {k}", SAME_OUT + "{k}"),
+    (
+        "INSERT INTO users (id) VALUES ({n}); INSERT INTO addresses VALUES ({n}, 'new {n}', 7)",
+        SAME_OUT + "{n}",
+    ),
+    (
+        "INSERT INTO addresses VALUES ({k}, 'new', {n}) ON CONFLICT (user_id) DO UPDATE SET code = EXCLUDED.code",
+        SAME_OUT + "{k}",
+    ),
+]
+LEAVE_OUT: list[Job] = [(LOCK_DOWN + "DELETE FROM addresses WHERE user_id = {k}", "SELECT true")]
+
+
+@pytest.mark.parametrize("rows", ["every", "optional"])
+def test_old_and_new_code_at_once_where_the_sync_makes_the_rows(
+    pair: Make, database_url: str, rows: Rows
+) -> None:
+    it = pair(EXTRACT_TABLES, replace(EXTRACT, rows=rows))
+    it.run("INSERT INTO users (id) VALUES (3), (4)")
+    new = NEW_OUT if rows == "every" else NEW_OUT + LEAVE_OUT
+    assert crowded(it, database_url, [OLD_OUT] * 3 + [new] * 3) == ({}, 0)
