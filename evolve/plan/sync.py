@@ -1,8 +1,9 @@
 """The sync trigger: keeps two shapes of a row equal while both are written.
 
-The direction comes from the values, never from a setting of the client: on UPDATE the side that changed is
-the side that was written; on INSERT it is the side that differs from its default. No search path, role or
-session variable can make a writer count as the wrong one.
+A shape is one column, or several that say the same together: a name, or a first and a last name. The direction comes
+from the values, never from a setting of the client: on UPDATE the side that changed is the side that was written; on
+INSERT it is the side that differs from its default. No search path, role or session variable can make a writer count
+as the wrong one.
 
 What the values cannot tell: on a row that is not yet backfilled, a new writer that sets the new column to
 NULL has changed nothing, and the trigger fills the column. So new readers wait for the backfill.
@@ -10,6 +11,7 @@ NULL has changed nothing, and the trigger fills the column. So new readers wait 
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -53,14 +55,18 @@ def quote(name: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Side:
-    """One of the two columns.
+    """A column of one of the two shapes.
 
     Args:
         column: its name.
-        default: SQL of its default where that is a constant; None where it has none.
+        default: SQL of its default where that is the same for every row; None where it has none.
         volatile: its default is a function call: whether a writer gave the value cannot be told on INSERT.
         type: as `format_type` writes it, schema included unless that is `public`.
         exact: equal values of the type have the same bytes.
+        fill: expression over the row's columns that gives it from the other shape; None copies the one column that
+            is there.
+        part: an operator with its right side, e.g. "#> '{address,city}'", where only what it gives of the column
+            belongs to the shape.
     """
 
     column: str
@@ -68,6 +74,12 @@ class Side:
     exact: bool
     default: str | None = None
     volatile: bool = False
+    fill: str | None = None
+    part: str | None = None
+
+    def of(self, value: str) -> str:
+        """What of `value` belongs to the shape."""
+        return value if self.part is None else f"({value} {self.part})"
 
 
 def is_exact(type_name: str, *, collation: str | None, enum: bool = False) -> bool:
@@ -85,11 +97,25 @@ def differs(left: str, right: str, *, exact: bool) -> str:
     return f"record_image_ne(ROW({left}), ROW({right}))"
 
 
-def _given(value: str, side: Side) -> str:
-    """True where an INSERT gave `value` instead of leaving it to the default."""
+def _given(side: Side) -> str:
+    """True where an INSERT gave the column a value instead of leaving it to the default."""
+    value = f"NEW.{quote(side.column)}"
     if side.default is None:
-        return f"{value} IS NOT NULL"
-    return differs(value, f"({side.default})::{side.type}", exact=side.exact)
+        return f"{side.of(value)} IS NOT NULL"
+    return differs(side.of(value), side.of(f"({side.default})::{side.type}"), exact=side.exact)
+
+
+def _changed(side: Side) -> str:
+    name = quote(side.column)
+    return differs(side.of(f"NEW.{name}"), side.of(f"OLD.{name}"), exact=side.exact)
+
+
+def _any(conditions: Iterable[str]) -> str:
+    return "\n            OR ".join(conditions)
+
+
+def _all(conditions: Iterable[str]) -> str:
+    return " AND ".join(conditions)
 
 
 def over_row(expression: str, *, constant: bool) -> str:
@@ -104,34 +130,43 @@ def over_row(expression: str, *, constant: bool) -> str:
 def two_way_function(
     function: QualifiedName,
     table: QualifiedName,
-    old: Side,
-    new: Side,
+    old: Side | Sequence[Side],
+    new: Side | Sequence[Side],
     *,
     on_conflict: OnConflict = "raise",
-    up: str | None = None,
-    down: str | None = None,
 ) -> str:
-    """CREATE OR REPLACE FUNCTION for a trigger that copies whichever of two columns was written to the other.
+    """CREATE OR REPLACE FUNCTION for a trigger that brings whichever of two shapes was written to the other.
 
     Args:
         function: the name it gets.
         table: its schema is on the function's search path.
-        old: the column that old code writes.
-        new: the column that new code writes.
-        on_conflict: what becomes of a statement that writes different values to both.
-        up: SQL expression over the row's columns that gives the new value; None copies the old column.
-        down: gives the old value; None copies the new column.
+        old: the columns that old code writes.
+        new: the columns that new code writes; no fill of theirs reads one of them.
+        on_conflict: what becomes of a statement that writes both, and to none is the other what it would be made of
+            it.
     """
-    new_old, new_new = f"NEW.{quote(old.column)}", f"NEW.{quote(new.column)}"
-    old_old, old_new = f"OLD.{quote(old.column)}", f"OLD.{quote(new.column)}"
-    upward = new_old if up is None else over_row(up, constant=False)
-    downward = new_new if down is None else over_row(down, constant=False)
-    if old.volatile:
-        # Each INSERT gets another default, so only a value on the new side says who wrote.
-        inserted = f"new_side := {new_new} IS NOT NULL;\n        old_side := NOT new_side;"
-    else:
-        inserted = f"old_side := {_given(new_old, old)};\n        new_side := {_given(new_new, new)};"
-    body = f"""\
+    return _function(function, table, _TwoWay(table, _sides(old), _sides(new), on_conflict).body())
+
+
+def _sides(sides: Side | Sequence[Side]) -> tuple[Side, ...]:
+    return (sides,) if isinstance(sides, Side) else tuple(sides)
+
+
+@dataclass(frozen=True, slots=True)
+class _TwoWay:
+    table: QualifiedName
+    old: tuple[Side, ...]
+    new: tuple[Side, ...]
+    on_conflict: OnConflict
+
+    def body(self) -> str:
+        if any(side.volatile for side in self.old):
+            # Each INSERT gets another default, so only a value on the new side says who wrote.
+            given = _any(f"NEW.{quote(side.column)} IS NOT NULL" for side in self.new)
+            inserted = f"new_side := {given};\n        old_side := NOT new_side;"
+        else:
+            inserted = f"old_side := {_any(map(_given, self.old))};\n        new_side := {_any(map(_given, self.new))};"
+        return f"""\
 #variable_conflict use_column
 DECLARE
     old_side boolean;
@@ -141,42 +176,128 @@ BEGIN
     IF TG_OP = 'INSERT' THEN
         {inserted}
     ELSE
-        old_side := {differs(new_old, old_old, exact=old.exact)};
-        new_side := {differs(new_new, old_new, exact=new.exact)};
+        old_side := {_any(map(_changed, self.old))};
+        new_side := {_any(map(_changed, self.new))};
     END IF;
     IF old_side AND NOT new_side THEN
-        {new_new} := {upward};
+        {assign(self.new, self.old)}
     ELSIF new_side AND NOT old_side THEN
-        {new_old} := {downward};
-    ELSIF old_side AND new_side AND {differs(upward, new_new, exact=new.exact)} THEN
-        {_conflict(table, old, new, on_conflict, upward, downward)}
-    ELSIF TG_OP = 'UPDATE' AND {new_new} IS NULL AND {new_old} IS NOT NULL THEN
+        {self._downward()}
+    ELSIF old_side AND new_side AND {self._apart()} THEN
+        {self._conflict()}
+    ELSIF {self._unfilled()} THEN
         -- A row that the backfill has not reached yet.
-        {new_new} := {upward};
+        {assign(self.new, self.old)}
+    END IF;
+    RETURN NEW;
+END
+"""
+
+    @property
+    def _copies(self) -> bool:
+        """Each side is one column, and the other as it is."""
+        return all(side.fill is None for side in (*self.old, *self.new))
+
+    def _downward(self) -> str:
+        if self._copies:
+            return assign(self.old, self.new)
+        lines = []
+        if len(self.new) > 1:
+            empty = _all(f"OLD.{quote(side.column)} IS NULL" for side in self.new)
+            lines += [
+                # A row that the backfill has not reached: what this statement leaves alone is not null, but unknown.
+                f"IF TG_OP = 'UPDATE' AND {empty} THEN",
+                *(
+                    f"    IF NEW.{quote(side.column)} IS NULL THEN\n"
+                    f"                {assign([side], self.old)}\n            END IF;"
+                    for side in self.new
+                ),
+                "END IF;",
+            ]
+        lines += [
+            # What the old shape holds beyond the new one stays, as long as the new one is what is made of it.
+            f"IF {_disagree(self.new, self.old)} THEN",
+            f"    {assign(self.old, self.new)}",
+            "END IF;",
+        ]
+        return "\n        ".join(lines)
+
+    def _apart(self) -> str:
+        """True where neither side is what it would be made of the other."""
+        upward = _disagree(self.new, self.old)
+        return upward if self._copies else f"({upward})\n        AND ({_disagree(self.old, self.new)})"
+
+    def _unfilled(self) -> str:
+        empty = _all(f"NEW.{quote(side.column)} IS NULL" for side in self.new)
+        full = " OR ".join(f"{side.of('NEW.' + quote(side.column))} IS NOT NULL" for side in self.old)
+        if self._copies:
+            return f"TG_OP = 'UPDATE' AND {empty} AND {full}"
+        return f"{empty} AND ({full})\n        AND ({_disagree(self.old, self.new)})"
+
+    def _conflict(self) -> str:
+        match self.on_conflict:
+            case "raise":
+                one = ", ".join(side.column for side in self.old)
+                other = ", ".join(side.column for side in self.new)
+                message = f"one statement wrote different values to {one} and {other} of {self.table.plain}"
+                return (
+                    f"RAISE EXCEPTION USING ERRCODE = '40001',\n"
+                    f"            MESSAGE = {literal(message).strip()},\n"
+                    f"            HINT = 'while the change is in flight, write one of them';"
+                )
+            case "new-wins":
+                return assign(self.old, self.new)
+            case "old-wins":
+                return assign(self.new, self.old)
+
+
+def _made(side: Side, others: Sequence[Side]) -> str:
+    """The value that `side` gets of the other shape."""
+    return f"NEW.{quote(others[0].column)}" if side.fill is None else over_row(side.fill, constant=False)
+
+
+def _disagree(sides: Sequence[Side], others: Sequence[Side]) -> str:
+    """True where a column of `sides` is not what it would be made of the others."""
+
+    def differ(side: Side) -> str:
+        made = _made(side, others)
+        if side.fill is not None:
+            made = f"CAST({made} AS {side.type})"
+        return differs(side.of(made), side.of(f"NEW.{quote(side.column)}"), exact=side.exact)
+
+    return _any(map(differ, sides))
+
+
+def assign(sides: Sequence[Side], others: Sequence[Side]) -> str:
+    """PL/pgSQL that makes `sides` of `others`, all of them at once."""
+    if len(sides) == 1:
+        return f"NEW.{quote(sides[0].column)} := {_made(sides[0], others)};"
+    made = ",\n            ".join(_inside(side, others) for side in sides)
+    into = ", ".join(f"NEW.{quote(side.column)}" for side in sides)
+    return f"SELECT {made}\n        INTO {into}\n        FROM (SELECT NEW.*) AS this_row;"  # noqa: S608 - as above
+
+
+def _inside(side: Side, others: Sequence[Side]) -> str:
+    return quote_for_sql(others[0].column) if side.fill is None else f"({side.fill}\n            )"
+
+
+def backward_function(
+    function: QualifiedName, table: QualifiedName, kept: Sequence[Side], lasting: Sequence[Side]
+) -> str:
+    """CREATE OR REPLACE FUNCTION for a trigger that keeps columns nobody writes any more in step with those that last.
+
+    They are made anew where one of `lasting` has changed, so that what could not be brought over stays as it is.
+    """
+    body = f"""\
+#variable_conflict use_column
+BEGIN
+    IF TG_OP = 'INSERT' OR {_any(map(_changed, lasting))} THEN
+        {assign(kept, lasting)}
     END IF;
     RETURN NEW;
 END
 """
     return _function(function, table, body)
-
-
-def _conflict(
-    table: QualifiedName, old: Side, new: Side, policy: OnConflict, upward: str, downward: str
-) -> str:
-    match policy:
-        case "raise":
-            message = (
-                f"one statement wrote different values to {old.column} and {new.column} of {table.plain}"
-            )
-            return (
-                f"RAISE EXCEPTION USING ERRCODE = '40001',\n"
-                f"            MESSAGE = {literal(message).strip()},\n"
-                f"            HINT = 'while the change is in flight, write one of them';"
-            )
-        case "new-wins":
-            return f"NEW.{quote(old.column)} := {downward};"
-        case "old-wins":
-            return f"NEW.{quote(new.column)} := {upward};"
 
 
 def one_way_function(
@@ -196,11 +317,80 @@ END
     return _function(function, table, body)
 
 
-def copy_function(function: QualifiedName, table: QualifiedName, source: str, target: str) -> str:
-    """CREATE OR REPLACE FUNCTION for a trigger that copies `source` to `target` on every write."""
+def repairing_function(
+    function: QualifiedName, table: QualifiedName, check: str, values: tuple[tuple[str, str], ...]
+) -> str:
+    """CREATE OR REPLACE FUNCTION for a trigger that gives columns other values in a row that breaks `check`.
+
+    Args:
+        check: SQL expression over the row's columns.
+        values: (column, SQL expression over the row as it was written).
+    """
+    given = ", ".join(value for _, value in values)
+    targets = ", ".join(f"NEW.{quote(column)}" for column, _ in values)
+    body = f"""\
+#variable_conflict use_column
+BEGIN
+    IF {over_row(check, constant=False)} IS FALSE THEN
+        SELECT {given}
+        INTO {targets}
+        FROM (SELECT NEW.*) AS this_row;
+    END IF;
+    RETURN NEW;
+END
+"""
+    return _function(function, table, body)
+
+
+def copy_function(
+    function: QualifiedName, table: QualifiedName, source: str, target: str, *, only: str | None = None
+) -> str:
+    """CREATE OR REPLACE FUNCTION for a trigger that copies `source` to `target` on every write.
+
+    Args:
+        only: what the value must satisfy, as in "BETWEEN 1 AND 9"; of others `target` becomes null.
+    """
+    value = f"NEW.{quote(source)}"
+    if only is not None:
+        value = f"CASE WHEN {value} {only} THEN {value} END"
     body = f"""\
 BEGIN
-    NEW.{quote(target)} := NEW.{quote(source)};
+    NEW.{quote(target)} := {value};
+    RETURN NEW;
+END
+"""
+    return _function(function, table, body)
+
+
+def stand_in_function(
+    function: QualifiedName,
+    table: QualifiedName,
+    column: str,
+    value: str,
+    *,
+    reads: Sequence[str],
+) -> str:
+    """CREATE OR REPLACE FUNCTION for a trigger that gives `column` a value where a writer no longer knows it.
+
+    Args:
+        reads: columns that `value` is made of: where one of them changes and `column` itself does not, the value is
+            made anew.
+    """
+    target, before = f"NEW.{quote(column)}", f"OLD.{quote(column)}"
+    made = over_row(value, constant=not reads)
+    follow = ""
+    if reads:
+        changed = _any(differs(f"NEW.{quote(name)}", f"OLD.{quote(name)}", exact=False) for name in reads)
+        follow = f"""
+    ELSIF TG_OP = 'UPDATE' AND NOT {differs(target, before, exact=False)} AND (
+            {changed}) THEN
+        {target} := {made};"""
+    body = f"""\
+#variable_conflict use_column
+BEGIN
+    IF TG_OP = 'INSERT' AND {target} IS NULL THEN
+        {target} := {made};{follow}
+    END IF;
     RETURN NEW;
 END
 """
@@ -208,6 +398,13 @@ END
 
 
 def _function(function: QualifiedName, table: QualifiedName, body: str) -> str:
+    return pinned_function(f"{function}()", "trigger", table, body)
+
+
+def pinned_function(
+    signature: str, returns: str, table: QualifiedName, body: str, volatility: str = ""
+) -> str:
+    """CREATE OR REPLACE FUNCTION in PL/pgSQL whose names mean the same to every client."""
     # OR REPLACE: it flips the direction of a sync without a lock on the table.
     tag, number = "$evolve$", 0
     while tag in body:
@@ -216,9 +413,10 @@ def _function(function: QualifiedName, table: QualifiedName, body: str) -> str:
     # The path is fixed, so that a client's own cannot change what a name in the body means; pg_temp comes
     # last, so that no temporary object can stand in for another.
     schemas = list(dict.fromkeys(["pg_catalog", quote(table.schema), "public", "pg_temp"]))
+    kind = f" {volatility}" if volatility else ""
     return (
-        f"CREATE OR REPLACE FUNCTION {function}() RETURNS trigger\n"
-        f"LANGUAGE plpgsql SET search_path = {', '.join(schemas)} AS {tag}\n{body}{tag}"
+        f"CREATE OR REPLACE FUNCTION {signature} RETURNS {returns}\n"
+        f"LANGUAGE plpgsql{kind} SET search_path = {', '.join(schemas)} AS {tag}\n{body}{tag}"
     )
 
 

@@ -5,6 +5,7 @@ Connections must be in autocommit mode.
 
 from __future__ import annotations
 
+import json
 import re
 from typing import assert_never
 
@@ -139,6 +140,11 @@ def _no_such_row(connection: Connection, trial: NoSuchRow, seconds: float) -> st
                         sql.SQL("SELECT count(*) FROM {} WHERE {}").format(table, predicate), ()
                     ).fetchone()
                 count = int(str(counted))
+    except (psycopg.errors.DataError, psycopg.errors.IntegrityError):
+        if not trial.fails:
+            raise
+        count, told = _failing_rows(connection, trial, seconds)
+        return _answered(trial, count, told)
     except psycopg.errors.QueryCanceled:
         if not examples:
             return (
@@ -146,12 +152,65 @@ def _no_such_row(connection: Connection, trial: NoSuchRow, seconds: float) -> st
                 f"that {trial.table} has no row where {trial.predicate}."
             )
         count = len(examples)
-    if not examples:
+    return _answered(trial, count, tuple(_told(example) for example in examples) if trial.show else ())
+
+
+def _answered(trial: NoSuchRow, count: int, told: tuple[str, ...]) -> str | None:
+    if not count:
         return None
-    told = tuple(_told(example) for example in examples) if trial.show else ()
     if trial.refusal is not None:
         raise trial.refusal(count, told)
     return f"{count} rows where {trial.meaning}" + (f": {'; '.join(told)}" if told else "")
+
+
+def _failing_rows(connection: Connection, trial: NoSuchRow, seconds: float) -> tuple[int, tuple[str, ...]]:
+    """Count such rows one by one, also those for which the predicate fails; as many as come in time."""
+    shown = sql.SQL(", ").join([sql.Literal(column) for column in trial.show])
+    block = sql.SQL(_ROW_BY_ROW).format(
+        table=table_name(trial.table),
+        name=identifier(trial.table.name),
+        predicate=written(trial.predicate),
+        shown=shown,
+        examples=sql.Literal(_EXAMPLES),
+        seconds=sql.Literal(seconds),
+    )
+    with connection.transaction():
+        # No lock.
+        connection.execute("SET TRANSACTION READ ONLY")
+        # ACCESS SHARE, for as long as reading the table takes, at most `seconds`.
+        connection.execute(block, ())
+        with connection.cursor(row_factory=scalar_row) as cursor:
+            # No lock.
+            found = cursor.execute("SELECT current_setting('evolve.found')").fetchone()
+    count, examples = json.loads(str(found))
+    return int(count), tuple(_told({name: example[name] for name in trial.show}) for example in examples)
+
+
+_ROW_BY_ROW = """DO $evolve$
+DECLARE
+    evolve_row {table}%%ROWTYPE;
+    evolve_found boolean;
+    evolve_count bigint := 0;
+    evolve_examples jsonb := '[]';
+BEGIN
+    FOR evolve_row IN SELECT * FROM {table} LOOP
+        BEGIN
+            evolve_found := (SELECT {predicate} FROM (SELECT evolve_row.*) AS {name});
+        EXCEPTION WHEN data_exception OR integrity_constraint_violation THEN
+            evolve_found := true;
+        END;
+        IF evolve_found THEN
+            evolve_count := evolve_count + 1;
+            IF evolve_count <= {examples} THEN
+                evolve_examples := evolve_examples || (
+                    SELECT jsonb_object_agg(key, value) FROM jsonb_each(to_jsonb(evolve_row))
+                    WHERE key IN ({shown}));
+            END IF;
+        END IF;
+        EXIT WHEN clock_timestamp() > statement_timestamp() + {seconds} * interval '1 second';
+    END LOOP;
+    PERFORM set_config('evolve.found', jsonb_build_array(evolve_count, evolve_examples)::text, true);
+END $evolve$"""
 
 
 def _told(row: dict[str, object]) -> str:

@@ -8,7 +8,7 @@ allowed.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import lru_cache
 from typing import Any, Literal, cast
@@ -200,6 +200,28 @@ def rename_in_expression(
                 constant.sval.sval = str(relation[1])
                 changed = True
     return _expression(node) if changed else text
+
+
+def substitute_in_expression(sql: str, values: Mapping[str, str]) -> str:
+    """`sql` with an expression, in parentheses, in the place of each column that `values` names.
+
+    Raises:
+        ExpressionNotRead: the grammar refuses one of them.
+    """
+    node = _expression_node(sql)
+    put: dict[str, str] = {}
+    for part in _walk(node):
+        column = _column_of(part) if type(part).__name__ == "ColumnRef" else None
+        if column is not None and column in values:
+            # The parser's own printer forgets parentheses that it holds for needless, so it is given a plain name.
+            name = f"evolve_value_{len(put)}_"
+            while name in sql:
+                name += "_"
+            del part.fields[:-1]
+            part.fields[-1].string.sval = name
+            put[name] = f"({_sql(_expression_node(values[column]))})"
+    text = _sql(node)
+    return re.sub("|".join(put), lambda found: put[found[0]], text) if put else text
 
 
 def rename_value(text: Expression, type_: str, old: str, new: str, columns: Iterable[str] = ()) -> Expression:
@@ -2224,5 +2246,20 @@ def rename_in_definition(sql: str, column: str, to: str, *, name: str | None = N
                     part.relation.schemaname = ""
             case _:
                 pass
+    text: str = postgast.deparse(tree)
+    return text
+
+
+def retarget_foreign_key(sql: str, columns: Mapping[str, str]) -> str:
+    """An ALTER TABLE … ADD CONSTRAINT … FOREIGN KEY as it reads when the columns that it points to have other names.
+
+    Args:
+        columns: their names now → then; what is not among them stays.
+    """
+    tree = _tree(sql)
+    for part in _walk(tree.stmts[0].stmt):
+        if type(part).__name__ == "Constraint":
+            for node in part.pk_attrs:
+                node.string.sval = columns.get(node.string.sval, node.string.sval)
     text: str = postgast.deparse(tree)
     return text
