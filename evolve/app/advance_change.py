@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from evolve.app.backfill_work import actor as default_actor
+from evolve.app.edited_revisions import refuse_edited
 from evolve.app.plan_change import refuse_unclean, refuse_unready, write_phase
 from evolve.app.project_changes import Changes, read_change
 from evolve.errors import Misuse
@@ -78,7 +79,13 @@ class Advanced:
 
 
 def advance(
-    project: Project, url: str, identifier: str, words: Collection[str] = (), *, actor: str | None = None
+    project: Project,
+    url: str,
+    identifier: str,
+    words: Collection[str] = (),
+    *,
+    actor: str | None = None,
+    accept_edits: bool = False,
 ) -> Advanced:
     """Look at the gates before the next phase of a change, and begin it where all are open.
 
@@ -91,8 +98,10 @@ def advance(
         identifier: of the change.
         words: names of what the operator confirms, such as "old-code-gone".
         actor: who acts; the user of this process unless given.
+        accept_edits: revisions of the change may send something else than its plan says.
 
     Raises:
+        Edited: one of them does.
         NoSuchChange, BadManifest, MultipleHeads, CannotWrite, CannotConnect, EvidenceDenied.
         WordTooEarly: a word that the next phase does not ask for.
         StrangeRevisions: the database is at a revision that the project does not have.
@@ -103,6 +112,8 @@ def advance(
         if changes.missing(manifest):
             return _finish(changes, manifest, manifest.plan)
         plan = None if manifest.following is None else _plan(connection, manifest)
+        if plan is not None and not accept_edits:
+            refuse_edited(changes, manifest)
         _hear(connection, manifest, plan, words, who)
         standing = _stand(connection, changes, manifest, plan)
         following = standing.following

@@ -27,6 +27,11 @@ if TYPE_CHECKING:
     metavar="WORD",
     help="Confirm something else that `evolve status` asks for; may be given several times.",
 )
+@click.option(
+    "--accept-edits",
+    is_flag=True,
+    help="Go on though a revision of the change was edited since it was written.",
+)
 @format_option("text", "json")
 @database_url_option
 @project_options
@@ -36,6 +41,7 @@ def command(
     old_code_gone: bool,
     purge_approved: bool,
     confirm: tuple[str, ...],
+    accept_edits: bool,
     report_format: str,
     database_url: str | None,
 ) -> None:
@@ -61,7 +67,8 @@ def command(
     )
     url = target.database_url(database_url or config.resolved_database_url(), None, project.database_url)
     flags = ((OLD_CODE_GONE, old_code_gone), (PURGE_APPROVED, purge_approved))
-    outcome = advance(project, url, change, [*(name for name, given in flags if given), *confirm])
+    words = [*(name for name, given in flags if given), *confirm]
+    outcome = advance(project, url, change, words, accept_edits=accept_edits)
     click.echo(_json(outcome) if report_format == "json" else _text(outcome))
     if outcome.begun is None and outcome.standing.following is not None:
         raise SystemExit(1)

@@ -129,6 +129,22 @@ def test_a_manifest_edited_into_nonsense(users: ChangeProject, command: tuple[st
     refused(users, *command, status=2, words=words)
 
 
+def test_an_edited_revision(users: ChangeProject) -> None:
+    users.ok(*RENAME, "--write")
+    (revision,) = users.revisions
+    revision.write_text(
+        revision.read_text().replace("def upgrade():", 'def upgrade():\n    op.execute("SELECT 1")', 1)
+    )
+    users.ok("upgrade")
+    users.ok("advance", CHANGE)  # statements may be added
+    text = revision.read_text()
+    assert text.count("ENABLE ALWAYS TRIGGER") == 1
+    revision.write_text(text.replace("ENABLE ALWAYS TRIGGER", "DISABLE TRIGGER"))
+    refused(users, "advance", CHANGE, status=1, words="does not send what the plan .*ENABLE ALWAYS TRIGGER")
+    done = users.run("advance", CHANGE, "--accept-edits")
+    assert "does not send" not in done.stderr
+
+
 def test_a_phase_removed_from_the_manifest(users: ChangeProject) -> None:
     users.ok(*RENAME, "--write")
     manifest = users.manifest(CHANGE)
