@@ -92,6 +92,7 @@ def plan_change(project: Project, change: Change, url: str | None) -> Planned:
             planned = _planned(change, Remembering(LiveFacts(connection)))
             notes = [*_tried(connection, planned), *_behind(connection, changes)]
         planned = replace(planned, plan=replace(planned.plan, notes=(*planned.plan.notes, *notes)))
+    refuse_conflicts(changes, change, planned.plan.uses)
     refuse_unclean(changes, planned.plan)
     return planned
 
@@ -106,7 +107,7 @@ def write_plan(project: Project, planned: Planned, now: datetime | None = None) 
 
     plan = planned.plan
     changes = read_changes(project)
-    refuse_conflicts(changes, plan.change)
+    refuse_conflicts(changes, plan.change, plan.uses)
     if any(manifest.id == plan.id for manifest in changes.manifests):
         manifest = load_named(project.script_directory, plan.id)
     else:

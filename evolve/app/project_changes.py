@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 
 from evolve.errors import Misuse, Refused
-from evolve.plan.change import Change, Place
+from evolve.plan.change import Change, Place, Uses
 from evolve.plan.manifest import BadManifest, Manifest, load_all, load_named, path_of
 from evolve.plan.model import PHASES
 from evolve.revisions.history import History, RevisionFile, read_history
@@ -137,10 +137,14 @@ def read_change(project: Project, identifier: str) -> tuple[Changes, Manifest]:
     return read_changes(project), manifest
 
 
-def refuse_conflicts(changes: Changes, change: Change) -> None:
+def refuse_conflicts(changes: Changes, change: Change, uses: Uses | None = None) -> None:
     """Raise `ChangeInFlight` where another change that is not at its end touches the same columns, and
     `AlreadyDone` where this very change was planned to its end before.
+
+    Args:
+        uses: what its plan needs; None where there is no plan yet.
     """
+    needed = uses or change.uses()
     identifier = change.id
     for manifest in changes.manifests:
         if manifest.id == identifier:
@@ -150,6 +154,8 @@ def refuse_conflicts(changes: Changes, change: Change) -> None:
                     raise AlreadyDone(manifest, str(path))
                 raise ChangeInFlight(manifest, change.uses().writes)
             continue
-        shared = manifest.change.uses().conflicts(change.uses())
-        if manifest.following is not None and shared:
+        if manifest.following is None:
+            continue
+        shared = manifest.plan.uses.conflicts(needed)
+        if shared:
             raise ChangeInFlight(manifest, shared)

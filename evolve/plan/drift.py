@@ -28,7 +28,7 @@ def refuse_drift(plan: Plan, kept: Target, today: Target) -> None:
 
 
 def _strangers(plan: Plan, kept: Target, today: Target) -> Iterator[str]:
-    uses = plan.change.uses().writes
+    uses = plan.uses.writes
     columns = {column for table, column in uses if table == kept.table and column is not None}
     if (kept.table, None) in uses:
         columns = {column.name for column in kept.columns}

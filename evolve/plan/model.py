@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Literal
 
 from evolve.backfill.spec import Spec
-from evolve.plan.change import Change
+from evolve.plan.change import Change, Uses
 from evolve.sql.names import QualifiedName, shorten
 from evolve.sql.statements import Statement
 
@@ -182,6 +182,7 @@ class Plan:
         id: names the change: manifest, backfill, trigger and function carry it.
         notes: what the reader should know and no phase says.
         facts: where the facts came from: the database, or the revisions alone.
+        also: what it needs for itself beside what the change names: only the facts told.
     """
 
     id: str
@@ -189,7 +190,14 @@ class Plan:
     phases: tuple[Phase, ...]
     notes: tuple[str, ...] = ()
     facts: Literal["database", "revisions"] = "database"
+    also: Uses = field(default=Uses(frozenset()), kw_only=True)
     schema: int = field(default=1, kw_only=True)  # of its JSON form
+
+    @property
+    def uses(self) -> Uses:
+        """All that it needs for itself while it is in flight."""
+        named = self.change.uses()
+        return Uses(named.writes | self.also.writes, named.reads | self.also.reads)
 
     def phase(self, name: PhaseName) -> Phase | None:
         return next((phase for phase in self.phases if phase.name == name), None)

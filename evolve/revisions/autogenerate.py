@@ -66,7 +66,7 @@ def _in_flight(context: AutogenContext) -> dict[tuple[str | None, str], frozense
     for manifest in load_all(directory):
         # The last phase is in flight until it is applied, which the files do not tell; then its columns are gone, and
         # nothing is left to hide.
-        for table, column in manifest.change.uses().writes:
+        for table, column in manifest.plan.uses.writes:
             for schema in {table.schema, None} if table.schema == (default or "public") else {table.schema}:
                 key = (schema, table.name)
                 found[key] = found.get(key, frozenset()) | ({column} if column is not None else set())
