@@ -7,6 +7,7 @@ is asserted are ratios of processor times of the same run, and of waits only whe
 from __future__ import annotations
 
 import compileall
+import itertools
 import json
 import os
 import shutil
@@ -16,6 +17,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
+
 from pathlib import Path
 
 import pytest
@@ -161,13 +163,13 @@ def squawk(tmp_path: Path) -> Path | None:
 
 def test_a_whole_history(tmp_path: Path) -> None:
     """The aim is to be waited for less than Alembic's SQL and another linter of it. From the second run on, with the
-    readings of the first, it is 0.7 times; the run that writes them takes 1.1 times what a first run of the others
+    readings of the first, it is 0.7 times; the run that writes them takes 0.9 times what a first run of the others
     does.
 
     Without those readings Alembic runs on both sides, and evolve records and judges besides, so that it takes more
-    processor time: 1.45 times on a quiet machine, and 1.3 times that of a first run, when Alembic compiles the
+    processor time: 1.5 times on a quiet machine, and 1.3 times that of a first run, when Alembic compiles the
     revisions as evolve does each time. It judges on a second processor what the first one records: by the clock it is
-    1.0 to 1.1 times. What is asserted of processor times is what is reached on a machine that is busy with other
+    0.95 to 0.97 times. What is asserted of processor times is what is reached on a machine that is busy with other
     things too.
     """
     quiet = os.getloadavg()[0] < 0.5 and (os.cpu_count() or 1) > 1
@@ -175,8 +177,15 @@ def test_a_whole_history(tmp_path: Path) -> None:
     write_history(project, MANY)
     other = squawk(tmp_path)
     kept = tmp_path / "readings"
+    numbers = itertools.count()
+
+    def nobodys() -> Path:
+        """The place of a cache that nobody has written to."""
+        return tmp_path / f"readings-{next(numbers)}"
+
     costs = {
         "evolve, without the cache": best(lambda: run(lint("base:heads", "--no-cache"), project), rounds=3),
+        "evolve, the first run": best(lambda: run(lint("base:heads"), project, nobodys()), rounds=3),
         "evolve, from the second run on": best(lambda: run(lint("base:heads"), project, kept), rounds=3),
     }
     ratios: dict[str, float] = {}
@@ -194,6 +203,8 @@ def test_a_whole_history(tmp_path: Path) -> None:
             ratios[f"against_alembic_and_squawk{which}"] = own.cpu / theirs.cpu
             ratios[f"wait_against_alembic_and_squawk{which}"] = own.wall / theirs.wall
         again = costs["evolve, from the second run on"]
+        writing, theirs = costs["evolve, the first run"], costs["the same on a first run"]
+        ratios["wait_first_run_against_first_run"] = writing.wall / theirs.wall
         ratios["second_run_against_alembic_and_squawk"] = again.cpu / costs["alembic --sql | squawk"].cpu
     tell("lint_whole_history", costs, **ratios)
     assert costs["evolve, without the cache"].memory < 200
@@ -201,7 +212,8 @@ def test_a_whole_history(tmp_path: Path) -> None:
     assert ratios.get("against_alembic_and_squawk", 0.0) < 1.75
     assert ratios.get("against_alembic_and_squawk_first_run", 0.0) < 1.6
     if quiet:
-        assert ratios.get("wait_against_alembic_and_squawk", 0.0) < 1.2
+        assert ratios.get("wait_against_alembic_and_squawk", 0.0) < 1.05
+        assert ratios.get("wait_first_run_against_first_run", 0.0) < 1.05
 
 
 @pytest.mark.long
