@@ -56,6 +56,21 @@ def read_expression(option: str, text: str, target: Target, *, column: str) -> E
     return read
 
 
+def read_default(option: str, text: str, target: Target, *, column: str) -> Expression:
+    """Read a default.
+
+    Raises:
+        BadExpression: it is not one expression, or reads columns, which no default can.
+        ExpressionGivesNull: it is a bare NULL.
+    """
+    read = read_expression(option, text, target, column=column)
+    if read.columns:
+        raise BadExpression(
+            option, text, f'it reads column "{read.columns[0]}", and a default knows no other column of its row'
+        )
+    return read
+
+
 def read_type(text: str) -> ColumnDefinition:
     """Read a column's type; the definition's name means nothing.
 
