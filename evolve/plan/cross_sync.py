@@ -197,7 +197,7 @@ def wrong(link: Link) -> str:
     """Predicate of a source row whose target row is missing or differs."""
     source = str(link.source.table)
     name = "partner" if link.source.table.name != "partner" else "other_end"
-    joined = _equal(_columns(name, link.target.key), _columns(source, link.source.key))
+    joined = equal(qualified(name, link.target.key), qualified(source, link.source.key))
     different = _any(
         differs(f"{name}.{quote_for_sql(t.column)}", f"{source}.{quote_for_sql(s.column)}", exact=s.exact)
         for s, t in zip(link.source.values, link.target.values, strict=True)
@@ -206,7 +206,7 @@ def wrong(link: Link) -> str:
     # OFFSET 0 keeps the planner from a join that would read all of the other table for each batch.
     found = f"EXISTS (SELECT {other} AND ({different}) OFFSET 0)"
     missing = f"NOT EXISTS (SELECT {other} OFFSET 0)"
-    known = " AND ".join(f"{column} IS NOT NULL" for column in _columns(source, link.source.key))
+    known = " AND ".join(f"{column} IS NOT NULL" for column in qualified(source, link.source.key))
     match link.rows:
         case "found":
             return found
@@ -221,7 +221,7 @@ def homeless(link: Link) -> str:
     """Predicate of a source row that has a value and no target row to hold it: lost when the source column goes."""
     source = str(link.source.table)
     name = "partner" if link.source.table.name != "partner" else "other_end"
-    joined = _equal(_columns(name, link.target.key), _columns(source, link.source.key))
+    joined = equal(qualified(name, link.target.key), qualified(source, link.source.key))
     given = _any(_given(f"{source}.{quote_for_sql(s.column)}", s) for s in link.source.values)
     return f"({given}) AND NOT EXISTS (SELECT FROM {link.target.table} AS {name} WHERE {joined})"
 
@@ -235,7 +235,7 @@ def disagreeing(link: Link) -> str | None:
         return None
     source = str(link.source.table)
     name = "sibling" if link.source.table.name != "sibling" else "other_row"
-    joined = _equal(_columns(name, link.source.key), _columns(source, link.source.key))
+    joined = equal(qualified(name, link.source.key), qualified(source, link.source.key))
     different = _any(
         differs(f"{name}.{quote_for_sql(s.column)}", f"{source}.{quote_for_sql(s.column)}", exact=s.exact)
         for s in link.source.values
@@ -333,11 +333,11 @@ def _triggers(link: Link, role: Role) -> Iterator[tuple[str, str]]:
                     f"    {run}",
                 )
                 if role == link.child:
-                    moved = shorten(link.trigger, "settles_moved")
-                    when = _moved([quote_for_sql(column) for column in end.key])
+                    moved_name = shorten(link.trigger, "settles_moved")
+                    when = moved([quote_for_sql(column) for column in end.key])
                     yield (
-                        moved,
-                        f"CREATE CONSTRAINT TRIGGER {quote_for_sql(moved)}\n    AFTER UPDATE ON {end.table} {late}\n"
+                        moved_name,
+                        f"CREATE CONSTRAINT TRIGGER {quote_for_sql(moved_name)}\n    AFTER UPDATE ON {end.table} {late}\n"
                         f"    FOR EACH ROW WHEN ({when}) EXECUTE FUNCTION {_name(link, role, action)}()",
                     )
 
@@ -423,7 +423,7 @@ def _takes_both_ways(link: Link, role: Role) -> str:
         lines.append(
             f"        IF {silent} THEN\n            {new} := partner.value_{place};\n        END IF;"
         )
-    when = "TG_OP = 'INSERT'" + (f" OR {_moved([quote(c) for c in own.key])}" if moves else "")
+    when = "TG_OP = 'INSERT'" + (f" OR {moved([quote(c) for c in own.key])}" if moves else "")
     if child:
         why = "-- Nobody may change the other row between here and what is given to it afterwards."
         ending = "FOR NO KEY UPDATE"
@@ -438,7 +438,7 @@ BEGIN
     IF {when} THEN
         {why}
         SELECT {_as_values(other)} INTO partner
-            FROM {other.table.full} AS o WHERE {_equal(_columns("o", other.key), _columns("NEW", own.key))}
+            FROM {other.table.full} AS o WHERE {equal(qualified("o", other.key), qualified("NEW", own.key))}
             {ending};
         IF NOT FOUND THEN
             RETURN NEW;
@@ -452,7 +452,7 @@ END
 
 def _follows_only(link: Link, role: Role) -> str:
     own, other = link.end(role), link.end(_other(role))
-    joined = _equal(_columns("o", other.key), _columns("NEW", own.key))
+    joined = equal(qualified("o", other.key), qualified("NEW", own.key))
     taken = "\n".join(
         f"        NEW.{quote(value.column)} := partner.value_{place};"
         for place, value in enumerate(own.values)
@@ -472,7 +472,7 @@ def _follows_only(link: Link, role: Role) -> str:
 DECLARE
     partner record;
 BEGIN
-    IF TG_OP = 'INSERT' OR {_moved([quote(c) for c in own.key])} THEN
+    IF TG_OP = 'INSERT' OR {moved([quote(c) for c in own.key])} THEN
         SELECT {_as_values(other)} INTO partner
             FROM {other.table.full} AS o WHERE {joined} LIMIT 1;
 {taken}
@@ -491,21 +491,21 @@ def _gives(link: Link, role: Role) -> str:
     leads = link.leads(role)
     if not leads and (role == "source" or link.rows == "found"):
         return _NOTHING_AFTER
-    moved = _moved([quote(c) for c in own.key])
+    shifted = moved([quote(c) for c in own.key])
     declared = "".join(f"    push_{place} boolean := true;\n" for place in range(len(own.values)))
     lines: list[str] = []
     if link.rows == "found":
         if not both:
-            lines.append(_cleared(own, other, moved))
+            lines.append(_cleared(own, other, shifted))
         lines.append("    IF TG_OP = 'DELETE' THEN\n        RETURN NULL;\n    END IF;")
     elif role == "source":
-        lines.append(_deleted_with_source(own, other, moved))
+        lines.append(_deleted_with_source(own, other, shifted))
     else:
-        lines.append(_deleted_alone(link, moved))
+        lines.append(_deleted_alone(link, shifted))
         if not leads:
             lines.append("    RETURN NULL;")
             return f"#variable_conflict use_column\nBEGIN\n{chr(10).join(lines)}\nEND\n"
-    lines.append(_pushed(link, role, moved))
+    lines.append(_pushed(link, role, shifted))
     if role == "source" and link.rows != "found":
         lines.append(_upsert(link))
     else:
@@ -521,25 +521,25 @@ END
 """
 
 
-def _cleared(own: End, other: End, moved: str) -> str:
+def _cleared(own: End, other: End, shifted: str) -> str:
     nulls = ", ".join(f"{quote(value.column)} = NULL" for value in other.values)
     some = _any(f"o.{quote(value.column)} IS NOT NULL" for value in other.values)
     return f"""\
-    IF TG_OP = 'DELETE' OR TG_OP = 'UPDATE' AND {moved} THEN
+    IF TG_OP = 'DELETE' OR TG_OP = 'UPDATE' AND {shifted} THEN
         UPDATE {other.table.full} AS o SET {nulls}
-            WHERE {_equal(_columns("o", other.key), _columns("OLD", own.key))} AND ({some})
+            WHERE {equal(qualified("o", other.key), qualified("OLD", own.key))} AND ({some})
             AND NOT EXISTS (SELECT FROM {own.table.full} AS s
-                WHERE {_equal(_columns("s", own.key), _columns("OLD", own.key))});
+                WHERE {equal(qualified("s", own.key), qualified("OLD", own.key))});
     END IF;"""
 
 
-def _deleted_with_source(own: End, other: End, moved: str) -> str:
+def _deleted_with_source(own: End, other: End, shifted: str) -> str:
     # The foreign key's own cascade does both, except in sessions that skip it.
     gone = (
         f"NOT EXISTS (SELECT FROM {own.table.full} AS s\n"
-        f"            WHERE {_equal(_columns('s', own.key), _columns('OLD', own.key))})"
+        f"            WHERE {equal(qualified('s', own.key), qualified('OLD', own.key))})"
     )
-    left = _equal(_columns("o", other.key), _columns("OLD", own.key))
+    left = equal(qualified("o", other.key), qualified("OLD", own.key))
     keys = ", ".join(f"{quote(t)} = NEW.{quote(s)}" for s, t in zip(own.key, other.key, strict=True))
     return f"""\
     IF TG_OP = 'DELETE' THEN
@@ -547,23 +547,23 @@ def _deleted_with_source(own: End, other: End, moved: str) -> str:
             AND {gone};
         RETURN NULL;
     END IF;
-    IF TG_OP = 'UPDATE' AND {moved} THEN
+    IF TG_OP = 'UPDATE' AND {shifted} THEN
         UPDATE {other.table.full} AS o SET {keys} WHERE {left}
             AND {gone};
     END IF;"""
 
 
-def _deleted_alone(link: Link, moved: str) -> str:
+def _deleted_alone(link: Link, shifted: str) -> str:
     own, other = link.target, link.source
-    left = _equal(_columns("o", other.key), _columns("OLD", own.key))
+    left = equal(qualified("o", other.key), qualified("OLD", own.key))
     replaced = (
         f"NOT EXISTS (SELECT FROM {own.table.full} AS s "
-        f"WHERE {_equal(_columns('s', own.key), _columns('OLD', own.key))})"
+        f"WHERE {equal(qualified('s', own.key), qualified('OLD', own.key))})"
     )
     if link.rows == "every" or link.direction == "to target":
         message = f"a row of {own.table.plain} goes only with its row of {other.table.plain}"
         return f"""\
-    IF (TG_OP = 'DELETE' OR TG_OP = 'UPDATE' AND {moved}) AND {replaced}
+    IF (TG_OP = 'DELETE' OR TG_OP = 'UPDATE' AND {shifted}) AND {replaced}
         AND EXISTS (SELECT FROM {other.table.full} AS o WHERE {left})
     THEN
         RAISE EXCEPTION USING ERRCODE = '23001',
@@ -579,7 +579,7 @@ def _deleted_alone(link: Link, moved: str) -> str:
     )
     some = _any(_given(f"o.{quote(value.column)}", value) for value in other.values)
     return f"""\
-    IF TG_OP = 'DELETE' OR TG_OP = 'UPDATE' AND {moved} THEN
+    IF TG_OP = 'DELETE' OR TG_OP = 'UPDATE' AND {shifted} THEN
         UPDATE {other.table.full} AS o SET {absent} WHERE {left} AND ({some})
             AND {replaced};
         IF TG_OP = 'DELETE' THEN
@@ -588,13 +588,13 @@ def _deleted_alone(link: Link, moved: str) -> str:
     END IF;"""
 
 
-def _pushed(link: Link, role: Role, moved: str) -> str:
+def _pushed(link: Link, role: Role, shifted: str) -> str:
     own = link.end(role)
     changed = _any(
         differs(f"NEW.{quote(v.column)}", f"OLD.{quote(v.column)}", exact=v.exact) for v in own.values
     )
     current = f"EXISTS (SELECT FROM {own.table.full} AS s WHERE s.ctid = NEW.ctid)"
-    lines = [f"    written := TG_OP = 'INSERT' OR {moved} OR {changed};"]
+    lines = [f"    written := TG_OP = 'INSERT' OR {shifted} OR {changed};"]
     if role == "source" or link.direction != "both":
         # A later write of the same row, by a trigger, has an event of its own, and gives all there is.
         lines.insert(0, f"    IF NOT {current} THEN\n        RETURN NULL;\n    END IF;")
@@ -604,12 +604,12 @@ def _pushed(link: Link, role: Role, moved: str) -> str:
                 for place, v in enumerate(own.values)
             ]
         return "\n".join(lines)
-    keeps = f" OR {moved}" if link.rows != "found" else ""
+    keeps = f" OR {shifted}" if link.rows != "found" else ""
     for place, v in enumerate(own.values):
         new, old = f"NEW.{quote(v.column)}", f"OLD.{quote(v.column)}"
         still = (
             f"EXISTS (SELECT FROM {own.table.full} AS s\n"
-            f"            WHERE {_equal(_columns('s', own.key), _columns('NEW', own.key))}"
+            f"            WHERE {equal(qualified('s', own.key), qualified('NEW', own.key))}"
             f" AND NOT ({differs(f's.{quote(v.column)}', new, exact=v.exact)}))"
         )
         lines.append(
@@ -625,7 +625,7 @@ def _pushed(link: Link, role: Role, moved: str) -> str:
 
 
 def _update(own: End, other: End) -> str:
-    joined = _equal(_columns("o", other.key), _columns("NEW", own.key))
+    joined = equal(qualified("o", other.key), qualified("NEW", own.key))
     pairs = list(enumerate(zip(own.values, other.values, strict=True)))
     settings = ",\n            ".join(
         f"{quote(t.column)} = CASE WHEN push_{n} THEN NEW.{quote(s.column)} ELSE o.{quote(t.column)} END"
@@ -639,7 +639,7 @@ def _update(own: End, other: End) -> str:
     IF written THEN
         -- Also where the values look equal: somebody may be changing the other one.
         PERFORM FROM {other.table.full} AS o WHERE {joined}
-            ORDER BY {", ".join(_columns("o", other.row))} FOR NO KEY UPDATE;
+            ORDER BY {", ".join(qualified("o", other.row))} FOR NO KEY UPDATE;
     END IF;
     UPDATE {other.table.full} AS o SET
             {settings}
@@ -649,7 +649,7 @@ def _update(own: End, other: End) -> str:
 
 def _upsert(link: Link) -> str:
     own, other = link.source, link.target
-    joined = _equal(_columns("o", other.key), _columns("NEW", own.key))
+    joined = equal(qualified("o", other.key), qualified("NEW", own.key))
     pairs = list(zip(own.values, other.values, strict=True))
     same = _all(
         f"NOT ({differs(f'o.{quote(t.column)}', f'NEW.{quote(s.column)}', exact=s.exact)})" for s, t in pairs
@@ -699,13 +699,13 @@ BEGIN
     -- Its own transaction has inserted none, so it comes from here.
     INSERT INTO {other.table.full} AS o ({columns})
         SELECT {values} FROM {own.table.full} AS s
-        WHERE {_equal(_columns("s", own.key), _columns("NEW", own.key))}
+        WHERE {equal(qualified("s", own.key), qualified("NEW", own.key))}
         ON CONFLICT ({", ".join(map(quote, other.key))}) DO NOTHING;
     RETURN NULL;
 END
 """
-    row = _equal(_columns("s", own.row), _columns("NEW", own.row))
-    key = _equal(_columns("s", own.key), _columns("NEW", own.key))
+    row = equal(qualified("s", own.row), qualified("NEW", own.row))
+    key = equal(qualified("s", own.key), qualified("NEW", own.key))
     lock = "FOR NO KEY UPDATE" if link.direction == "both" else "FOR SHARE"
     settings = ", ".join(f"{quote(s.column)} = partner.value_{n}" for n, (s, _) in pairs)
     different = _any(
@@ -713,7 +713,7 @@ END
     )
     filled = ""
     if role == "source" and link.direction == "both":
-        theirs = _equal(_columns("o", other.key), _columns("NEW", own.key))
+        theirs = equal(qualified("o", other.key), qualified("NEW", own.key))
         given = ", ".join(
             f"{quote(t.column)} = coalesce(o.{quote(t.column)}, s.{quote(s.column)})" for _, (s, t) in pairs
         )
@@ -724,7 +724,7 @@ END
     UPDATE {other.table.full} AS o SET {given}
         FROM {own.table.full} AS s WHERE {theirs} AND {row} AND {key} AND ({lacking});
 """
-    theirs = _equal(_columns("o", other.key), _columns("NEW", own.key))
+    theirs = equal(qualified("o", other.key), qualified("NEW", own.key))
     return f"""\
 #variable_conflict use_column
 DECLARE
@@ -755,15 +755,15 @@ def _as_values(end: End) -> str:
     return ", ".join(f"o.{quote(value.column)} AS value_{place}" for place, value in enumerate(end.values))
 
 
-def _columns(table: str, columns: Sequence[str]) -> list[str]:
+def qualified(table: str, columns: Sequence[str]) -> list[str]:
     return [f"{table}.{quote(column)}" for column in columns]
 
 
-def _equal(left: Sequence[str], right: Sequence[str]) -> str:
+def equal(left: Sequence[str], right: Sequence[str]) -> str:
     return " AND ".join(f"{a} = {b}" for a, b in zip(left, right, strict=True))
 
 
-def _moved(columns: Sequence[str]) -> str:
+def moved(columns: Sequence[str]) -> str:
     return "(" + " OR ".join(f"NEW.{column} IS DISTINCT FROM OLD.{column}" for column in columns) + ")"
 
 
