@@ -16,7 +16,7 @@ from evolve.plan.target import Target
 from evolve.plan.wording import conditions
 from evolve.postgres.plan_facts import LiveFacts
 from evolve.postgres.plan_target import read_target
-from evolve.sql.names import QualifiedName
+from evolve.sql.names import QualifiedName, quote
 from evolve.sql.statements import Statement
 
 Connection = psycopg.Connection[tuple[object, ...]]
@@ -38,7 +38,7 @@ class Carried:
             for part in phase.parts:
                 self.again(part)
             for spec in phase.backfills:
-                assignments = ", ".join(f'"{column}" = {value}' for column, value in spec.assignments)
+                assignments = ", ".join(f"{quote(column)} = {value}" for column, value in spec.assignments)
                 self.connection.execute(f"UPDATE {spec.table} SET {assignments} WHERE {spec.where}".encode())
 
     def again(self, part: Part) -> None:

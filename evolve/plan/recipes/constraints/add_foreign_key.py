@@ -62,7 +62,7 @@ class AddForeignKey(Change):
     name: str | None = None
 
     def words(self) -> Sequence[str]:
-        return ["add_fk", *table_words(self.table), self.column]
+        return ["add_fk", *table_words(self.table), self.name or self.column]
 
     def uses(self) -> Uses:
         own = columns(self.table, self.columns)
