@@ -43,6 +43,10 @@ class ViewFacts:
         grants: (privilege, grantee, with grant option).
         indexes: of a materialised view.
         populated: of a materialised view: it has been refreshed.
+        defaults: (column, SQL) of defaults of its own.
+        column_comments: (column, comment).
+        column_grants: (column, privilege, grantee, with grant option).
+        others: what else hangs on it: triggers, rules, functions, columns of its row type, as descriptions.
     """
 
     name: QualifiedName
@@ -57,6 +61,23 @@ class ViewFacts:
     comment: str | None = None
     indexes: tuple[TargetIndex, ...] = ()
     populated: bool = True
+    defaults: tuple[tuple[str, str], ...] = ()
+    column_comments: tuple[tuple[str, str], ...] = ()
+    column_grants: tuple[tuple[str, str, str, bool], ...] = ()
+    others: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class QueryFacts:
+    """What a query that an operator wrote would give.
+
+    Args:
+        sql: the query.
+        columns: (name, type), in order.
+    """
+
+    sql: str
+    columns: tuple[tuple[str, str], ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +90,10 @@ class FunctionFacts:
         definition: its CREATE OR REPLACE FUNCTION.
         callers: what is recorded to depend on it: "trigger t of orders", "index i", "view v".
         grants: (privilege, grantee, with grant option).
+        signature: its arguments with names, modes and defaults, as CREATE FUNCTION takes them.
+        types: of the arguments that a call gives.
+        names: of those; "" where one has none.
+        optional: how many of them, the last ones, have a default.
     """
 
     name: QualifiedName
@@ -79,6 +104,12 @@ class FunctionFacts:
     callers: tuple[str, ...] = ()
     grants: tuple[tuple[str, str, bool], ...] = ()
     comment: str | None = None
+    signature: str = ""
+    types: tuple[str, ...] = ()
+    names: tuple[str, ...] = ()
+    optional: int = 0
+    strict: bool = False
+    security_definer: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,6 +181,22 @@ class Facts(ABC):
     @abstractmethod
     def functions(self, name: QualifiedName) -> tuple[FunctionFacts, ...]:
         """All functions of that name, in the order of their arguments."""
+
+    @abstractmethod
+    def query(self, name: QualifiedName, sql: str) -> QueryFacts:
+        """What the columns of the query would be that `name` is to have.
+
+        Raises:
+            Misuse: the server refuses it.
+        """
+
+    @abstractmethod
+    def written_function(self, name: QualifiedName, rest: str) -> FunctionFacts:
+        """What CREATE FUNCTION of that name, with `rest` from the arguments on, would make.
+
+        Raises:
+            Misuse: the server refuses it.
+        """
 
     @abstractmethod
     def sequence(self, name: QualifiedName) -> SequenceFacts | None: ...

@@ -18,6 +18,7 @@ from evolve.plan.facts import (
     Facts,
     FunctionFacts,
     IndexFacts,
+    QueryFacts,
     RelationKind,
     SequenceFacts,
     Source,
@@ -90,6 +91,18 @@ class KeptFacts(Facts):
     def sequence(self, name: QualifiedName) -> SequenceFacts | None:
         return self._answer("sequence", name, SequenceFacts)
 
+    def query(self, name: QualifiedName, sql: str) -> QueryFacts:
+        found = self._answer("query", name, QueryFacts)
+        if found.sql != sql:
+            raise BadFacts(f'"query {name}" is of another query')
+        return found
+
+    def written_function(self, name: QualifiedName, rest: str) -> FunctionFacts:
+        found = self._answer("written", name, FunctionFacts)
+        if found.definition != rest:
+            raise BadFacts(f'"written {name}" is of another function')
+        return found
+
     def _answer(self, question: str, name: QualifiedName, _type: type[T]) -> T:
         try:
             return cast("T", self.answers[question, name])
@@ -153,6 +166,8 @@ _ANSWERS: dict[str, object] = {
     "view": ViewFacts | None,
     "functions": tuple[FunctionFacts, ...],
     "sequence": SequenceFacts | None,
+    "query": QueryFacts,
+    "written": FunctionFacts,
 }
 
 
@@ -194,6 +209,12 @@ class Remembering(Facts):
 
     def sequence(self, name: QualifiedName) -> SequenceFacts | None:
         return self._ask("sequence", name, self._facts.sequence)
+
+    def query(self, name: QualifiedName, sql: str) -> QueryFacts:
+        return self._ask("query", name, lambda name: self._facts.query(name, sql))
+
+    def written_function(self, name: QualifiedName, rest: str) -> FunctionFacts:
+        return self._ask("written", name, lambda name: self._facts.written_function(name, rest))
 
 
 # -- values as JSON has them --------------------------------------------------------------------------------
@@ -267,15 +288,27 @@ def _believe(answer: object) -> None:
                 _one(index.definition, CreateIndex)
         case IndexFacts():
             _one(answer.index.definition, CreateIndex)
+        case QueryFacts():
+            _one(f"CREATE VIEW v AS {answer.sql}\n", None)
+            for _, type_name in answer.columns:
+                _one(f"ALTER TABLE t ADD COLUMN c {type_name}", AddColumn)
         case ViewFacts():
             _one(f"CREATE VIEW v AS {answer.definition}", None)
+            if answer.options:
+                _one(f"CREATE VIEW v WITH ({', '.join(answer.options)}) AS SELECT 1", None)
+            for _, default in answer.defaults:
+                expression(default)
+            _believe_grants(tuple((p, g, o) for _, p, g, o in answer.column_grants))
             for index in answer.indexes:
                 _one(index.definition, CreateIndex)
             _believe_grants(answer.grants)
         case tuple():
             for function in answer:
                 _one(function.definition, None)
+                _one(f"CREATE FUNCTION f({function.signature}) RETURNS {function.result} AS ''", None)
                 _believe_grants(function.grants)
+        case FunctionFacts():
+            _one(f"CREATE FUNCTION f{answer.definition}", None)
         case _:
             pass
 

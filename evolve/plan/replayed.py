@@ -8,6 +8,7 @@ from evolve.plan.facts import (
     Facts,
     FunctionFacts,
     IndexFacts,
+    QueryFacts,
     RelationKind,
     SequenceFacts,
     ViewFacts,
@@ -95,6 +96,12 @@ class ReplayedFacts(Facts):
 
     def sequence(self, name: QualifiedName) -> SequenceFacts | None:
         raise NeedsDatabase("a sequence", name)
+
+    def query(self, name: QualifiedName, sql: str) -> QueryFacts:
+        raise NeedsDatabase("a query", name)
+
+    def written_function(self, name: QualifiedName, rest: str) -> FunctionFacts:
+        raise NeedsDatabase("a function", name)
 
 
 class NeedsDatabase(Misuse):

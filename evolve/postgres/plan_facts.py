@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
+import psycopg
 from psycopg import sql
 from psycopg.rows import dict_row
 
+from evolve.errors import Misuse
 from evolve.plan.facts import (
     EnumFacts,
     Facts,
     FunctionFacts,
     IndexFacts,
+    QueryFacts,
     RelationKind,
     SequenceFacts,
     ViewFacts,
@@ -94,25 +99,46 @@ class LiveFacts(Facts):
             None if row["comment"] is None else str(row["comment"]),
             self._indexes(name) if materialized else (),
             bool(row["populated"]),
+            tuple((column, default) for column, default in _lists(row["defaults"])),
+            tuple((column, comment) for column, comment in _lists(row["column_comments"])),
+            tuple(
+                (c, privilege, g, option == "true")
+                for c, privilege, g, option in _lists(row["column_grants"])
+            ),
+            tuple(_texts(row["others"])),
         )
+
+    def query(self, name: QualifiedName, sql: str) -> QueryFacts:
+        # Nobody else can see what lies in pg_temp, nor does it stay.
+        create = _as_written(f"CREATE VIEW pg_temp.evolve_trial AS {sql}\n")
+        try:
+            with self._connection.transaction(force_rollback=True), self._connection.cursor() as cursor:
+                # ACCESS SHARE on what it reads; no row is read.
+                cursor.execute("SET LOCAL search_path = public, pg_catalog")
+                cursor.execute(create, ())
+                rows = cursor.execute(_TRIED).fetchall()
+        except psycopg.Error as error:
+            raise QueryRefused(name, error.diag.message_primary or str(error)) from error
+        return QueryFacts(sql, tuple((str(column), str(type_name)) for column, type_name in rows))
+
+    def written_function(self, name: QualifiedName, rest: str) -> FunctionFacts:
+        # Nobody else can see what lies in pg_temp, nor does it stay.
+        create = _as_written(f"CREATE FUNCTION pg_temp.evolve_trial{rest}")
+        try:
+            with self._connection.transaction(force_rollback=True), self._connection.cursor() as plain:
+                # No lock on a table.
+                plain.execute("SET LOCAL search_path = public, pg_catalog")
+                plain.execute(create, ())
+                rows = self._connection.cursor(row_factory=dict_row).execute(_WRITTEN).fetchall()
+        except psycopg.Error as error:
+            raise FunctionRefused(name, error.diag.message_primary or str(error)) from error
+        return replace(_function(name, rows[0]), definition=rest, grants=(), callers=())
 
     def _indexes(self, name: QualifiedName) -> tuple[TargetIndex, ...]:
         return read_indexes(self._connection, name)
 
     def functions(self, name: QualifiedName) -> tuple[FunctionFacts, ...]:
-        return tuple(
-            FunctionFacts(
-                name,
-                str(row["arguments"]),
-                str(row["result"]),
-                str(row["definition"]).rstrip(),
-                {"i": "immutable", "s": "stable"}.get(str(row["volatility"]), "volatile"),  # type: ignore[arg-type]
-                tuple(_texts(row["callers"])),
-                _grants(row["grants"]),
-                None if row["comment"] is None else str(row["comment"]),
-            )
-            for row in self._rows(_FUNCTIONS, name)
-        )
+        return tuple(_function(name, row) for row in self._rows(_FUNCTIONS, name))
 
     def sequence(self, name: QualifiedName) -> SequenceFacts | None:
         rows = self._rows(_SEQUENCE, name)
@@ -135,6 +161,44 @@ class LiveFacts(Facts):
             None if row["comment"] is None else str(row["comment"]),
             tuple(_texts(row["users"])),
         )
+
+
+class QueryRefused(Misuse):
+    def __init__(self, name: QualifiedName, reason: str) -> None:
+        super().__init__(
+            f'the new query of "{name.plain}" is refused by the server: {reason}', fix="mend the query"
+        )
+
+
+class FunctionRefused(Misuse):
+    def __init__(self, name: QualifiedName, reason: str) -> None:
+        super().__init__(
+            f'the new function "{name.plain}" is refused by the server: {reason}', fix="mend the function"
+        )
+
+
+def _as_written(text: str) -> sql.SQL:
+    """A statement that an operator wrote; that it is one, the parser has seen before."""
+    return sql.SQL(text.replace("%", "%%"))  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+
+
+def _function(name: QualifiedName, row: dict[str, object]) -> FunctionFacts:
+    return FunctionFacts(
+        name,
+        str(row["arguments"]),
+        str(row["result"]),
+        str(row["definition"]).rstrip(),
+        {"i": "immutable", "s": "stable"}.get(str(row["volatility"]), "volatile"),  # type: ignore[arg-type]
+        tuple(_texts(row["callers"])),
+        _grants(row["grants"]),
+        None if row["comment"] is None else str(row["comment"]),
+        str(row["signature"]),
+        tuple(_texts(row["types"])),
+        tuple(_texts(row["names"])),
+        int(str(row["optional"])),
+        bool(row["strict"]),
+        bool(row["security_definer"]),
+    )
 
 
 def _texts(value: object) -> list[str]:
@@ -189,11 +253,47 @@ _VIEW = sql.SQL("""
                 CASE WHEN x.grantee = 0 THEN 'PUBLIC' ELSE pg_get_userbyid(x.grantee)::text END,
                 x.is_grantable::text]
             FROM aclexplode(c.relacl) x WHERE x.grantee <> c.relowner ORDER BY 1) AS grants,
-        obj_description(c.oid, 'pg_class') AS comment, c.relispopulated AS populated
+        obj_description(c.oid, 'pg_class') AS comment, c.relispopulated AS populated,
+        ARRAY(SELECT ARRAY[a.attname::text, pg_get_expr(e.adbin, e.adrelid)]
+            FROM pg_attribute a JOIN pg_attrdef e ON e.adrelid = a.attrelid AND e.adnum = a.attnum
+            WHERE a.attrelid = c.oid ORDER BY a.attnum) AS defaults,
+        ARRAY(SELECT ARRAY[a.attname::text, col_description(c.oid, a.attnum)] FROM pg_attribute a
+            WHERE a.attrelid = c.oid AND col_description(c.oid, a.attnum) IS NOT NULL ORDER BY a.attnum)
+            AS column_comments,
+        ARRAY(SELECT ARRAY[a.attname::text, x.privilege_type,
+                CASE WHEN x.grantee = 0 THEN 'PUBLIC' ELSE pg_get_userbyid(x.grantee)::text END,
+                x.is_grantable::text]
+            FROM pg_attribute a CROSS JOIN LATERAL aclexplode(a.attacl) x
+            WHERE a.attrelid = c.oid AND a.attnum > 0 ORDER BY 1) AS column_grants,
+        ARRAY(SELECT 'trigger "' || tgname || '"' FROM pg_trigger WHERE tgrelid = c.oid AND NOT tgisinternal
+            UNION SELECT 'rule "' || rulename || '"' FROM pg_rewrite WHERE ev_class = c.oid AND rulename <> '_RETURN'
+            UNION SELECT pg_describe_object(d.classid, d.objid, d.objsubid) FROM pg_depend d
+            WHERE (d.refclassid, d.refobjid) IN (('pg_class'::regclass, c.oid), ('pg_type'::regclass, c.reltype))
+                AND d.deptype = 'n' AND NOT (d.classid = 'pg_rewrite'::regclass AND EXISTS (
+                    SELECT FROM pg_rewrite w JOIN pg_class v ON v.oid = w.ev_class
+                    WHERE w.oid = d.objid AND v.relkind IN ('v', 'm')))
+            ORDER BY 1) AS others
     FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
     WHERE n.nspname = %(schema)s AND c.relname = %(name)s AND c.relkind IN ('v', 'm')
 """)
 
+_TRIED = sql.SQL("""
+    SELECT attname::text, format_type(atttypid, atttypmod) FROM pg_attribute
+    WHERE attrelid = to_regclass('pg_temp.evolve_trial') AND attnum > 0 ORDER BY attnum
+""")
+
+_WRITTEN = sql.SQL("""
+    SELECT pg_get_function_identity_arguments(p.oid) AS arguments, pg_get_function_result(p.oid) AS result,
+        '' AS definition, p.provolatile::text AS volatility, NULL AS callers, NULL AS grants, NULL AS comment,
+        pg_get_function_arguments(p.oid) AS signature, p.pronargdefaults AS optional, p.proisstrict AS strict,
+        p.prosecdef AS security_definer,
+        ARRAY(SELECT format_type(t, NULL) FROM unnest(p.proargtypes::oid[]) WITH ORDINALITY u(t, n) ORDER BY n)
+            AS types,
+        ARRAY(SELECT coalesce(p.proargnames[n], '') FROM generate_series(1, p.pronargs) n) AS names
+    FROM pg_proc p WHERE p.pronamespace = pg_my_temp_schema() AND p.proname = 'evolve_trial'
+""")
+
+# The arguments that a call gives come first unless OUT arguments stand between them.
 _FUNCTIONS = sql.SQL("""
     SELECT pg_get_function_identity_arguments(p.oid) AS arguments, pg_get_function_result(p.oid) AS result,
         pg_get_functiondef(p.oid) AS definition, p.provolatile::text AS volatility,
@@ -204,7 +304,12 @@ _FUNCTIONS = sql.SQL("""
                 CASE WHEN x.grantee = 0 THEN 'PUBLIC' ELSE pg_get_userbyid(x.grantee)::text END,
                 x.is_grantable::text]
             FROM aclexplode(p.proacl) x WHERE x.grantee <> p.proowner ORDER BY 1) AS grants,
-        obj_description(p.oid, 'pg_proc') AS comment
+        obj_description(p.oid, 'pg_proc') AS comment,
+        pg_get_function_arguments(p.oid) AS signature, p.pronargdefaults AS optional, p.proisstrict AS strict,
+        p.prosecdef AS security_definer,
+        ARRAY(SELECT format_type(t, NULL) FROM unnest(p.proargtypes::oid[]) WITH ORDINALITY u(t, n) ORDER BY n)
+            AS types,
+        ARRAY(SELECT coalesce(p.proargnames[n], '') FROM generate_series(1, p.pronargs) n) AS names
     FROM pg_proc p JOIN pg_namespace n ON n.oid = p.pronamespace
     WHERE n.nspname = %(schema)s AND p.proname = %(name)s AND p.prokind = 'f'
     ORDER BY 1
