@@ -337,7 +337,8 @@ def _triggers(link: Link, role: Role) -> Iterator[tuple[str, str]]:
                     when = moved([quote_for_sql(column) for column in end.key])
                     yield (
                         moved_name,
-                        f"CREATE CONSTRAINT TRIGGER {quote_for_sql(moved_name)}\n    AFTER UPDATE ON {end.table} {late}\n"
+                        f"CREATE CONSTRAINT TRIGGER {quote_for_sql(moved_name)}\n"
+                        f"    AFTER UPDATE ON {end.table} {late}\n"
                         f"    FOR EACH ROW WHEN ({when}) EXECUTE FUNCTION {_name(link, role, action)}()",
                     )
 
@@ -512,6 +513,7 @@ def _gives(link: Link, role: Role) -> str:
         lines.append(_update(own, other))
     return f"""\
 #variable_conflict use_column
+<<sync>>
 DECLARE
     written boolean;
 {declared}BEGIN
@@ -628,11 +630,11 @@ def _update(own: End, other: End) -> str:
     joined = equal(qualified("o", other.key), qualified("NEW", own.key))
     pairs = list(enumerate(zip(own.values, other.values, strict=True)))
     settings = ",\n            ".join(
-        f"{quote(t.column)} = CASE WHEN push_{n} THEN NEW.{quote(s.column)} ELSE o.{quote(t.column)} END"
+        f"{quote(t.column)} = CASE WHEN sync.push_{n} THEN NEW.{quote(s.column)} ELSE o.{quote(t.column)} END"
         for n, (s, t) in pairs
     )
     different = "\n            OR ".join(
-        f"push_{n} AND {differs(f'o.{quote(t.column)}', f'NEW.{quote(s.column)}', exact=s.exact)}"
+        f"sync.push_{n} AND {differs(f'o.{quote(t.column)}', f'NEW.{quote(s.column)}', exact=s.exact)}"
         for n, (s, t) in pairs
     )
     return f"""\

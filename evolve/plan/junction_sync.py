@@ -6,9 +6,9 @@ the column: old readers go on seeing the first parent, and miss the others, so `
 before old readers are gone. Where the row that is shown is deleted, the least of the parents that are left is shown.
 
 How a recipe uses it: `arm` on the junction, then on the child, each in a Part of its own; `touch` for the backfill;
-`wrong` and `more_than_one` for gates on the child's table; at the end `disarm` on the child, then on the junction, then
-`drop_functions`. The old column must be nullable: expand drops its NOT NULL, or new code could not delete a child's last
-row. A child that is not backfilled has no row for its old parent: new readers wait for the backfill.
+`wrong` and `more_than_one` for gates on the child's table; at the end `disarm` on the child, then on the junction,
+then `drop_functions`. The old column must be nullable: expand drops its NOT NULL, or new code could not delete a
+child's last row. A child that is not backfilled has no row for its old parent: new readers wait for the backfill.
 """
 
 # ruff: noqa: S608 - the names are quoted, and there is no user's text in it
@@ -44,8 +44,8 @@ class Junction:
     Args:
         key: the child's primary key.
         parent: the child's foreign key columns, in the order of `junction_parent`.
-        junction: its primary key is `junction_child` + `junction_parent`, in that order; any other column has a default.
-            `junction_child` has a foreign key ON DELETE CASCADE ON UPDATE CASCADE, not deferrable.
+        junction: its primary key is `junction_child` + `junction_parent`, in that order; any other column has a
+            default. `junction_child` has a foreign key ON DELETE CASCADE ON UPDATE CASCADE, not deferrable.
         function: the functions' names begin with this.
         trigger: the triggers' names begin with this.
     """
@@ -134,14 +134,14 @@ def notes(link: Junction) -> tuple[str, ...]:
     """What the plan prints on locks and on what the triggers cannot see."""
     child, junction = link.child.plain, link.junction.plain
     return (
-        f"An INSERT into {junction} locks the child's row in {child} first, as a write of the child does, so the two do "
-        f"not deadlock. An UPDATE or DELETE of {junction} locks its own row before: where old code changes the same "
-        "child in the same instant, PostgreSQL may end one with deadlock_detected (40P01), and it must be run again. New "
-        f"code is free of that where it locks the row of {child} first (SELECT … FOR NO KEY UPDATE).",
+        f"An INSERT into {junction} locks the child's row in {child} first, as a write of the child does, so the two "
+        f"do not deadlock. An UPDATE or DELETE of {junction} locks its own row before: where old code changes the same "
+        "child in the same instant, PostgreSQL may end one with deadlock_detected (40P01), and it must be run again. "
+        f"New code is free of that where it locks the row of {child} first (SELECT … FOR NO KEY UPDATE).",
         f"Transactions that write several rows of {child} or {junction} may deadlock where they take them in different "
         "orders: run 40P01 again, or write rows in the order of their keys.",
         f"TRUNCATE fires none of these triggers: truncate {child} and {junction} together.",
-        "Old readers see one parent of a child that has several: new code adds second parents when old readers are gone.",
+        "Old readers see one parent of a child that has several: new code adds second parents once they are gone.",
     )
 
 

@@ -10,11 +10,15 @@ from dataclasses import dataclass, replace
 
 import psycopg
 import pytest
+from support.backfill import fill
 
+from evolve.backfill.spec import Spec
+from evolve.backfill.status import State
+from evolve.backfill.undo import JournalMode
 from evolve.plan import cross_sync, sync
 from evolve.plan.cross_sync import Direction, End, Link, Rows
 from evolve.plan.sync import Side
-from evolve.sql.names import QualifiedName
+from evolve.sql.names import QualifiedName, quote
 from evolve.sql.statements import Statement
 
 pytestmark = pytest.mark.server
@@ -41,7 +45,7 @@ def arm(connection: Connection, link: Link) -> None:
 def backfill(connection: Connection, link: Link) -> int:
     """As one statement."""
     touch = cross_sync.touch(link)
-    changes = ", ".join(f"{column} = {value}" for column, value in touch.assignments)
+    changes = ", ".join(f"{quote(column)} = {value}" for column, value in touch.assignments)
     return connection.execute(
         f"UPDATE {link.source.table} SET {changes} WHERE {touch.where}".encode()
     ).rowcount
@@ -399,14 +403,12 @@ def crowd(url: str, jobs: list[list[Job]], *, seconds: float = 2.5, keys: int = 
                 names = {
                     "k": chance.randint(1, keys),
                     "j": chance.randint(1, keys),
-                    "n": number * 1_000_000 + done[number] + 1_000,
+                    "n": number * 1_000_000 + done[number] + 10_000,
                 }
                 write, check = chance.choice(mine)
                 try:
                     connection.execute(write.format(**names).encode())
                     row = connection.execute(check.format(**names).encode()).fetchone()
-                    if row is not None and isinstance(row[0], str):
-                        seen.append(row[0])
                     if row is not None and row[0] is False:
                         errors[f"unseen: {write}"] = errors.get(f"unseen: {write}", 0) + 1
                     connection.commit()
@@ -427,7 +429,9 @@ def crowd(url: str, jobs: list[list[Job]], *, seconds: float = 2.5, keys: int = 
     return errors
 
 
-SAME_DOWN = "SELECT bool_and(p.nick IS NOT DISTINCT FROM u.nick) FROM users u JOIN profiles p ON p.user_id = u.id WHERE "
+SAME_DOWN = """
+    SELECT bool_and(p.nick IS NOT DISTINCT FROM u.nick) FROM users u JOIN profiles p ON p.user_id = u.id WHERE
+"""
 OLD_DOWN: list[Job] = [
     ("UPDATE users SET nick = 'old {n}' WHERE id = {k}", SAME_DOWN + "u.id = {k}"),
     ("UPDATE users SET nick = NULL WHERE id = {k}", SAME_DOWN + "u.id = {k}"),
@@ -494,7 +498,10 @@ def test_old_and_new_code_at_once_on_rows_not_yet_filled(pair: Make, database_ur
     assert (errors, it.wrong) == ({}, 0)
 
 
-SAME_UP = "SELECT bool_and(o.mail IS NOT DISTINCT FROM c.mail) FROM customers c JOIN orders o ON o.customer_id = c.id WHERE "
+SAME_UP = """
+    SELECT bool_and(o.mail IS NOT DISTINCT FROM c.mail)
+      FROM customers c JOIN orders o ON o.customer_id = c.id WHERE
+"""
 # Here it is the target that is to be locked second, and the parent: new code locks the orders first.
 LOCK_UP = "SELECT FROM orders WHERE customer_id = {k} ORDER BY id FOR NO KEY UPDATE; "
 OLD_UP: list[Job] = [
@@ -531,7 +538,10 @@ def test_siblings_come_and_go_while_the_parent_is_written(pair: Make, database_u
     assert (errors, it.wrong) == ({}, 0)
 
 
-SAME_OUT = "SELECT bool_and((u.city, u.zip) IS NOT DISTINCT FROM (a.city, a.code)) FROM users u JOIN addresses a ON a.user_id = u.id WHERE u.id = "
+SAME_OUT = """
+    SELECT bool_and((u.city, u.zip) IS NOT DISTINCT FROM (a.city, a.code))
+      FROM users u JOIN addresses a ON a.user_id = u.id WHERE u.id =
+"""
 OLD_OUT: list[Job] = [
     ("UPDATE users SET city = 'old {n}' WHERE id = {k}", SAME_OUT + "{k}"),
     ("UPDATE users SET zip = {n} WHERE id = {k}", SAME_OUT + "{k}"),
@@ -567,3 +577,276 @@ def test_old_and_new_code_at_once_where_the_sync_makes_the_rows(
     it.run("INSERT INTO users (id) VALUES (3), (4)")
     new = NEW_OUT if rows == "every" else NEW_OUT + LEAVE_OUT
     assert crowded(it, database_url, [OLD_OUT] * 3 + [new] * 3) == ({}, 0)
+
+
+# -- the backfill -------------------------------------------------------------------------------------------
+class Waiting:
+    """A statement of another session that waits for a lock."""
+
+    def __init__(self, url: str, statement: str, watcher: Connection) -> None:
+        self.errors: list[psycopg.Error] = []
+
+        def work() -> None:
+            with psycopg.connect(url, autocommit=True) as connection:
+                self.pid = connection.info.backend_pid
+                ready.set()
+                try:
+                    connection.execute(statement.encode())
+                except psycopg.Error as error:
+                    self.errors.append(error)
+
+        ready = threading.Event()
+        self.thread = threading.Thread(target=work)
+        self.thread.start()
+        assert ready.wait(5)
+        for _ in range(200):
+            row = watcher.execute("SELECT cardinality(pg_blocking_pids(%s)) > 0", (self.pid,)).fetchone()
+            if row == (True,):
+                return
+            time.sleep(0.01)
+        raise AssertionError("it does not wait")
+
+    def end(self) -> list[psycopg.Error]:
+        self.thread.join(20)
+        assert not self.thread.is_alive()
+        return self.errors
+
+
+FROM_TARGET = (
+    "UPDATE profiles SET nick = (SELECT nick FROM users WHERE users.id = profiles.user_id) WHERE id = 10"
+)
+
+
+@pytest.mark.parametrize(("how", "expected"), [("touch", "new"), ("from the target", "ann")])
+def test_only_a_touch_of_the_source_loses_no_update(
+    pair: Make, database_url: str, how: str, expected: str
+) -> None:
+    """The other backfill, shown as the reason why, puts the old value back at both ends."""
+    it = pair(DOWN_TABLES, DOWN, fill=False)
+    touch = cross_sync.touch(DOWN)
+    statement = f"UPDATE users SET nick = nick WHERE {touch.where}" if how == "touch" else FROM_TARGET
+    with psycopg.connect(database_url) as writer:
+        writer.execute("UPDATE users SET nick = 'new' WHERE id = 1")
+        waiting = Waiting(database_url, statement, it.connection)
+        writer.commit()
+    assert (waiting.end(), it.values(USER_NICK + " UNION SELECT nick FROM profiles WHERE id = 10")) == (
+        [],
+        [expected],
+    )
+
+
+@pytest.mark.parametrize("mode", [JournalMode.OFF, JournalMode.ON])
+@pytest.mark.parametrize("rows", ["found", "every", "optional"])
+def test_the_engine_fills_while_both_ends_are_written(
+    pair: Make, database_url: str, rows: Rows, mode: JournalMode
+) -> None:
+    tables, link = (DOWN_TABLES, DOWN) if rows == "found" else (EXTRACT_TABLES, replace(EXTRACT, rows=rows))
+    it = pair(tables, link, fill=False)
+    for role in ("source", "target"):
+        run(it.connection, cross_sync.disarm(link, role))
+    column = link.source.values[0].column
+    it.run(f"INSERT INTO users (id, {column}) SELECT g, 'v' || g FROM generate_series(5, 3000) g")
+    if rows == "found":
+        it.run("INSERT INTO profiles (id, user_id) SELECT id * 10, id FROM users WHERE id > 4")
+    it.run("INSERT INTO users (id) VALUES (4)")
+    arm(it.connection, link)
+    touch = cross_sync.touch(link)
+    spec = Spec("touch", link.source.table, touch.assignments, touch.where, mismatch=touch.mismatch)
+    before = it.wrong
+    errors: dict[str, int] = {}
+    old, new = (OLD_DOWN[:4], NEW_DOWN[:2]) if rows == "found" else (OLD_OUT[:5], NEW_OUT[:2])
+    writers = threading.Thread(
+        target=lambda: errors.update(crowd(database_url, [old, new], seconds=2, keys=1000))
+    )
+    writers.start()
+    outcome = fill(database_url, spec, undo_journal_mode=mode)
+    writers.join()
+    assert before > 2000
+    assert (errors, it.wrong, outcome.state) == ({}, 0, State.DONE)
+
+
+def test_a_batch_reads_the_other_table_by_its_index(pair: Make) -> None:
+    it = pair(EXTRACT_TABLES, EXTRACT)
+    it.run("INSERT INTO users SELECT g, 'v' || g FROM generate_series(5, 20000) g; ANALYZE users, addresses")
+    plan = "\n".join(
+        map(
+            str,
+            it.values(
+                "EXPLAIN UPDATE users SET city = city WHERE id > 500 AND id <= 4500 AND "
+                f"({cross_sync.touch(EXTRACT).where})"
+            ),
+        )
+    )
+    assert "Seq Scan" not in plan, plan
+
+
+# -- locks --------------------------------------------------------------------------------------------------
+def test_opposite_ends_in_one_instant_deadlock(pair: Make, database_url: str) -> None:
+    """What the notes warn of."""
+    it = pair(DOWN_TABLES, DOWN)
+    with psycopg.connect(database_url) as new:
+        new.execute("SELECT FROM profiles WHERE id = 10 FOR NO KEY UPDATE")
+        old = Waiting(database_url, "UPDATE users SET nick = 'old' WHERE id = 1", it.connection)
+        errors: list[psycopg.Error] = []
+        try:
+            new.execute("UPDATE profiles SET nick = 'new' WHERE id = 10")
+            new.commit()
+        except psycopg.Error as error:
+            errors.append(error)
+            new.rollback()
+    errors += old.end()
+    assert [type(error) for error in errors] == [psycopg.errors.DeadlockDetected]
+    assert it.wrong == 0
+
+
+def test_source_first_they_do_not(pair: Make, database_url: str) -> None:
+    it = pair(DOWN_TABLES, DOWN)
+    with psycopg.connect(database_url) as new:
+        new.execute("SELECT FROM users WHERE id = 1 FOR NO KEY UPDATE")
+        old = Waiting(database_url, "UPDATE users SET nick = 'old' WHERE id = 1", it.connection)
+        new.execute("UPDATE profiles SET nick = 'new' WHERE id = 10")
+        new.commit()
+    assert (old.end(), it.values(USER_NICK), it.wrong) == ([], ["old"], 0)
+
+
+def test_an_insert_waits_for_the_writer_of_its_parent(pair: Make, database_url: str) -> None:
+    it = pair(DOWN_TABLES, DOWN)
+    with psycopg.connect(database_url) as old:
+        old.execute("UPDATE users SET nick = 'new' WHERE id = 1")
+        insert = Waiting(database_url, "INSERT INTO profiles (id, user_id) VALUES (12, 1)", it.connection)
+        old.commit()
+    assert (insert.end(), it.values(PROFILE_NICKS), it.wrong) == ([], ["new"] * 3, 0)
+
+
+# -- names, types and sessions ------------------------------------------------------------------------------
+LONG = "x" * 62
+NAMES = {
+    "mixed case": ("User", "Pro file", "Nick"),
+    "reserved words": ("user", "order", "select"),
+    "words of PL/pgSQL": ("loop", "begin", "if"),
+    "its own words": ("o", "partner", "written"),
+    "more of its own": ("partner", "new", "push_0"),
+    "quotes": ("it's", 'a"b', "c'd"),
+    "percent": ("100%s", "a :b", "c\\d"),
+    "unicode": ("Straße", "größe", "höhe"),
+    "63 bytes": (f"s{LONG}", f"t{LONG}", f"c{LONG}"),
+}
+
+
+@pytest.mark.parametrize("rows", ["found", "every", "optional"])
+@pytest.mark.parametrize("names", list(NAMES))
+def test_names_of_all_kinds(connection: Connection, names: str, rows: Rows) -> None:
+    first, second, column = NAMES[names]
+    source, target = QualifiedName(first), QualifiedName(second, "app")
+    value = Side(column, "numeric", exact=False)
+    end = End(source, (column + "k" if names != "63 bytes" else "k",), ("k",), (value,))
+    key = quote(end.key[0])
+    end = replace(end, row=end.key)
+    link = Link(
+        end,
+        replace(end, table=target),
+        "target",
+        QualifiedName("sync_" + LONG[:50], "evolve"),
+        TRIGGER,
+        rows=rows,
+    )
+    connection.execute("CREATE SCHEMA app")
+    connection.execute(f"CREATE TABLE {source} ({key} int PRIMARY KEY, {quote(column)} numeric)".encode())
+    connection.execute(
+        f"CREATE TABLE {target} ({key} int PRIMARY KEY REFERENCES {source} {cross_sync.ON_PARENT},"
+        f" {quote(column)} numeric)".encode()
+    )
+    arm(connection, link)
+    it = Pair(connection, link)
+    it.run(f"INSERT INTO {source} VALUES (1, 1.0)")
+    if rows == "found":
+        it.run(f"INSERT INTO {target} VALUES (1)")
+    it.run(f"UPDATE {target} SET {quote(column)} = 1.00")
+    backfill(connection, link)
+    found = it.values(f"SELECT {quote(column)}::text FROM {source}")
+    connection.execute(f"SELECT 1 FROM {source} WHERE {cross_sync.homeless(link)}".encode())
+    assert (found, it.wrong) == (["1.00"], 0)
+
+
+@pytest.mark.parametrize("path", ["pg_temp", "", "v2, public"])
+@pytest.mark.parametrize("role", ["origin", "replica"])
+def test_no_setting_of_the_session_changes_the_direction(pair: Make, path: str, role: str) -> None:
+    it = pair(DOWN_TABLES, DOWN)
+    it.connection.execute("SELECT set_config('search_path', %s, false)", (path,))
+    it.run(f"SET session_replication_role = {role}")
+    it.run(
+        "UPDATE public.users SET nick = 'new' WHERE id = 1; UPDATE public.profiles SET nick = 'two' WHERE id = 20"
+    )
+    it.run("RESET search_path")
+    assert (it.values("SELECT nick FROM users WHERE id < 3 ORDER BY id"), it.wrong) == (["new", "two"], 0)
+
+
+def test_a_role_with_rights_on_one_table_only_can_write(pair: Make) -> None:
+    it = pair(DOWN_TABLES, DOWN)
+    it.run("DROP ROLE IF EXISTS cross_writer; CREATE ROLE cross_writer")
+    it.run("GRANT SELECT, UPDATE ON users TO cross_writer")
+    it.run("SET ROLE cross_writer; UPDATE users SET nick = 'new' WHERE id = 1; RESET ROLE")
+    it.run("DROP OWNED BY cross_writer; DROP ROLE cross_writer")
+    assert it.wrong == 0
+
+
+def test_nobody_else_may_use_the_functions(pair: Make) -> None:
+    it = pair(DOWN_TABLES, DOWN)
+    assert it.values(
+        "SELECT DISTINCT proacl::text LIKE '%=X%,%' OR proacl IS NULL FROM pg_proc"
+        " WHERE pronamespace = 'evolve'::regnamespace"
+    ) == [False]
+
+
+def test_a_deferred_foreign_key_lets_the_child_come_first(pair: Make) -> None:
+    it = pair(
+        DOWN_TABLES.replace("ON DELETE SET NULL", "ON DELETE SET NULL DEFERRABLE INITIALLY DEFERRED"), DOWN
+    )
+    it.run("BEGIN; INSERT INTO profiles VALUES (50, 5, 'new'); INSERT INTO users (id) VALUES (5); COMMIT")
+    assert (it.values("SELECT nick FROM users WHERE id = 5"), it.wrong) == (["new"], 0)
+
+
+def test_both_rows_come_from_two_transactions_under_a_deferred_foreign_key(
+    pair: Make, database_url: str
+) -> None:
+    it = pair(
+        DOWN_TABLES.replace("ON DELETE SET NULL", "ON DELETE SET NULL DEFERRABLE INITIALLY DEFERRED"), DOWN
+    )
+    with psycopg.connect(database_url) as old, psycopg.connect(database_url) as new:
+        new.execute("INSERT INTO profiles (id, user_id) VALUES (50, 5)")
+        old.execute("INSERT INTO users VALUES (5, 'old')")
+        old.commit()
+        new.commit()
+    assert (it.values("SELECT nick FROM profiles WHERE id = 50"), it.wrong) == (["old"], 0)
+
+
+def test_it_gives_what_the_tables_own_triggers_made_of_the_row(pair: Make) -> None:
+    it = pair(DOWN_TABLES, DOWN)
+    it.run("""
+        CREATE FUNCTION tidy() RETURNS trigger LANGUAGE plpgsql AS
+            $$ BEGIN UPDATE users SET nick = 'tidied' WHERE id = NEW.id AND nick = 'raw'; RETURN NULL; END $$;
+        CREATE TRIGGER tidy AFTER UPDATE ON users FOR EACH ROW EXECUTE FUNCTION tidy();
+    """)
+    it.run("UPDATE users SET nick = 'raw' WHERE id = 1")
+    assert (it.values(PROFILE_NICKS), it.wrong) == (["tidied"] * 2, 0)
+
+
+def test_disarmed_nothing_is_left(pair: Make) -> None:
+    it = pair(DOWN_TABLES, DOWN)
+    run(it.connection, cross_sync.disarm(DOWN, "source"))
+    run(it.connection, cross_sync.disarm(DOWN, "target"))
+    run(it.connection, cross_sync.drop_functions(DOWN))
+    assert it.values("SELECT proname FROM pg_proc WHERE pronamespace = 'evolve'::regnamespace") == []
+
+
+def test_values_that_would_overwrite_each_other_are_counted(pair: Make) -> None:
+    it = pair(UP_TABLES, UP)
+    run(it.connection, cross_sync.disarm(UP, "source"))
+    it.run("UPDATE orders SET mail = id::text WHERE id < 20")
+    assert it.values(f"SELECT id FROM orders WHERE {cross_sync.disagreeing(UP)} ORDER BY id") == [10, 11]
+
+
+def test_values_without_a_target_row_are_counted(pair: Make) -> None:
+    it = pair(DOWN_TABLES, DOWN)
+    it.run("INSERT INTO users VALUES (7, 'g'), (8, NULL)")
+    assert it.values(f"SELECT id FROM users WHERE {cross_sync.homeless(DOWN)}") == [7]

@@ -66,7 +66,8 @@ class Posts:
         """The column, then the junction's rows."""
         return self.one(
             f"SELECT (SELECT coalesce(tag_id::text, '-') FROM posts WHERE id = {post}) || ':' ||"
-            f" coalesce((SELECT string_agg(tag_id::text, ',' ORDER BY tag_id) FROM post_tags WHERE post_id = {post}), '')"
+            " coalesce((SELECT string_agg(tag_id::text, ',' ORDER BY tag_id)"
+            f" FROM post_tags WHERE post_id = {post}), '')"
         )
 
 
