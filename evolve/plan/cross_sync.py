@@ -21,6 +21,10 @@ was written, to rows that differ. Whoever changes a value holds the rows of both
 each other. A third, deferred trigger *settles*: a row that was inserted, or moved to another key, looks at its partner
 again at COMMIT, under a lock. Until then a writer of the partner could not see the new row, and the row not his value.
 
+What the values cannot tell: on a target row that is not yet backfilled, a new writer that sets the column to NULL has
+changed nothing, and the source's value comes back. So new readers wait for the backfill. And an INSERT that gives a
+null, or the default, has given nothing where its partner has a value.
+
 The functions are SECURITY DEFINER: a role that may write one table need not have rights on the other.
 """
 
