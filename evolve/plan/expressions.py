@@ -66,7 +66,9 @@ def read_default(option: str, text: str, target: Target, *, column: str) -> Expr
     read = read_expression(option, text, target, column=column)
     if read.columns:
         raise BadExpression(
-            option, text, f'it reads column "{read.columns[0]}", and a default knows no other column of its row'
+            option,
+            text,
+            f'it reads column "{read.columns[0]}", and a default knows no other column of its row',
         )
     return read
 

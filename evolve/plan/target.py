@@ -261,6 +261,14 @@ def refuse_family(target: Target) -> None:
         raise NotAPlainTable(target, "takes part in inheritance")
 
 
+def refuse_members(target: Target) -> None:
+    """Raise `NotAPlainTable` for partitions and inheritance.
+
+    A partitioned table hands ALTER COLUMN and ADD COLUMN on to its partitions by itself, under one lock each.
+    """
+    refuse_family(replace(target, partitioned=False))
+
+
 def refuse_later_triggers(target: Target, ours: str) -> None:
     """Raise `LaterTrigger` where an own row trigger of the table would fire after `ours`.
 

@@ -7,17 +7,15 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from evolve.backfill.spec import Spec
-from evolve.plan import sync
-from evolve.plan.carry import validate_constraint
+from evolve.plan import new_column, not_null, sync
 from evolve.plan.change import Change, Uses, columns, columns_read, table_words
-from evolve.plan.expressions import read_expression, read_type
+from evolve.plan.expressions import read_default, read_expression, read_type
 from evolve.plan.facts import Facts
 from evolve.plan.model import (
     OLD_CODE_GONE,
     BackfillDone,
     ColumnNotNull,
     NoOlderTransaction,
-    NoRows,
     Part,
     Phase,
     Plan,
@@ -30,8 +28,6 @@ from evolve.plan.parameters import COLUMN, Parameter, option
 from evolve.plan.recipe import Recipe
 from evolve.plan.target import ColumnExists, NoKey, Target, refuse_family, refuse_later_triggers
 from evolve.plan.trials import AddsWithoutRewrite, ExpressionHolds, Trial
-from evolve.sql.locks import LockMode
-from evolve.sql.names import quote, shorten
 from evolve.sql.operations import Expression
 from evolve.sql.statements import Statement
 
@@ -75,21 +71,18 @@ def plan(change: AddRequiredColumn, facts: Facts) -> Plan:
     up = read_expression("--up", change.up, target, column=change.column)
     default = None
     if change.default is not None:
-        default = read_expression("--default", change.default, target, column=change.column)
-    type_name = definition.type
-    if definition.collation is not None:
-        type_name = f"{definition.type} COLLATE {definition.collation}"
-    recipe = _Recipe(change, target, type_name, up, default)
+        default = read_default("--default", change.default, target, column=change.column)
+    recipe = _Recipe(change, target, new_column.type_of(definition), up, default)
     if up.constant:
         phases = [recipe.expand_at_once(), recipe.switch()]
         if default is None or default.sql != up.sql:
             phases.append(recipe.contract_default())
-        return Plan(recipe.id, change, tuple(phases), recipe.notes(), target.source)
+        return Plan(recipe.id, change, tuple(phases), new_column.notes(target), target.source)
     if not target.key:
         raise NoKey(target)
     refuse_later_triggers(target, recipe.trigger)
     phases = [recipe.expand(), recipe.backfill(), recipe.validate(), recipe.switch(), recipe.contract()]
-    return Plan(recipe.id, change, tuple(phases), recipe.notes(), target.source)
+    return Plan(recipe.id, change, tuple(phases), new_column.notes(target), target.source)
 
 
 class _Recipe:
@@ -110,12 +103,9 @@ class _Recipe:
         self.id = change.id
         self.trigger = trigger_name(self.id)
         self.function = function_name(self.id)
-        self.check = shorten("evolve", self.table.name, change.column, "not_null")
-        self.column = quote(change.column)
-        self.no_nulls = NoRows(self.table, f"{self.column} IS NULL", f"{change.column} is null")
+        self.no_nulls = new_column.no_nulls(self.table, change.column)
         self.armed = TriggerArmed(self.table, self.trigger)
         self.name = f"{self.table.plain}.{change.column}"
-        self.alter = f"ALTER TABLE {self.table}\n    "
 
     # -- at once --------------------------------------------------------------------------------------------
     def expand_at_once(self) -> Phase:
@@ -126,14 +116,11 @@ class _Recipe:
                 Part(
                     f"add {self.name}",
                     (
-                        Statement(
-                            f"{self.alter}ADD COLUMN {self.column} {self.type} NOT NULL DEFAULT {self.up.sql}",
-                            LockMode.ACCESS_EXCLUSIVE,
-                            "the default is a constant, so the value is kept once in the catalog and no row "
-                            "is written",
+                        new_column.add_filled(
+                            self.table, self.change.column, self.type, self.up.sql, not_null=True
                         ),
                     ),
-                    (self._drop_column(),),
+                    (new_column.take_away(self.table, self.change.column),),
                 ),
             ),
             instructions=("Code that runs now goes on as it is: the default serves it.",),
@@ -142,7 +129,6 @@ class _Recipe:
         )
 
     def contract_default(self) -> Phase:
-        back = f"{self.alter}ALTER COLUMN {self.column} SET DEFAULT {self.up.sql}"
         return Phase(
             "contract",
             f"{self.name} has {self._lasting_default}",
@@ -150,7 +136,7 @@ class _Recipe:
                 Part(
                     f"{self.name} has {self._lasting_default}",
                     (self._final_default(),),
-                    (Statement(back, LockMode.ACCESS_EXCLUSIVE, "catalog only"),),
+                    (new_column.set_default(self.table, self.change.column, self.up.sql),),
                 ),
             ),
             gates=(self._old_code_gone(),),
@@ -162,19 +148,17 @@ class _Recipe:
         statements = (
             sync.create_schema(),
             sync.create_function(self._function()),
-            Statement(
-                f"{self.alter}ADD COLUMN {self.column} {self.type}",
-                LockMode.ACCESS_EXCLUSIVE,
-                "a nullable column without a default changes only the catalog; no row is read or written",
-            ),
+            new_column.add_empty(self.table, self.change.column, self.type),
             *sync.create_trigger(self.table, self.trigger, self.function),
-            self._add_check(
-                "NOT VALID reads no row; the trigger is there already, so no writer can break it"
+            not_null.add_check(
+                self.table,
+                self.change.column,
+                "NOT VALID reads no row; the trigger is there already, so no writer can break it",
             ),
         )
         undo = (
             sync.drop_trigger(self.table, self.trigger),
-            self._drop_column(),
+            new_column.take_away(self.table, self.change.column),
             sync.drop_function(self.function),
         )
         return Phase(
@@ -199,31 +183,17 @@ class _Recipe:
         )
 
     def validate(self) -> Phase:
-        statements = (
-            validate_constraint(self.table, self.check),
-            Statement(
-                f"{self.alter}ALTER COLUMN {self.column} SET NOT NULL",
-                LockMode.ACCESS_EXCLUSIVE,
-                "the validated check proves it, so no row is read",
-            ),
-            Statement(
-                f"{self.alter}DROP CONSTRAINT {quote(self.check)}",
-                LockMode.ACCESS_EXCLUSIVE,
-                "catalog only; a statement of its own, since together with SET NOT NULL the table would be scanned",
-            ),
-        )
-        undo = (
-            self._add_check("NOT VALID reads no row"),
-            Statement(
-                f"{self.alter}ALTER COLUMN {self.column} DROP NOT NULL",
-                LockMode.ACCESS_EXCLUSIVE,
-                "catalog only",
-            ),
-        )
         return Phase(
             "validate",
             f"{self.name} is NOT NULL",
-            (Part(f"{self.name} is NOT NULL", statements, undo, fills=(self.spec,)),),
+            (
+                Part(
+                    f"{self.name} is NOT NULL",
+                    not_null.prove(self.table, self.change.column),
+                    not_null.unprove(self.table, self.change.column),
+                    fills=(self.spec,),
+                ),
+            ),
             gates=(self.armed, BackfillDone(self.id), self.no_nulls),
             go_back="downgrade the validate revision: the check stands again, NOT NULL goes",
         )
@@ -246,13 +216,7 @@ class _Recipe:
         ]
         if self.default is not None:
             statements.append(self._final_default())
-            undo.append(
-                Statement(
-                    f"{self.alter}ALTER COLUMN {self.column} DROP DEFAULT",
-                    LockMode.ACCESS_EXCLUSIVE,
-                    "catalog only",
-                )
-            )
+            undo.append(new_column.set_default(self.table, self.change.column, None))
         return Phase(
             "contract",
             f"the trigger is gone; {self.name} has {self._lasting_default}",
@@ -264,15 +228,7 @@ class _Recipe:
     # -- parts ----------------------------------------------------------------------------------------------
     @property
     def spec(self) -> Spec:
-        has_key = any(constraint.kind == "primary key" for constraint in self.target.constraints)
-        return Spec(
-            self.id,
-            self.table,
-            ((self.change.column, self.up.sql),),
-            where=self.no_nulls.predicate,
-            key=None if has_key else self.target.key,
-            mismatch=self.no_nulls.predicate,
-        )
+        return new_column.fill_nulls(self.id, self.target, self.change.column, self.up.sql)
 
     @property
     def _lasting_default(self) -> str:
@@ -282,38 +238,13 @@ class _Recipe:
         return Word(OLD_CODE_GONE, f"all running code gives {self.name} a value in every INSERT")
 
     def _final_default(self) -> Statement:
-        action = "DROP DEFAULT" if self.default is None else f"SET DEFAULT {self.default.sql}"
-        return Statement(
-            f"{self.alter}ALTER COLUMN {self.column} {action}", LockMode.ACCESS_EXCLUSIVE, "catalog only"
-        )
-
-    def _drop_column(self) -> Statement:
-        return Statement(f"{self.alter}DROP COLUMN {self.column}", LockMode.ACCESS_EXCLUSIVE, "catalog only")
+        value = None if self.default is None else self.default.sql
+        return new_column.set_default(self.table, self.change.column, value)
 
     def _function(self) -> str:
         return sync.one_way_function(
             self.function, self.table, self.change.column, self.up.sql, constant=self.up.constant
         )
-
-    def _add_check(self, why: str) -> Statement:
-        return Statement(
-            f"{self.alter}ADD CONSTRAINT {quote(self.check)} CHECK ({self.column} IS NOT NULL) NOT VALID",
-            LockMode.ACCESS_EXCLUSIVE,
-            why,
-        )
-
-    def notes(self) -> tuple[str, ...]:
-        notes = [
-            'Clients that prepared SELECT * or RETURNING * on the table fail once with "cached plan must not '
-            'change result type" after expand; recycle their connections then. SQLAlchemy names its columns '
-            "and is not concerned.",
-        ]
-        if self.target.published:
-            notes.append(
-                f"The table is published by {', '.join(self.target.published)}: add the column on every "
-                "subscriber before expand."
-            )
-        return tuple(notes)
 
 
 def trials(change: AddRequiredColumn, _facts: Facts) -> Iterator[Trial]:

@@ -7,8 +7,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from evolve.errors import Misuse, Refused
-from evolve.plan import sync
-from evolve.plan.carry import validate_constraint
+from evolve.plan import not_null, sync
 from evolve.plan.change import Change, Uses, columns, columns_read, table_words
 from evolve.plan.expressions import read_default, read_expression
 from evolve.plan.facts import Facts
@@ -39,7 +38,7 @@ from evolve.plan.target import (
 )
 from evolve.plan.trials import ExpressionHolds, Trial
 from evolve.sql.locks import LockMode
-from evolve.sql.names import quote, shorten
+from evolve.sql.names import quote
 from evolve.sql.operations import Expression
 from evolve.sql.statements import Statement
 
@@ -217,7 +216,6 @@ class _Recipe:
         self.trigger = trigger_name(self.id)
         self.function = function_name(self.id)
         self.quarantine = quarantine_name(self.id)
-        self.check = shorten("evolve", self.table.name, column.name, "not_null")
         self.name = f"{self.table.plain}.{column.name}"
         self.omitted = column.default is not None or column.identity or column.generated
         # A column that new code must write, and nothing fills.
@@ -250,7 +248,7 @@ class _Recipe:
             statements = (
                 self._alter(f"ALTER COLUMN {name} DROP NOT NULL", "catalog only; no row is read or written"),
             )
-            undo = tuple(self._not_null_again())
+            undo = not_null.restore(self.table, self.column.name)
             summary = f"a row may be written without {self.name}"
             loses = f"nothing, but it is refused while a row that new code wrote holds null in {self.name}"
         return Phase(
@@ -347,24 +345,6 @@ class _Recipe:
 
     def _stand_in(self, down: Expression, column: str) -> str:
         return sync.stand_in_function(self.function, self.table, column, down.sql, reads=down.columns)
-
-    def _not_null_again(self) -> Iterator[Statement]:
-        name, check = quote(self.column.name), quote(self.check)
-        yield Statement(
-            f"ALTER TABLE {self.table}\n    DROP CONSTRAINT IF EXISTS {check},\n"
-            f"    ADD CONSTRAINT {check} CHECK ({name} IS NOT NULL) NOT VALID",
-            LockMode.ACCESS_EXCLUSIVE,
-            "NOT VALID reads no row; what an interrupted run left behind goes first",
-            transactional=False,
-        )
-        yield validate_constraint(self.table, self.check)
-        yield self._alter(
-            f"ALTER COLUMN {name} SET NOT NULL", "the validated check proves it, so no row is read"
-        )
-        yield self._alter(
-            f"DROP CONSTRAINT {check}",
-            "catalog only; a statement of its own, since together with SET NOT NULL the table would be scanned",
-        )
 
     def _put_back(self) -> Iterator[Statement]:
         """The quarantined column again, as empty as it must be."""

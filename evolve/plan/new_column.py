@@ -1,0 +1,89 @@
+"""What recipes that add a column share: its type, how it comes and goes, its backfill, and what to tell of it."""
+
+from __future__ import annotations
+
+from evolve.backfill.spec import Spec
+from evolve.plan.model import NoRows
+from evolve.plan.target import Target
+from evolve.sql.locks import LockMode
+from evolve.sql.names import QualifiedName, quote
+from evolve.sql.operations import ColumnDefinition
+from evolve.sql.statements import Statement
+
+
+def type_of(definition: ColumnDefinition) -> str:
+    """With its collation."""
+    if definition.collation is not None:
+        return f"{definition.type} COLLATE {definition.collation}"
+    return definition.type
+
+
+def add_empty(table: QualifiedName, column: str, type_name: str) -> Statement:
+    return Statement(
+        f"ALTER TABLE {table}\n    ADD COLUMN {quote(column)} {type_name}",
+        LockMode.ACCESS_EXCLUSIVE,
+        "a nullable column without a default changes only the catalog; no row is read or written",
+    )
+
+
+def add_filled(
+    table: QualifiedName, column: str, type_name: str, value: str, *, not_null: bool, constant: bool = True
+) -> Statement:
+    """Add it with a value that every row shares.
+
+    Args:
+        constant: it is a literal; else a function that gives one value for the whole statement, such as now().
+    """
+    required = " NOT NULL" if not_null else ""
+    what = "a constant" if constant else "computed once"
+    return Statement(
+        f"ALTER TABLE {table}\n    ADD COLUMN {quote(column)} {type_name}{required} DEFAULT {value}",
+        LockMode.ACCESS_EXCLUSIVE,
+        f"the default is {what}, so the value is kept once in the catalog and no row is written",
+    )
+
+
+def set_default(table: QualifiedName, column: str, value: str | None, why: str = "catalog only") -> Statement:
+    """SET DEFAULT; DROP DEFAULT where `value` is None."""
+    action = "DROP DEFAULT" if value is None else f"SET DEFAULT {value}"
+    return Statement(
+        f"ALTER TABLE {table}\n    ALTER COLUMN {quote(column)} {action}", LockMode.ACCESS_EXCLUSIVE, why
+    )
+
+
+def take_away(table: QualifiedName, column: str) -> Statement:
+    return Statement(
+        f"ALTER TABLE {table}\n    DROP COLUMN {quote(column)}", LockMode.ACCESS_EXCLUSIVE, "catalog only"
+    )
+
+
+def no_nulls(table: QualifiedName, column: str) -> NoRows:
+    return NoRows(table, f"{quote(column)} IS NULL", f"{column} is null")
+
+
+def fill_nulls(identifier: str, target: Target, column: str, value: str) -> Spec:
+    """A backfill that gives each row without a value its own."""
+    has_key = any(constraint.kind == "primary key" for constraint in target.constraints)
+    empty = no_nulls(target.table, column).predicate
+    return Spec(
+        identifier,
+        target.table,
+        ((column, value),),
+        where=empty,
+        key=None if has_key else target.key,
+        mismatch=empty,
+    )
+
+
+def notes(target: Target) -> tuple[str, ...]:
+    told = [
+        'Clients that prepared SELECT * or RETURNING * on the table fail once with "cached plan must not '
+        'change result type" after expand; recycle their connections then. SQLAlchemy names its columns '
+        "and is not concerned.",
+    ]
+    if target.published:
+        told.append(
+            f"The table is published by {', '.join(target.published)}: add the column on every "
+            "subscriber before expand."
+        )
+    return tuple(told)
