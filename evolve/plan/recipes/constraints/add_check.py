@@ -206,8 +206,12 @@ class _Recipe:
                     (
                         sync.create_schema(),
                         sync.create_function(function),
+                        # The strongest lock first: a transaction that has read the table and now writes would wait
+                        # for the trigger's lock while this one waited for its.
+                        self._add(
+                            "the trigger comes in the same transaction, so no writer meets the check without it"
+                        ),
                         *sync.create_trigger(self.table, self.trigger, self.function),
-                        self._add("the trigger is there already, so no writer can break it"),
                     ),
                     (
                         drop_constraint(self.table, self.name),
