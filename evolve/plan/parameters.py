@@ -70,6 +70,7 @@ class Parameter:
         required: False: where it is left out, the attribute keeps the value that the change's class gives it.
         choices: of a "choice".
         metavar: what `--help` shows in its place.
+        spelled: the option's word where it is no name for an attribute: "as".
     """
 
     name: str
@@ -79,11 +80,12 @@ class Parameter:
     required: bool = True
     choices: tuple[str, ...] = ()
     metavar: str | None = None
+    spelled: str | None = None
 
     @property
     def flag(self) -> str:
         """As it is typed: `--on-conflict`."""
-        return "--" + self.name.replace("_", "-")
+        return "--" + (self.spelled or self.name.replace("_", "-"))
 
     @property
     def shown(self) -> str:
@@ -103,9 +105,12 @@ def option(
     required: bool = False,
     choices: tuple[str, ...] = (),
     metavar: str | None = None,
+    spelled: str | None = None,
 ) -> Parameter:
     """A parameter that is typed as an option."""
-    return Parameter(name, kind, help, option=True, required=required, choices=choices, metavar=metavar)
+    return Parameter(
+        name, kind, help, option=True, required=required, choices=choices, metavar=metavar, spelled=spelled
+    )
 
 
 # -- a command line -----------------------------------------------------------------------------------------

@@ -239,7 +239,7 @@ class _View:
             LockMode.ACCESS_EXCLUSIVE,
             "it locks the view alone, before the table, as its readers do; clients that find the table by their "
             "search path go on with the table itself",
-            allow=("drop-view", "drop-view-in-use"),
+            allow=("drop-view",),
         )
 
     def _grants(self, actual: Mapping[str, str]) -> Iterator[Statement]:
