@@ -7,14 +7,13 @@ from collections.abc import Iterator
 import psycopg
 import pytest
 from support.changes import Carried, Connection, table
-from support.way_back import phases, restores
+from support.way_back import phases, restores, tried
 
 from evolve.errors import EvolveError, Misuse, Refused
 from evolve.plan.change import Change
-from evolve.plan.recipes import find_recipe, make_plan
+from evolve.plan.recipes import make_plan
 from evolve.plan.recipes.constraints.add_check import AddCheck, BreaksCheck, FillBreaksCheck
 from evolve.postgres.plan_facts import LiveFacts
-from evolve.postgres.trials import attempt
 from evolve.sql.names import QualifiedName
 
 pytestmark = pytest.mark.server
@@ -139,14 +138,6 @@ def test_names_of_63_bytes(connection: Connection) -> None:
     long = "c" * 63
     connection.execute(f"ALTER TABLE orders ADD COLUMN {long} bigint".encode())
     assert restores(connection, AddCheck(ORDERS, f"{long} > 0", ((long, "1"),)))
-
-
-def tried(connection: Connection, change: Change) -> list[str | None]:
-    recipe = find_recipe(change.kind)
-    assert recipe is not None
-    facts = LiveFacts(connection)
-    make_plan(change, facts)
-    return [attempt(connection, trial) for trial in recipe.trials(change, facts)]
 
 
 @pytest.mark.parametrize("change", [PLAIN, FILLED, SWAPPED], ids=["plain", "filled", "swapped"])

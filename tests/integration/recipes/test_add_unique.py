@@ -7,15 +7,14 @@ from collections.abc import Iterator
 import psycopg
 import pytest
 from support.changes import Carried, Connection, table
-from support.way_back import phases
+from support.way_back import phases, tried
 
 from evolve.errors import EvolveError, Misuse, Refused
 from evolve.plan.change import Change
-from evolve.plan.recipes import find_recipe, make_plan
+from evolve.plan.recipes import make_plan
 from evolve.plan.recipes.constraints.add_unique import AddUnique, Duplicates
 from evolve.postgres.catalog import read_schema
 from evolve.postgres.plan_facts import LiveFacts
-from evolve.postgres.trials import attempt
 from evolve.sql.names import QualifiedName
 
 pytestmark = pytest.mark.server
@@ -139,13 +138,6 @@ def test_names_of_63_bytes(connection: Connection) -> None:
     Carried(connection, AddUnique(USERS, (long,))).up("expand", "validate")
     (made,) = [c for c in table(connection, "users").constraints if c.kind == "unique"]
     assert len(made.name) == 63
-
-
-def tried(connection: Connection, change: Change) -> list[str | None]:
-    recipe = find_recipe(change.kind)
-    assert recipe is not None
-    facts = LiveFacts(connection)
-    return [attempt(connection, trial) for trial in recipe.trials(change, facts)]
 
 
 def test_nulls_are_no_duplicates(connection: Connection) -> None:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import ClassVar
 
 from evolve.backfill.spec import Spec
-from evolve.errors import EvolveError, Refused
+from evolve.errors import Refused
 from evolve.plan import sync
 from evolve.plan.carry import validate_constraint
 from evolve.plan.change import Change, Uses, columns, columns_read, table_words
@@ -312,9 +313,7 @@ def trials(change: AddCheck, facts: Facts) -> Iterator[Trial]:
     # That the expression fails for no row, and gives a boolean.
     yield ExpressionHolds(change.table, "CHECK", check, "boolean", may_be_null=True)
     if not change.fill:
-        yield NoSuchRow(
-            change.table, broken, f"{check} is not so", show, lambda count, rows: _breaks(change, count, rows)
-        )
+        yield NoSuchRow(change.table, broken, f"{check} is not so", show, partial(BreaksCheck, change))
         return
     fill = {}
     for column, value in _read_fill(change, target):
@@ -334,16 +333,8 @@ def trials(change: AddCheck, facts: Facts) -> Iterator[Trial]:
         f"{broken} AND (SELECT {broken} FROM (SELECT {row}) AS evolve_filled)",  # noqa: S608 - the operator's own
         f"--fill does not mend {check}",
         show,
-        lambda count, rows: _fill_breaks(change, count, rows),
+        partial(FillBreaksCheck, change),
     )
-
-
-def _breaks(change: AddCheck, count: int, rows: tuple[str, ...]) -> EvolveError:
-    return BreaksCheck(change, count, rows)
-
-
-def _fill_breaks(change: AddCheck, count: int, rows: tuple[str, ...]) -> EvolveError:
-    return FillBreaksCheck(change, count, rows)
 
 
 RECIPE = Recipe(

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import ClassVar
 
 from evolve.backfill.spec import Spec
-from evolve.errors import EvolveError, Misuse, Refused
+from evolve.errors import Misuse, Refused
 from evolve.plan import index_build
 from evolve.plan.carry import validate_constraint
 from evolve.plan.change import Change, Uses, columns, table_words
@@ -390,16 +391,13 @@ class _Recipe:
 
 
 def trials(change: AddForeignKey, facts: Facts) -> Iterator[Trial]:
-    def refusal(count: int, examples: tuple[str, ...]) -> EvolveError:
-        return Orphans(change, count, examples)
-
     key = facts.table(change.table).key
     yield NoSuchRow(
         change.table,
         change.orphan,
         f"{change.column} points at no row of {change.references.table.plain}",
         tuple(dict.fromkeys((*key, *change.columns))),
-        refusal if change.orphans == "fail" else None,
+        partial(Orphans, change) if change.orphans == "fail" else None,
     )
 
 

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import ClassVar
 
-from evolve.errors import EvolveError, Refused
+from evolve.errors import Refused
 from evolve.plan import index_build
 from evolve.plan.change import Change, Uses, columns, table_words
 from evolve.plan.constraint import chosen_name, drop_constraint, refuse_constraint, refuse_relatives
@@ -182,11 +183,10 @@ def _notes(change: AddUnique, target: Target) -> tuple[str, ...]:
 
 
 def trials(change: AddUnique, facts: Facts) -> Iterator[Trial]:
-    def refusal(count: int, examples: tuple[str, ...]) -> EvolveError:
-        return Duplicates(change, count, examples)
-
     show = tuple(dict.fromkeys((*facts.table(change.table).key, *change.columns)))
-    yield NoSuchRow(change.table, _predicate(change), "another row has the same values", show, refusal)
+    yield NoSuchRow(
+        change.table, _predicate(change), "another row has the same values", show, partial(Duplicates, change)
+    )
 
 
 RECIPE = Recipe(
