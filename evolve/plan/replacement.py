@@ -153,6 +153,8 @@ class Replacement:
 
     @property
     def _news(self) -> str:
+        if self.swap:
+            return f"{self._olds} as {self.sides[0].type}"
         return _and(side.column for side in self.sides)
 
     def _alter(self, action: str, why: str) -> Statement:
@@ -379,7 +381,7 @@ class Replacement:
             )
             if self.swap
             else (),
-            go_back="downgrade the contract revision: the old columns are back, with every value",
+            go_back=f"downgrade the contract revision: {self._olds} {_are(self.old)} back, with every value",
         )
 
     def purge(self) -> Phase:

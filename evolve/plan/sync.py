@@ -253,7 +253,9 @@ END
 
 def _made(side: Side, others: Sequence[Side]) -> str:
     """The value that `side` gets of the other shape."""
-    return f"NEW.{quote(others[0].column)}" if side.fill is None else over_row(side.fill, constant=False)
+    if side.fill in (None, quote_for_sql(others[0].column)):
+        return f"NEW.{quote(others[0].column)}"
+    return over_row(str(side.fill), constant=False)
 
 
 def _disagree(sides: Sequence[Side], others: Sequence[Side]) -> str:

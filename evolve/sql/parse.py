@@ -203,7 +203,7 @@ def rename_in_expression(
 
 
 def substitute_in_expression(sql: str, values: Mapping[str, str]) -> str:
-    """`sql` with an expression, in parentheses, in the place of each column that `values` names.
+    """`sql` with an expression, in parentheses unless it is a name, in the place of each column that `values` names.
 
     Raises:
         ExpressionNotRead: the grammar refuses one of them.
@@ -219,7 +219,8 @@ def substitute_in_expression(sql: str, values: Mapping[str, str]) -> str:
                 name += "_"
             del part.fields[:-1]
             part.fields[-1].string.sval = name
-            put[name] = f"({_sql(_expression_node(values[column]))})"
+            value = _expression_node(values[column])
+            put[name] = _sql(value) if _kind(value) == "column_ref" else f"({_sql(value)})"
     text = _sql(node)
     return re.sub("|".join(put), lambda found: put[found[0]], text) if put else text
 

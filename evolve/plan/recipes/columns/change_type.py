@@ -282,9 +282,9 @@ def _by_new_column(
         raise ColumnExists(target, change.to)
     if change.rejects == "null" and column.not_null:
         raise NeedsNullable(change)
+    converted = _conversion(change, target, column, definition)
     carried = carry(target, column.name, change.new_name)
     _refuse_other_family(target, column, definition.type, carried)
-    converted = _conversion(change, target, column, definition)
     helpers: tuple[tuple[str, Statement], ...] = ()
     up = converted.up
     if change.rejects == "null":
@@ -362,11 +362,12 @@ class OfAnotherFamily(Refused):
 
 def _refuse_other_family(target: Target, column: TargetColumn, new: str, carried: Carry) -> None:
     """Raise where a check, foreign key or an index that computes would have to be translated."""
-    if _family(column.type) == _family(new):
-        return
-    for check in (*carried.checks, *carried.foreign_keys):
+    alike = _family(column.type) == _family(new)
+    # A foreign key refers to another column, whose type stays.
+    keys = () if alike and base(new) not in _INEXACT else carried.foreign_keys
+    for check in (*keys, *(() if alike else carried.checks)):
         raise OfAnotherFamily(target, column.name, f'constraint "{check.source.name}"', new)
-    for index in target.indexes_on(column.name):
+    for index in () if alike else target.indexes_on(column.name):
         if not _plain(index.definition) or " USING btree " not in index.definition:
             raise OfAnotherFamily(target, column.name, f'index "{index.name}"', new)
 
@@ -378,6 +379,7 @@ def _family(type_: str) -> str:
     return "string" if plain in STRINGS else plain
 
 
+_INEXACT = NUMBERS - {"smallint", "integer", "bigint"}
 _INTEGERS = {"smallint": 2**15, "integer": 2**31, "bigint": 2**63}
 
 
