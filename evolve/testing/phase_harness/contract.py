@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import ClassVar
@@ -9,6 +10,7 @@ from typing import ClassVar
 import pytest
 
 from evolve.postgres import scratch
+from evolve.testing.phase_harness.killed import prove_killed
 from evolve.testing.phase_harness.live import prove_live
 from evolve.testing.phase_harness.scene import Scene
 
@@ -17,10 +19,12 @@ class SceneContract:
     """Attributes:
     scene: what is proven.
     slack: seconds that a client may wait beyond the lock timeout; more where the machine is busy.
+    every: commands are killed at each so manieth of what they do.
     """
 
     scene: ClassVar[Scene]
     slack: ClassVar[float] = 0.1
+    every: ClassVar[int] = 6
 
     @pytest.fixture(scope="class")
     @classmethod
@@ -39,3 +43,21 @@ class SceneContract:
     ) -> None:
         """Nothing fails, nothing is lost, nobody waits longer than the lock timeout; there and back and to the end."""
         record_property("proof", str(prove_live(self.scene, scene_url, tmp_path, slack=self.slack)))
+
+    def test_killed(self, scene_url: str, tmp_path: Path) -> None:
+        """A command that dies is run again, and nothing is lost."""
+        if not prove_killed(self.scene, scene_url, tmp_path, every=self.every).deaths:
+            raise AssertionError("no command was killed")
+
+    def test_killed_and_rolled_back(self, scene_url: str, tmp_path: Path) -> None:
+        """Where one dies the change can be taken back to its start, and nothing is lost or left."""
+        prove_killed(self.scene, scene_url, tmp_path, how="during", every=2 * self.every, roll_back=True)
+
+    def test_fuzz(self, scene_server: scratch.Server) -> None:
+        """EVOLVE_FUZZ says how many random walks there are; none without it."""
+        examples = int(os.environ.get("EVOLVE_FUZZ", "0"))
+        if not examples:
+            pytest.skip("a walk takes ten seconds; EVOLVE_FUZZ says how many")
+        from evolve.testing.phase_harness.fuzz import fuzz
+
+        fuzz(self.scene, scene_server, examples=examples)

@@ -46,11 +46,13 @@ class Crowd:
         if not self.old:
             self.old = self._start(self.scene.old)
             self._share_out()
+            self._cross_over()
 
     def start_new(self) -> None:
         if not self.new:
             self.new = self._start(self.scene.new)
             self._share_out()
+            self._cross_over()
 
     def stop_old(self) -> None:
         """Their records go to new code, or wait for old code that comes back."""

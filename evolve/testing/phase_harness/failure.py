@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -24,6 +25,12 @@ class Failure:
     error: str
     statement: str = ""
 
+    @property
+    def kind(self) -> str:
+        """The same for failures of which one tells all: values and clients apart."""
+        first = re.sub(r"[\"'{(].*", "", self.error.strip().partition("\n")[0])
+        return f"{self.moment} {self.client.rstrip('0123456789')} {self.doing} {re.sub('[0-9]+', '', first)}"
+
     def __str__(self) -> str:
         who = f"{self.client}, " if self.client else ""
         lines = [f"at {self.moment}: {who}{self.doing}: {self.error.strip()}"]
@@ -37,12 +44,16 @@ class Broken(AssertionError):
 
     def __init__(self, failures: Sequence[Failure], story: Sequence[str]) -> None:
         self.failures = tuple(failures)
-        shown = [str(failure) for failure in self.failures[:_SHOWN]]
-        if len(self.failures) > _SHOWN:
-            shown.append(f"… and {len(self.failures) - _SHOWN} more")
+        alike: dict[str, list[Failure]] = {}
+        for failure in self.failures:
+            alike.setdefault(failure.kind, []).append(failure)
+        shown = []
+        for found in list(alike.values())[:_SHOWN]:
+            more = f"    … and {len(found) - 1} more like it" if len(found) > 1 else ""
+            shown += [str(found[0]), *filter(None, [more])]
         super().__init__(
             "\n".join([*shown, "what had been done until then:", *(f"  {line}" for line in story)])
         )
 
 
-_SHOWN = 12
+_SHOWN = 12  # kinds of failures

@@ -55,7 +55,7 @@ class Road:
         write_project(self.directory, self.url, self.scene.schema)
         self._commands.__enter__()
         try:
-            self._ok(self._run("upgrade"))
+            self._ok(self.run("upgrade"))
             self.beginning = self.schema()
             self.crowd.adopt()
             self.crowd.start_old()
@@ -158,6 +158,13 @@ class Road:
         standing = self.standing()
         return () if standing is None else self._complete(standing)
 
+    def run(self, *words: str, death: Death | None = None) -> Ended:
+        """A command of evolve in the scene's project, outside of the road's own count; however it ends."""
+        began, self._known = time.monotonic(), False
+        ended = self._commands.run(*words, death=death)
+        self.story.append(f"{ended.command}: exit {ended.status}, {time.monotonic() - began:.2f} s")
+        return ended
+
     # -- looking --------------------------------------------------------------------------------------------
     def settle(self, seconds: float = 0.3) -> None:
         """Let everybody work for a while, each with half of what the other version wrote, where that can be seen."""
@@ -185,7 +192,9 @@ class Road:
         """
         longest, quiet = self.crowd.longest, self.crowd.quiet
         if longest.seconds - quiet.seconds > LOCK_TIMEOUT + slack:
-            error = f"{longest.seconds * 1000:.0f} ms, and {quiet.seconds * 1000:.0f} ms while nothing was done"
+            error = (
+                f"{longest.seconds * 1000:.0f} ms, and {quiet.seconds * 1000:.0f} ms while nothing was done"
+            )
             raise Broken([Failure(longest.moment, longest.client, "waiting", error)], self.story)
 
     def check_rolled_back(self) -> None:
@@ -201,17 +210,11 @@ class Road:
     def _move(self, phase: str, *words: str, death: Death | None = None, may_fail: bool = False) -> Ended:
         recycled = phase.removeprefix("back from ") in self.scene.recycled
         self.crowd.moment = Moment(f"{phase}: evolve {' '.join(words)}", quiet=False, recycled=recycled)
-        ended = self._run(*words, death=death)
+        ended = self.run(*words, death=death)
         if recycled:
             self.crowd.recycle()
         self.crowd.moment = Moment(f"after {phase}: evolve {' '.join(words)}")
         return ended if may_fail or ended.killed else self._ok(ended)
-
-    def _run(self, *words: str, death: Death | None = None) -> Ended:
-        began, self._known = time.monotonic(), False
-        ended = self._commands.run(*words, death=death)
-        self.story.append(f"{ended.command}: exit {ended.status}, {time.monotonic() - began:.2f} s")
-        return ended
 
     def _ok(self, ended: Ended) -> Ended:
         if ended.status:

@@ -1,0 +1,86 @@
+"""Random moves through a scene, forward, back and cut short, while clients of both versions are at work."""
+
+from __future__ import annotations
+
+import tempfile
+from contextlib import ExitStack
+from pathlib import Path
+
+from hypothesis import HealthCheck, Phase, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_state_machine_as_test
+
+from evolve.postgres.scratch import Server
+from evolve.testing.phase_harness.commands import Death, How
+from evolve.testing.phase_harness.road import Road
+from evolve.testing.phase_harness.scene import Scene
+
+
+def fuzz(scene: Scene, server: Server, *, examples: int, steps: int = 15, each: int = 2) -> None:
+    """Hold, after every move of a random walk, that no client failed, no record is lost, and no row diverges.
+
+    A walk that fails is printed, and not made shorter: clients never do the same twice.
+
+    Args:
+        server: that makes a database for each walk.
+        examples: walks.
+        steps: moves of a walk, at most. It ends with the rest of the change.
+        each: clients of each version.
+    """
+
+    class Walk(RuleBasedStateMachine):
+        def __init__(self) -> None:
+            super().__init__()
+            self.stack = ExitStack()
+            url = self.stack.enter_context(server.database())
+            directory = self.stack.enter_context(tempfile.TemporaryDirectory())
+            self.road = self.stack.enter_context(Road(scene, url, Path(directory), each=each))
+
+        @rule()
+        def forward(self) -> None:
+            self.road.forward()
+
+        @rule(at=st.integers(1, 12), how=st.sampled_from(("after", "during")))
+        def forward_and_killed(self, at: int, how: How) -> None:
+            self.road.forward(Death(at, how))
+
+        @rule()
+        def back(self) -> None:
+            self.road.back()
+
+        @rule()
+        def to_the_start(self) -> None:
+            if self.road.to_the_start():
+                self.road.check_rolled_back()
+
+        @rule(seconds=st.sampled_from((0.05, 0.2)))
+        def work(self, seconds: float) -> None:
+            self.road.settle(seconds)
+
+        @rule()
+        def recycle(self) -> None:
+            self.road.crowd.recycle()
+
+        @invariant()
+        def holds(self) -> None:
+            self.road.check()
+
+        def teardown(self) -> None:
+            with self.stack:
+                while self.road.forward() is not None:
+                    self.road.check()
+                self.road.settle(0.1)
+                self.road.crowd.stop()
+                self.road.check()
+
+    run_state_machine_as_test(  # type: ignore[no-untyped-call]
+        Walk,
+        settings=settings(
+            max_examples=examples,
+            stateful_step_count=steps,
+            phases=[Phase.generate],
+            deadline=None,
+            database=None,
+            suppress_health_check=list(HealthCheck),
+        ),
+    )
