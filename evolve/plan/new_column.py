@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from evolve.backfill.spec import Spec
-from evolve.plan.model import NoRows
+from evolve.plan.not_null import no_nulls
 from evolve.plan.target import Target
 from evolve.sql.locks import LockMode
 from evolve.sql.names import QualifiedName, quote
@@ -55,10 +55,6 @@ def take_away(table: QualifiedName, column: str) -> Statement:
     return Statement(
         f"ALTER TABLE {table}\n    DROP COLUMN {quote(column)}", LockMode.ACCESS_EXCLUSIVE, "catalog only"
     )
-
-
-def no_nulls(table: QualifiedName, column: str) -> NoRows:
-    return NoRows(table, f"{quote(column)} IS NULL", f"{column} is null")
 
 
 def fill_nulls(identifier: str, target: Target, column: str, value: str) -> Spec:

@@ -21,7 +21,11 @@ def no_nulls(table: QualifiedName, column: str) -> NoRows:
     return NoRows(table, f"{quote(column)} IS NULL", f"{column} is null")
 
 
-def refuse_nulls(table: QualifiedName, names: Sequence[str]) -> Statement:
+def refuse_nulls(
+    table: QualifiedName,
+    names: Sequence[str],
+    why: str = "NOT VALID reads no row; no null is left, and no code writes one",
+) -> Statement:
     """From here on no write puts a null into the columns."""
     added = ",\n".join(
         f"    ADD CONSTRAINT {quote(check_name(table, name))} CHECK ({quote(name)} IS NOT NULL) NOT VALID"
@@ -30,7 +34,7 @@ def refuse_nulls(table: QualifiedName, names: Sequence[str]) -> Statement:
     return Statement(
         f"ALTER TABLE {table}\n{added}",
         LockMode.ACCESS_EXCLUSIVE,
-        "NOT VALID reads no row; no null is left, and no code writes one",
+        why,
     )
 
 
@@ -72,3 +76,17 @@ def drop_not_null(table: QualifiedName, names: Sequence[str]) -> Iterator[Statem
             LockMode.ACCESS_EXCLUSIVE,
             "catalog only; the check stands for it again",
         )
+
+
+def restore(table: QualifiedName, column: str) -> Iterator[Statement]:
+    """NOT NULL again, in one revision; it fails where a row holds a null, and may be run again then."""
+    check = quote(check_name(table, column))
+    yield Statement(
+        f"ALTER TABLE {table}\n    DROP CONSTRAINT IF EXISTS {check},\n"
+        f"    ADD CONSTRAINT {check} CHECK ({quote(column)} IS NOT NULL) NOT VALID",
+        LockMode.ACCESS_EXCLUSIVE,
+        "NOT VALID reads no row; what an interrupted run left behind goes first",
+        transactional=False,
+    )
+    yield from prove(table, (column,))
+    yield from set_not_null(table, (column,))

@@ -92,7 +92,7 @@ class _Recipe:
         self.type = type_name
         self.table = target.table
         self.name = f"{self.table.plain}.{change.column}"
-        self.no_nulls = new_column.no_nulls(self.table, change.column)
+        self.no_nulls = not_null.no_nulls(self.table, change.column)
 
     # -- at once --------------------------------------------------------------------------------------------
     def expand_empty(self) -> Phase:
@@ -140,21 +140,21 @@ class _Recipe:
         )
 
     def validate(self, default: Expression) -> Phase:
-        table, column, fills = self.table, self.change.column, (self.spec(default),)
+        table, names, fills = self.table, (self.change.column,), (self.spec(default),)
         if self.change.not_null:
             # No sooner: the check is asked of every row that is updated, also one that has no value yet.
-            check = not_null.add_check(table, column, "NOT VALID reads no row; each row has a value by now")
+            check = not_null.refuse_nulls(table, names, "NOT VALID reads no row; each row has a value by now")
             parts = (
                 Part(
                     f"no new null in {self.name}",
                     (check,),
-                    (not_null.drop_check(table, column),),
+                    tuple(not_null.accept_nulls(table, names)),
                     fills=fills,
                 ),
                 Part(
                     f"{self.name} is NOT NULL",
-                    not_null.prove(table, column),
-                    not_null.unprove(table, column),
+                    (*not_null.prove(table, names), *not_null.set_not_null(table, names)),
+                    tuple(not_null.drop_not_null(table, names)),
                     fills=fills,
                 ),
             )

@@ -103,7 +103,7 @@ class _Recipe:
         self.id = change.id
         self.trigger = trigger_name(self.id)
         self.function = function_name(self.id)
-        self.no_nulls = new_column.no_nulls(self.table, change.column)
+        self.no_nulls = not_null.no_nulls(self.table, change.column)
         self.armed = TriggerArmed(self.table, self.trigger)
         self.name = f"{self.table.plain}.{change.column}"
 
@@ -150,9 +150,9 @@ class _Recipe:
             sync.create_function(self._function()),
             new_column.add_empty(self.table, self.change.column, self.type),
             *sync.create_trigger(self.table, self.trigger, self.function),
-            not_null.add_check(
+            not_null.refuse_nulls(
                 self.table,
-                self.change.column,
+                (self.change.column,),
                 "NOT VALID reads no row; the trigger is there already, so no writer can break it",
             ),
         )
@@ -189,8 +189,11 @@ class _Recipe:
             (
                 Part(
                     f"{self.name} is NOT NULL",
-                    not_null.prove(self.table, self.change.column),
-                    not_null.unprove(self.table, self.change.column),
+                    (
+                        *not_null.prove(self.table, (self.change.column,)),
+                        *not_null.set_not_null(self.table, (self.change.column,)),
+                    ),
+                    tuple(not_null.drop_not_null(self.table, (self.change.column,))),
                     fills=(self.spec,),
                 ),
             ),

@@ -9,6 +9,7 @@ from typing import ClassVar
 from evolve.errors import Misuse, Refused
 from evolve.plan import not_null, sync
 from evolve.plan.change import Change, Uses, columns, columns_read, table_words
+from evolve.plan.defaults import refuse_equal
 from evolve.plan.expressions import read_default, read_expression
 from evolve.plan.facts import Facts
 from evolve.plan.model import (
@@ -89,17 +90,6 @@ class OnlyColumn(Refused):
         )
 
 
-class EqualWhereUnique(Refused):
-    def __init__(self, target: Target, column: str, index: str) -> None:
-        super().__init__(
-            f'every row of new code would hold the same value in "{column}" of "{target.table.plain}", and "{index}" '
-            "lets it stand there once",
-            why="the second row that new code inserts would fail",
-            fix="give --default a value that is another one each time, such as gen_random_uuid(); or leave it out, so "
-            "that such rows hold null",
-        )
-
-
 _DEPENDENTS: dict[DependentKind, tuple[str, str]] = {
     "view": (
         "the view goes on reading it, and blocks its removal",
@@ -168,7 +158,9 @@ def plan(change: DropColumn, facts: Facts) -> Plan:
             raise HasDefault(target, column)
         down = read_expression("--down", change.down, target, column=column.name)
         refuse_later_triggers(target, trigger_name(change.id))
-    _refuse_equal(target, column, default or down)
+    given = default or down
+    if given.constant if given else column.default is not None and column.default_constant:
+        refuse_equal(target, column.name)
     recipe = _Recipe(change, target, column, default, down)
     phases = (recipe.expand(), recipe.switch(), recipe.contract(), recipe.purge())
     return Plan(recipe.id, change, phases, recipe.notes(), target.source)
@@ -188,13 +180,6 @@ def _refuse_dependents(target: Target, column: TargetColumn) -> None:
                 "rows would be without a key as soon as it is gone",
                 "give the table another primary key in a change of its own",
             )
-
-
-def _refuse_equal(target: Target, column: TargetColumn, given: Expression | None) -> None:
-    constant = given.constant if given is not None else column.default is not None and column.default_constant
-    for index in target.indexes_on(column.name):
-        if constant and index.unique and index.columns == (column.name,):
-            raise EqualWhereUnique(target, column.name, index.name)
 
 
 class _Recipe:
@@ -248,7 +233,7 @@ class _Recipe:
             statements = (
                 self._alter(f"ALTER COLUMN {name} DROP NOT NULL", "catalog only; no row is read or written"),
             )
-            undo = not_null.restore(self.table, self.column.name)
+            undo = tuple(not_null.restore(self.table, self.column.name))
             summary = f"a row may be written without {self.name}"
             loses = f"nothing, but it is refused while a row that new code wrote holds null in {self.name}"
         return Phase(
