@@ -139,11 +139,23 @@ class SequenceFacts:
 
 @dataclass(frozen=True, slots=True)
 class IndexFacts:
-    """An index and the table it is on."""
+    """An index and the table it is on.
+
+    Args:
+        scans: how often this server has used it since its statistics were reset; None where that is not known.
+        needed_by: what would go with it, or keep it from going: 'foreign key "f" of orders'; its own constraint is
+            told by `index`.
+        partitioned: it is one of a partitioned table, and has indexes of the partitions below it.
+        comment: of the index itself.
+    """
 
     name: QualifiedName
     table: QualifiedName
     index: TargetIndex
+    scans: int | None = None
+    needed_by: tuple[str, ...] = ()
+    partitioned: bool = False
+    comment: str | None = None
 
 
 class Facts(ABC):

@@ -144,6 +144,7 @@ def target_from(schema: Schema, table: QualifiedName) -> Target:
         inherits=bool(found.inherits) or any(table in other.inherits for other in schema.tables.values()),
         source="revisions",
         referenced_by=tuple(dict.fromkeys(other.name for other, _ in schema.foreign_keys_to(table))),
+        partitions=tuple(sorted(name for name, other in schema.tables.items() if other.partition_of == table)),
     )
 
 

@@ -113,6 +113,7 @@ class Target:
         owner: the role; None where it is not known.
         grants: (privilege, grantee, with grant option), of grants on the whole table, the owner's own left out.
         row_security: row level security is enabled.
+        partitions: those right below it, in the order of their names.
     """
 
     table: QualifiedName
@@ -134,6 +135,7 @@ class Target:
     grants: tuple[tuple[str, str, bool], ...] = ()
     comment: str | None = None
     row_security: bool = False
+    partitions: tuple[QualifiedName, ...] = ()
 
     # -- questions ------------------------------------------------------------------------------------------
     def column(self, name: str) -> TargetColumn | None:

@@ -66,7 +66,16 @@ class LiveFacts(Facts):
             return None
         table = QualifiedName(str(rows[0]["table"]), str(rows[0]["schema"]))
         index = next(i for i in read_target(self._connection, table).indexes if i.name == name.name)
-        return IndexFacts(name, table, index)
+        scans = rows[0]["scans"]
+        return IndexFacts(
+            name,
+            table,
+            index,
+            None if scans is None else int(str(scans)),
+            tuple(_texts(rows[0]["needed_by"])),
+            bool(rows[0]["partitioned"]),
+            None if rows[0]["comment"] is None else str(rows[0]["comment"]),
+        )
 
     def enum(self, name: QualifiedName) -> EnumFacts | None:
         rows = self._rows(_ENUM, name)
@@ -219,7 +228,17 @@ _RELATION = sql.SQL("""
 """)
 
 _TABLE_OF_INDEX = sql.SQL("""
-    SELECT t.relname::text AS table, tn.nspname::text AS schema
+    SELECT t.relname::text AS table, tn.nspname::text AS schema, c.relkind = 'I' AS partitioned,
+        (SELECT s.idx_scan FROM pg_stat_user_indexes s WHERE s.indexrelid = c.oid) AS scans,
+        obj_description(c.oid, 'pg_class') AS comment,
+        ARRAY(
+            SELECT 'foreign key "' || f.conname || '" of ' || f.conrelid::regclass FROM pg_constraint f
+            WHERE f.contype = 'f' AND f.conindid = c.oid AND f.conparentid = 0
+            UNION SELECT 'the replica identity of ' || i.indrelid::regclass WHERE i.indisreplident
+            UNION SELECT 'index ' || h.inhparent::regclass || ' of the partitioned table'
+            FROM pg_inherits h WHERE h.inhrelid = c.oid
+            ORDER BY 1
+        ) AS needed_by
     FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace JOIN pg_index i ON i.indexrelid = c.oid
     JOIN pg_class t ON t.oid = i.indrelid JOIN pg_namespace tn ON tn.oid = t.relnamespace
     WHERE n.nspname = %(schema)s AND c.relname = %(name)s AND t.relkind IN ('r', 'p')

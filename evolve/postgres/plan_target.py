@@ -130,6 +130,9 @@ class _Reader:
             ),
             comment=_text(relation["comment"]),
             row_security=bool(relation["row_security"]),
+            partitions=tuple(
+                QualifiedName(name, schema) for schema, name in map(_names, _list(relation["partitions"]))
+            ),
         )
 
     def _columns(self) -> tuple[TargetColumn, ...]:
@@ -265,7 +268,10 @@ _RELATION = sql.SQL("""
             JOIN pg_class fc ON fc.oid = f.conrelid JOIN pg_namespace fn ON fn.oid = fc.relnamespace
             WHERE f.confrelid = c.oid AND f.contype = 'f' AND f.conparentid = 0 ORDER BY 1) AS referenced_by,
         pg_get_userbyid(c.relowner)::text AS owner, obj_description(c.oid, 'pg_class') AS comment,
-        c.relrowsecurity AS row_security
+        c.relrowsecurity AS row_security,
+        ARRAY(SELECT ARRAY[pn.nspname::text, p.relname::text] FROM pg_inherits h JOIN pg_class p ON p.oid = h.inhrelid
+            JOIN pg_namespace pn ON pn.oid = p.relnamespace WHERE h.inhparent = c.oid AND c.relkind = 'p' ORDER BY 1)
+            AS partitions
     FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
     WHERE n.nspname = %(schema)s AND c.relname = %(name)s
 """)
