@@ -10,17 +10,25 @@ from evolve.cli.options import Location, database_url_option, format_option, pro
 @click.command("status")
 @click.argument("change", required=False)
 @click.option("--offline", is_flag=True, help="Look at the project's files alone.")
+@click.option(
+    "--graph", is_flag=True, help="Show which change works on which table and column; two never share one."
+)
 @format_option("text", "json")
 @database_url_option
 @project_options
 def command(
-    location: Location, change: str | None, offline: bool, report_format: str, database_url: str | None
+    location: Location,
+    change: str | None,
+    offline: bool,
+    graph: bool,
+    report_format: str,
+    database_url: str | None,
 ) -> None:
     """Show the changes in flight, or CHANGE with all its gates and its history."""
     from evolve.app.change_status import change_status
     from evolve.app.target import NoDatabase
     from evolve.app.target import database_url as choose
-    from evolve.report.changes import Line, to_json, to_text
+    from evolve.report.changes import Line, to_graph, to_json, to_text
     from evolve.revisions.project import find_project
 
     config = location.config()
@@ -28,7 +36,7 @@ def command(
         location.directory, configuration=config.alembic_config, section=config.alembic_section
     )
     url = None
-    if not offline:
+    if not offline and not graph:
         try:
             url = choose(database_url or config.resolved_database_url(), None, project.database_url)
         except NoDatabase:
@@ -52,4 +60,7 @@ def command(
         )
         for status in change_status(project, change, url)
     ]
+    if graph and report_format == "text":
+        click.echo(to_graph([line.manifest for line in lines if line.following is not None]))
+        return
     click.echo(to_json(lines) if report_format == "json" else to_text(lines, detailed=change is not None))

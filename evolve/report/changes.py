@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
+from evolve.plan.change import Place
 from evolve.plan.gates import Observation
 from evolve.plan.manifest import Manifest
 from evolve.plan.wording import describe_gate
@@ -63,6 +64,25 @@ def _text(line: Line, *, detailed: bool) -> Iterator[str]:
         yield f"    next: {line.command}"
 
 
+def to_graph(manifests: Sequence[Manifest]) -> str:
+    """Who works where: each table and column with the changes in flight that write or read it."""
+    places: dict[str, list[str]] = {}
+    for manifest in manifests:
+        uses = manifest.change.uses()
+        for verb, found in (("writes", uses.writes), ("reads", uses.reads)):
+            for place in found:
+                places.setdefault(_place(place), []).append(f"{manifest.id} {verb}")
+    if not places:
+        return "no change is in flight"
+    width = max(map(len, places)) + 2
+    return "\n".join(f"{place:<{width}}{'; '.join(sorted(names))}" for place, names in sorted(places.items()))
+
+
+def _place(place: Place) -> str:
+    table, column = place
+    return table.plain if column is None else f"{table.plain}.{column}"
+
+
 def gates(seen: Sequence[Observation], *, detailed: bool) -> Iterator[str]:
     """Each gate with what was seen; open ones only where `detailed`."""
     for observation in seen:
@@ -84,6 +104,8 @@ def _data(line: Line) -> dict[str, object]:
         "change": manifest.id,
         "kind": manifest.change.kind,
         "table": manifest.change.table.plain,
+        "writes": sorted(_place(place) for place in manifest.change.uses().writes),
+        "reads": sorted(_place(place) for place in manifest.change.uses().reads),
         "phase": manifest.current.name,
         "following": line.following,
         "phases": [

@@ -69,3 +69,15 @@ def test_one_that_reads_what_the_other_writes_waits(
     done = users.run("plan", *second, "--write")
     assert (done.returncode, done.stdout) == (1, "")
     assert 'is in flight on "users.name"' in done.stderr
+
+
+def test_who_works_where(users: ChangeProject) -> None:
+    users.ok("plan", "add-required-column", "users.shouted", "text", "--up", "upper(name)", "--write")
+    users.ok("upgrade")
+    users.ok("plan", "set-not-null", "users.city", "--fill", "'Bonn'", "--write")
+    assert users.ok("status", "--graph").splitlines() == [
+        "users.city     set_not_null_users_city writes",
+        "users.name     add_users_shouted reads",
+        "users.shouted  add_users_shouted writes",
+    ]
+    assert users.status("add_users_shouted")["reads"] == ["users.name"]
