@@ -5,14 +5,14 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import psycopg
 import pytest
 from support.renaming import CHANGE, SCENE
 
-from evolve.testing.phase_harness import Road
+from evolve.testing.phase_harness import Broken, Road
 from evolve.testing.phase_harness.commands import Death
 
 pytestmark = pytest.mark.server
@@ -71,7 +71,7 @@ def test_a_not_null_that_fails_leaves_old_clients_working(road: Road) -> None:
     road.settle(1.0)
     assert sum(client.transactions for client in road.crowd.old) > before + 10
     road.crowd.stop()
-    road.check()
+    assert road.crowd.failures == []
 
 
 # -- direction is taken from the session, and a session is not as it was thought -------------------------------
@@ -99,7 +99,7 @@ def test_expand_aborts_no_old_writer(road: Road) -> None:
         road.to_the_start()
     road.crowd.stop()
     assert [client.failures for client in road.crowd.all] == [[]] * len(road.crowd.all)
-    assert min(client.transactions for client in road.crowd.all[:4]) > 10
+    assert min(client.transactions for client in road.crowd.all if client.version is SCENE.old) > 10
 
 
 def test_contract_aborts_no_new_writer(road: Road) -> None:
@@ -147,7 +147,14 @@ def test_nobody_waits_longer_than_a_lock_timeout(road: Road, phase: str) -> None
     road.settle(0.5)
     with readers_that_stay(road, 1.2):
         road.settle(0.3)
-        road.forward()
+        for _ in range(5):
+            # A revision of which a part is permanent is not tried again by itself when a lock is not to be had.
+            with suppress(Broken):
+                road.forward()
+                break
+    standing = road.standing()
+    assert standing is not None
+    assert not standing.not_applied
     road.crowd.stop()
     road.check()
     road.check_waits(0.1)

@@ -21,12 +21,14 @@ class Crowd:
 
     Attributes:
         moment: what is being done to the schema; set by whoever does it.
+        filled: new code finds what old code wrote; set by whoever brings that about.
     """
 
     url: str
     scene: Scene
     each: int = 4
     moment: Moment = field(default_factory=lambda: Moment("the beginning"))
+    filled: bool = False
     old: list[Client] = field(default_factory=list)
     new: list[Client] = field(default_factory=list)
     gone: list[Client] = field(default_factory=list)
@@ -123,9 +125,9 @@ class Crowd:
                 left.clear()
 
     def _cross_over(self) -> None:
-        """What no client of its own version is left for goes to the other."""
+        """What no client of its own version is left for goes to the other, where that can see it."""
         for left, clients, translate in (
-            (self._left_by_old, self.new, self.scene.to_new),
+            (self._left_by_old, self.new if self.filled else [], self.scene.to_new),
             (self._left_by_new, self.old, self.scene.to_old),
         ):
             if clients:

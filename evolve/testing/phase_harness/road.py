@@ -168,8 +168,7 @@ class Road:
     # -- looking --------------------------------------------------------------------------------------------
     def settle(self, seconds: float = 0.3) -> None:
         """Let everybody work for a while, each with half of what the other version wrote, where that can be seen."""
-        standing = self.standing()
-        if standing is not None and self._sees_each_other(standing):
+        if self.crowd.filled:
             self.crowd.hand_over()
         time.sleep(seconds)
 
@@ -264,6 +263,7 @@ class Road:
         left = [phase for phase in standing.phases[: filled or 0] if revision in phase.revisions]
         if revision is None or left:
             self._filled = False
+        self.crowd.filled = self._sees_each_other(standing)
         if not standing.entered(self.scene.old_until):
             self.crowd.start_old()
 
@@ -272,6 +272,7 @@ class Road:
         if standing is None:
             return
         complete = self._complete(standing)
+        self.crowd.filled = self._sees_each_other(standing)
         first = standing.phases[0].name
         begins = first if standing.position(self.scene.new_from) is None else self.scene.new_from
         if self.scene.new_from is None or begins in complete:
