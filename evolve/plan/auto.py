@@ -319,15 +319,15 @@ class _Reader:
     def _foreign_key_added(self, added: ForeignKeyAdded) -> Iterator[Change]:
         if self._is_carried(added.table, added.columns):
             return
+        pairs = tuple(zip(added.columns, added.referenced, strict=True))
         yield self._change(
             "add-foreign-key",
-            table=added.table,
-            columns=added.columns,
-            references=added.references,
-            referenced=added.referenced,
+            column=ColumnName(added.table, pairs[0][0]),
+            references=ColumnName(added.references, pairs[0][1]),
+            also=pairs[1:] or None,
             name=added.name,
-            on_delete=added.on_delete,
-            on_update=added.on_update,
+            on_delete=added.on_delete and added.on_delete.lower(),
+            on_update=added.on_update and added.on_update.lower(),
         )
 
     # -- parts ----------------------------------------------------------------------------------------------

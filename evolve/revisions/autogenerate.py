@@ -15,6 +15,7 @@ from alembic.operations.ops import (
     AddConstraintOp,
     AlterColumnOp,
     CreateIndexOp,
+    CreateTableOp,
     DropColumnOp,
     DropConstraintOp,
     DropIndexOp,
@@ -40,10 +41,16 @@ def leave_changes_alone(context: AutogenContext, upgrade: UpgradeOps) -> None:
     Raises:
         BadManifest: a manifest cannot be trusted, so what is in flight is not known.
     """
-    in_flight = _in_flight(context)
+    in_flight, tables = _in_flight(context)
     kept: list[MigrateOperation] = []
     for operation in upgrade.ops:
-        if isinstance(operation, DropTableOp) and operation.schema == _SCHEMA:
+        if isinstance(operation, DropTableOp) and (
+            operation.schema == _SCHEMA
+            or operation.table_name.startswith(QUARANTINE)
+            or (operation.schema, operation.table_name) in tables
+        ):
+            continue
+        if isinstance(operation, CreateTableOp) and (operation.schema, operation.table_name) in tables:
             continue
         if isinstance(operation, ModifyTableOps):
             if operation.schema == _SCHEMA:
@@ -56,21 +63,29 @@ def leave_changes_alone(context: AutogenContext, upgrade: UpgradeOps) -> None:
     upgrade.ops = kept
 
 
-def _in_flight(context: AutogenContext) -> dict[tuple[str | None, str], frozenset[str]]:
-    """(schema as autogenerate names it, table) → columns that a change is at work on."""
+# (schema as autogenerate names it, table)
+Key = tuple[str | None, str]
+
+
+def _in_flight(context: AutogenContext) -> tuple[dict[Key, frozenset[str]], frozenset[Key]]:
+    """Columns that a change is at work on, by table, and tables that one is at work on as a whole."""
     directory = script_directory(context)
     if directory is None:
-        return {}
+        return {}, frozenset()
     default = context.dialect.default_schema_name if context.dialect is not None else None
-    found: dict[tuple[str | None, str], frozenset[str]] = {}
+    found: dict[Key, frozenset[str]] = {}
+    whole: set[Key] = set()
     for manifest in load_all(directory):
-        # The last phase is in flight until it is applied, which the files do not tell; then its columns are gone, and
-        # nothing is left to hide.
+        if manifest.following is None:
+            continue  # autogenerate wants all revisions applied, so those of the last phase are
         for table, column in manifest.plan.uses.writes:
             for schema in {table.schema, None} if table.schema == (default or "public") else {table.schema}:
                 key = (schema, table.name)
-                found[key] = found.get(key, frozenset()) | ({column} if column is not None else set())
-    return found
+                if column is None:
+                    whole.add(key)
+                else:
+                    found[key] = found.get(key, frozenset()) | {column}
+    return found, frozenset(whole)
 
 
 def _concerns(operation: MigrateOperation, columns: frozenset[str]) -> bool:
