@@ -225,6 +225,16 @@ def substitute_in_expression(sql: str, values: Mapping[str, str]) -> str:
     return re.sub("|".join(put), lambda found: put[found[0]], text) if put else text
 
 
+def outer_cast(sql: str) -> str | None:
+    """The type that an expression is cast to as a whole, as `format_type` spells it; None where it is not cast.
+
+    Raises:
+        ExpressionNotRead: the grammar refuses it.
+    """
+    node = _expression_node(sql)
+    return _type(node.type_cast.type_name)[0] if _kind(node) == "type_cast" else None
+
+
 def rename_value(text: Expression, type_: str, old: str, new: str, columns: Iterable[str] = ()) -> Expression:
     """`text` after the enum `type_` renamed a value: constants that are cast to it, or compared with its `columns`.
 

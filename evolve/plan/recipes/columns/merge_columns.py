@@ -1,0 +1,162 @@
+"""Merge columns into one: a new column made of them, kept in step both ways, until nobody uses them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import ClassVar
+
+from evolve.errors import Misuse, Refused
+from evolve.plan import sync
+from evolve.plan.carry import refuse_dependents
+from evolve.plan.change import Change, Uses, columns, table_words
+from evolve.plan.facts import Facts
+from evolve.plan.model import Plan
+from evolve.plan.parameters import TABLE, option
+from evolve.plan.recipe import Recipe
+from evolve.plan.replacement import NewColumn, Replacement
+from evolve.plan.shapes import (
+    Made,
+    law_trials,
+    new_sides,
+    notes,
+    old_sides,
+    refuse_unreadable,
+    type_of,
+)
+from evolve.plan.target import Target, known_column
+from evolve.plan.trials import Trial
+
+
+@dataclass(frozen=True, slots=True)
+class MergeColumns(Change):
+    """Put what several columns hold into one.
+
+    Args:
+        into: the one new column and the expression over the old ones that makes it; its type is the cast that the
+            expression ends in, else text.
+        down: (old column, expression over the new one that gives its value); these are the columns that are merged.
+        on_conflict: what the sync trigger does with a statement that writes different values to both shapes.
+    """
+
+    kind: ClassVar[str] = "merge-columns"
+    into: tuple[tuple[str, str], ...]
+    down: tuple[tuple[str, str], ...]
+    on_conflict: sync.OnConflict = "raise"
+
+    def words(self) -> Sequence[str]:
+        return ["merge", *table_words(self.table), "into", *(name for name, _ in self.into)]
+
+    def uses(self) -> Uses:
+        return Uses(columns(self.table, (name for name, _ in (*self.into, *self.down))))
+
+
+class NotOne(Misuse):
+    def __init__(self, change: MergeColumns) -> None:
+        names = ", ".join(f'"{name}"' for name, _ in change.into)
+        super().__init__(
+            f"columns are merged into one, and --into names {names}",
+            fix="give --into once",
+        )
+
+
+class NothingToMerge(Misuse):
+    def __init__(self, change: MergeColumns) -> None:
+        super().__init__(
+            f'"{change.down[0][0]}" alone is nothing to merge',
+            fix="give --down for each column that goes; for one: evolve plan rename-column, or change-type",
+        )
+
+
+class NotSettled(Refused):
+    def __init__(self, change: MergeColumns, count: int, examples: tuple[str, ...]) -> None:
+        super().__init__(
+            f'for {count} rows of "{change.table.plain}" what --into gives is not what --down and --into make of it '
+            "again: " + "; ".join(examples),
+            why="each write of old code would change what new code wrote, and the other way round, without end",
+            fix="let --down take apart what --into puts together, also where a part is missing",
+        )
+
+
+def plan(change: MergeColumns, facts: Facts) -> Plan:
+    """The six phases of a merge.
+
+    Raises:
+        Misuse: a name or an expression does not fit.
+        Refused: something about the table stands in the way.
+    """
+    target = facts.table(change.table)
+    if len(change.into) != 1:
+        raise NotOne(change)
+    if len(change.down) < 2:
+        raise NothingToMerge(change)
+    old, new = _shapes(change, target)
+    for side in old:
+        refuse_dependents(target, side.column)
+    names = ", ".join(side.column for side in old)
+    road = Replacement(
+        change,
+        target,
+        old,
+        tuple(NewColumn(side) for side in new),
+        f"merge {names} of {change.table.plain} into {new[0].column}",
+        on_conflict=change.on_conflict,
+        old_code=f"no running code reads or writes {names} of {change.table.plain}",
+        loses_at_purge=f"what {names} held and {new[0].column} does not tell",
+    )
+    road.refuse()
+    return Plan(change.id, change, road.phases(), notes(target, old, new), target.source)
+
+
+def _shapes(change: MergeColumns, target: Target) -> tuple[tuple[sync.Side, ...], tuple[sync.Side, ...]]:
+    made = [
+        Made(name, known_column(target, name).type, expression, "--down") for name, expression in change.down
+    ]
+    into = [Made(name, type_of(expression), expression, "--into") for name, expression in change.into]
+    refuse_unreadable(target, made, into)
+    old = old_sides(target, made)
+    return old, new_sides(target, into, old)
+
+
+def trials(change: MergeColumns, facts: Facts) -> Iterator[Trial]:
+    target = facts.table(change.table)
+    old, new = _shapes(change, target)
+    yield from law_trials(
+        target,
+        old,
+        new,
+        "--into",
+        lambda count, examples: NotSettled(change, count, examples),
+    )
+
+
+RECIPE = Recipe(
+    MergeColumns,
+    "Put what several columns hold into one.",
+    (
+        TABLE,
+        option(
+            "into",
+            "pairs",
+            "The new column and its value, an expression over the old ones; its type is the cast that the expression "
+            "ends in, text without one.",
+            required=True,
+            metavar="NAME=SQL",
+        ),
+        option(
+            "down",
+            "pairs",
+            "A column that goes and its value, an expression over the new one. Given once for each column.",
+            required=True,
+            metavar="NAME=SQL",
+        ),
+        option(
+            "on_conflict",
+            "choice",
+            "When one statement writes different values to old and new columns.",
+            choices=("raise", "new-wins", "old-wins"),
+        ),
+    ),
+    plan,
+    trials,
+)

@@ -1,0 +1,156 @@
+"""Split a column into several: new columns made of it, kept in step both ways, until nobody uses it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import ClassVar
+
+from evolve.errors import Misuse, Refused
+from evolve.plan import sync
+from evolve.plan.carry import refuse_dependents
+from evolve.plan.change import Change, Uses, columns, table_words
+from evolve.plan.facts import Facts
+from evolve.plan.model import Plan
+from evolve.plan.parameters import COLUMN, option
+from evolve.plan.recipe import Recipe
+from evolve.plan.replacement import NewColumn, Replacement
+from evolve.plan.shapes import (
+    Made,
+    law_trials,
+    new_sides,
+    notes,
+    old_sides,
+    refuse_unreadable,
+    type_of,
+)
+from evolve.plan.target import Target, known_column
+from evolve.plan.trials import Trial
+
+
+@dataclass(frozen=True, slots=True)
+class SplitColumn(Change):
+    """Put what one column holds into several.
+
+    Args:
+        into: (new column, expression over the old one); its type is the cast that the expression ends in, else text.
+        down: expression over the new columns that gives the old value.
+        on_conflict: what the sync trigger does with a statement that writes different values to both shapes.
+    """
+
+    kind: ClassVar[str] = "split-column"
+    column: str
+    into: tuple[tuple[str, str], ...]
+    down: str
+    on_conflict: sync.OnConflict = "raise"
+
+    def words(self) -> Sequence[str]:
+        return ["split", *table_words(self.table), self.column]
+
+    def uses(self) -> Uses:
+        return Uses(columns(self.table, (self.column, *(name for name, _ in self.into))))
+
+
+class OneColumn(Misuse):
+    def __init__(self, change: SplitColumn) -> None:
+        name = change.into[0][0]
+        super().__init__(
+            f'into "{name}" alone is no split',
+            fix=f"give --into for each new column; for one: evolve plan rename-column {change.table}.{change.column} "
+            f"{name}, or evolve plan change-type",
+        )
+
+
+class NotSettled(Refused):
+    def __init__(self, change: SplitColumn, count: int, examples: tuple[str, ...]) -> None:
+        super().__init__(
+            f'for {count} rows of "{change.table.plain}" what --into gives is not what --down and --into make of it '
+            "again: " + "; ".join(examples),
+            why="each write of old code would change what new code wrote, and the other way round, without end",
+            fix="let --into take apart what --down puts together, also where a part is missing",
+        )
+
+
+def plan(change: SplitColumn, facts: Facts) -> Plan:
+    """The six phases of a split.
+
+    Raises:
+        Misuse: a name or an expression does not fit.
+        Refused: something about the table stands in the way.
+    """
+    target = facts.table(change.table)
+    known_column(target, change.column)
+    if len(change.into) < 2:
+        raise OneColumn(change)
+    old, new = _shapes(change, target)
+    refuse_dependents(target, change.column)
+    road = Replacement(
+        change,
+        target,
+        old,
+        tuple(NewColumn(side) for side in new),
+        f"split {change.table.plain}.{change.column} into {', '.join(side.column for side in new)}",
+        on_conflict=change.on_conflict,
+        old_code=f"no running code reads or writes {change.table.plain}.{change.column}",
+        loses_at_purge=f"what {change.column} held and the new columns do not tell",
+    )
+    road.refuse()
+    return Plan(change.id, change, road.phases(), notes(target, old, new), target.source)
+
+
+def _made(change: SplitColumn, target: Target) -> tuple[list[Made], list[Made]]:
+    column = known_column(target, change.column)
+    return (
+        [Made(column.name, column.type, change.down, "--down")],
+        [Made(name, type_of(expression), expression, "--into") for name, expression in change.into],
+    )
+
+
+def _shapes(change: SplitColumn, target: Target) -> tuple[tuple[sync.Side, ...], tuple[sync.Side, ...]]:
+    made, into = _made(change, target)
+    refuse_unreadable(target, made, into)
+    old = old_sides(target, made)
+    return old, new_sides(target, into, old)
+
+
+def trials(change: SplitColumn, facts: Facts) -> Iterator[Trial]:
+    target = facts.table(change.table)
+    old, new = _shapes(change, target)
+    yield from law_trials(
+        target,
+        old,
+        new,
+        "--into",
+        lambda count, examples: NotSettled(change, count, examples),
+    )
+
+
+RECIPE = Recipe(
+    SplitColumn,
+    "Put what one column holds into several.",
+    (
+        COLUMN,
+        option(
+            "into",
+            "pairs",
+            "A new column and its value, an expression over the old one; its type is the cast that the expression ends "
+            "in, text without one. Given once for each column.",
+            required=True,
+            metavar="NAME=SQL",
+        ),
+        option(
+            "down",
+            "expression",
+            "The old value, an expression over the new columns.",
+            required=True,
+        ),
+        option(
+            "on_conflict",
+            "choice",
+            "When one statement writes different values to old and new columns.",
+            choices=("raise", "new-wins", "old-wins"),
+        ),
+    ),
+    plan,
+    trials,
+)
