@@ -57,7 +57,12 @@ def refuse_relatives(target: Target) -> None:
         )
 
 
-def drop_constraint(table: QualifiedName, name: str, why: str = "catalog only") -> Statement:
+def drop_constraint(
+    table: QualifiedName, name: str, why: str = "catalog only", *, allow: tuple[str, ...] = ()
+) -> Statement:
     return Statement(
-        f"ALTER TABLE {table}\n    DROP CONSTRAINT {quote(name)}", LockMode.ACCESS_EXCLUSIVE, why
+        f"ALTER TABLE {table}\n    DROP CONSTRAINT {quote(name)}",
+        LockMode.ACCESS_EXCLUSIVE,
+        why,
+        allow=allow,
     )

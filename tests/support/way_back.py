@@ -11,6 +11,7 @@ from evolve.plan.target import Target
 from evolve.postgres.catalog import read_schema
 from evolve.postgres.plan_facts import LiveFacts
 from evolve.postgres.trials import attempt
+from evolve.sql.schema import Schema
 from support.changes import Carried, Connection, table
 
 
@@ -28,25 +29,33 @@ def tried(connection: Connection, change: Change) -> list[str]:
     return [note for note in notes if note is not None]
 
 
+def catalog(connection: Connection) -> Schema:
+    """What is there, in an order that does not tell which constraint was made last."""
+    schema = read_schema(connection)
+    for name, made in schema.tables.items():
+        schema.tables[name] = replace(made, constraints=tuple(sorted(made.constraints, key=repr)))
+    return schema
+
+
 def restores(connection: Connection, change: Change) -> bool:
     """From every phase forward, backward, and forward once more: the schema is what it was at each point."""
     carried = Carried(connection, change)
     names = [phase.name for phase in carried.plan.phases]
     for end in range(len(names)):
-        seen = [read_schema(connection)]
+        seen = [catalog(connection)]
         for name in names[: end + 1]:
             carried.up(name)
-            seen.append(read_schema(connection))
+            seen.append(catalog(connection))
         # One part back and forth again, as `downgrade -1; upgrade` would.
         for part in carried.parts(names[end])[-1:]:
             carried.down((part,))
             carried.again(part)
-        if read_schema(connection) != seen[-1]:
+        if catalog(connection) != seen[-1]:
             return False
         for name in reversed(names[: end + 1]):
             seen.pop()
             carried.down(carried.parts(name))
-        if read_schema(connection) != seen[-1]:
+        if catalog(connection) != seen[-1]:
             return False
     return True
 
