@@ -89,7 +89,7 @@ class FunctionFacts:
         result: its type.
         definition: its CREATE OR REPLACE FUNCTION.
         callers: what is recorded to depend on it: "trigger t of orders", "index i", "view v".
-        grants: (privilege, grantee, with grant option).
+        grants: (privilege, grantee, with grant option); PUBLIC is among them unless it was taken away.
         signature: its arguments with names, modes and defaults, as CREATE FUNCTION takes them.
         types: of the arguments that a call gives.
         names: of those; "" where one has none.
@@ -110,6 +110,7 @@ class FunctionFacts:
     optional: int = 0
     strict: bool = False
     security_definer: bool = False
+    owner: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -207,6 +207,7 @@ def _function(name: QualifiedName, row: dict[str, object]) -> FunctionFacts:
         int(str(row["optional"])),
         bool(row["strict"]),
         bool(row["security_definer"]),
+        None if row["owner"] is None else str(row["owner"]),
     )
 
 
@@ -305,7 +306,7 @@ _WRITTEN = sql.SQL("""
     SELECT pg_get_function_identity_arguments(p.oid) AS arguments, pg_get_function_result(p.oid) AS result,
         '' AS definition, p.provolatile::text AS volatility, NULL AS callers, NULL AS grants, NULL AS comment,
         pg_get_function_arguments(p.oid) AS signature, p.pronargdefaults AS optional, p.proisstrict AS strict,
-        p.prosecdef AS security_definer,
+        p.prosecdef AS security_definer, NULL AS owner,
         ARRAY(SELECT format_type(t, NULL) FROM unnest(p.proargtypes::oid[]) WITH ORDINALITY u(t, n) ORDER BY n)
             AS types,
         ARRAY(SELECT coalesce(p.proargnames[n], '') FROM generate_series(1, p.pronargs) n) AS names
@@ -322,10 +323,11 @@ _FUNCTIONS = sql.SQL("""
         ARRAY(SELECT ARRAY[x.privilege_type,
                 CASE WHEN x.grantee = 0 THEN 'PUBLIC' ELSE pg_get_userbyid(x.grantee)::text END,
                 x.is_grantable::text]
-            FROM aclexplode(p.proacl) x WHERE x.grantee <> p.proowner ORDER BY 1) AS grants,
+            FROM aclexplode(coalesce(p.proacl, acldefault('f', p.proowner))) x
+            WHERE x.grantee <> p.proowner ORDER BY 1) AS grants,
         obj_description(p.oid, 'pg_proc') AS comment,
         pg_get_function_arguments(p.oid) AS signature, p.pronargdefaults AS optional, p.proisstrict AS strict,
-        p.prosecdef AS security_definer,
+        p.prosecdef AS security_definer, pg_get_userbyid(p.proowner)::text AS owner,
         ARRAY(SELECT format_type(t, NULL) FROM unnest(p.proargtypes::oid[]) WITH ORDINALITY u(t, n) ORDER BY n)
             AS types,
         ARRAY(SELECT coalesce(p.proargnames[n], '') FROM generate_series(1, p.pronargs) n) AS names
