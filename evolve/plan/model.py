@@ -47,11 +47,16 @@ class BackfillDone:
 
 @dataclass(frozen=True, slots=True)
 class NoRows:
-    """No row of `table` satisfies `predicate`; `meaning` says what such a row is."""
+    """No row of `table` satisfies `predicate`; `meaning` says what such a row is.
+
+    Args:
+        backfill: the one that brings such rows up to date; None: that of the change's own name.
+    """
 
     table: QualifiedName
     predicate: str
     meaning: str
+    backfill: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

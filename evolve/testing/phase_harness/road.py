@@ -102,7 +102,10 @@ class Road:
         words = shlex.split(before.next)[1:]
         if words[:2] == ["backfill", "status"]:
             words[1] = "run"  # it was cut short, and goes on by this
-        ended = self._move(before.entering()[0], *self._with_options(words), death=death, may_fail=True)
+        through = any(phase in self.scene.recycled for phase in before.entering())
+        ended = self._move(
+            before.entering()[0], *self._with_options(words), death=death, may_fail=True, recycled=through
+        )
         if ended.status > 0:
             ended = self._mend(ended, death)
         if not ended.killed and words[:2] == ["backfill", "run"]:
@@ -139,7 +142,8 @@ class Road:
             return False
         if self.scene.new_from is not None:
             self.crowd.stop_new()
-        self._move("back to the start", "downgrade", FIRST)
+        through = any(phase.name in self.scene.recycled for phase, _ in before.applied)
+        self._move("back to the start", "downgrade", FIRST, recycled=through)
         self._after_back(None)
         return True
 
@@ -206,8 +210,15 @@ class Road:
         return ScratchProject(self.directory, self.url).schema()
 
     # -- details --------------------------------------------------------------------------------------------
-    def _move(self, phase: str, *words: str, death: Death | None = None, may_fail: bool = False) -> Ended:
-        recycled = phase.removeprefix("back from ") in self.scene.recycled
+    def _move(
+        self,
+        phase: str,
+        *words: str,
+        death: Death | None = None,
+        may_fail: bool = False,
+        recycled: bool = False,
+    ) -> Ended:
+        recycled = recycled or phase.removeprefix("back from ") in self.scene.recycled
         self.crowd.moment = Moment(f"{phase}: evolve {' '.join(words)}", quiet=False, recycled=recycled)
         ended = self.run(*words, death=death)
         if recycled:

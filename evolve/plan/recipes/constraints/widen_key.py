@@ -219,6 +219,7 @@ class _Table:
 
     Args:
         twins: (table, column) → the twin, of all columns that become wider.
+        backfill: names the one that fills its twins.
     """
 
     def __init__(
@@ -227,10 +228,12 @@ class _Table:
         columns_: Sequence[_Column],
         facts: Facts,
         twins: dict[tuple[QualifiedName, str], str],
+        backfill: str,
     ) -> None:
         self.target = target
         self.table = target.table
         self.columns = tuple(columns_)
+        self.backfill = backfill
         own = {column.name for column in columns_}
         referred = {
             constraint.name: key.target
@@ -289,11 +292,10 @@ class _Table:
         return " OR ".join(column.differs for column in self.columns)
 
     @property
-    def equal(self) -> tuple[NoRows, ...]:
-        if not self.columns:
-            return ()
+    def equal(self) -> NoRows:
+        """What is so until the swap; the table has columns."""
         names = " or ".join(column.name for column in self.columns)
-        return (NoRows(self.table, self.differs, f"the wider twin of {names} differs"),)
+        return NoRows(self.table, self.differs, f"the wider twin of {names} differs", self.backfill)
 
     @property
     def kept(self) -> NoRows:
@@ -338,7 +340,10 @@ class _Recipe:
         twins = {(table, column.name): column.twin for table, found in known.items() for column in found}
         # Tables that refer with a column which is wide enough are concerned by their foreign key alone.
         names = dict.fromkeys([*known, *(other for m in members for other in m.target.referenced_by)])
-        tables = [_Table(facts.table(name), known.get(name, ()), facts, twins) for name in names]
+        tables = [
+            _Table(facts.table(name), known.get(name, ()), facts, twins, self.backfill_of(name))
+            for name in names
+        ]
         self.tables = tuple(table for table in tables if table.columns or table.foreign_keys)
         self.widened = tuple(table for table in self.tables if table.columns)
         self.columns = tuple(column for table in self.widened for column in table.columns)
@@ -397,12 +402,14 @@ class _Recipe:
                     "drop it in a revision before, if the application can do without it",
                 )
 
+    def backfill_of(self, table: QualifiedName) -> str:
+        return self.id if table == self.change.table else "_".join([self.id, *table_words(table)])
+
     # -- backfills and gates --------------------------------------------------------------------------------
     def spec(self, table: _Table) -> Spec:
-        first = table.table == self.change.table
         has_primary = any(c.kind == "primary key" for c in table.target.constraints)
         return Spec(
-            self.id if first else "_".join([self.id, *table_words(table.table)]),
+            table.backfill,
             table.table,
             tuple((column.twin, quote(column.name)) for column in table.columns),
             where=table.differs,
@@ -420,7 +427,7 @@ class _Recipe:
 
     @property
     def equal(self) -> tuple[NoRows, ...]:
-        return tuple(gate for table in self.widened for gate in table.equal)
+        return tuple(table.equal for table in self.widened)
 
     # -- phases ---------------------------------------------------------------------------------------------
     def expand(self) -> Phase:
@@ -662,6 +669,13 @@ class _Recipe:
         )
 
     def _swap(self) -> Iterator[Statement]:
+        for table in self.tables:
+            for key in table.foreign_keys:
+                if key.validated:
+                    yield replace(
+                        validate_constraint(table.table, _twin(key.name)),
+                        why="it is valid already and this takes an instant, unless the swap was taken back alone",
+                    )
         yield self._lock()
         for table in self.tables:
             for key in table.foreign_keys:
