@@ -86,7 +86,8 @@ def test_new_clients_are_known_by_their_values(road: Road, path: str, table: str
         connection.execute("SELECT set_config('search_path', %s, false)", (path,))
         connection.execute(f"INSERT INTO {table} (full_name) VALUES ('new one')".encode())
         connection.execute(f"INSERT INTO {table} (name) VALUES ('old one')".encode())
-        connection.execute(f"UPDATE {table} SET full_name = 'newer' WHERE name = 'user 1'".encode())
+        connection.execute(f"INSERT INTO {table} (name) VALUES ('third')".encode())
+        connection.execute(f"UPDATE {table} SET full_name = 'newer' WHERE name = 'third'".encode())
     rows = sql(road, "SELECT name, full_name FROM users WHERE full_name IN ('new one', 'old one', 'newer')")
     assert sorted(rows) == [("new one", "new one"), ("newer", "newer"), ("old one", "old one")]
 
