@@ -1,0 +1,2 @@
+evolve plan rename-column users.name full_name --write
+evolve upgrade

@@ -1,0 +1,1 @@
+evolve advance rename_users_name_to_full_name

@@ -1,0 +1,2 @@
+evolve advance rename_users_name_to_full_name --old-code-gone
+evolve upgrade

@@ -1,0 +1,1 @@
+evolve advance split_users_name

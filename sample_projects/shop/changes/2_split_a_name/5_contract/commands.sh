@@ -1,0 +1,2 @@
+evolve advance split_users_name --old-code-gone
+evolve upgrade

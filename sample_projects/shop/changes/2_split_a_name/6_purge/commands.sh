@@ -1,0 +1,2 @@
+evolve advance split_users_name --purge-approved
+evolve upgrade

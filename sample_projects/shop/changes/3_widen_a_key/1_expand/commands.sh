@@ -1,0 +1,2 @@
+evolve plan widen-key products.id bigint --write
+evolve upgrade

@@ -1,0 +1,3 @@
+evolve advance widen_products_id_to_bigint
+evolve backfill run widen_products_id_to_bigint
+evolve backfill run widen_products_id_to_bigint_reviews

@@ -1,0 +1,1 @@
+evolve advance widen_products_id_to_bigint

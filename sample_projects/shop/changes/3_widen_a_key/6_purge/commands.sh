@@ -1,0 +1,2 @@
+evolve advance widen_products_id_to_bigint --purge-approved
+evolve upgrade

@@ -1,0 +1,2 @@
+evolve plan drop-column products.legacy_code --down "'P-' || id" --write
+evolve upgrade

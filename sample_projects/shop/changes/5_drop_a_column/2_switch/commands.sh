@@ -1,0 +1,1 @@
+evolve advance drop_products_legacy_code

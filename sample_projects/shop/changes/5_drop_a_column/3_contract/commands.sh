@@ -1,0 +1,2 @@
+evolve advance drop_products_legacy_code --old-code-gone
+evolve upgrade

@@ -1,0 +1,2 @@
+evolve advance drop_products_legacy_code --purge-approved
+evolve upgrade
