@@ -34,7 +34,7 @@ def pages() -> dict[str, str]:
         if inside.parts[0] != "changes":
             found[file] = inside.as_posix()
     found |= {file: f"rules/{_title(file).split()[0]}.md" for file in _files(RULES, "*.md")}
-    found |= {file: f"recipes/{Path(file).name}" for file in _files(RECIPES, "*/*.md")}
+    found |= {file: f"recipes/{Path(file).name}" for file in _files(RECIPES, "*.md")}
     return found
 
 
