@@ -10,7 +10,7 @@ from evolve.revisions.project import find_project
 
 
 def spec_of_change(
-    project_dir: Path, name: str, *, configuration: Path | None = None, section: str | None = None
+    project_dir: Path, name: str, *, configuration: Path | None = None, section: str = "alembic"
 ) -> Spec | None:
     """The specification called `name` that the plan of a change in flight made; None where no plan has made one.
 
