@@ -104,4 +104,8 @@ def make_plan(change: Change, facts: Facts) -> Plan:
     recipe = find_recipe(change.kind)
     if recipe is None:
         raise LookupError(change.kind)
-    return recipe.plan(change, facts)
+    from evolve.plan.cached_plans import with_notes
+    from evolve.plan.kept_facts import KeptFacts, Remembering
+
+    asked = facts if isinstance(facts, KeptFacts | Remembering) else Remembering(facts)
+    return with_notes(recipe.plan(change, asked), asked)
