@@ -120,7 +120,8 @@ class SequenceFacts:
     Args:
         last_value: None where it was never used or could not be read.
         grants: (privilege, grantee, with grant option), the owner's own left out.
-        users: defaults of other columns that take numbers from it: "default value for column id of table copies".
+        users: (table, column) whose defaults take numbers from it.
+        others: what else is recorded to depend on it: "view v", "function f()".
     """
 
     name: QualifiedName
@@ -135,7 +136,8 @@ class SequenceFacts:
     cycle: bool = False
     grants: tuple[tuple[str, str, bool], ...] = ()
     comment: str | None = None
-    users: tuple[str, ...] = ()
+    users: tuple[tuple[QualifiedName, str], ...] = ()
+    others: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

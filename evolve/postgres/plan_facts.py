@@ -168,7 +168,8 @@ class LiveFacts(Facts):
             bool(row["cycle"]),
             _grants(row["grants"]),
             None if row["comment"] is None else str(row["comment"]),
-            tuple(_texts(row["users"])),
+            tuple((QualifiedName(table, schema), column) for schema, table, column in _lists(row["users"])),
+            tuple(_texts(row["others"])),
         )
 
 
@@ -344,8 +345,14 @@ _SEQUENCE = sql.SQL("""
                 CASE WHEN x.grantee = 0 THEN 'PUBLIC' ELSE pg_get_userbyid(x.grantee)::text END,
                 x.is_grantable::text]
             FROM aclexplode(c.relacl) x WHERE x.grantee <> c.relowner ORDER BY 1) AS grants,
-        ARRAY(SELECT pg_describe_object(d.classid, d.objid, d.objsubid) FROM pg_depend d
-            WHERE d.refclassid = 'pg_class'::regclass AND d.refobjid = c.oid AND d.deptype = 'n' ORDER BY 1) AS users,
+        ARRAY(SELECT ARRAY[un.nspname::text, u.relname::text, a.attname::text] FROM pg_depend d
+            JOIN pg_attrdef e ON d.classid = 'pg_attrdef'::regclass AND e.oid = d.objid
+            JOIN pg_attribute a ON a.attrelid = e.adrelid AND a.attnum = e.adnum
+            JOIN pg_class u ON u.oid = e.adrelid JOIN pg_namespace un ON un.oid = u.relnamespace
+            WHERE d.refclassid = 'pg_class'::regclass AND d.refobjid = c.oid ORDER BY 1) AS users,
+        ARRAY(SELECT DISTINCT pg_describe_object(d.classid, d.objid, 0) FROM pg_depend d
+            WHERE d.refclassid = 'pg_class'::regclass AND d.refobjid = c.oid AND d.deptype = 'n'
+                AND d.classid <> 'pg_attrdef'::regclass ORDER BY 1) AS others,
         ARRAY(SELECT ARRAY[tn.nspname::text, t.relname::text, a.attname::text]
             FROM pg_depend d JOIN pg_class t ON t.oid = d.refobjid JOIN pg_namespace tn ON tn.oid = t.relnamespace
             JOIN pg_attribute a ON a.attrelid = t.oid AND a.attnum = d.refobjsubid
