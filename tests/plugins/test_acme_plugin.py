@@ -69,6 +69,13 @@ print(partitioners(load_plugins())["fiscal-quarter"].__module__)
     assert python(installed, "-c", code).stdout.strip() == "acme_evolve.fiscal_quarter"
 
 
+def test_its_recipe_is_a_command_like_our_own(installed: Path) -> None:
+    listed = python(installed, "-m", "evolve", "plan", "list", "--format", "json")
+    assert "acme-add-audit-columns" in [recipe["kind"] for recipe in json.loads(listed.stdout)["recipes"]]
+    helped = python(installed, "-m", "evolve", "plan", "acme-add-audit-columns", "--help")
+    assert "Give a table the columns that the auditors ask for." in helped.stdout
+
+
 def test_its_own_tests_pass_on_what_was_installed(installed: Path) -> None:
     done = python(
         installed,
@@ -78,7 +85,7 @@ def test_its_own_tests_pass_on_what_was_installed(installed: Path) -> None:
     assert done.returncode == 0, done.stdout
 
 
-def test_it_imports_nothing_of_evolve_but_the_plugin_api() -> None:
+def test_it_imports_nothing_of_evolve_but_its_published_modules() -> None:
     imported = {
         module
         for file in (ACME / "src").rglob("*.py")
@@ -86,7 +93,7 @@ def test_it_imports_nothing_of_evolve_but_the_plugin_api() -> None:
         for module in modules(node)
         if module.partition(".")[0] == "evolve"
     }
-    assert imported == {"evolve.plugin_api"}
+    assert imported == {"evolve.plugin_api", "evolve.recipe_api"}
 
 
 def modules(node: ast.AST) -> list[str]:
