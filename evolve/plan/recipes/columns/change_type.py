@@ -8,6 +8,7 @@ from typing import ClassVar, Literal
 
 from evolve.errors import Misuse, Refused
 from evolve.plan import sync
+from evolve.plan.cached_plans import POOLS_RECYCLED
 from evolve.plan.carry import Carry, carry, validate_constraint
 from evolve.plan.change import Change, Uses, columns, table_words
 from evolve.plan.conversion import Conversion, conversion, rejects_function
@@ -39,8 +40,6 @@ Rejects = Literal["refuse", "null", "accept"]
 
 # A table of this size with three indexes is written anew in a tenth of a second.
 SMALL = 8 * 2**20  # bytes
-
-POOLS_RECYCLED = "pools-recycled"
 
 
 @dataclass(frozen=True, slots=True)
@@ -426,13 +425,6 @@ def _notes(
     change: ChangeType, target: Target, column: TargetColumn, definition: ColumnDefinition
 ) -> tuple[str, ...]:
     notes = [
-        'Clients that prepared SELECT * or RETURNING * on the table fail once with "cached plan must not change result '
-        'type" after expand, contract and purge; recycle their connections then. SQLAlchemy names its columns and is '
-        + (
-            "concerned after contract, where the name means another type."
-            if change.to is None
-            else "not concerned."
-        ),
         f"Until purge a value must fit both types: one that {column.type} cannot hold is refused, also to new code.",
     ]
     if target.published:
