@@ -84,6 +84,8 @@ class Replacement:
         before: revisions of expand that come before the columns.
         added_checks: (name, predicate) of checks on an old column that `before` adds.
         helpers: functions that the fills call: CREATE OR REPLACE, and their names.
+        deploy: instructions of switch, where they are other than usual.
+        called: what the old shape is called, where it is no column of its own.
         old_code: what is confirmed before contract.
         loses_at_purge: what only the old columns hold.
     """
@@ -100,6 +102,8 @@ class Replacement:
     before: tuple[Part, ...] = ()
     added_checks: tuple[tuple[str, str], ...] = ()
     helpers: tuple[tuple[str, Statement], ...] = ()
+    deploy: tuple[str, ...] = ()
+    called: str | None = None
     old_code: str = ""
     loses_at_purge: str | None = None
 
@@ -149,7 +153,7 @@ class Replacement:
 
     @property
     def _olds(self) -> str:
-        return _and(side.column for side in self.old)
+        return self.called or _and(side.column for side in self.old)
 
     @property
     def _news(self) -> str:
@@ -303,11 +307,12 @@ class Replacement:
             proofs += [Validated(self.table, c.name) for c in self.carried.to_validate]
             proofs += [ValidIndex(QualifiedName(i.name, self.table.schema)) for i in self.carried.indexes]
         proofs += [ColumnNotNull(self.table, c.side.column) for c in self.new if c.not_null]
+        instructions: tuple[str, ...] = self.deploy
         if self.swap:
-            instructions: tuple[str, ...] = (
+            instructions = (
                 f"Deploy code that copes with {self._olds} as {self.sides[0].type} under the same name.",
             )
-        else:
+        elif not instructions:
             instructions = (
                 f"Deploy code that reads and writes {self._news} and no longer maps {self._olds}.",
                 "One class must not map both: it would write a null to one of them.",
