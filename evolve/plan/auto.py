@@ -309,7 +309,7 @@ class _Reader:
         yield self._change(
             "add-index",
             table=added.table,
-            on=added.keys,
+            on=", ".join(added.keys),
             name=added.name,
             unique=added.unique or None,
             where=added.where,

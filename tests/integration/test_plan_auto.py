@@ -54,7 +54,10 @@ WITH_MODELS = ENV.replace(
     "from alembic import context\n",
     "import sys\nfrom alembic import context\nsys.path.insert(0, __file__.rpartition('/migrations/')[0])\n"
     "sys.modules.pop('models', None)\nimport models\n",
-).replace("transaction_per_migration=True", "transaction_per_migration=True, target_metadata=models.metadata")
+).replace(
+    "transaction_per_migration=True",
+    "transaction_per_migration=True, compare_server_default=True, target_metadata=models.metadata",
+)
 
 
 class Models(ChangeProject):
@@ -162,6 +165,73 @@ def test_a_column_made_not_null(models: Models) -> None:
     (change,) = models.auto("--write")
     assert change["kind"] == "set-not-null"
     assert models.manifest("set_not_null_users_email").is_file()
+
+
+EDITS = {
+    "drop-column": [('    Column("city_id", BigInteger),\n', "")],
+    "add-column": [('Column("city_id"', 'Column("nickname", Text),\n    Column("city_id"')],
+    "drop-not-null": [('Column("name", Text, nullable=False)', 'Column("name", Text)')],
+    "set-default": [('server_default="0"', 'server_default="18"')],
+    "drop-default": [(', server_default="0"', "")],
+    "change-type": [('Column("age", Integer', 'Column("age", BigInteger')],
+    "add-unique": [
+        (
+            '    Index("ix_users_name"',
+            '    UniqueConstraint("email", name="users_email_key"),\n    Index("ix_users_name"',
+        ),
+        ("import BigInteger", "import UniqueConstraint, BigInteger"),
+    ],
+    "add-foreign-key": [
+        (
+            'Column("city_id", BigInteger)',
+            'Column("city_id", BigInteger, ForeignKey("cities.id", ondelete="SET NULL"))',
+        )
+    ],
+    "add-generated-column": [
+        ('Column("city_id"', 'Column("loud", Text, Computed("upper(name)")),\n    Column("city_id"'),
+        ("import BigInteger", "import Computed, BigInteger"),
+    ],
+    "add-index": [
+        (
+            '    Index("ix_users_name"',
+            '    Index("ix_users_email", text("lower(email)")),\n    Index("ix_users_name"',
+        )
+    ],
+    "drop-index": [('    Index("ix_users_name", "name"),\n', "")],
+    "drop-table": [
+        (
+            'cities = Table("cities", metadata,\n    Column("id", BigInteger, Identity(), primary_key=True), ',
+            "print(",
+        ),
+        ('print(Column("name", Text))\n', ""),
+    ],
+}
+
+
+@pytest.mark.parametrize("kind", EDITS)
+def test_each_difference_has_its_recipe(models: Models, kind: str) -> None:
+    models.edit(*EDITS[kind])
+    (change,) = models.auto("--write")
+    assert (change["kind"], change["refused"]) == (kind, None)
+    assert change["written"]
+
+
+def test_a_table_with_a_hint_is_renamed(models: Models) -> None:
+    models.edit(
+        ('cities = Table("cities", metadata,', 'cities = Table("towns", metadata,'),
+        ('Column("name", Text))', 'Column("name", Text), info={"evolve": {"renamed_from": "cities"}})'),
+    )
+    assert models.kinds() == ["rename-table"]
+
+
+def test_a_new_table_is_for_an_ordinary_revision(models: Models) -> None:
+    path = models.root / "models.py"
+    path.write_text(
+        path.read_text() + 'Table("pets", metadata, Column("id", BigInteger, primary_key=True))\n'
+    )
+    found = json.loads(models.ok("plan", "auto", "--format", "json"))
+    assert found["changes"] == []
+    assert found["ordinary"] == ['create table "pets": nothing uses it yet']
 
 
 def test_a_refused_change_does_not_hold_up_the_others(models: Models) -> None:
