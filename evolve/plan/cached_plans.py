@@ -83,7 +83,7 @@ def with_notes(plan: Plan, facts: Facts) -> Plan:
     """`plan` with a note on each kind of statement that it breaks, unless it tells of that kind by itself."""
     told = [note for note in plan.notes if ERROR in note]
     found = breaks(plan, facts)
-    notes = []
+    notes: list[str] = []
     if not any("SELECT *" in note for note in told):
         notes += _star_notes(found)
     if not any("SELECT *" not in note for note in told):

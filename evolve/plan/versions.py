@@ -19,7 +19,7 @@ from evolve.plan.change import Uses
 from evolve.plan.facts import Facts, refuse_taken
 from evolve.plan.model import QUARANTINE, Part, Phase, PhaseName, Plan, Word
 from evolve.plan.parameters import BadParameter, option
-from evolve.plan.target import Target
+from evolve.plan.target import Target, TargetColumn
 from evolve.plan.trials import CommandsFit, Trial
 from evolve.sql.locks import LockMode
 from evolve.sql.names import QualifiedName, literal, parse_name, quote
@@ -186,15 +186,31 @@ def with_versions(
         refuse_taken(facts, view)
     known = {column.name: column.default for column in target.columns if column.default_constant}
     given = {**{name: sql for name, sql in known.items() if sql is not None}, **(defaults or {})}
-    common = set(old_shape) & set(new_shape)
-    made = tuple(
-        _View(target, view, facts.server_version or 0, tuple((n, given[c]) for n, c in own if c in given))
-        for view, own in (
-            (old, [p for p in old_shape if p not in common]),
-            (new, [p for p in new_shape if p not in common]),
-        )
-    )
-    return _Walk(plan, target, {made[0]: old_shape, made[1]: new_shape}, old_until).plan()
+    gone = tuple(column for pair in old_shape if pair not in new_shape for column in pair[1:])
+    version = facts.server_version or 0
+    made = {
+        _View(
+            target,
+            view,
+            version,
+            tuple(
+                (name, given[column])
+                for name, column in own
+                if (name, column) not in other and column in given
+            ),
+            tuple((name, _models(target, name, column, gone)) for name, column in own),
+        ): own
+        for view, own, other in ((old, old_shape, new_shape), (new, new_shape, old_shape))
+    }
+    return _Walk(plan, target, made, old_until).plan()
+
+
+def _models(target: Target, name: str, column: str, gone: tuple[str, ...]) -> tuple[str, ...]:
+    """The table's columns whose privileges and comment a column of a view has: what it is, or what it comes after."""
+    for known in (column, name):
+        if target.column(known) is not None:
+            return (known,)
+    return gone
 
 
 # -- a view -------------------------------------------------------------------------------------------------
@@ -204,12 +220,14 @@ class _View:
 
     Args:
         defaults: (exposed name, SQL) of columns whose default the versions may not share; the others have the table's.
+        models: exposed name → columns of the table, as they were before the change, that it has rights and comment of.
     """
 
     target: Target
     name: QualifiedName
     server_version: int
     defaults: tuple[tuple[str, str], ...]
+    models: tuple[tuple[str, tuple[str, ...]], ...]
 
     def create(self, shape: Shape) -> Iterator[Statement]:
         columns = ",\n        ".join(
@@ -230,8 +248,8 @@ class _View:
                 None,
                 "of the view alone, which nobody uses yet; columns without one take the table's",
             )
-        yield from self._grants(dict(shape))
-        yield from self._comments(shape)
+        yield from self._grants()
+        yield from self._comments()
 
     def drop(self) -> Statement:
         return Statement(
@@ -242,12 +260,11 @@ class _View:
             allow=("drop-view",),
         )
 
-    def _grants(self, actual: Mapping[str, str]) -> Iterator[Statement]:
+    def _grants(self) -> Iterator[Statement]:
         granted = [grant for grant in self.target.grants if grant[0] in _OF_VIEWS]
         of_columns = [
             (privilege, exposed, grantee, grantable)
-            for exposed, column in actual.items()
-            if (known := self.target.column(column)) is not None
+            for exposed, known in self._modelled()
             for privilege, grantee, grantable in known.grants
             if privilege in _OF_VIEWS
         ]
@@ -278,21 +295,27 @@ class _View:
                 "as on the table's column",
             )
 
-    def _comments(self, shape: Shape) -> Iterator[Statement]:
+    def _comments(self) -> Iterator[Statement]:
         if self.target.comment is not None:
             yield Statement(
                 f"COMMENT ON VIEW {self.name.full} IS {literal(self.target.comment).strip()}",
                 None,
                 "as of the table",
             )
-        for exposed, actual in shape:
-            column = self.target.column(actual)
-            if column is not None and column.comment is not None:
+        for exposed, column in self._modelled():
+            if column.comment is not None:
                 yield Statement(
                     f"COMMENT ON COLUMN {self.name.full}.{quote(exposed)} IS {literal(column.comment).strip()}",
                     None,
                     "as of the table's column",
                 )
+
+    def _modelled(self) -> Iterator[tuple[str, TargetColumn]]:
+        for exposed, models in self.models:
+            for model in models:
+                known = self.target.column(model)
+                if known is not None:
+                    yield exposed, known
 
 
 _OF_VIEWS = ("SELECT", "INSERT", "UPDATE", "DELETE")

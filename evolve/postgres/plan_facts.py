@@ -189,7 +189,7 @@ class FunctionRefused(Misuse):
 
 def _as_written(text: str) -> sql.SQL:
     """A statement that an operator wrote; that it is one, the parser has seen before."""
-    return sql.SQL(text.replace("%", "%%"))  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+    return sql.SQL(text.replace("%", "%%"))  # pyright: ignore[reportArgumentType]
 
 
 def _function(name: QualifiedName, row: dict[str, object]) -> FunctionFacts:

@@ -14,12 +14,15 @@ from evolve.errors import EvolveError, Misuse, Refused
 from evolve.plan.facts import NameTaken
 from evolve.plan.model import PHASES, Part, Phase, PhaseName, Plan
 from evolve.plan.recipes import make_plan
+from evolve.plan.recipes.columns.change_type import ChangeType
 from evolve.plan.recipes.columns.rename_column import RECIPE, RenameColumn
 from evolve.plan.versions import BadVersions, CommandsWouldFail, shape, with_versions
 from evolve.postgres.plan_facts import LiveFacts
 from evolve.postgres.trials import attempt
 from evolve.sql.locks import LockMode
 from evolve.sql.names import QualifiedName
+from evolve.sql.operations import AddColumn
+from evolve.sql.parse import parse
 from evolve.sql.statements import Statement
 
 pytestmark = pytest.mark.server
@@ -156,6 +159,22 @@ def test_privileges_and_comments_are_those_of_the_table(rename: Carried) -> None
     """).fetchone()
 
     assert found == (True, True, False, True, False, "who they're", "in years")
+
+
+def test_privileges_and_comment_of_the_column_itself_go_with_it(connection: Connection) -> None:
+    connection.execute("GRANT UPDATE (name) ON users TO pg_monitor; COMMENT ON COLUMN users.name IS 'called'")
+    carried = Carried(connection, RENAME)
+    carried.up("expand")
+
+    with connection.transaction(force_rollback=True):
+        connection.execute("SET LOCAL ROLE pg_monitor")
+        changed = connection.execute(
+            "UPDATE app_v2.users SET full_name = 'x' WHERE id = 1 RETURNING full_name"
+        )
+        assert changed.fetchall() == [("x",)]
+    described = connection.execute("SELECT col_description('app_v2.users'::regclass, 2)").fetchone()
+
+    assert described == ("called",)
 
 
 def test_row_security_holds_through_the_views(connection: Connection) -> None:
@@ -423,3 +442,48 @@ def test_commands_that_have_been_seen(connection: Connection, seen: str, refused
             found = error
 
     assert (found is not None) is refused
+
+
+# -- recipes of others --------------------------------------------------------------------------------------
+def test_a_column_that_trades_places_with_its_successor(connection: Connection) -> None:
+    """Any recipe can have versions by two shapes; here one whose new column takes the old one's name at contract."""
+    connection.execute("ALTER TABLE users DROP COLUMN next_age")
+    facts = LiveFacts(connection)
+    plan = make_plan(ChangeType(USERS, "age", "bigint"), facts)
+    twin = next(
+        operation.column.name
+        for statement in plan.phases[0].statements
+        for operation in parse(statement.sql)
+        if isinstance(operation, AddColumn)
+    )
+    target = facts.table(USERS)
+    carried = Carried.__new__(Carried)
+    carried.connection = connection
+    carried.plan = with_versions(
+        plan,
+        facts,
+        "app_v1,app_v2",
+        old_shape=shape(target),
+        new_shape=shape(target, {"age": [("age", twin)]}),
+    )
+    done: list[PhaseName] = []
+    before = [views(connection)]
+
+    for phase in carried.plan.phases:
+        carried.up(phase.name)
+        done.append(phase.name)
+        before.append(views(connection))
+        if phase.name in ("backfill", "validate"):
+            connection.execute("INSERT INTO app_v2.users (name, age) VALUES ('n' || clock_timestamp(), 9)")
+            connection.execute("INSERT INTO app_v1.users (name, age) VALUES ('n' || clock_timestamp(), 8)")
+        if phase.name == "contract":
+            connection.execute("INSERT INTO app_v2.users (name, age) VALUES ('big', 7)")
+            assert connection.execute("SELECT pg_typeof(age)::text FROM app_v2.users").fetchone() == (
+                "bigint",
+            )
+    for name in reversed(done):
+        before.pop()
+        carried.down(carried.parts(name))
+        assert views(connection) == before[-1]
+
+    assert connection.execute("SELECT count(*) FROM users WHERE age IN (7, 8, 9)").fetchone() == (5,)
