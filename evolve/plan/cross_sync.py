@@ -146,16 +146,16 @@ def disarm(link: Link, role: Role) -> tuple[Statement, ...]:
     return tuple(drop_trigger(link.end(role).table, trigger) for trigger, _ in _triggers(link, role))
 
 
-def drop_functions(link: Link) -> tuple[Statement, ...]:
-    """Drop what both ends called, once both are disarmed."""
+def drop_functions(link: Link, *ends: Role) -> tuple[Statement, ...]:
+    """Drop what those ends called, both unless told, once they are disarmed."""
     return tuple(
         Statement(f"DROP FUNCTION {_name(link, role, action)}()", None, "nothing calls it any more")
-        for role in _ROLES
+        for role in ends or _ROLES
         for action in _actions(link, role)
     )
 
 
-def flip(link: Link, direction: Direction) -> tuple[Statement, ...]:
+def flip(link: Link, direction: Direction, *ends: Role) -> tuple[Statement, ...]:
     """Let a link that was armed in both directions go on in `direction`; and back, with "both"."""
     other = replace(link, direction=direction)
     return tuple(
@@ -164,7 +164,7 @@ def flip(link: Link, direction: Direction) -> tuple[Statement, ...]:
             None,
             "the triggers stay as they are, so no table is locked",
         )
-        for role in _ROLES
+        for role in ends or _ROLES
         for action in _actions(link, role)
     )
 
@@ -172,6 +172,14 @@ def flip(link: Link, direction: Direction) -> tuple[Statement, ...]:
 def armed(link: Link) -> tuple[tuple[QualifiedName, str], ...]:
     """(table, trigger) of every trigger, for gates."""
     return tuple((link.end(role).table, name) for role in _ROLES for name, _ in _triggers(link, role))
+
+
+def unconditional(link: Link) -> Iterator[tuple[QualifiedName, str, int]]:
+    """(table, trigger, its pg_trigger.tgtype) of those without a WHEN: what `TriggerArmed` can see."""
+    fires: dict[Action, int] = {"takes": 23, "gives": 29, "settles": 5}
+    for role in _ROLES:
+        for action in _actions(link, role):
+            yield link.end(role).table, shorten(link.trigger, action), fires[action]
 
 
 @dataclass(frozen=True, slots=True)
@@ -199,7 +207,7 @@ def touch(link: Link) -> Touch:
 
 def wrong(link: Link) -> str:
     """Predicate of a source row whose target row is missing or differs."""
-    source = str(link.source.table)
+    source = quote_for_sql(link.source.table.name)
     name = "partner" if link.source.table.name != "partner" else "other_end"
     joined = equal(qualified(name, link.target.key), qualified(source, link.source.key))
     different = _any(
@@ -223,7 +231,7 @@ def wrong(link: Link) -> str:
 
 def homeless(link: Link) -> str:
     """Predicate of a source row that has a value and no target row to hold it: lost when the source column goes."""
-    source = str(link.source.table)
+    source = quote_for_sql(link.source.table.name)
     name = "partner" if link.source.table.name != "partner" else "other_end"
     joined = equal(qualified(name, link.target.key), qualified(source, link.source.key))
     given = _any(_given(f"{source}.{quote_for_sql(s.column)}", s) for s in link.source.values)
@@ -237,7 +245,7 @@ def disagreeing(link: Link) -> str | None:
     """
     if link.child != "source":
         return None
-    source = str(link.source.table)
+    source = quote_for_sql(link.source.table.name)
     name = "sibling" if link.source.table.name != "sibling" else "other_row"
     joined = equal(qualified(name, link.source.key), qualified(source, link.source.key))
     different = _any(
@@ -371,6 +379,7 @@ def create_function(name: QualifiedName, body: str, schemas: Sequence[str]) -> t
             f"REVOKE ALL ON FUNCTION {name}() FROM PUBLIC",
             None,
             "it runs with its owner's rights, so nobody else may make it a trigger of another table",
+            allow=("revoke",),
         ),
     )
 
