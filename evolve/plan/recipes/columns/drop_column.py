@@ -294,6 +294,7 @@ class _Recipe:
             self._alter(
                 f"DROP CONSTRAINT {quote(key.name)}",
                 "catalog only, but of both tables: readers and writers of the other table wait for an instant too",
+                "drop-constraint",
             )
             for key in self.target.constraints_on(self.column.name)
             if key.kind == "foreign key"
@@ -367,11 +368,7 @@ class _Recipe:
 
     def notes(self) -> tuple[str, ...]:
         column = self.column
-        notes = [
-            'Clients that prepared SELECT * or RETURNING * on the table fail once with "cached plan must not change '
-            'result type" after contract and purge; recycle their connections then. SQLAlchemy names its columns and '
-            "is not concerned.",
-        ]
+        notes = []
         if self.nullable:
             notes.append(
                 f"Rows of new code hold null in {self.name}: old code that reads them must bear it, or give it a value "
