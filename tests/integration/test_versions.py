@@ -54,7 +54,7 @@ def connection(database_url: str) -> Iterator[Connection]:
 
 def ask(connection: Connection, query: str, path: str = "public") -> list[tuple[object, ...]]:
     with connection.transaction():
-        connection.execute(sql.SQL("SET LOCAL search_path = {}").format(sql.SQL(path)))  # type: ignore[arg-type]
+        connection.execute(f"SET LOCAL search_path = {path}".encode())
         cursor = connection.execute(query.encode())
         return cursor.fetchall() if cursor.description else []
 

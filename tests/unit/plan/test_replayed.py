@@ -67,6 +67,7 @@ def comparable(target: Target) -> Target:
         dependents=tuple(sorted(target.dependents, key=str)),
         rows=None,
         bytes=None,
+        owner=None,
         server_version=None,
         source="database",
     )
