@@ -7,6 +7,11 @@ from shlex import quote as shell
 from evolve.sql.names import QualifiedName, quote
 
 
+def plan_table(recipe: str, table: QualifiedName, *further: str) -> str:
+    """`evolve plan RECIPE TABLE …`."""
+    return " ".join(("evolve plan", recipe, shell(str(table)), *map(shell, further)))
+
+
 def plan(recipe: str, table: QualifiedName, column: str, *further: str) -> str:
     """`evolve plan RECIPE TABLE.COLUMN …`."""
     return " ".join(("evolve plan", recipe, shell(f"{table}.{quote(column)}"), *map(shell, further)))

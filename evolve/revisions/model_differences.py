@@ -48,7 +48,7 @@ from evolve.plan.differences import (
 )
 from evolve.revisions.project import Project
 from evolve.revisions.run import RevisionBroken, alembic_config, load_scripts
-from evolve.sql.names import QualifiedName
+from evolve.sql.names import QualifiedName, quote
 
 HINTS = "evolve"  # the key of a column's or table's `info`
 _KNOWN_HINTS = frozenset({"renamed_from", "up", "down", "fill"})
@@ -248,7 +248,7 @@ def _index(operation: CreateIndexOp) -> IndexAdded:
     index = operation.to_index()
     options = index.dialect_options["postgresql"]
     keys = tuple(
-        each.name
+        quote(str(each.name))
         if isinstance(each, Column)
         else _sql(each)
         if isinstance(each, ColumnElement)

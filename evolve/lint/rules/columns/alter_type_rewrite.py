@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from evolve.lint import command
 from evolve.lint.history import History
 from evolve.lint.model import Finding, Severity
 from evolve.lint.rule import Rule
@@ -47,6 +48,7 @@ class AlterTypeRewrite(Rule):
             f"changing {changed} rewrites the table under {self.lock}",
             table=changed.table,
             breaks_old_code=not _same_family(changed),
+            fix=command.plan("change-type", changed.table, changed.column, changed.new),
         )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from evolve.lint import command
 from evolve.lint.history import History
 from evolve.lint.model import Finding, Severity
 from evolve.lint.rule import Rule
@@ -42,6 +43,7 @@ class DropColumn(Rule):
                 + (", and the running release no longer maps it" if gone else " while code may still use it"),
                 table=table,
                 breaks_old_code=not gone,
+                fix=None if gone else command.plan("drop-column", table, column),
                 severity=Severity.WARNING if gone else None,
                 why="the data are gone: a downgrade brings the column back empty" if gone else None,
             )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from evolve.lint import command
 from evolve.lint.history import History
 from evolve.lint.model import Finding, Severity
 from evolve.lint.rule import Rule
@@ -43,6 +44,7 @@ class DropTable(Rule):
                     f'"{table.plain}" is dropped with its rows{also}',
                     table=table,
                     breaks_old_code=not gone,
+                    fix=None if gone else command.plan_table("drop-table", table),
                     severity=Severity.WARNING if gone else None,
                     why="its rows are gone: a downgrade brings the table back empty" if gone else None,
                 )

@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from evolve.lint import alembic_code as code
+from evolve.lint import command
 from evolve.lint.history import History
 from evolve.lint.model import Finding, Severity
 from evolve.lint.rule import Rule
 from evolve.sql import operations as op
 from evolve.sql.locks import LockMode
-from evolve.sql.names import QualifiedName
+from evolve.sql.names import QualifiedName, quote
 from evolve.sql.schema import Schema
 from evolve.sql.steps import Step
 
@@ -46,6 +47,7 @@ class RenameTable(Rule):
                     f'"{table.plain}" becomes "{to}" at one instant, and no code knows both names',
                     table=table,
                     safe=(f"{rename}\n{bridge}",),
+                    fix=command.plan_table("rename-table", table, quote(to)),
                 )
             case _:
                 return
