@@ -12,12 +12,18 @@ OF_VIEWS = ("SELECT", "INSERT", "UPDATE", "DELETE")  # those that mean something
 
 
 def grant_again(
-    target: Target, name: QualifiedName, why: str, *, only: Collection[str] | None = None
+    target: Target,
+    name: QualifiedName,
+    why: str,
+    *,
+    only: Collection[str] | None = None,
+    columns: bool = True,
 ) -> Iterator[Statement]:
     """What `target` and its columns grant, granted on `name`.
 
     Args:
         only: privileges to grant; None: all of them.
+        columns: those on single columns, too.
     """
     whole: dict[tuple[str, bool], list[str]] = {}
     for privilege, grantee, grantable in target.grants:
@@ -25,7 +31,7 @@ def grant_again(
             whole.setdefault((grantee, grantable), []).append(privilege)
     for (grantee, grantable), privileges in whole.items():
         yield Statement(f"GRANT {', '.join(privileges)} ON {name} TO {_role(grantee, grantable)}", None, why)
-    for column in target.columns:
+    for column in target.columns if columns else ():
         for privilege, grantee, grantable in column.grants:
             if only is None or privilege in only:
                 yield Statement(
