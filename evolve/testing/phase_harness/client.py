@@ -6,6 +6,7 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 
 from sqlalchemy import Engine, create_engine
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
@@ -146,7 +147,7 @@ class Client:
             self._stop.wait(min(0.1, took * self.rest * 2 * self._dice.random()))
         with self._between:
             for record in list(self.owned):
-                self._do("read", lambda session, record=record: self._look(session, record))
+                self._do("read", partial(self._look, record=record))
 
     def _step(self) -> None:
         chance = self._dice.random()
@@ -218,7 +219,7 @@ class Client:
         if seen != wanted:
             raise _Lost(f"{record.key} holds {dict(seen)}, and {dict(wanted)} was written")
 
-    def _do(self, doing: str, work: Callable[[Session], None]) -> bool:
+    def _do(self, doing: str, work: Callable[[Session], object]) -> bool:
         """Run `work` in a transaction; False where it did not come to its commit."""
         began, before = time.monotonic(), self.now()
         try:

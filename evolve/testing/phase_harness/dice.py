@@ -12,8 +12,8 @@ class Dice(random.Random):
         seed: the same gives the same throws.
     """
 
-    def __new__(cls, name: str, seed: int) -> Dice:  # object.__new__ of random wants one argument
-        return super().__new__(cls, seed)
+    def __new__(cls, name: str, seed: int) -> Dice:  # the generator underneath takes a seed alone
+        return super().__new__(cls)
 
     def __init__(self, name: str, seed: int) -> None:
         super().__init__(seed)

@@ -36,7 +36,7 @@ def arm(at: int, how: str) -> None:
     def die() -> None:
         os.kill(os.getpid(), signal.SIGKILL)
 
-    execute = psycopg.Cursor.execute
+    execute: Any = psycopg.Cursor.execute
 
     def executing(self: Any, query: Any, *arguments: Any, **options: Any) -> Any:
         text = (
