@@ -26,6 +26,14 @@ COMMANDS: dict[str, tuple[str, ...]] = {
     "plan rename-column": ("plan", "rename-column", "users.email", "mail", "--write"),
     "plan set-not-null": ("plan", "set-not-null", "users.email", "--fill", "''"),
     "plan add-required-column": ("plan", "add-required-column", "users.tier", "text", "--up", "'x'"),
+    "plan add-foreign-key": ("plan", "add-foreign-key", "notes.id", "users.id"),
+    "plan add-check": ("plan", "add-check", "users", "id > 0"),
+    "plan add-unique": ("plan", "add-unique", "users", "email"),
+    "plan add-primary-key": ("plan", "add-primary-key", "notes", "id"),
+    "plan drop-constraint": ("plan", "drop-constraint", "orders", "orders_pkey"),
+    "plan add-index": ("plan", "add-index", "orders", "--on", "at"),
+    "plan drop-index": ("plan", "drop-index", "ix_notes_body"),
+    "plan replace-index": ("plan", "replace-index", "ix_notes_body", "--on", "body, id"),
     "advance": ("advance", CHANGE),
     "status": ("status",),
     "upgrade": ("upgrade",),
@@ -53,6 +61,8 @@ _SQL = """
 CREATE TABLE users (id bigint PRIMARY KEY, name text, email text);
 INSERT INTO users SELECT i, 'name ' || i, 'email ' || i FROM generate_series(1, 20) AS i;
 CREATE TABLE orders (id bigint, at timestamptz NOT NULL, PRIMARY KEY (id, at));
+CREATE TABLE notes (id bigint, body text);
+CREATE INDEX ix_notes_body ON notes (body);
 """
 
 
@@ -83,7 +93,7 @@ class Ground:
         connection = psycopg.connect(url, autocommit=True)
         project = AlembicProject(root, url)
         create = "; ".join(line for line in _SQL.strip().split(";\n") if line)
-        project.add("one", f'op.execute("""{create}""")', 'op.execute("DROP TABLE users, orders")')
+        project.add("one", f'op.execute("""{create}""")', 'op.execute("DROP TABLE users, orders, notes")')
         for arguments in (
             ("upgrade",),
             ("plan", "rename-column", "users.name", "full_name", "--write"),
