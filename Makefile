@@ -24,7 +24,7 @@ test: $(INSTALLED) ## run every test but the ones that take minutes
 test-long: $(INSTALLED) ## run every test
 	@$(BIN)/python -m pytest -n 2 --long $(TESTS) $(ARGS)
 
-test-matrix: $(INSTALLED) ## hold what is claimed of locks against bare PostgreSQL 14 to 18 (fetched to .servers/); MAJORS=14,17 chooses
+test-matrix: $(INSTALLED) ## hold what is claimed of locks and recipes against bare PostgreSQL 14 to 18 (fetched to .servers/); MAJORS=14,17 chooses
 	@$(BIN)/python .ci/matrix.py --majors "$(MAJORS)" $(ARGS)
 
 check: $(INSTALLED) ## check formatting, style, layers and types

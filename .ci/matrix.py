@@ -1,4 +1,4 @@
-"""`make test-matrix`: what is claimed about locks, held against PostgreSQL 14 to 18, one after another.
+"""`make test-matrix`: what is claimed of locks and recipes, held against PostgreSQL 14 to 18, one after another.
 
 Usage: matrix.py [--majors 14,17] [ARGUMENTS OF PYTEST …]. A version that fails does not stop the others; the exit
 status is 1 if any failed.
@@ -24,6 +24,11 @@ TESTS = (
     "tests/integration/test_schema_model.py",
     "tests/integration/test_table_facts.py",
     "tests/integration/test_type_changes.py",
+    "tests/integration/recipes",
+    "tests/integration/test_sync.py",
+    "tests/integration/test_cross_sync.py",
+    "tests/integration/test_junction_sync.py",
+    "tests/scenarios/recipes",
 )
 NO_SERVER = "tests/integration/test_rule_pages.py::TestPages"  # the same whatever the version
 
