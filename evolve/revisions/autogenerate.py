@@ -42,15 +42,23 @@ def leave_changes_alone(context: AutogenContext, upgrade: UpgradeOps) -> None:
         BadManifest: a manifest cannot be trusted, so what is in flight is not known.
     """
     in_flight, tables = _in_flight(context)
-    kept: list[MigrateOperation] = []
-    for operation in upgrade.ops:
-        if isinstance(operation, DropTableOp) and (
+    # Indexes of a table that comes or goes are operations of their own.
+    left_alone = {
+        (operation.schema, operation.table_name)
+        for operation in upgrade.ops
+        if isinstance(operation, CreateTableOp | DropTableOp)
+        and (
             operation.schema == _SCHEMA
             or operation.table_name.startswith(QUARANTINE)
             or (operation.schema, operation.table_name) in tables
+        )
+    }
+    kept: list[MigrateOperation] = []
+    for operation in upgrade.ops:
+        if (
+            isinstance(operation, CreateTableOp | DropTableOp | ModifyTableOps)
+            and (operation.schema, operation.table_name) in left_alone
         ):
-            continue
-        if isinstance(operation, CreateTableOp) and (operation.schema, operation.table_name) in tables:
             continue
         if isinstance(operation, ModifyTableOps):
             if operation.schema == _SCHEMA:

@@ -185,6 +185,10 @@ def modelled(make_project: MakeProject, database_url: str) -> ChangeProject:
 
 def differences(project: ChangeProject, column: str) -> list[str]:
     """What `alembic revision --autogenerate` would write for models with that column."""
+    return differences_to(project, models(column))
+
+
+def differences_to(project: ChangeProject, metadata: sa.MetaData) -> list[str]:
     (project.root / "migrations" / "env.py").write_text(WITH_MODELS)
     found: list[str] = []
 
@@ -194,7 +198,7 @@ def differences(project: ChangeProject, column: str) -> list[str]:
         directives.clear()
 
     with alembic(project) as config:
-        config.attributes["metadata"] = models(column)
+        config.attributes["metadata"] = metadata
         command.revision(config, autogenerate=True, process_revision_directives=look)
     (project.root / "migrations" / "env.py").write_text(ENV)
     return found
@@ -216,3 +220,43 @@ def test_autogenerate_still_sees_everything_else(modelled: ChangeProject) -> Non
     modelled.sql("ALTER TABLE users ADD COLUMN forgotten int; CREATE INDEX extra ON users (forgotten)")
     found = differences(modelled, "full_name")
     assert sorted(text.split("'")[1] for text in found) == ["remove_column", "remove_index"]
+
+
+def tables(*names: str) -> sa.MetaData:
+    metadata = sa.MetaData()
+    for name in names:
+        sa.Table(
+            name,
+            metadata,
+            sa.Column("id", sa.BigInteger, sa.Identity(), primary_key=True),
+            sa.Column("name", sa.Text, nullable=False),
+            sa.Index("ix_users_name", sa.text("lower(name)")),
+            sa.UniqueConstraint("name", name="users_name_key"),
+        )
+    return metadata
+
+
+@pytest.mark.parametrize(
+    ("plan", "change", "new"),
+    [
+        (("rename-table", "users", "people"), "rename_users_to_people", "people"),
+        (("drop-table", "users"), "drop_users", None),
+    ],
+    ids=["rename-table", "drop-table"],
+)
+def test_autogenerate_leaves_a_table_alone_that_goes_or_gets_another_name(
+    modelled: ChangeProject, plan: tuple[str, ...], change: str, new: str | None
+) -> None:
+    """Models of old code until it is gone, of new code all the time."""
+    modelled.ok("plan", *plan, "--write")
+    modelled.ok("upgrade")
+    seen = [differences_to(modelled, tables("users")), differences_to(modelled, tables(*filter(None, [new])))]
+    modelled.ok("advance", change)
+    seen += [
+        differences_to(modelled, tables("users")),
+        differences_to(modelled, tables(*filter(None, [new]))),
+    ]
+    modelled.ok("advance", change, "--old-code-gone")
+    modelled.ok("upgrade")
+    seen.append(differences_to(modelled, tables(*filter(None, [new]))))
+    assert seen == [[]] * 5
