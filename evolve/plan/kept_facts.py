@@ -280,6 +280,8 @@ def _believe(answer: object) -> None:
                     _one(f"ALTER TABLE t ADD COLUMN c {column.type} COLLATE {column.collation}", AddColumn)
                 if column.default is not None:
                     expression(column.default)
+                if column.generation is not None:
+                    expression(column.generation)
                 _believe_grants(column.grants)
             for constraint in answer.constraints:
                 if constraint.kind != "exclude":

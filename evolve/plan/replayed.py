@@ -144,7 +144,9 @@ def target_from(schema: Schema, table: QualifiedName) -> Target:
         inherits=bool(found.inherits) or any(table in other.inherits for other in schema.tables.values()),
         source="revisions",
         referenced_by=tuple(dict.fromkeys(other.name for other, _ in schema.foreign_keys_to(table))),
-        partitions=tuple(sorted(name for name, other in schema.tables.items() if other.partition_of == table)),
+        partitions=tuple(
+            sorted(name for name, other in schema.tables.items() if other.partition_of == table)
+        ),
     )
 
 
@@ -159,6 +161,8 @@ def _column(schema: Schema, column: Column) -> TargetColumn:
         enum=schema.is_enum(column.type),
         identity=column.identity is not None,
         generated=column.generated is not None,
+        generation=column.generation.sql if column.generation is not None else None,
+        virtual=column.generated == "virtual",
     )
 
 

@@ -399,6 +399,21 @@ END
     return _function(function, table, body)
 
 
+def put_function(
+    function: QualifiedName, table: QualifiedName, columns: Sequence[str], value: str, instead: str
+) -> str:
+    """CREATE OR REPLACE FUNCTION for a trigger that stores `instead` where a writer gave `value`.
+
+    Args:
+        value, instead: SQL of constants.
+    """
+    lines = "".join(
+        f"    IF NEW.{quote(column)} = {value} THEN\n        NEW.{quote(column)} := {instead};\n    END IF;\n"
+        for column in columns
+    )
+    return _function(function, table, f"BEGIN\n{lines}    RETURN NEW;\nEND\n")
+
+
 def _function(function: QualifiedName, table: QualifiedName, body: str) -> str:
     return pinned_function(f"{function}()", "trigger", table, body)
 
@@ -420,6 +435,45 @@ def pinned_function(
         f"CREATE OR REPLACE FUNCTION {signature} RETURNS {returns}\n"
         f"LANGUAGE plpgsql{kind} SET search_path = {', '.join(schemas)} AS {tag}\n{body}{tag}"
     )
+
+
+def computed_function(function: QualifiedName, table: QualifiedName, column: str, value: str) -> str:
+    """CREATE OR REPLACE FUNCTION for a trigger that computes `column` on every write, whatever the writer gave."""
+    body = f"""\
+#variable_conflict use_column
+BEGIN
+    NEW.{quote(column)} := {over_row(value, constant=False)};
+    RETURN NEW;
+END
+"""
+    return _function(function, table, body)
+
+
+def still_computed_function(
+    function: QualifiedName, table: QualifiedName, side: Side, value: str, reads: Sequence[str]
+) -> str:
+    """CREATE OR REPLACE FUNCTION for a trigger that computes a column for writers that do not give it.
+
+    Args:
+        reads: columns that `value` reads; where none of them has changed the column stays as it is.
+    """
+    name = quote(side.column)
+    # Byte by byte: a column of any type may be read.
+    changed = _any(f"record_image_ne(ROW(NEW.{quote(each)}), ROW(OLD.{quote(each)}))" for each in reads)
+    body = f"""\
+#variable_conflict use_column
+BEGIN
+    IF TG_OP = 'INSERT' THEN
+        IF NEW.{name} IS NULL THEN
+            NEW.{name} := {over_row(value, constant=False)};
+        END IF;
+    ELSIF NOT ({_changed(side)}) AND ({changed}) THEN
+        NEW.{name} := {over_row(value, constant=False)};
+    END IF;
+    RETURN NEW;
+END
+"""
+    return _function(function, table, body)
 
 
 # -- statements ---------------------------------------------------------------------------------------------

@@ -39,6 +39,7 @@ class TargetColumn:
         grants: (privilege, grantee, with grant option), of grants on this column alone.
         sequence: the one that its identity or its default takes numbers from.
         always: it is GENERATED ALWAYS AS IDENTITY.
+        generation: SQL of the expression that computes it; `virtual`: on reading (PostgreSQL 18), not on writing.
     """
 
     name: str
@@ -54,6 +55,8 @@ class TargetColumn:
     grants: tuple[tuple[str, str, bool], ...] = ()
     sequence: QualifiedName | None = None
     always: bool = False
+    generation: str | None = None
+    virtual: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,6 +116,7 @@ class Target:
         owner: the role; None where it is not known.
         grants: (privilege, grantee, with grant option), of grants on the whole table, the owner's own left out.
         row_security: row level security is enabled.
+        forced_row_security: it holds for the owner too.
         partitions: those right below it, in the order of their names.
     """
 
@@ -136,6 +140,7 @@ class Target:
     comment: str | None = None
     row_security: bool = False
     partitions: tuple[QualifiedName, ...] = ()
+    forced_row_security: bool = False
 
     # -- questions ------------------------------------------------------------------------------------------
     def column(self, name: str) -> TargetColumn | None:

@@ -133,6 +133,7 @@ class _Reader:
             partitions=tuple(
                 QualifiedName(name, schema) for schema, name in map(_names, _list(relation["partitions"]))
             ),
+            forced_row_security=bool(relation["forced_row_security"]),
         )
 
     def _columns(self) -> tuple[TargetColumn, ...]:
@@ -156,6 +157,8 @@ class _Reader:
                 grants=tuple(grants.get(str(row["name"]), ())),
                 sequence=_qualified(row["sequence"]),
                 always=bool(row["always"]),
+                generation=_text(row["default"]) if row["generated"] else None,
+                virtual=bool(row["virtual"]),
             )
             for row in self._rows(_COLUMNS)
         )
@@ -268,7 +271,7 @@ _RELATION = sql.SQL("""
             JOIN pg_class fc ON fc.oid = f.conrelid JOIN pg_namespace fn ON fn.oid = fc.relnamespace
             WHERE f.confrelid = c.oid AND f.contype = 'f' AND f.conparentid = 0 ORDER BY 1) AS referenced_by,
         pg_get_userbyid(c.relowner)::text AS owner, obj_description(c.oid, 'pg_class') AS comment,
-        c.relrowsecurity AS row_security,
+        c.relrowsecurity AS row_security, c.relrowsecurity AND c.relforcerowsecurity AS forced_row_security,
         ARRAY(SELECT ARRAY[pn.nspname::text, p.relname::text] FROM pg_inherits h JOIN pg_class p ON p.oid = h.inhrelid
             JOIN pg_namespace pn ON pn.oid = p.relnamespace WHERE h.inhparent = c.oid AND c.relkind = 'p' ORDER BY 1)
             AS partitions
@@ -293,6 +296,7 @@ _COLUMNS = sql.SQL("""
                 FROM pg_collation o JOIN pg_namespace n ON n.oid = o.collnamespace WHERE o.oid = a.attcollation)
         END AS collation,
         t.typtype = 'e' AS enum, a.attidentity <> '' AS identity, a.attgenerated <> '' AS generated,
+        a.attgenerated = 'v' AS virtual,
         a.attidentity = 'a' AS always,
         (SELECT ARRAY[sn.nspname::text, s.relname::text] FROM pg_class s
             JOIN pg_namespace sn ON sn.oid = s.relnamespace JOIN pg_depend x ON s.relkind = 'S' AND (

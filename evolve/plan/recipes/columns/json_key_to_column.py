@@ -207,7 +207,12 @@ class _Moved:
         new = sync.Side(change.to, self.type, exact, fill=self.up)
         helpers: tuple[tuple[str, Statement], ...] = ()
         if change.rejects == "null":
-            drop = Statement(f"DROP FUNCTION {self.helper}({column.type})", None, "nothing calls it any more")
+            drop = Statement(
+                f"DROP FUNCTION {self.helper}({column.type})",
+                None,
+                "only the trigger's function called it",
+                allow=("drop-function",),
+            )
             helpers = ((self.rejecting(), drop),)
         return Replacement(
             change,

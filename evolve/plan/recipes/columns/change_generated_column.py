@@ -1,0 +1,187 @@
+"""Compute a generated column otherwise: at once where it is computed on reading, else by a trigger and in batches."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import ClassVar
+
+from evolve.errors import Misuse
+from evolve.plan import sync
+from evolve.plan.change import Change, Uses, columns, columns_read, table_words
+from evolve.plan.facts import Facts
+from evolve.plan.generated import filling, generate_again, generated_column, read_generation, wrong
+from evolve.plan.model import (
+    BackfillDone,
+    NoOlderTransaction,
+    Part,
+    Phase,
+    Plan,
+    TriggerArmed,
+    function_name,
+    trigger_name,
+)
+from evolve.plan.parameters import COLUMN, Parameter
+from evolve.plan.recipe import Recipe
+from evolve.plan.target import NoKey, Target, TargetColumn, known_column, refuse_family, refuse_later_triggers
+from evolve.plan.trials import ExpressionHolds, Trial
+from evolve.sql.locks import LockMode
+from evolve.sql.names import quote
+from evolve.sql.parse import canonical
+from evolve.sql.statements import Statement
+
+
+@dataclass(frozen=True, slots=True)
+class ChangeGeneratedColumn(Change):
+    """Give a generated column another expression.
+
+    Args:
+        expression: over the row's other columns, the same for every session and moment.
+    """
+
+    kind: ClassVar[str] = "change-generated-column"
+    column: str
+    expression: str
+
+    def words(self) -> Sequence[str]:
+        return ["recompute", *table_words(self.table), self.column]
+
+    def uses(self) -> Uses:
+        return Uses(columns(self.table, (self.column,)), columns_read(self.table, self.expression))
+
+
+class SameExpression(Misuse):
+    def __init__(self, target: Target, column: str) -> None:
+        super().__init__(
+            f'column "{column}" of "{target.table.plain}" is computed like that already',
+            fix="there is nothing to do",
+        )
+
+
+def plan(change: ChangeGeneratedColumn, facts: Facts) -> Plan:
+    """One phase for a virtual column, four for a stored one.
+
+    Raises:
+        Misuse: the column is not generated, or the expression does not fit.
+        Refused: something about the table stands in the way.
+    """
+    target = facts.table(change.table)
+    refuse_family(target)
+    column, generation = generated_column(target, change.column)
+    read = read_generation(target, change.column, change.expression)
+    if canonical(read.sql) == canonical(generation):
+        raise SameExpression(target, change.column)
+    if column.virtual:
+        return Plan(change.id, change, (_virtual(change, generation),), (), target.source)
+    if not target.key:
+        raise NoKey(target)
+    refuse_later_triggers(target, trigger_name(change.id))
+    name = f"{change.table.plain}.{change.column}"
+    notes = (
+        f"Afterwards {name} is a plain column that a trigger computes on every write: PostgreSQL cannot give a stored "
+        "column another expression without writing each row anew while nobody reads or writes the table.",
+        f"Until the backfill is done some rows of {name} are computed in the old way, some in the new one.",
+    )
+    return Plan(change.id, change, _stored(change, target, column, generation), notes, target.source)
+
+
+def _virtual(change: ChangeGeneratedColumn, generation: str) -> Phase:
+    name = f"{change.table.plain}.{change.column}"
+    alter = f"ALTER TABLE {change.table}\n    ALTER COLUMN {quote(change.column)} SET EXPRESSION AS "
+    why = "no row holds the value, so only the catalog changes"
+    return Phase(
+        "expand",
+        f"{name} is computed in the new way by whoever reads it",
+        (
+            Part(
+                f"{name} is computed otherwise",
+                (
+                    Statement(
+                        f"{alter}({change.expression})",
+                        LockMode.ACCESS_EXCLUSIVE,
+                        why,
+                        allow=("alter-generated-expression",),
+                    ),
+                ),
+                (Statement(f"{alter}({generation})", LockMode.ACCESS_EXCLUSIVE, why),),
+            ),
+        ),
+        instructions=("First deploy code that copes with both meanings of the column.",),
+        go_back="downgrade the expand revision: the column is computed in the old way",
+    )
+
+
+def _stored(
+    change: ChangeGeneratedColumn, target: Target, column: TargetColumn, generation: str
+) -> tuple[Phase, ...]:
+    name = f"{change.table.plain}.{change.column}"
+    function, trigger = function_name(change.id), trigger_name(change.id)
+    armed = TriggerArmed(change.table, trigger)
+    spec = filling(change.id, target, column, change.expression)
+    right = wrong(target, column, change.expression)
+    statements = (
+        sync.create_schema(),
+        sync.create_function(
+            sync.computed_function(function, change.table, change.column, change.expression)
+        ),
+        Statement(
+            f"ALTER TABLE {change.table}\n    ALTER COLUMN {quote(change.column)} DROP EXPRESSION",
+            LockMode.ACCESS_EXCLUSIVE,
+            "catalog only: each row keeps its value, and the trigger of the same transaction computes it from here on",
+            allow=("drop-generated-expression",),
+        ),
+        *sync.create_trigger(change.table, trigger, function),
+    )
+    undo = (
+        sync.drop_trigger(change.table, trigger),
+        *generate_again(target, column, generation),
+        sync.drop_function(function),
+    )
+    return (
+        Phase(
+            "expand",
+            f"every write computes {name} in the new way",
+            (Part(f"{name} is computed otherwise", statements, undo),),
+            instructions=("First deploy code that copes with both meanings of the column.",),
+            go_back="downgrade the expand revision: the column is dropped and computed anew in every row; what was "
+            "made from it, such as a view, must be dropped before",
+        ),
+        Phase(
+            "backfill",
+            f"{name} is computed in the new way in every row",
+            gates=(armed, NoOlderTransaction(change.table, trigger)),
+            backfills=(spec,),
+            instructions=(f"Run: evolve backfill run {change.id}",),
+            go_back="stop the backfill; rows stay as they are",
+        ),
+        Phase(
+            "validate",
+            f"{name} is right in every row",
+            (Part(f"{name} is right in every row", (), (), fills=(spec,)),),
+            gates=(armed, BackfillDone(change.id), right),
+            go_back="downgrade the validate revision: nothing changes",
+        ),
+        Phase(
+            "switch",
+            f"all code may take {name} in its new meaning; the trigger stays for good",
+            gates=(armed, right),
+            instructions=(f"Deploy code that relies on the new meaning of {name}.",),
+            go_back="deploy the old code again",
+        ),
+    )
+
+
+def trials(change: ChangeGeneratedColumn, facts: Facts) -> Iterator[Trial]:
+    column = known_column(facts.table(change.table), change.column)
+    yield ExpressionHolds(
+        change.table, "the expression", change.expression, column.type, may_be_null=not column.not_null
+    )
+
+
+RECIPE = Recipe(
+    ChangeGeneratedColumn,
+    "Compute a generated column otherwise.",
+    (COLUMN, Parameter("expression", "expression", "What it is to be, over the row's other columns.")),
+    plan,
+    trials,
+)
