@@ -38,7 +38,7 @@ VERSIONS = option(
 Shape = tuple[tuple[str, str], ...]
 
 VIEWS_UNUSED = "views-unused"
-_MADE = "views of one version of the application; made and removed by evolve"
+_MADE = "made by evolve for one version of the application"
 _INVOKER = 150000  # server version from which a view can check what its caller may do
 _MERGE = 170000  # server version from which MERGE can write to a view
 

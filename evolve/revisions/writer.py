@@ -305,7 +305,11 @@ def execute(sql: str, indent: int) -> str:
     """A call of `op.execute` for `sql`, laid out so that no formatter changes it; `indent` is where it will stand."""
     sent = escape_colons(sql)
     joined = " ".join(line.strip() for line in sent.splitlines())
-    if "$" not in sent and not _literal_spans_lines(sent):
+    if _printable(sent) and any("\n" in body[0] for body in _BODY.finditer(sent)):
+        # Line by line: in the body of a function that an operator wrote, blanks may mean something.
+        lines = "\n".join(f"{_INDENT}{_escaped(line)}" for line in sent.splitlines(keepends=True))
+        return f"op.execute(\n{lines}\n)"
+    if "$" not in sent and "--" not in sent and not _literal_spans_lines(sent):
         line = f"op.execute({python_string(joined)})"
         if '"' not in joined and "\\" not in joined and len(line) + indent <= _WIDTH:
             return line
@@ -313,6 +317,10 @@ def execute(sql: str, indent: int) -> str:
         return f"op.execute({_escaped(sent)})"
     quoted = sent.replace("\\", "\\\\").replace('"""', '\\"\\"\\"')
     return f'op.execute("""\n{textwrap.indent(quoted, _INDENT)}\n""")'
+
+
+# Text in dollar quotes, other than that of evolve's own functions and blocks.
+_BODY = re.compile(r"\$(?!evolve\d*\$)((?:[^\W\d]\w*)?)\$.*?\$\1\$", re.DOTALL)
 
 
 def _literal_spans_lines(sql: str) -> bool:

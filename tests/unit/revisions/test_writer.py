@@ -8,8 +8,10 @@ import sys
 from pathlib import Path
 
 import pytest
+import sqlalchemy
 from alembic.operations import Operations
 from alembic.runtime.migration import MigrationContext
+from sqlalchemy.dialects import postgresql
 from support.alembic_project import AlembicProject
 
 from evolve.files import CannotWrite
@@ -191,3 +193,23 @@ def test_a_folder_that_cannot_be_written(project: Project) -> None:
     with pytest.raises(CannotWrite):
         write_revision(project, NEW, None)
     assert [path.name for path in versions.iterdir()] == [target.name]
+
+
+@pytest.mark.parametrize(
+    "sql",
+    [
+        "CREATE FUNCTION f(a int) RETURNS text LANGUAGE plpgsql AS $$\nBEGIN\n    RETURN $1 || 'x\n  y';\nEND\n$$",
+        'CREATE FUNCTION f() RETURNS text LANGUAGE plpython3u AS $py$\nif True:\n    return "a\\n"\n$py$',
+        "CREATE FUNCTION f() RETURNS int LANGUAGE sql AS $$ SELECT 1::int -- ä 100%\n $$",
+    ],
+)
+def test_the_body_of_a_function_keeps_its_blanks(sql: str) -> None:
+    call = ast.parse(execute(sql, 4), mode="eval").body
+    assert isinstance(call, ast.Call)
+    text = sqlalchemy.text(ast.literal_eval(call.args[0]))
+
+    assert str(text.compile(dialect=postgresql.dialect(paramstyle="named"))) == sql
+
+
+def test_a_comment_swallows_nothing() -> None:
+    assert "\n" in execute("SELECT 1 -- one\n, 2", 4)

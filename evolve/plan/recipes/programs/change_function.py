@@ -276,7 +276,7 @@ def _in_place(rest: str, old: FunctionFacts, new: FunctionFacts) -> tuple[tuple[
                     Statement(
                         f"CREATE OR REPLACE FUNCTION {name}{rest}",
                         None,
-                        "no table is locked; calls under way end with the old body, the next ones have the new",
+                        "calls under way end with the old body, the next ones have the new",
                     ),
                 ),
                 (Statement(old.definition, None, "the body that it had"),),
@@ -330,11 +330,11 @@ def _beside(
             Statement(
                 _forwarding(change, old),
                 None,
-                "no table is locked; from here on both do the same, by one body",
+                "from here on both do the same, by one body",
             )
         )
         back.insert(0, Statement(old.definition, None, "the body that it had"))
-    rename = "catalog only, and no table is locked; what depends on it in the database goes on"
+    rename = "catalog only; what depends on it in the database goes on"
     phases = (
         Phase(
             "expand",
