@@ -78,12 +78,13 @@ def test_the_way_back_from_any_phase_restores_the_table(
     assert (after.columns, after.constraints) == (before.columns, before.constraints)
 
 
-@pytest.mark.parametrize("change", [change for change, _ in PHASES_OF], ids=str)
-def test_no_statement_rewrites_the_table(connection: Connection, change: AddColumn) -> None:
+@pytest.mark.parametrize(("change", "names"), PHASES_OF, ids=[str(change) for change, _ in PHASES_OF])
+def test_no_statement_rewrites_the_table(
+    connection: Connection, change: AddColumn, names: tuple[PhaseName, ...]
+) -> None:
     file = "SELECT relfilenode FROM pg_class WHERE relname = 'Our orders'"
     before = one(connection, file)
-    carried = Carried(connection, change)
-    carried.up(*(phase.name for phase in carried.plan.phases))
+    Carried(connection, change).up(*names)
     assert one(connection, file) == before
 
 

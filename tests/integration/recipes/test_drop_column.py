@@ -195,9 +195,10 @@ def test_dropping_a_foreign_key_locks_the_other_table_in_purge_alone(connection:
         "SELECT count(*) FROM pg_locks WHERE relation = 'cities'::regclass AND mode = 'AccessExclusiveLock'"
     )
     seen = []
-    for phase in ("expand", "contract", "purge"):
+    phases: tuple[PhaseName, ...] = ("expand", "contract", "purge")
+    for phase in phases:
         with connection.transaction():
-            for part in carried.parts(phase):  # type: ignore[arg-type]
+            for part in carried.parts(phase):
                 for statement in part.statements:
                     connection.execute(statement.sql.encode())
             seen.append(one(connection, locked))

@@ -141,6 +141,7 @@ class _Recipe:
 
     def validate(self, default: Expression) -> Phase:
         table, names, fills = self.table, (self.change.column,), (self.spec(default),)
+        parts: tuple[Part, ...]
         if self.change.not_null:
             # No sooner: the check is asked of every row that is updated, also one that has no value yet.
             check = not_null.refuse_nulls(table, names, "NOT VALID reads no row; each row has a value by now")
