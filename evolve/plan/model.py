@@ -51,12 +51,14 @@ class NoRows:
 
     Args:
         backfill: the one that brings such rows up to date; None: that of the change's own name.
+        fix: what to do about such rows where no backfill does it.
     """
 
     table: QualifiedName
     predicate: str
     meaning: str
     backfill: str | None = None
+    fix: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

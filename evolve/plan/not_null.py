@@ -18,7 +18,9 @@ def check_name(table: QualifiedName, column: str) -> str:
 
 
 def no_nulls(table: QualifiedName, column: str) -> NoRows:
-    return NoRows(table, f"{quote(column)} IS NULL", f"{column} is null")
+    return NoRows(
+        table, f"{quote(column)} IS NULL", f"{column} is null", fix=f"give {column} a value in small batches"
+    )
 
 
 def refuse_nulls(

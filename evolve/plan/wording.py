@@ -60,6 +60,9 @@ def conditions(part: Part) -> Conditions:
     no_rows, validated, indexes, triggers, holds = [], [], [], [], []
     for gate in part.conditions:
         match gate:
+            case NoRows(table, predicate, meaning, fix=str(fix)):
+                none = f"NOT EXISTS (SELECT FROM {table} WHERE {predicate})"
+                holds.append((none, f"no row of {table} where {meaning}; {fix}"))
             case NoRows(table, predicate):
                 no_rows.append(f"{table} WHERE {predicate}")
             case Validated(table, constraint):

@@ -204,8 +204,8 @@ def observe(connection: Connection, change: str, gate: Gate) -> Observation:
             return _older(connection, gate, table, trigger)
         case BackfillDone(name):
             return _backfill(connection, gate, name)
-        case NoRows(table, predicate, backfill=backfill):
-            return _no_rows(connection, backfill or change, gate, table, predicate)
+        case NoRows(table, predicate, backfill=backfill, fix=fix):
+            return _no_rows(connection, backfill or change, gate, table, predicate, fix)
         case Validated(table, constraint):
             return _validated(connection, gate, table, constraint)
         case ColumnNotNull(table, column):
@@ -296,7 +296,7 @@ def _backfill(connection: Connection, gate: Gate, name: str) -> Observation:
 
 
 def _no_rows(
-    connection: Connection, backfill: str, gate: Gate, table: QualifiedName, predicate: str
+    connection: Connection, backfill: str, gate: Gate, table: QualifiedName, predicate: str, fix: str | None
 ) -> Observation:
     query = sql.SQL("SELECT count(*) FROM (SELECT FROM {} WHERE {} LIMIT {}) AS found").format(
         table_name(table), written(predicate), sql.Literal(_COUNT_UP_TO)
@@ -307,6 +307,8 @@ def _no_rows(
     if not count:
         return Observation(gate, True, "0 rows")
     shown = f"{count} rows" if count < _COUNT_UP_TO else f"{_COUNT_UP_TO} rows or more"
+    if fix is not None:
+        return Observation(gate, False, shown, fix)
     run = latest_run(connection, backfill)
     again = " --restart" if run is not None and run.state is State.DONE else ""
     return Observation(gate, False, shown, f"run: evolve backfill run {backfill}{again}")

@@ -172,7 +172,12 @@ class _Recipe:
         self.fill = tuple((column, value.sql) for column, value in _read_fill(change, target))
         self.trigger = trigger_name(change.id)
         self.function = function_name(change.id)
-        self.broken = NoRows(self.table, f"({check.sql}) IS FALSE", f"{self.check.sql} is not so")
+        self.broken = NoRows(
+            self.table,
+            f"({check.sql}) IS FALSE",
+            f"{check.sql} is not so",
+            fix=None if change.fill else "mend them in small batches",
+        )
         self.armed = TriggerArmed(self.table, self.trigger)
         self.shown = f"{self.table.plain}: {check.sql}"
 

@@ -263,7 +263,12 @@ class _Recipe:
         self.index = index
         self.shown = f"{self.table.plain}.{change.column}"
         self.no_orphans = NoRows(
-            self.table, change.orphan, f"{change.column} points at no row of {other.table.plain}"
+            self.table,
+            change.orphan,
+            f"{change.column} points at no row of {other.table.plain}",
+            fix="add what they point at, or mend or delete them in small batches"
+            if change.orphans == "fail"
+            else None,
         )
 
     def expand(self) -> Phase:

@@ -102,7 +102,10 @@ class _Recipe:
         self.nullable = _nullable(change, target)
         self.no_nulls = tuple(not_null.no_nulls(self.table, name) for name in self.nullable)
         self.none_twice = NoRows(
-            self.table, duplicated(self.table, change.columns, "distinct"), "another row has the same values"
+            self.table,
+            duplicated(self.table, change.columns, "distinct"),
+            "another row has the same values",
+            fix="mend or delete all but one of each in small batches",
         )
 
     def expand(self) -> Phase:

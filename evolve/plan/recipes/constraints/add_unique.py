@@ -113,7 +113,12 @@ def plan(change: AddUnique, facts: Facts) -> Plan:
     refuse_taken(facts, index)
     shown = f"{target.table.plain} ({', '.join(change.columns)})"
     once = f"({', '.join(change.columns)}) is there once"
-    none_twice = NoRows(target.table, _predicate(change), "another row has the same values")
+    none_twice = NoRows(
+        target.table,
+        _predicate(change),
+        "another row has the same values",
+        fix="mend or delete all but one of each in small batches",
+    )
     clause = "UNIQUE USING INDEX " + quote(name)
     if change.deferrable:
         clause += " DEFERRABLE INITIALLY IMMEDIATE"

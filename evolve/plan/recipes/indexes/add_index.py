@@ -113,7 +113,16 @@ def plan(change: AddIndex, facts: Facts) -> Plan:
 
 
 def _no_duplicates(wish: Wished) -> tuple[Gate, ...]:
-    return (NoRows(wish.table, wish.duplicated(), "another row has the same keys"),) if wish.unique else ()
+    return (none_twice(wish),) if wish.unique else ()
+
+
+def none_twice(wish: Wished) -> NoRows:
+    return NoRows(
+        wish.table,
+        wish.duplicated(),
+        "another row has the same keys",
+        fix="mend or delete all but one of each in small batches",
+    )
 
 
 def _first(wish: Wished) -> tuple[str, ...]:
@@ -147,8 +156,8 @@ class _Partitioned:
             Statement(
                 self.wish.create(self.index.name, concurrently=False, only=True),
                 LockMode.SHARE,
-                "ONLY: it reads no row, and stays invalid until every partition has its own; writes through the table "
-                "wait for an instant",
+                "on the table ONLY, so no row is read; it stays invalid until every partition has its own, and writes "
+                "through the table wait for an instant",
                 allow=_ON_ONLY,
             )
         ]

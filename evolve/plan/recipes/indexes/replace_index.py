@@ -16,7 +16,6 @@ from evolve.plan.model import (
     OLD_CODE_GONE,
     PURGE_APPROVED,
     Gate,
-    NoRows,
     Part,
     Phase,
     Plan,
@@ -26,7 +25,7 @@ from evolve.plan.model import (
 )
 from evolve.plan.parameters import Parameter
 from evolve.plan.recipe import Recipe
-from evolve.plan.recipes.indexes.add_index import DuplicateKeys
+from evolve.plan.recipes.indexes.add_index import DuplicateKeys, none_twice
 from evolve.plan.recipes.indexes.drop_index import PartitionedIndex, built_again, known_index
 from evolve.plan.trials import NoSuchRow, Trial
 from evolve.sql.locks import LockMode
@@ -102,7 +101,6 @@ class _Recipe:
         self.kept = QualifiedName(quarantine_name(change.id), schema)
 
     def expand(self) -> Phase:
-        twice = NoRows(self.wish.table, self.wish.duplicated(), "another row has the same keys")
         return Phase(
             "expand",
             f"{self.new.plain} stands beside {self.old.name.plain}",
@@ -113,7 +111,7 @@ class _Recipe:
                         self.new, self.wish.create(self.new.name), "reads and writes go on while it is built"
                     ),
                     (index_build.drop(self.new),),
-                    (twice,) if self._stricter else (),
+                    (none_twice(self.wish),) if self._stricter else (),
                 ),
             ),
             instructions=(
