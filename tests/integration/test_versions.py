@@ -12,6 +12,7 @@ from support.changes import Carried, Connection
 
 from evolve.errors import EvolveError, Misuse, Refused
 from evolve.plan.facts import NameTaken
+from evolve.plan.kept_facts import KeptFacts, Remembering
 from evolve.plan.model import PHASES, Part, Phase, PhaseName, Plan
 from evolve.plan.recipes import make_plan
 from evolve.plan.recipes.columns.change_type import ChangeType
@@ -487,3 +488,35 @@ def test_a_column_that_trades_places_with_its_successor(connection: Connection) 
         assert views(connection) == before[-1]
 
     assert connection.execute("SELECT count(*) FROM users WHERE age IN (7, 8, 9)").fetchone() == (5,)
+
+
+@pytest.mark.parametrize("other", ["users.age", "orders.note"])
+def test_another_change_of_the_table_waits(other: str) -> None:
+    table, column = other.split(".")
+    second = RenameColumn(QualifiedName(table), column, "other_name")
+
+    assert bool(RENAME.uses().conflicts(second.uses())) is (table == "users")
+    assert not replace(RENAME, versions=None).uses().conflicts(second.uses())
+
+
+def test_before_15_the_views_keep_their_owners_rights_and_the_plan_says_so(connection: Connection) -> None:
+    facts = LiveFacts(connection)
+    facts.server_version = 140010
+    carried = Carried(connection, RENAME)
+    carried.plan = make_plan(RENAME, facts)
+
+    carried.up("expand")
+
+    assert connection.execute(
+        "SELECT reloptions FROM pg_class WHERE oid = 'app_v2.users'::regclass"
+    ).fetchone() == (None,)
+    assert any("Before PostgreSQL 15" in note for note in carried.plan.notes)
+
+
+def test_versions_are_kept_in_a_manifest(connection: Connection) -> None:
+    facts = Remembering(LiveFacts(connection))
+    plan = make_plan(RENAME, facts)
+
+    again = make_plan(RENAME, KeptFacts.from_plain(facts.kept.to_plain()))
+
+    assert again == plan
