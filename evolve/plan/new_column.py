@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from evolve.backfill.spec import Spec
-from evolve.plan.not_null import no_nulls
+from evolve.plan.model import NoRows
 from evolve.plan.target import Target
 from evolve.sql.locks import LockMode
 from evolve.sql.names import QualifiedName, quote
@@ -57,6 +57,11 @@ def take_away(table: QualifiedName, column: str) -> Statement:
     )
 
 
+def no_nulls(table: QualifiedName, column: str) -> NoRows:
+    """What `fill_nulls` brings about."""
+    return NoRows(table, f"{quote(column)} IS NULL", f"{column} is null")
+
+
 def fill_nulls(identifier: str, target: Target, column: str, value: str) -> Spec:
     """A backfill that gives each row without a value its own."""
     has_key = any(constraint.kind == "primary key" for constraint in target.constraints)
@@ -72,14 +77,8 @@ def fill_nulls(identifier: str, target: Target, column: str, value: str) -> Spec
 
 
 def notes(target: Target) -> tuple[str, ...]:
-    told = [
-        'Clients that prepared SELECT * or RETURNING * on the table fail once with "cached plan must not '
-        'change result type" after expand; recycle their connections then. SQLAlchemy names its columns '
-        "and is not concerned.",
-    ]
-    if target.published:
-        told.append(
-            f"The table is published by {', '.join(target.published)}: add the column on every "
-            "subscriber before expand."
-        )
-    return tuple(told)
+    if not target.published:
+        return ()
+    return (
+        f"The table is published by {', '.join(target.published)}: add the column on every subscriber before expand.",
+    )

@@ -92,7 +92,7 @@ class _Recipe:
         self.type = type_name
         self.table = target.table
         self.name = f"{self.table.plain}.{change.column}"
-        self.no_nulls = not_null.no_nulls(self.table, change.column)
+        self.no_nulls = new_column.no_nulls(self.table, change.column)
 
     # -- at once --------------------------------------------------------------------------------------------
     def expand_empty(self) -> Phase:

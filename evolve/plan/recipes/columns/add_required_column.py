@@ -103,7 +103,7 @@ class _Recipe:
         self.id = change.id
         self.trigger = trigger_name(self.id)
         self.function = function_name(self.id)
-        self.no_nulls = not_null.no_nulls(self.table, change.column)
+        self.no_nulls = new_column.no_nulls(self.table, change.column)
         self.armed = TriggerArmed(self.table, self.trigger)
         self.name = f"{self.table.plain}.{change.column}"
 
