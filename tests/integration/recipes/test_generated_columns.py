@@ -172,6 +172,11 @@ def test_virtual_columns_are_there_at_once(connection: Connection) -> None:
     assert restores_the_table(connection, VIRTUAL)
     Carried(connection, VIRTUAL).up("expand")
     changed = ChangeGeneratedColumn(ITEMS, "half", "price / 4")
+    with pytest.raises(psycopg.errors.FeatureNotSupported):
+        connection.execute("ALTER TABLE items ALTER half SET EXPRESSION AS (price / 4)")
+    with pytest.raises(Refused, match="has a check"):
+        make_plan(changed, LiveFacts(connection))
+    connection.execute("ALTER TABLE items DROP CONSTRAINT items_total_check")
     assert phases(connection, changed) == ("expand",)
     assert restores_the_table(connection, changed)
     Carried(connection, changed).up("expand")

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
-from evolve.errors import Misuse
+from evolve.errors import Misuse, Refused
 from evolve.plan import sync
 from evolve.plan.change import Change, Uses, columns, columns_read, table_words
 from evolve.plan.facts import Facts
@@ -58,6 +58,15 @@ class SameExpression(Misuse):
         )
 
 
+class CheckOnTable(Refused):
+    def __init__(self, target: Target, column: str, constraint: str) -> None:
+        super().__init__(
+            f'"{target.table.plain}" has a check, "{constraint}", and its column "{column}" is virtual',
+            why="PostgreSQL 18 gives no virtual column of such a table another expression",
+            fix="add another column with evolve plan add-generated-column, switch the readers, and drop this one",
+        )
+
+
 def plan(change: ChangeGeneratedColumn, facts: Facts) -> Plan:
     """One phase for a virtual column, four for a stored one.
 
@@ -72,6 +81,9 @@ def plan(change: ChangeGeneratedColumn, facts: Facts) -> Plan:
     if canonical(read.sql) == canonical(generation):
         raise SameExpression(target, change.column)
     if column.virtual:
+        for constraint in target.constraints:
+            if constraint.kind == "check":
+                raise CheckOnTable(target, change.column, constraint.name)
         return Plan(change.id, change, (_virtual(change, generation),), (), target.source)
     if not target.key:
         raise NoKey(target)
