@@ -13,6 +13,7 @@ from __future__ import annotations
 from evolve.backfill.spec import Spec
 from evolve.errors import Misuse, Refused
 from evolve.plan import sync
+from evolve.plan.cached_plans import recycled
 from evolve.plan.change import Change, Uses, columns, columns_read, table_words
 from evolve.plan.expressions import read_expression, read_type
 from evolve.plan.facts import Facts, NameTaken, NotThere
@@ -51,6 +52,7 @@ from evolve.plan.target import (
     refuse_later_triggers,
 )
 from evolve.plan.trials import AddsWithoutRewrite, ExpressionHolds, NoSuchRow, Trial
+from evolve.plan.versions import VERSIONS, shape, uses_with, version_trials, with_versions
 from evolve.sql.locks import LockMode
 from evolve.sql.names import QualifiedName, literal, quote, shorten
 from evolve.sql.statements import Statement
@@ -60,6 +62,7 @@ __all__ = [
     "OLD_CODE_GONE",
     "PURGE_APPROVED",
     "TABLE",
+    "VERSIONS",
     "AddsWithoutRewrite",
     "BackfillDone",
     "Change",
@@ -108,10 +111,15 @@ __all__ = [
     "quote",
     "read_expression",
     "read_type",
+    "recycled",
     "refuse_family",
     "refuse_later_triggers",
+    "shape",
     "shorten",
     "sync",
     "table_words",
     "trigger_name",
+    "uses_with",
+    "version_trials",
+    "with_versions",
 ]
