@@ -126,6 +126,14 @@ def test_duplicates_are_refused(connection: Connection) -> None:
         tried(connection, ReplaceIndex(CODE, "other", unique=True))
 
 
+def test_a_foreign_key_that_is_left_without_an_index_is_told_of(connection: Connection) -> None:
+    connection.execute(
+        "ALTER TABLE orders ADD boss bigint CONSTRAINT led REFERENCES orders; CREATE INDEX ix_boss ON orders (boss)"
+    )
+    plan = make_plan(DropIndex(QualifiedName("ix_boss")), LiveFacts(connection))
+    assert any('"led"' in note for note in plan.notes)
+
+
 PARTS = """
     CREATE TABLE parts (id int, at int) PARTITION BY RANGE (id); CREATE TABLE part PARTITION OF parts DEFAULT;
     CREATE INDEX whole ON parts (at);

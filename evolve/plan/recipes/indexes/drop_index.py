@@ -105,7 +105,7 @@ def plan(change: DropIndex, facts: Facts) -> Plan:
                 go_back="downgrade the expand revision: nothing comes back, no query could use it",
             ),
         )
-    return Plan(change.id, change, phases, _notes(index), facts.source, also=also)
+    return Plan(change.id, change, phases, _notes(index, facts), facts.source, also=also)
 
 
 def _expand(index: IndexFacts) -> Phase:
@@ -177,13 +177,27 @@ def _scans(index: IndexFacts) -> str:
     return f"SELECT idx_scan FROM pg_catalog.pg_stat_all_indexes WHERE indexrelid = to_regclass({name})"  # noqa: S608
 
 
-def _notes(index: IndexFacts) -> tuple[str, ...]:
+def _notes(index: IndexFacts, facts: Facts) -> tuple[str, ...]:
+    notes = []
     if index.scans is None:
-        return ("How often the index was used is not known from the revisions: look at every server.",)
-    return (
-        f"This server has used it {index.scans} times since its statistics were reset; where that is not long ago, or "
-        "an incident empties them, the count proves less.",
-    )
+        notes.append("How often the index was used is not known from the revisions: look at every server.")
+    else:
+        notes.append(
+            f"This server has used it {index.scans} times since its statistics were reset; where that is not long ago, "
+            "or an incident empties them, the count proves less."
+        )
+    target = facts.table(index.table)
+    others = [other for other in target.indexes if other.name != index.name.name]
+    for key in target.constraints:
+        served = index_build.serving([index.index], key.columns) and not index_build.serving(
+            others, key.columns
+        )
+        if key.kind == "foreign key" and served:
+            notes.append(
+                f'No other index serves the foreign key "{key.name}": without it each delete over there, however '
+                "rare, reads this table."
+            )
+    return tuple(notes)
 
 
 RECIPE = Recipe(
