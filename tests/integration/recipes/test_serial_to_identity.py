@@ -117,9 +117,12 @@ def test_a_prepared_statement_goes_on(connection: Connection, database_url: str)
             "INSERT INTO orders (id) VALUES (nextval('orders_id_seq')) RETURNING id",
         ]
         for insert in inserts:
-            client.execute(insert, prepare=True)
+            client.execute(insert.encode(), prepare=True)
         Carried(connection, ORDERS).up("expand")
-        assert [client.execute(insert, prepare=True).fetchone() for insert in inserts] == [(105,), (107,)]
+        assert [client.execute(insert.encode(), prepare=True).fetchone() for insert in inserts] == [
+            (105,),
+            (107,),
+        ]
 
 
 REFUSED: dict[str, tuple[str, SerialToIdentity, type[EvolveError], str]] = {

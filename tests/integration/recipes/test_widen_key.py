@@ -11,7 +11,7 @@ from support.changes import Carried, Connection, table
 from support.way_back import phases
 
 from evolve.errors import EvolveError, Misuse, Refused
-from evolve.plan.model import PHASES
+from evolve.plan.model import PHASES, PhaseName
 from evolve.plan.recipes import make_plan
 from evolve.plan.recipes.constraints.widen_key import WidenKey
 from evolve.postgres.catalog import read_schema
@@ -223,10 +223,10 @@ def test_an_identity_goes_on_as_it_counted(connection: Connection) -> None:
 
 
 @pytest.mark.parametrize("end", ["backfill", "validate", "contract", "purge"])
-def test_actions_of_foreign_keys_reach_all_columns(connection: Connection, end: str) -> None:
+def test_actions_of_foreign_keys_reach_all_columns(connection: Connection, end: PhaseName) -> None:
     connection.execute(SCHEMA)
     carried = Carried(connection, WIDEN)
-    carried.up(*(name for name in PHASES[: PHASES.index(end) + 1]))  # type: ignore[arg-type]
+    carried.up(*PHASES[: PHASES.index(end) + 1])
     connection.execute("UPDATE orders SET by_wide = NULL WHERE by_wide = 40")
     with connection.transaction():
         connection.execute("DELETE FROM art.pictures WHERE id <> 40")

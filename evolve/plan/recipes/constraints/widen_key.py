@@ -706,8 +706,8 @@ class _Recipe:
         for table in self.tables:
             primary = table.primary
             if primary is not None:
-                index = _twin(primary.index or primary.name)
-                yield _use_index(table, primary.name, "PRIMARY KEY", index)
+                backing = _twin(primary.index or primary.name)
+                yield _use_index(table, primary.name, "PRIMARY KEY", backing)
             yield from self._rename_all(table, back=False)
         for column in self.columns:
             yield Statement(
