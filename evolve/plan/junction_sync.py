@@ -16,7 +16,7 @@ child's last row. A child that is not backfilled has no row for its old parent: 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from evolve.plan.cross_sync import (
@@ -35,6 +35,8 @@ from evolve.sql.names import quote as quote_for_sql
 from evolve.sql.statements import Statement
 
 Place = Literal["child", "junction"]
+
+_WHY_AGAIN = "the triggers stay as they are, and go on with the columns as they are called now"
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +80,16 @@ def arm(link: Junction, place: Place) -> tuple[Statement, ...]:
         )
         statements.append(enable_always(table, trigger))
     return tuple(statements)
+
+
+def functions_again(link: Junction) -> tuple[Statement, ...]:
+    """Put new bodies into the functions that `arm` made: for a link whose columns have got other names."""
+    schemas = (link.child.schema, link.junction.schema)
+    return tuple(
+        replace(create_function(_function(link, place, action), body, schemas)[0], why=_WHY_AGAIN)
+        for place in _PLACES
+        for action, _, body in _actions(link, place)
+    )
 
 
 def disarm(link: Junction, place: Place) -> tuple[Statement, ...]:
