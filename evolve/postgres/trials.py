@@ -113,6 +113,8 @@ def _no_such_row(connection: Connection, trial: NoSuchRow, seconds: float) -> st
     table, predicate = table_name(trial.table), written(trial.predicate)
     sample = sql.SQL("(SELECT * FROM {} LIMIT {})").format(table, sql.Literal(_SAMPLE))
     shown = sql.SQL(", ").join([identifier(column) for column in trial.show]) or sql.SQL("1 AS row")
+    count = 0
+    examples: list[dict[str, object]] = []
     try:
         with connection.transaction():
             # No lock.
@@ -120,7 +122,6 @@ def _no_such_row(connection: Connection, trial: NoSuchRow, seconds: float) -> st
             connection.execute(
                 sql.SQL("SET LOCAL statement_timeout = {}").format(sql.Literal(int(seconds * 1000)))
             )
-            count, examples = 0, []
             # A name for the sample that the predicate may use, as it uses the table's.
             name = identifier(trial.table.name)
             for source in (sql.SQL("{} AS {}").format(sample, name), table):

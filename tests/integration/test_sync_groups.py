@@ -73,7 +73,7 @@ class Table:
         Carried(connection, shapes.change(shapes.table, on_conflict)).up("expand")
 
     def run(self, text: str) -> None:
-        self.connection.execute(sql.SQL(text).format(t=self.name))
+        self.connection.execute(text.replace("{t}", self.name.as_string(self.connection)).encode())
 
     def row(self, key: int) -> tuple[object, ...]:
         found = self.connection.execute(
@@ -82,7 +82,7 @@ class Table:
             )
         ).fetchone()
         assert found is not None
-        return found
+        return tuple(found)
 
 
 @pytest.fixture(scope="module", params=list(SHAPES))

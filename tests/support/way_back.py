@@ -40,7 +40,7 @@ def catalog(connection: Connection) -> Schema:
 def restores(connection: Connection, change: Change) -> bool:
     """From every phase forward, backward, and forward once more: the schema is what it was at each point."""
     carried = Carried(connection, change)
-    names = [phase.name for phase in carried.plan.phases]
+    names: list[PhaseName] = [phase.name for phase in carried.plan.phases]
     for end in range(len(names)):
         seen = [catalog(connection)]
         for name in names[: end + 1]:
@@ -63,7 +63,7 @@ def restores(connection: Connection, change: Change) -> bool:
 def restores_the_table(connection: Connection, change: Change) -> bool:
     """From every phase back to the start: table and functions are what they were, whatever order its parts are in."""
     carried = Carried(connection, change)
-    names = [phase.name for phase in carried.plan.phases]
+    names: list[PhaseName] = [phase.name for phase in carried.plan.phases]
     before = _comparable(connection, change)
     for end in range(len(names)):
         for name in names[: end + 1]:

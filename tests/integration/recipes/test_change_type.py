@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import psycopg
 import pytest
+from psycopg import sql
 from support.changes import Carried, Connection, table
 from support.way_back import phases, restores_the_table
 
@@ -114,7 +115,7 @@ def test_the_way_back_loses_no_value(connection: Connection, change: ChangeType)
     query = f"SELECT id, {change.column} FROM users ORDER BY id".encode()
     before = connection.execute(query).fetchall()
     carried = Carried(connection, change)
-    names = [phase.name for phase in carried.plan.phases]
+    names: list[PhaseName] = [phase.name for phase in carried.plan.phases]
     backwards = [carried.parts(name) for name in names]
     carried.up(*names)
     for parts in reversed(backwards):
@@ -344,12 +345,10 @@ def test_names_of_all_kinds(
 ) -> None:
     hostile = QualifiedName(name, schema)
     if schema != "public":
-        connection.execute(psycopg.sql.SQL("CREATE SCHEMA {}").format(psycopg.sql.Identifier(schema)))
-    identifiers = {"t": psycopg.sql.Identifier(schema, name), "c": psycopg.sql.Identifier(column)}
-    connection.execute(
-        psycopg.sql.SQL("CREATE TABLE {t} (id int PRIMARY KEY, {c} int)").format(**identifiers)
-    )
-    connection.execute(psycopg.sql.SQL("INSERT INTO {t} VALUES (1, 5)").format(**identifiers))
+        connection.execute(sql.SQL("CREATE SCHEMA {}").format(sql.Identifier(schema)))
+    identifiers = {"t": sql.Identifier(schema, name), "c": sql.Identifier(column)}
+    connection.execute(sql.SQL("CREATE TABLE {t} (id int PRIMARY KEY, {c} int)").format(**identifiers))
+    connection.execute(sql.SQL("INSERT INTO {t} VALUES (1, 5)").format(**identifiers))
     change = ChangeType(hostile, column, "smallint", rejects="null" if rejects == "null" else "refuse")
     assert tried(connection, change) == []
     assert restores_the_table(connection, change)

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 import psycopg
 import pytest
+from psycopg import sql
 from support.changes import Carried, Connection, table
 from support.way_back import phases, restores_the_table
 
@@ -242,12 +243,10 @@ def test_what_cannot_be_done_is_refused(connection: Connection, case: str) -> No
     ],
 )
 def test_names_of_all_kinds(connection: Connection, name: str, source: str, column: str) -> None:
-    identifier = psycopg.sql.Identifier
+    identifier = sql.Identifier
     quoted = identifier(source).as_string(connection)
     connection.execute(
-        psycopg.sql.SQL("CREATE TABLE {} (id int PRIMARY KEY, {} int)").format(
-            identifier(name), identifier(source)
-        )
+        sql.SQL("CREATE TABLE {} (id int PRIMARY KEY, {} int)").format(identifier(name), identifier(source))
     )
     change = AddGeneratedColumn(QualifiedName(name), column, "int", f"{quoted} + 1")
     assert tried(connection, change) == []

@@ -306,7 +306,7 @@ def _by_new_column(
     )
     default = default_of(side, target, (old,))
     side = sync.Side(side.column, side.type, side.exact, default, fill=up)
-    narrow = ()
+    narrow: tuple[tuple[str, str], ...] = ()
     if change.rejects == "refuse" and (cost.narrows or change.up is not None):
         narrow = (
             (shorten("evolve", change.table.name, column.name, "fits"), _fits(column, definition, converted)),
