@@ -128,7 +128,7 @@ def target_from(schema: Schema, table: QualifiedName) -> Target:
         raise HalfKnown(table)
     return Target(
         table,
-        tuple(_column(schema, column) for column in found.columns),
+        tuple(_column(schema, table, column) for column in found.columns),
         tuple(
             _constraint(constraint) for constraint in found.constraints if not isinstance(constraint, NotNull)
         ),
@@ -150,7 +150,12 @@ def target_from(schema: Schema, table: QualifiedName) -> Target:
     )
 
 
-def _column(schema: Schema, column: Column) -> TargetColumn:
+def _column(schema: Schema, table: QualifiedName, column: Column) -> TargetColumn:
+    # Of a default that names another sequence, the revisions do not tell which.
+    draws = column.identity is not None or (
+        column.default is not None and "nextval" in column.default.functions
+    )
+    owned = next(schema.sequences_of(table, column.name), None) if draws else None
     return TargetColumn(
         column.name,
         column.type,
@@ -163,6 +168,8 @@ def _column(schema: Schema, column: Column) -> TargetColumn:
         generated=column.generated is not None,
         generation=column.generation.sql if column.generation is not None else None,
         virtual=column.generated == "virtual",
+        sequence=owned.name if owned is not None else None,
+        always=column.identity == "always",
     )
 
 

@@ -53,7 +53,12 @@ def comparable(target: Target) -> Target:
     return replace(
         target,
         columns=tuple(
-            replace(c, default=canonical(c.default) if c.default else None) for c in target.columns
+            replace(
+                c,
+                default=canonical(c.default) if c.default else None,
+                generation=canonical(c.generation) if c.generation else None,
+            )
+            for c in target.columns
         ),
         constraints=tuple(
             sorted((replace(c, definition="") for c in target.constraints), key=lambda c: c.name)
