@@ -286,7 +286,7 @@ class Twin:
                 "a row trigger does not see the value of a generated column before it is stored",
                 "name a column that it is computed from",
             )
-        if self.column.default is not None and not self.column.default_constant:
+        if self.direction == "both" and self.column.default is not None and not self.column.default_constant:
             raise CalledDefault(self.source, self.column)
         if index_build.serving(self.child.indexes, self.child_key) is None:
             raise NoIndex(self.child.table, self.child_key)

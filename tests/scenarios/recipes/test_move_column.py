@@ -127,9 +127,9 @@ def a_customer(dice: Dice) -> Values:
     return {"name": dice.word(), "email": dice.word()}
 
 
-DIFFERENT = """
-    SELECT count(*) FROM orders o JOIN customers c ON c.id = o.customer_id WHERE c.email IS DISTINCT FROM o.
-"""
+JOINED = (
+    "SELECT count(*) FROM orders o JOIN customers c ON c.id = o.customer_id WHERE c.email IS DISTINCT FROM "
+)
 
 
 class TestMoveColumn(SceneContract):
@@ -150,7 +150,8 @@ class TestMoveColumn(SceneContract):
         plan=("move-column", "orders.email", "customers.email"),
         old=Version("old", OldCustomers(OldCustomer, a_customer)),
         new=Version("new", NewCustomers(NewCustomer, a_customer)),
-        divergent=DIFFERENT.strip() + "email",
-        kept=DIFFERENT.strip() + '"_evolve_q_{change}"',
+        divergent=JOINED + "o.email",
+        # Contract has two revisions, and between them the old column is still called so.
+        kept=JOINED + "coalesce(to_jsonb(o) ->> '_evolve_q_{change}', to_jsonb(o) ->> 'email')",
     )
     every = 12
