@@ -9,12 +9,13 @@ from typing import ClassVar, Literal
 from evolve.errors import Misuse, Refused
 from evolve.plan import sync
 from evolve.plan.cached_plans import POOLS_RECYCLED
+from evolve.plan.cached_plans import recycled
 from evolve.plan.carry import Carry, carry, validate_constraint
 from evolve.plan.change import Change, Uses, columns, table_words
 from evolve.plan.conversion import Conversion, conversion, rejects_function
 from evolve.plan.expressions import read_type
 from evolve.plan.facts import Facts
-from evolve.plan.model import Part, Phase, Plan, Word
+from evolve.plan.model import Part, Phase, Plan
 from evolve.plan.parameters import COLUMN, Parameter, option
 from evolve.plan.recipe import Recipe
 from evolve.plan.replacement import NewColumn, Replacement, default_of
@@ -241,13 +242,10 @@ def _in_place(
         ),
         go_back="downgrade the expand revision: the column has its old type, if every value fits it",
     )
-    recycled = Word(
-        POOLS_RECYCLED, f"every connection that was open before {name} became a {new} has been replaced"
-    )
     switch = Phase(
         "switch",
         "no client holds a statement that was prepared for the old type",
-        gates=(recycled,),
+        gates=(recycled(change.table),),
         instructions=("From here on code may rely on the new type.",),
         go_back="nothing is to be done",
     )
