@@ -46,7 +46,9 @@ def revoke_all(target: Target, name: QualifiedName, why: str) -> Iterator[Statem
     grantees = {grantee for _, grantee, _ in target.grants}
     grantees |= {grantee for column in target.columns for _, grantee, _ in column.grants}
     for grantee in sorted(grantees):
-        yield Statement(f"REVOKE ALL ON {name} FROM {_role(grantee, False)} CASCADE", None, why)
+        yield Statement(
+            f"REVOKE ALL ON {name} FROM {_role(grantee, False)} CASCADE", None, why, allow=("revoke",)
+        )
 
 
 def _role(name: str, grantable: bool) -> str:

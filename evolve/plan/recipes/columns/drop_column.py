@@ -26,7 +26,7 @@ from evolve.plan.model import (
     trigger_name,
 )
 from evolve.plan.parameters import COLUMN, option
-from evolve.plan.put_back import hang_again, type_of
+from evolve.plan.put_back import hang_again, point_again, type_of
 from evolve.plan.recipe import Recipe
 from evolve.plan.target import (
     DependentKind,
@@ -287,32 +287,38 @@ class _Recipe:
         )
 
     def purge(self) -> Phase:
-        statements = []
-        if self.down is not None:
-            statements.append(sync.drop_trigger(self.table, self.trigger))
-        statements += [
-            self._alter(
-                f"DROP CONSTRAINT {quote(key.name)}",
-                "catalog only, but of both tables: readers and writers of the other table wait for an instant too",
-                "drop-constraint",
+        keys = [
+            Part(
+                f"foreign key {key.name} of what was {self.name}",
+                (
+                    self._alter(
+                        f"DROP CONSTRAINT {quote(key.name)}",
+                        "catalog only, but of both tables: readers and writers of the other table wait for an instant "
+                        "too; in a transaction of its own, so that no more than these two are locked",
+                        "drop-constraint",
+                    ),
+                ),
+                (point_again(self.target, key, self.column.name, self.quarantine),),
             )
             for key in self.target.constraints_on(self.column.name)
             if key.kind == "foreign key"
         ]
-        statements.append(
+        statements = [
             self._alter(
                 f"DROP COLUMN {quote(self.quarantine)}",
                 "catalog only; nobody has missed it, and its indexes and constraints go with it",
                 "drop-column",
+                "drop-column-with-dependents",
                 *(("drop-required-column",) if self.down is not None else ()),
             )
-        )
+        ]
         if self.down is not None:
+            statements.insert(0, sync.drop_trigger(self.table, self.trigger))
             statements.append(sync.drop_function(self.function))
         return Phase(
             "purge",
             f"nothing of {self.name} is left",
-            (Part(f"what was {self.name}", tuple(statements), tuple(self._put_back())),),
+            (*keys, Part(f"what was {self.name}", tuple(statements), tuple(self._put_back()))),
             gates=(Word(PURGE_APPROVED, f"nobody will want {self.name} back"),),
             go_back=f"downgrade the purge revision: a column {self.quarantine} is there again"
             + (", filled from the row" if self.down is not None else ""),
