@@ -8,7 +8,6 @@ from typing import ClassVar, Literal
 
 from evolve.errors import Misuse, Refused
 from evolve.plan import sync
-from evolve.plan.cached_plans import POOLS_RECYCLED
 from evolve.plan.cached_plans import recycled
 from evolve.plan.carry import Carry, carry, validate_constraint
 from evolve.plan.change import Change, Uses, columns, table_words
