@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
 
 from evolve.errors import Refused
 from evolve.plan.target import Target, refuse_family, refuse_later_triggers
 from evolve.sql.locks import LockMode
-from evolve.sql.names import QualifiedName
+from evolve.sql.names import QualifiedName, shorten
 from evolve.sql.statements import Statement
 
 
@@ -30,6 +31,18 @@ def refuse_unsyncable(target: Target, trigger: str) -> None:
     if target.forced_row_security:
         raise ForcedRowSecurity(target)
     refuse_later_triggers(target, trigger)
+
+
+def unseen(statements: Iterable[Statement]) -> tuple[Statement, ...]:
+    """The same for a table that the change has just made: nobody waits for a lock on it."""
+    return tuple(replace(statement, lock=None) for statement in statements)
+
+
+def reference_names(target: Target) -> tuple[str, ...]:
+    """What columns are called that refer to the key of `target`: order_id of orders.id."""
+    table = target.table.name
+    one = table[:-1] if table.endswith("s") and not table.endswith("ss") else table
+    return tuple(shorten(one, name) for name in target.key)
 
 
 def hold_still(table: QualifiedName) -> Statement:

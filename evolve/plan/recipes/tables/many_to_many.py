@@ -33,9 +33,16 @@ from evolve.plan.model import (
     trigger_name,
 )
 from evolve.plan.parameters import COLUMN, Parameter, option
-from evolve.plan.put_back import hang_again, type_of
+from evolve.plan.put_back import hang_again, point_again, type_of
 from evolve.plan.recipe import Recipe
-from evolve.plan.synced_tables import hold_still, published_notes, refuse_unsyncable, row_security_notes
+from evolve.plan.synced_tables import (
+    hold_still,
+    published_notes,
+    reference_names,
+    refuse_unsyncable,
+    row_security_notes,
+    unseen,
+)
 from evolve.plan.target import InTheWay, NoKey, Target, TargetColumn, TargetConstraint, known_column
 from evolve.sql.locks import LockMode
 from evolve.sql.names import QualifiedName, check_length, quote, shorten
@@ -130,6 +137,7 @@ def plan(change: ManyToMany, facts: Facts) -> Plan:
         raise NoKey(target)
     _refuse_column(target, column)
     recipe = _Recipe(change, target, column, key)
+    facts.table(recipe.refers.target)  # kept, since the plan locks it too
     for name in (change.junction.name, recipe.primary_key, recipe.index):
         refuse_taken(facts, QualifiedName(name, change.junction.schema))
     return recipe.plan()
@@ -188,9 +196,7 @@ def _refuse_column(target: Target, column: TargetColumn) -> None:
 
 def _child_columns(change: ManyToMany, target: Target) -> tuple[str, ...]:
     key = target.key
-    table = target.table.name
-    one = table[:-1] if table.endswith("s") and not table.endswith("ss") else table
-    chosen = change.child_columns or tuple(shorten(one, name) for name in key)
+    chosen = change.child_columns or reference_names(target)
     if len(chosen) != len(key):
         raise BadChildColumns(f"{len(chosen)} columns cannot refer to {len(key)}", key)
     names = (*chosen, change.column)
@@ -299,7 +305,7 @@ class _Recipe:
                 Part(f"table {self.junction.plain}", self._table(), (self._drop_table(),)),
                 Part(
                     f"{self.junction.plain} refers to {self.refers.target.plain}",
-                    (self._refer_to_parent(), *junction_sync.arm(self.link, "junction")),
+                    (self._refer_to_parent(), *unseen(junction_sync.arm(self.link, "junction"))),
                     (
                         *junction_sync.disarm(self.link, "junction"),
                         *junction_sync.drop_functions(self.link),
@@ -401,12 +407,20 @@ class _Recipe:
     def purge(self) -> Phase:
         refill = junction_sync.touch(self.kept)
         ((column, value),) = refill.assignments
-        drop = (
-            drop_constraint(
-                self.table,
-                self.key.name,
-                "catalog only, but of both tables: readers and writers of the other table wait for an instant too",
+        unbound = Part(
+            f"foreign key {self.key.name} of what was {self.name}",
+            (
+                drop_constraint(
+                    self.table,
+                    self.key.name,
+                    "catalog only, but of both tables; it goes before the triggers do, since a value that is no longer "
+                    "kept in step must not hold a parent",
+                ),
             ),
+            (point_again(self.target, self.key, self.column.name, self.quarantine),),
+            (self.in_step(self.kept),),
+        )
+        drop = (
             self._alter(
                 f"DROP COLUMN {quote(self.quarantine)}",
                 "catalog only; its indexes go with it, and the junction table holds every parent",
@@ -425,6 +439,7 @@ class _Recipe:
             "purge",
             f"nothing of {self.name} is left",
             (
+                unbound,
                 Part(
                     f"{self.table.plain} without triggers",
                     junction_sync.disarm(self.kept, "child"),
@@ -437,7 +452,6 @@ class _Recipe:
                             "back this far only on a small table or in a maintenance window",
                         ),
                     ),
-                    (self.in_step(self.kept),),
                 ),
                 Part(
                     f"{self.junction.plain} without triggers",
