@@ -52,7 +52,7 @@ _PACE = (
     click.option(
         "--lock-timeout",
         type=click.IntRange(min=1),
-        default=1000,
+        default=500,
         show_default=True,
         metavar="MS",
         help="Wait for a row that somebody else holds.",

@@ -19,13 +19,14 @@ class Timeouts:
     """Milliseconds, for each statement of a batch.
 
     Args:
-        lock: a row lock somebody else holds; short, since a batch that waits holds up others.
+        lock: a row lock somebody else holds; short, since a batch that waits holds up others, and well below
+            deadlock_timeout (1 s), so that of a batch and a writer that wait for each other the batch gives way.
         statement: one statement; a batch that takes longer is tried with half the rows.
         idle: a client that froze inside its transaction; shorter than a lease, so that its locks are gone when another
             worker takes over.
     """
 
-    lock: int = 1_000
+    lock: int = 500
     statement: int = 5_000
     idle: int = 5_000
 

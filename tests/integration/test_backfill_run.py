@@ -387,6 +387,39 @@ def test_deadlocks_with_writers_in_the_opposite_order_are_survived(database_url:
     assert by_value(database_url) == {1: 3000}
 
 
+def test_of_a_batch_and_a_writer_that_wait_for_each_other_the_batch_gives_way(database_url: str) -> None:
+    numbers(database_url, 100)
+    with psycopg.connect(database_url, autocommit=True) as connection:
+        # Key 72 is written, and waited for, well before the same batch comes to key 78.
+        connection.execute(
+            "CREATE FUNCTION slow(id bigint) RETURNS integer LANGUAGE plpgsql AS"
+            " $$ BEGIN PERFORM pg_sleep(CASE id WHEN 75 THEN 0.4 ELSE 0 END); RETURN 1; END $$"
+        )
+    errors: list[psycopg.Error] = []
+    with psycopg.connect(database_url) as writer:
+
+        def write() -> None:
+            time.sleep(0.2)
+            try:
+                writer.execute("UPDATE numbers SET hits = hits + 1 WHERE id = 72")
+                writer.commit()
+            except psycopg.Error as error:
+                errors.append(error)
+
+        thread = threading.Thread(target=write)
+
+        def lock() -> None:
+            writer.execute("SELECT FROM numbers WHERE id = 78 FOR UPDATE")
+            thread.start()
+
+        quiet = AtBatch(lock)
+        pace = Pace(commit_seconds=10, largest=10)
+        fill(database_url, spec("numbers", "n", "slow(id)"), quiet, pace=pace)
+        thread.join()
+    assert errors == []
+    assert any("lock timeout" in line for line in quiet.said)
+
+
 def test_a_transaction_older_than_the_run_is_waited_for_by_name(database_url: str) -> None:
     numbers(database_url, 100)
     quiet = Quiet()

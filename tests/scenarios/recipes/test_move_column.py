@@ -154,4 +154,3 @@ class TestMoveColumn(SceneContract):
         # Contract has two revisions, and between them the old column is still called so.
         kept=JOINED + "coalesce(to_jsonb(o) ->> '_evolve_q_{change}', to_jsonb(o) ->> 'email')",
     )
-    every = 12
