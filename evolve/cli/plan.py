@@ -13,7 +13,6 @@ from evolve.cli.options import Location, database_url_option, format_option, pro
 if TYPE_CHECKING:
     from evolve.app.plan_change import Planned, Written
     from evolve.plan.change import Change
-    from evolve.plan.model import Plan
     from evolve.plan.parameters import Parameter
     from evolve.plan.recipe import Recipe
 
@@ -119,7 +118,7 @@ def _subcommand(recipe: Recipe[Change]) -> click.Command:
     ) -> None:
         change = _change(recipe, typed)
         planned, written = _plan(location, change, database_url, offline=offline, write=write)
-        click.echo(_report(planned.plan, written, report_format, explain=explain))
+        click.echo(_report(planned, written, report_format, explain=explain))
         if report_format == "text" and written is None:
             click.echo("nothing is written; begin it with --write", err=True)
 
@@ -210,15 +209,18 @@ def _plan(
     return planned, write_plan(project, planned) if write else None
 
 
-def _report(plan: Plan, written: Written | None, report_format: str, *, explain: bool) -> str:
+def _report(planned: Planned, written: Written | None, report_format: str, *, explain: bool) -> str:
+    from evolve.plan.effects import costs
     from evolve.report import plan as report
 
+    plan = planned.plan
+    told = costs(plan, planned.facts)
     files = [] if written is None else [written.manifest, *written.revisions]
     if report_format == "json":
-        return json.dumps({**report.as_data(plan), "written": [str(file) for file in files]}, indent=2)
+        return json.dumps({**report.as_data(plan, told), "written": [str(file) for file in files]}, indent=2)
     if report_format == "markdown":
-        return report.to_markdown(plan, explain=explain)
-    lines = [report.to_text(plan, explain=explain)]
+        return report.to_markdown(plan, told, explain=explain)
+    lines = [report.to_text(plan, told, explain=explain)]
     if written is not None:
         lines += ["", *(f"wrote {file}" for file in files)]
         lines.append(f"next: review and commit them, then: evolve upgrade; evolve advance {plan.id}")

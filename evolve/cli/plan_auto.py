@@ -125,13 +125,16 @@ def _lines(wished: Wished) -> list[str]:
 
 
 def _json(found: FromModels) -> str:
+    from evolve.plan.effects import costs
     from evolve.report import plan as report
 
     changes = [
         {
             "change": wished.change.id,
             "kind": wished.change.kind,
-            "plan": None if wished.planned is None else report.as_data(wished.planned.plan),
+            "plan": None
+            if wished.planned is None
+            else report.as_data(wished.planned.plan, costs(wished.planned.plan, wished.planned.facts)),
             "refused": None if wished.refused is None else wished.refused.what,
             "written": []
             if wished.written is None

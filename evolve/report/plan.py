@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 import textwrap
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
+from evolve.plan.effects import Cost
 from evolve.plan.model import Part, Phase, Plan
 from evolve.plan.wording import describe_gate
 from evolve.sql.statements import Statement
@@ -13,16 +14,19 @@ from evolve.sql.statements import Statement
 _WIDTH = 100
 
 
-def to_text(plan: Plan, *, explain: bool = False) -> str:
-    """Phases with their gates; `explain` adds each statement, its lock, why it is safe, and the way back."""
-    return "\n".join(_lines(plan, explain=explain))
+Costs = Mapping[Statement, Cost]
 
 
-def to_json(plan: Plan) -> str:
-    return json.dumps(as_data(plan), indent=2)
+def to_text(plan: Plan, costs: Costs, *, explain: bool = False) -> str:
+    """Phases with their gates; `explain` adds each statement: lock, rows read, why it is safe, and the way back."""
+    return "\n".join(_lines(plan, costs, explain=explain))
 
 
-def as_data(plan: Plan) -> dict[str, object]:
+def to_json(plan: Plan, costs: Costs) -> str:
+    return json.dumps(as_data(plan, costs), indent=2)
+
+
+def as_data(plan: Plan, costs: Costs) -> dict[str, object]:
     """What `--format json` prints."""
     return {
         "schema": plan.schema,
@@ -30,12 +34,12 @@ def as_data(plan: Plan) -> dict[str, object]:
         "kind": plan.change.kind,
         "hash": plan.hash,
         "facts": plan.facts,
-        "phases": [_phase_data(phase) for phase in plan.phases],
+        "phases": [_phase_data(phase, costs) for phase in plan.phases],
         "notes": list(plan.notes),
     }
 
 
-def to_markdown(plan: Plan, *, explain: bool = False) -> str:
+def to_markdown(plan: Plan, costs: Costs, *, explain: bool = False) -> str:
     """The plan as the comment of a pull request."""
     lines = [f"### {plan.id}", "", f"Plan `{plan.hash}`, facts from the {plan.facts}.", ""]
     lines += ["| phase | what is true after it | strongest lock | going back loses |", "|---|---|---|---|"]
@@ -53,7 +57,7 @@ def to_markdown(plan: Plan, *, explain: bool = False) -> str:
             for statement in phase.statements:
                 lines += [
                     "",
-                    f"{_lock(statement)}: {statement.why}.",
+                    f"{_lock(statement)}{_work(statement, costs)}: {statement.why}.",
                     "",
                     "```sql",
                     f"{statement.sql};",
@@ -65,7 +69,7 @@ def to_markdown(plan: Plan, *, explain: bool = False) -> str:
 
 
 # -- text ---------------------------------------------------------------------------------------------------
-def _lines(plan: Plan, *, explain: bool) -> Iterator[str]:
+def _lines(plan: Plan, costs: Costs, *, explain: bool) -> Iterator[str]:
     yield f"change {plan.id}"
     yield f"plan {plan.hash}, facts from the {plan.facts}"
     for number, phase in enumerate(plan.phases, 1):
@@ -76,7 +80,7 @@ def _lines(plan: Plan, *, explain: bool) -> Iterator[str]:
         for part in phase.parts:
             yield f"    revision: {phase.name.capitalize()}: {part.title} ({_strongest_of(part)})"
             if explain:
-                yield from _explained(part)
+                yield from _explained(part, costs)
         for instruction in phase.instructions:
             yield from _wrapped(f"you: {instruction}")
         if explain:
@@ -87,11 +91,11 @@ def _lines(plan: Plan, *, explain: bool) -> Iterator[str]:
         yield from textwrap.wrap(f"note: {note}", _WIDTH, subsequent_indent="      ", break_on_hyphens=False)
 
 
-def _explained(part: Part) -> Iterator[str]:
+def _explained(part: Part, costs: Costs) -> Iterator[str]:
     for statement in part.statements:
         yield ""
         yield from textwrap.wrap(
-            f"-- {_lock(statement)}: {statement.why}.",
+            f"-- {_lock(statement)}{_work(statement, costs)}: {statement.why}.",
             _WIDTH - 6,
             initial_indent=" " * 6,
             subsequent_indent=" " * 6 + "-- ",
@@ -117,6 +121,13 @@ def _lock(statement: Statement) -> str:
     return str(statement.lock) if statement.lock is not None else "no table lock"
 
 
+def _work(statement: Statement, costs: Costs) -> str:
+    cost = costs.get(statement)
+    if cost is not None and cost.rewrites:
+        return f", writes {' and '.join(cost.rewrites)} anew"
+    return f", reads every row of {' and '.join(cost.scans)}" if cost is not None and cost.scans else ""
+
+
 def _strongest_of(part: Part) -> str:
     locks = [statement.lock for statement in part.statements if statement.lock is not None]
     return str(max(locks)) if locks else "no table lock"
@@ -131,7 +142,7 @@ def _cell(text: str) -> str:
 
 
 # -- data ---------------------------------------------------------------------------------------------------
-def _phase_data(phase: Phase) -> dict[str, object]:
+def _phase_data(phase: Phase, costs: Costs) -> dict[str, object]:
     return {
         "name": phase.name,
         "summary": phase.summary,
@@ -139,8 +150,8 @@ def _phase_data(phase: Phase) -> dict[str, object]:
         "revisions": [
             {
                 "title": part.title,
-                "statements": [_statement_data(statement) for statement in part.statements],
-                "undo": [_statement_data(statement) for statement in part.undo],
+                "statements": [_statement_data(statement, costs) for statement in part.statements],
+                "undo": [_statement_data(statement, {}) for statement in part.undo],
             }
             for part in phase.parts
         ],
@@ -151,10 +162,13 @@ def _phase_data(phase: Phase) -> dict[str, object]:
     }
 
 
-def _statement_data(statement: Statement) -> dict[str, object]:
+def _statement_data(statement: Statement, costs: Costs) -> dict[str, object]:
+    cost = costs.get(statement)
     return {
         "sql": statement.sql,
         "lock": str(statement.lock) if statement.lock is not None else None,
         "why": statement.why,
+        "scans": None if cost is None else list(cost.scans),
+        "rewrites": None if cost is None else list(cost.rewrites),
         "transactional": statement.transactional,
     }

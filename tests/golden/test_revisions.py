@@ -12,6 +12,7 @@ from support.changes import facts_of
 from support.golden import Golden
 
 from evolve.plan.change import Change
+from evolve.plan.effects import costs
 from evolve.plan.recipes import make_plan
 from evolve.plan.recipes.columns.add_required_column import AddRequiredColumn
 from evolve.plan.recipes.columns.rename_column import RenameColumn
@@ -93,11 +94,13 @@ def test_revisions(golden: Golden, make_project: Callable[..., AlembicProject], 
 
 @pytest.mark.parametrize("name", list(CHANGES))
 def test_plans(golden: Golden, name: str) -> None:
-    plan = make_plan(CHANGES[name], facts_of(TARGET))
-    golden(f"plans/{name}.txt", report.to_text(plan) + "\n")
-    golden(f"plans/{name}.explained.txt", report.to_text(plan, explain=True) + "\n")
-    golden(f"plans/{name}.md", report.to_markdown(plan, explain=True) + "\n")
-    golden(f"plans/{name}.json", report.to_json(plan) + "\n")
+    facts = facts_of(TARGET)
+    plan = make_plan(CHANGES[name], facts)
+    told = costs(plan, facts)
+    golden(f"plans/{name}.txt", report.to_text(plan, told) + "\n")
+    golden(f"plans/{name}.explained.txt", report.to_text(plan, told, explain=True) + "\n")
+    golden(f"plans/{name}.md", report.to_markdown(plan, told, explain=True) + "\n")
+    golden(f"plans/{name}.json", report.to_json(plan, told) + "\n")
 
 
 def test_no_sentence_above_a_statement_is_missing() -> None:

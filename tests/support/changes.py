@@ -8,8 +8,9 @@ from itertools import groupby
 import psycopg
 
 from evolve.plan.change import Change
+from evolve.plan.effects import costs
 from evolve.plan.gate_sql import gate_block
-from evolve.plan.kept_facts import KeptFacts
+from evolve.plan.kept_facts import KeptFacts, Remembering
 from evolve.plan.model import Part, PhaseName
 from evolve.plan.recipes import make_plan
 from evolve.plan.target import Target
@@ -28,7 +29,15 @@ class Carried:
     def __init__(self, connection: Connection, change: Change) -> None:
         self.connection = connection
         self.change = change
-        self.plan = make_plan(change, LiveFacts(connection))
+        facts = Remembering(LiveFacts(connection))
+        self.plan = make_plan(change, facts)
+        self.facts = facts.kept
+        for statement, cost in costs(self.plan, self.facts).items():
+            # What it says above the statement is what the linter would say of it; of views and of what an earlier
+            # attempt may have left the facts say nothing.
+            assert cost.lock in (None, statement.lock), (
+                f"{statement.lock} is claimed, {cost.lock} predicted: {statement.sql}"
+            )
 
     def up(self, *names: PhaseName) -> None:
         """Run the revisions of each phase, and its backfill as one statement."""
