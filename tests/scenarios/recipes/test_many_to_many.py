@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from sqlalchemy import delete, select
+from sqlalchemy import delete, insert, select
 from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column
 
 from evolve.testing.phase_harness import Dice, Rows, Scene, SceneContract, Values, Version
@@ -74,7 +74,7 @@ class NewOrders(Rows):
 
     def _link(self, session: Session, order: int, coupon: int | None) -> None:
         if coupon is not None:
-            session.execute(Redemption.__table__.insert().values(order_id=order, coupon_id=coupon))
+            session.execute(insert(Redemption).values(order_id=order, coupon_id=coupon))
 
 
 def an_order(dice: Dice) -> Values:
