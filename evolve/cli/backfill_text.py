@@ -72,6 +72,7 @@ def verdict_text(verdict: Verdict) -> str:
         *(f"  {line}" for line in verdict.predicate.splitlines()),
         "first keys:",
         *(f"  ({', '.join(key)})" for key in verdict.sample),
+        "if the trigger was gone for a while, walk all rows once more: evolve backfill run … --restart",
     ]
     return "\n".join(lines)
 

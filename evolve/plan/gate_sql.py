@@ -87,7 +87,7 @@ def _checks(change: str, conditions: Conditions) -> Iterator[str]:
             f"(SELECT count(*) FROM ({found}) AS found) > {FEW}",  # noqa: S608 - of the revision
             change,
             f"more than {FEW} rows still need work: {fill.table} WHERE {fill.where}",
-            f"run: evolve backfill run {change}",
+            f"run: evolve backfill run {change} (with --restart where it has ended before)",
         )
     for rows in conditions.no_rows:
         yield _refuse(

@@ -165,9 +165,6 @@ def notes(target: Target, old: Sequence[Side], new: Sequence[Side]) -> tuple[str
     """What the reader of a plan with such shapes should know."""
     olds, news = (" and ".join(side.column for side in sides) for sides in (old, new))
     found = [
-        'Clients that prepared SELECT * or RETURNING * on the table fail once with "cached plan must not change result '
-        'type" after expand, contract and purge; recycle their connections then. SQLAlchemy names its columns and is '
-        "not concerned.",
         f"{news} may be null: make them NOT NULL afterwards, with evolve plan set-not-null.",
     ]
     names = {side.column for side in old}

@@ -340,7 +340,7 @@ BEGIN
     END IF;
     RETURN NEW;
 END
-"""
+"""  # noqa: S608 - names are quoted, the expressions are the operator's
     return _function(function, table, body)
 
 

@@ -283,8 +283,13 @@ def _backfill(connection: Connection, gate: Gate, name: str) -> Observation:
     if run is None:
         # Where no row needs work, as in an empty table, nobody has to run it; the count beside this gate tells.
         return Observation(gate, True, "never run, and only needed where rows are left")
+    if run.state in (State.CANCELLED, State.UNDOING, State.UNDONE):
+        return Observation(
+            gate, False, f"it is {run.state.value}", f"run: evolve backfill run {name} --restart"
+        )
     if run.state is not State.DONE:
-        return Observation(gate, False, f"it is {run.state.value}", f"see: evolve backfill status {name}")
+        # Whoever runs it may be gone; where not, the command says who that is.
+        return Observation(gate, False, f"it is {run.state.value}", f"run: evolve backfill run {name}")
     if run.verify is not None and not run.verify.clean:
         return Observation(
             gate,

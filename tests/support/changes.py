@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterable
 from contextlib import nullcontext
 from itertools import groupby
 
@@ -17,6 +19,7 @@ from evolve.plan.target import Target
 from evolve.plan.wording import conditions
 from evolve.postgres.plan_facts import LiveFacts
 from evolve.postgres.plan_target import read_target
+from evolve.sql.locks import LockMode
 from evolve.sql.names import QualifiedName, quote
 from evolve.sql.statements import Statement
 
@@ -38,6 +41,11 @@ class Carried:
             assert cost.lock in (None, statement.lock), (
                 f"{statement.lock} is claimed, {cost.lock} predicted: {statement.sql}"
             )
+
+        for phase in self.plan.phases:
+            for part in phase.parts:
+                for statements in (part.statements, part.undo):
+                    refuse_rising_locks(statements)
 
     def up(self, *names: PhaseName) -> None:
         """Run the revisions of each phase, and its backfill as one statement."""
@@ -70,6 +78,20 @@ class Carried:
             with self.connection.transaction() if transactional else nullcontext():
                 for statement in group:
                     self.connection.execute(statement.sql.encode())
+
+
+def refuse_rising_locks(statements: Iterable[Statement]) -> None:
+    """A transaction that keeps writers out and then wants readers out as well can meet one that reads and then writes:
+    both wait for the other.
+    """
+    held: dict[str, LockMode] = {}
+    for statement in statements:
+        named = re.search(r'(?:ALTER TABLE(?: ONLY)?| ON)\s+((?:"(?:[^"]|"")+"|[^\s"(])+)', statement.sql)
+        if statement.transactional and statement.lock is not None and named is not None:
+            before = held.get(named[1])
+            rises = before is not None and LockMode.SHARE <= before < statement.lock
+            assert not rises, f"{before} is held when {statement.lock} is wanted: {statement.sql}"
+            held[named[1]] = max(before or statement.lock, statement.lock)
 
 
 def facts_of(*targets: Target) -> KeptFacts:

@@ -219,7 +219,7 @@ class _Recipe:
         ]
         if self.default is not None:
             statements.append(self._final_default())
-            undo.append(new_column.set_default(self.table, self.change.column, None))
+            undo.insert(0, new_column.set_default(self.table, self.change.column, None))
         return Phase(
             "contract",
             f"the trigger is gone; {self.name} has {self._lasting_default}",

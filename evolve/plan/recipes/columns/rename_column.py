@@ -505,11 +505,7 @@ class _Recipe:
         return statements
 
     def notes(self) -> tuple[str, ...]:
-        notes = [
-            'Clients that prepared SELECT * or RETURNING * on the table fail once with "cached plan must not '
-            'change result type" after expand, contract and purge; recycle their connections then. SQLAlchemy '
-            "names its columns and is not concerned.",
-        ]
+        notes = []
         if self.target.published:
             notes.append(
                 f"The table is published by {', '.join(self.target.published)}: add the new column on every "

@@ -159,8 +159,10 @@ class _Recipe:
         statements = (
             sync.create_schema(),
             sync.create_function(self._function(fill)),
+            self._add_check(
+                "the trigger comes in the same transaction, so no writer meets the check without it"
+            ),
             *sync.create_trigger(self.table, self.trigger, self.function),
-            self._add_check("the trigger is there already, so no writer can break it"),
         )
         undo = (
             self._drop_check("catalog only"),
