@@ -37,6 +37,10 @@ from evolve.sql.steps import CapturedStatement, Place, Recording
 _EVERYTHING = "base:heads"
 # Of what a table has already: the twin of a spare index is as spare as the index.
 _MIRRORED = frozenset({"index-redundant"})
+# The type is one that somebody asked for by its name.
+_ASKED = frozenset({"add-column-json"})
+# The plan's notes say what subscribers need, and before which phase; no other statement would spare them.
+_TOLD = frozenset({"publication-subscriber-first"})
 
 
 class PlanNotClean(Refused):
@@ -199,7 +203,7 @@ def refuse_unclean(changes: Changes, plan: Plan) -> None:
         finding
         for finding in result.findings
         if finding.severity >= Severity.WARNING
-        and finding.name not in _MIRRORED
+        and finding.name not in _MIRRORED | _ASKED | _TOLD
         and finding.name not in allowed.get((finding.revision, finding.place.line), ())
     ]
     if findings:

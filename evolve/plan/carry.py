@@ -235,7 +235,7 @@ _DEPENDENTS: dict[str, tuple[str, str]] = {
     ),
     "generated column": (
         "its expression cannot be changed without rewriting the table",
-        "first replace the generated column by a plain one that a trigger fills",
+        "first let code write the generated column itself: evolve plan drop-generated-expression",
     ),
     "partition key": ("the key of a partitioned table cannot be changed", "keep the name"),
     "publication": (

@@ -5,7 +5,7 @@ from __future__ import annotations
 from evolve.errors import Misuse
 from evolve.plan.target import Target
 from evolve.sql.operations import AddColumn, ColumnDefinition, Expression
-from evolve.sql.parse import ExpressionNotRead, expression, parse
+from evolve.sql.parse import ExpressionNotRead, expression, parse, tokens
 
 
 class BadExpression(Misuse):
@@ -34,13 +34,16 @@ def read_expression(option: str, text: str, target: Target, *, column: str) -> E
     """Read what `option` gave.
 
     Raises:
-        BadExpression: it is not one expression, or names a column that the table lacks, or `column` itself.
+        BadExpression: it is not one expression, holds a comment that a line ends, or names a column that the
+            table lacks, or `column` itself.
         ExpressionGivesNull: it is a bare NULL.
     """
     try:
         read = expression(text)
     except ExpressionNotRead as error:
         raise BadExpression(option, text, str(error.__cause__ or "it does not parse")) from error
+    if any(kind == "SQL_COMMENT" for kind, _, _ in tokens(text)):
+        raise BadExpression(option, text, "it holds a comment, which would swallow what stands behind it")
     if read.sql.strip("()").upper() == "NULL":
         raise ExpressionGivesNull(option)
     if column in read.columns:

@@ -14,7 +14,7 @@ from evolve.plan.sync import Side
 from evolve.plan.target import ColumnExists, Target, TargetColumn, known_column
 from evolve.plan.trials import AddsWithoutRewrite, ExpressionHolds, NoSuchRow, Trial
 from evolve.sql.names import quote
-from evolve.sql.parse import outer_cast, substitute_in_expression
+from evolve.sql.parse import ExpressionNotRead, outer_cast, substitute_in_expression
 from evolve.sql.types import base
 
 
@@ -94,8 +94,11 @@ def refuse_unreadable(target: Target, old: Sequence[Made], new: Sequence[Made]) 
 
 
 def type_of(expression: str) -> str:
-    """The type that it is cast to in the end; text where there is no such cast."""
-    return outer_cast(expression) or "text"
+    """The type that it is cast to in the end; text where there is no such cast, and where nothing can be read."""
+    try:
+        return outer_cast(expression) or "text"
+    except ExpressionNotRead:
+        return "text"  # `refuse_unreadable` says what is wrong
 
 
 # -- laws ---------------------------------------------------------------------------------------------------

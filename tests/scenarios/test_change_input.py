@@ -254,3 +254,34 @@ def test_a_column_whose_domain_is_constrained_cannot_have_a_twin(users: ChangePr
     users.sql("CREATE DOMAIN percent AS int CHECK (VALUE < 101); ALTER TABLE users ADD COLUMN part percent")
     words = 'type "percent" is a domain with constraints'
     refused(users, "plan", "rename-column", "users.part", "share", "--write", status=1, words=words)
+
+
+COMMENTED = "email -- and what follows"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (
+            ("split-column", "users.name", "--into", "a=substr(name, 1", "--into", "b=name", "--down", "a"),
+            "not an SQL",
+        ),
+        (("split-column", "users.name", "--into", "a=x; y", "--into", "b=name", "--down", "a"), "not an SQL"),
+        (
+            ("split-column", "users.name", "--into", "a=name -- x", "--into", "b=name", "--down", "a"),
+            "a comment",
+        ),
+        (
+            ("merge-columns", "users", "--into", "x=name ||", "--down", "name=x", "--down", "email=x"),
+            "not an SQL",
+        ),
+        (("change-type", "users.email", "bytea", "--up", COMMENTED, "--down", "email"), "a comment"),
+        (("add-required-column", "users.x", "text", "--up", COMMENTED), "a comment"),
+    ],
+)
+def test_what_is_no_expression(users: ChangeProject, arguments: tuple[str, ...], words: str) -> None:
+    refused(users, "plan", *arguments, "--write", status=2, words=words)
+
+
+def test_a_json_column_is_what_was_asked_for(users: ChangeProject) -> None:
+    assert "users.document is there" in users.ok("plan", "add-column", "users.document", "json")

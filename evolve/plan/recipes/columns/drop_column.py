@@ -97,7 +97,8 @@ _DEPENDENTS: dict[DependentKind, tuple[str, str]] = {
     ),
     "generated column": (
         "it is computed from the column, and blocks its removal",
-        "drop the generated column first: evolve plan drop-column; or keep its values: ALTER COLUMN … DROP EXPRESSION",
+        "drop the generated column first: evolve plan drop-column; or keep its values: "
+        "evolve plan drop-generated-expression",
     ),
     "partition key": ("the key of a partitioned table cannot be dropped", "keep the column"),
     "publication": (
@@ -122,7 +123,7 @@ _DEPENDENTS: dict[DependentKind, tuple[str, str]] = {
     ),
     "inbound foreign key": (
         "other tables point to it, and new code could insert no row that they can point to",
-        "drop those foreign keys first: evolve plan drop-foreign-key",
+        "drop those foreign keys first: evolve plan drop-constraint",
     ),
     "sequence": (
         "the sequence is owned by the column and would be dropped with it, whoever else uses it",
