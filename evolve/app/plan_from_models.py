@@ -9,6 +9,7 @@ from evolve.app.plan_change import Planned, Written, plan_change, write_plan
 from evolve.errors import EvolveError, Misuse
 from evolve.plan.auto import Answers, Question, wishes
 from evolve.plan.change import Change
+from evolve.postgres.evidence import looking
 from evolve.revisions.project import Project
 
 
@@ -78,6 +79,8 @@ def plan_from_models(
     """
     from evolve.revisions.model_differences import model_differences  # Alembic takes a while to import
 
+    with looking(url, "evolve plan auto"):
+        pass  # who cannot be reached is named here: env.py would say it in its own way
     differences = model_differences(project, url)
     found = wishes(differences, answers)
     while found.questions:
