@@ -46,6 +46,12 @@ def as_literal(value: str) -> str:
     return literal(value).strip()
 
 
+def as_printed(value: str) -> str:
+    """As the server writes it in defaults, checks and indexes: a backslash stands for itself."""
+    doubled = value.replace("'", "''")
+    return f"'{doubled}'"
+
+
 def add_value(enum: EnumFacts, value: str, place: str = "") -> Statement:
     """ALTER TYPE … ADD VALUE; bears being run again.
 

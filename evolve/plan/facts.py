@@ -23,11 +23,13 @@ class EnumFacts:
     Args:
         values: in their order.
         columns: (table, column) of this type.
+        users: what else is recorded to depend on it, beside constraints, indexes and defaults: "function f(mood)".
     """
 
     name: QualifiedName
     values: tuple[str, ...]
     columns: tuple[tuple[QualifiedName, str], ...] = ()
+    users: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

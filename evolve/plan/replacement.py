@@ -88,6 +88,7 @@ class Replacement:
         called: what the old shape is called, where it is no column of its own.
         old_code: what is confirmed before contract.
         loses_at_purge: what only the old columns hold.
+        own: what names are made of, where the change has several such roads; else the change's id.
     """
 
     change: Change
@@ -106,6 +107,7 @@ class Replacement:
     called: str | None = None
     old_code: str = ""
     loses_at_purge: str | None = None
+    own: str | None = None
 
     def refuse(self) -> None:
         """Raise what every such road refuses."""
@@ -127,7 +129,7 @@ class Replacement:
     # -- names ----------------------------------------------------------------------------------------------
     @property
     def id(self) -> str:
-        return self.change.id
+        return self.own or self.change.id
 
     @property
     def table(self) -> QualifiedName:

@@ -89,9 +89,16 @@ class ReadOnlyServer(Refused):
 
 @dataclass(frozen=True, slots=True)
 class TargetColumn:
+    """A column that is written.
+
+    Args:
+        as_text: a journal keeps its values as text: those of an array, since arrays of different lengths cannot be put
+            into one; those of an enumeration, since its type could not be dropped while a journal is of it.
+    """
+
     name: str
     type: str
-    is_array: bool
+    as_text: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,7 +142,7 @@ class _Column:
     generated: str
     identity: str
     writable: bool
-    is_array: bool
+    as_text: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -292,9 +299,9 @@ def _read_columns(connection: Connection, oid: int) -> dict[str, _Column]:
             """
             SELECT a.attname::text AS name, format_type(a.atttypid, -1) AS type, a.attgenerated::text AS generated,
                    a.attidentity::text AS identity, has_column_privilege(a.attrelid, a.attnum, 'UPDATE') AS writable,
-                   coalesce((SELECT b.typcategory = 'A' FROM pg_type b
+                   coalesce((SELECT b.typcategory IN ('A', 'E') FROM pg_type b
                               WHERE b.oid = CASE t.typtype WHEN 'd' THEN t.typbasetype ELSE t.oid END), false)
-                       AS is_array
+                       AS as_text
               FROM pg_attribute a JOIN pg_type t ON t.oid = a.atttypid
              WHERE a.attrelid = %s::oid AND a.attnum > 0 AND NOT a.attisdropped ORDER BY a.attnum
             """,
@@ -315,7 +322,7 @@ def _assigned(spec: Spec, columns: dict[str, _Column], name: str) -> TargetColum
         raise BadTarget(
             spec.table, name, "it is GENERATED ALWAYS AS IDENTITY", "alter it to BY DEFAULT first"
         )
-    return TargetColumn(column.name, column.type, column.is_array)
+    return TargetColumn(column.name, column.type, column.as_text)
 
 
 def _read_indexes(connection: Connection, oid: int) -> list[UniqueIndex]:

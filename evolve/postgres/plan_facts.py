@@ -87,6 +87,7 @@ class LiveFacts(Facts):
             tuple(
                 (QualifiedName(table, schema), column) for schema, table, column in _lists(rows[0]["columns"])
             ),
+            tuple(_texts(rows[0]["users"])),
         )
 
     def view(self, name: QualifiedName) -> ViewFacts | None:
@@ -251,7 +252,14 @@ _ENUM = sql.SQL("""
         ARRAY(SELECT ARRAY[cn.nspname::text, c.relname::text, a.attname::text]
             FROM pg_attribute a JOIN pg_class c ON c.oid = a.attrelid JOIN pg_namespace cn ON cn.oid = c.relnamespace
             WHERE a.atttypid IN (t.oid, t.typarray) AND c.relkind IN ('r', 'p') AND NOT a.attisdropped
-            ORDER BY 1) AS columns
+                AND cn.nspname <> 'evolve'
+            ORDER BY 1) AS columns,
+        ARRAY(SELECT DISTINCT pg_describe_object(d.classid, d.objid, d.objsubid)
+            FROM pg_depend d LEFT JOIN pg_class c ON d.classid = 'pg_class'::regclass AND c.oid = d.objid
+            WHERE d.refclassid = 'pg_type'::regclass AND d.refobjid IN (t.oid, t.typarray) AND d.deptype = 'n'
+                AND d.classid NOT IN ('pg_attrdef'::regclass, 'pg_constraint'::regclass)
+                AND (c.relkind IS NULL OR c.relkind NOT IN ('r', 'p', 'i', 'I'))
+            ORDER BY 1) AS users
     FROM pg_type t JOIN pg_namespace n ON n.oid = t.typnamespace
     WHERE n.nspname = %(schema)s AND t.typname = %(name)s AND t.typtype = 'e'
 """)

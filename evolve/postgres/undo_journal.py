@@ -91,7 +91,7 @@ def recording(run_id: int, target: Target, update: sql.Composed, where: sql.Comp
     """
     keys = [identifier(column.name) for column in target.key]
     images = [
-        sql.SQL("{}::text AS {}" if column.is_array else "{} AS {}").format(
+        sql.SQL("{}::text AS {}" if column.as_text else "{} AS {}").format(
             identifier(column.name), _name("old", place)
         )
         for place, column in enumerate(target.columns)
@@ -274,5 +274,4 @@ def _name(prefix: str, place: int) -> sql.Identifier:
 
 
 def _stored(column: TargetColumn) -> sql.SQL:
-    # Arrays of different lengths cannot be put into one array; their text can.
-    return sql.SQL("text") if column.is_array else type_name(column.type)
+    return sql.SQL("text") if column.as_text else type_name(column.type)
