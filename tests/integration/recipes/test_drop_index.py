@@ -65,7 +65,7 @@ def test_the_way_back_restores_it(connection: Connection, case: str) -> None:
 
 
 def test_it_is_gone(connection: Connection) -> None:
-    Carried(connection, DropIndex(CODE)).up("expand", "contract")
+    Carried(connection, DropIndex(CODE)).up("expand", "purge")
     assert [index.name for index in table(connection, "orders").indexes] == ["orders_pkey"]
 
 

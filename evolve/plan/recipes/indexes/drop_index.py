@@ -94,7 +94,7 @@ def plan(change: DropIndex, facts: Facts) -> Plan:
     also = Uses(frozenset(), columns(index.table, index.index.columns))
     phases: tuple[Phase, ...]
     if index.index.valid:
-        phases = (_expand(index), _contract(change, index))
+        phases = (_expand(index), _purge(change, index))
     else:
         part = Part(f"drop {index.name.plain}", (_drop(index),))
         phases = (
@@ -120,7 +120,7 @@ def _expand(index: IndexFacts) -> Phase:
     )
 
 
-def _contract(change: DropIndex, index: IndexFacts) -> Phase:
+def _purge(change: DropIndex, index: IndexFacts) -> Phase:
     gates: list[Gate] = []
     if not change.although_used and index.scans is not None:
         gates.append(
@@ -141,11 +141,11 @@ def _contract(change: DropIndex, index: IndexFacts) -> Phase:
             )
         )
     return Phase(
-        "contract",
+        "purge",
         f"index {index.name.plain} is gone",
         (Part(f"drop {index.name.plain}", (_drop(index),), built_again(index)),),
         gates=tuple(gates),
-        go_back="downgrade the contract revision: it is built again beside the traffic",
+        go_back="downgrade the purge revision: it is built again beside the traffic",
         undo_loses="its uniqueness meanwhile: duplicates that came stop the build"
         if index.index.unique
         else None,
