@@ -55,6 +55,18 @@ def test_a_row_that_changed_since_keeps_what_it_has_and_is_listed(database_url: 
     assert by_value(database_url) == {0: 497, 9: 2}
 
 
+def test_a_journal_keeps_no_enumeration_from_being_dropped(database_url: str) -> None:
+    with psycopg.connect(database_url, autocommit=True) as connection:
+        connection.execute(
+            "CREATE TYPE mood AS ENUM ('sad', 'glad'); CREATE TABLE t (id int PRIMARY KEY, e mood);"
+            "INSERT INTO t VALUES (1, 'sad')"
+        )
+        fill(database_url, Spec("moods", QualifiedName("t"), (("e", "'glad'"),)))
+        connection.execute("ALTER TABLE t DROP COLUMN e; DROP TYPE mood")
+        kept = connection.execute("SELECT old_0::text FROM evolve.backfill_undo_1").fetchall()
+    assert kept == [("{sad}",)]
+
+
 def test_values_of_every_kind_come_back(database_url: str) -> None:
     columns = {
         "a": ("text[]", "CASE WHEN g % 3 = 0 THEN NULL ELSE ARRAY['x', NULL, '{\"'] END", "ARRAY['new']"),

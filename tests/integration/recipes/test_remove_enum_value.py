@@ -110,7 +110,7 @@ def test_hostile_names(connection: Connection) -> None:
 
 def columns(connection: Connection) -> list[tuple[object, ...]]:
     """Every column with its type and default, of all that is not PostgreSQL's own."""
-    return connection.execute("""
+    found: list[tuple[object, ...]] = connection.execute("""
         SELECT a.attrelid::regclass::text, a.attname::text, format_type(a.atttypid, a.atttypmod), a.attnotnull,
             pg_get_expr(d.adbin, d.adrelid), col_description(a.attrelid, a.attnum), a.attacl::text
         FROM pg_attribute a JOIN pg_class c ON c.oid = a.attrelid
@@ -118,6 +118,7 @@ def columns(connection: Connection) -> list[tuple[object, ...]]:
         WHERE c.oid >= 16384 AND a.attnum > 0 AND NOT a.attisdropped AND c.relkind = 'r'
         ORDER BY 1, 2
     """).fetchall()
+    return found
 
 
 @pytest.mark.parametrize("change", [REMOVE, HOSTILE], ids=["three columns", "hostile"])

@@ -58,6 +58,7 @@ def test_hostile_names(connection: Connection) -> None:
     carried.up("expand", "backfill")
     connection.execute("""INSERT INTO "My Shop"."O'rders" VALUES (2, E'it''s \\\\ so'), (3, DEFAULT)""")
     carried.up("contract")
+    connection.execute("""INSERT INTO "My Shop"."O'rders" VALUES (4, DEFAULT)""")
     rows = connection.execute("""SELECT DISTINCT "order"::text FROM "My Shop"."O'rders" """).fetchall()
     assert rows == [("o'\\n : %s",)]
 

@@ -10,7 +10,14 @@ from evolve.backfill.spec import Spec
 from evolve.errors import Misuse, Refused
 from evolve.plan import sync
 from evolve.plan.change import Change, Uses, columns, table_words
-from evolve.plan.enum_values import add_value, as_literal, known_enum, refuse_unknown, refuse_value
+from evolve.plan.enum_values import (
+    add_value,
+    as_literal,
+    as_printed,
+    known_enum,
+    refuse_unknown,
+    refuse_value,
+)
 from evolve.plan.facts import EnumFacts, Facts
 from evolve.plan.model import (
     OLD_CODE_GONE,
@@ -109,8 +116,8 @@ class _Table:
         self.trigger = trigger_name(own)
         self.function = function_name(own)
         self.backfill = own
-        self.literal = as_literal(change.value)
-        self.old = f"{self.literal}::{enum.name}"
+        self.printed = as_printed(change.value)
+        self.old = f"{as_literal(change.value)}::{enum.name}"
         self.new = f"{as_literal(change.to)}::{enum.name}"
 
     def refuse(self) -> None:
@@ -124,11 +131,11 @@ class _Table:
             if column.type != str(self.type):
                 raise ArrayOfType(target, name, column.type)
             for constraint in target.constraints_on(name):
-                if constraint.kind == "check" and self.literal in constraint.definition:
+                if constraint.kind == "check" and self.printed in constraint.definition:
                     raise InTheWay(
                         target,
                         name,
-                        f'the check "{constraint.name}", which names {self.literal}',
+                        f'the check "{constraint.name}", which names {self.printed}',
                         "it may refuse the new value",
                         "let it allow both in a revision before",
                     )
@@ -160,7 +167,7 @@ class _Table:
 
     @property
     def none_left(self) -> NoRows:
-        return NoRows(self.table, self.left, f"a value is still {self.literal}", self.backfill)
+        return NoRows(self.table, self.left, f"a value is still {self.printed}", self.backfill)
 
     @property
     def spec(self) -> Spec:
@@ -191,8 +198,7 @@ class _Table:
     def defaults(self, *, back: bool) -> Iterator[Statement]:
         for name in self.columns:
             default = known_column(self.target, name).default
-            # As the server prints a constant: 'sad'::mood
-            if default is not None and default.startswith(f"{self.literal}::"):
+            if default is not None and default.startswith(f"{self.printed}::"):
                 yield Statement(
                     f"ALTER TABLE {self.table}\n    ALTER COLUMN {quote(name)} SET DEFAULT "
                     f"{default if back else self.new}",
@@ -290,7 +296,7 @@ def _notes(tables: Sequence[_Table]) -> Iterator[str]:
         for table in tables
         for name in table.columns
         for index in table.target.indexes_on(name)
-        if table.literal in index.definition
+        if table.printed in index.definition
     )
     if told:
         yield f"See whether they name the old value: {'; '.join(told)}."
