@@ -20,7 +20,7 @@ class ChangeInFlight(Refused):
         )
         super().__init__(
             f'change "{other.id}" is in flight on "{names}"',
-            why="two sync triggers on one column would answer each other's writes, or miss them",
+            why="it is not over: what one of the two rests on, the other would change under it",
             fix=f"bring it to its end first; see: evolve status {other.id}",
         )
 

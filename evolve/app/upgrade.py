@@ -243,7 +243,7 @@ class _Attempts:
     def _left_behind(self, failure: RevisionFailed) -> bool:
         """Its index was there already, invalid, from a runner that was killed; now it is dropped."""
         index = failure.unfinished_index
-        if index is None or failure.sqlstate != DUPLICATE_TABLE or failure.half_applied:
+        if index is None or failure.sqlstate != DUPLICATE_TABLE or not failure.repeatable:
             return False
         timeout = self.limits.concurrently_lock_timeout
         return drop_invalid_index(self.own, *index, lock_timeout=timeout) == "dropped"

@@ -124,21 +124,20 @@ def _checks(change: str, conditions: Conditions) -> Iterator[str]:
             " AND tgenabled IN ('A', 'O'))",
             change,
             f"trigger {text} is not there or disabled",
-            f"run: evolve status {change}",
         )
     for condition, meaning in conditions.holds:
         # The line break keeps a comment in the condition from swallowing the parenthesis.
-        yield _refuse(
-            f"({condition}\n  ) IS NOT TRUE", change, f"not so: {meaning}", f"run: evolve status {change}"
-        )
+        yield _refuse(f"({condition}\n  ) IS NOT TRUE", change, f"not so: {meaning}")
 
 
-def _refuse(condition: str, change: str, what: str, fix: str) -> str:
+def _refuse(condition: str, change: str, what: str, fix: str | None = None) -> str:
+    """A statement that raises where `condition` is so."""
+    see = f"see: evolve status {change}"
     return (
         f"  IF {condition} THEN\n"
         f"    RAISE EXCEPTION USING ERRCODE = {_text(SHUT)},\n"
         f"      MESSAGE = {_text(f'the gate of change {change} is shut: {what}')},\n"
-        f"      HINT = {_text(f'{fix}; then see: evolve status {change}')};\n"
+        f"      HINT = {_text(see if fix is None else f'{fix}; then {see}')};\n"
         "  END IF;"
     )
 

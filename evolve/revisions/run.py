@@ -29,7 +29,7 @@ from sqlalchemy.exc import ArgumentError, DBAPIError
 from sqlalchemy.pool import ConnectionPoolEntry, Pool
 
 from evolve.errors import EvolveError, Misuse, Refused
-from evolve.plan.gate_sql import SHUT
+from evolve.plan.gate_sql import MARKER, SHUT
 from evolve.revisions.history import RESERVED, BrokenRevision, read_history
 from evolve.revisions.project import Project
 from evolve.revisions.sql_text import split, words
@@ -46,6 +46,11 @@ _INDEX_BUILD = re.compile(
     r'(?:ONLY\s+)?((?:"(?:[^"]|"")+"|\w|\.)+)',
     re.IGNORECASE,
 )
+
+# Their detail names a key, or what depends on a thing; that of others may hold a whole row.
+_TELLING = frozenset({"23503", "23505", "2BP01"})
+# As `half_applied` shows it. A build clears away with it what an interrupted one left, and does so again.
+_CLEARING = re.compile(r"DROP INDEX CONCURRENTLY IF EXISTS ", re.IGNORECASE)
 
 _STANDARD_LIBRARY = get_path("stdlib")
 
@@ -95,8 +100,13 @@ class RevisionFailed(Refused):
 
     @property
     def transient(self) -> bool:
-        """Right to try again: nothing of it is permanent and the cause passes."""
-        return self.sqlstate in _TRANSIENT and not self.half_applied
+        """Right to try again: the cause passes, and nothing that is permanent is in the way."""
+        return self.sqlstate in _TRANSIENT and self.repeatable
+
+    @property
+    def repeatable(self) -> bool:
+        """What of it is permanent will be done again without harm."""
+        return _repeatable(self.half_applied)
 
     @property
     def unfinished_index(self) -> tuple[str, str] | None:
@@ -129,11 +139,18 @@ def _after_failure(step: Pending, place: str, half_applied: tuple[str, ...]) -> 
     if not half_applied:
         why = "its transaction was rolled back; the database is as it was before this revision"
         return why, f"mend {place}, then run it again"
+    if _repeatable(half_applied):
+        why = f"what it did before is done again without harm: {'; '.join(half_applied)}"
+        return why, f"mend what stopped it at {place}, then run it again"
     why = "it left the transaction (autocommit block or COMMIT) before it failed, so part of it is applied"
     return why, (
         f"look at {place}; permanent already: {'; '.join(half_applied)}. Make the rest true by hand and "
         f"`alembic stamp {step.target}`, or undo it and run it again"
     )
+
+
+def _repeatable(half_applied: tuple[str, ...]) -> bool:
+    return all(_CLEARING.match(statement) for statement in half_applied)
 
 
 def _frames(error: BaseException) -> StackSummary:
@@ -350,7 +367,8 @@ class Runner:
 
     def _after(self, connection: Connection, cursor: DBAPICursor, statement: str, *_: object) -> None:
         attempt = self._attempt
-        if attempt.place and not _CONTROL.issuperset(words(statement, 1)):
+        # A gate only looks, or fills what it may fill again.
+        if attempt.place and MARKER not in statement and not _CONTROL.issuperset(words(statement, 1)):
             attempt.open.append(f"{' '.join(statement.split())[:80]} ({attempt.place})")
         if not _in_transaction(connection):
             last = split(statement)[-1:]
@@ -398,6 +416,9 @@ class Runner:
         original = error.orig
         state = getattr(original, "sqlstate", None) or getattr(original, "pgcode", None) or ""
         message = str(original).strip().splitlines()[0] if original else str(error)
+        detail = getattr(getattr(original, "diag", None), "message_detail", None)
+        if detail and state in _TELLING:
+            message = f"{message}: {detail.splitlines()[0].rstrip('.')}"
         return RevisionFailed(
             step,
             self._attempt.place or step.file.name,

@@ -203,6 +203,38 @@ def test_a_half_applied_revision_is_told_and_not_run_again(
     assert "alembic stamp two" in str(caught.value.fix)
 
 
+BUILD = """
+    op.execute("DO $$-- evolve: gate\\nBEGIN END$$")
+    with op.get_context().autocommit_block():
+        op.execute("DROP INDEX CONCURRENTLY IF EXISTS users_id")
+        op.execute("CREATE UNIQUE INDEX CONCURRENTLY users_id ON users (id)")
+    """
+
+
+def test_a_build_that_clears_away_first_is_tried_again(project: AlembicProject, database_url: str) -> None:
+    run(project, database_url)
+    project.add("two", BUILD)
+    witness = Witness()
+    limits = Limits(lock_timeout=100, concurrently_lock_timeout=200)
+    with holding(database_url, "LOCK users IN SHARE ROW EXCLUSIVE MODE") as holder:
+        threading.Thread(target=lambda: witness.retried.wait(20) and holder.rollback()).start()
+        run(project, database_url, limits=limits, witness=witness)
+    assert witness.failures
+    assert scalar(database_url, VALID) is True
+
+
+def test_a_build_that_meets_a_duplicate_names_it_and_may_be_run_again(
+    project: AlembicProject, database_url: str
+) -> None:
+    run(project, database_url)
+    with psycopg.connect(database_url) as connection:
+        connection.execute("ALTER TABLE users DROP CONSTRAINT users_pkey; INSERT INTO users VALUES (7), (7)")
+    project.add("two", BUILD)
+    with pytest.raises(RevisionFailed, match=r"Key \(id\)=\(7\) is duplicated") as caught:
+        run(project, database_url)
+    assert str(caught.value.fix).endswith("then run it again")
+
+
 @pytest.mark.parametrize(
     ("env", "leave"),
     [

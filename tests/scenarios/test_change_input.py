@@ -239,7 +239,7 @@ def test_a_gate_that_is_shut_when_its_revision_runs_says_what_opens_it(users: Ch
     users.sql("ALTER TABLE users DISABLE TRIGGER USER; UPDATE users SET full_name = NULL")
     done = users.run("upgrade")
     assert done.returncode == 1
-    assert f"fix: run: evolve backfill run {CHANGE}; then see: evolve status {CHANGE}" in done.stderr
+    assert f"fix: run: evolve backfill run {CHANGE} (with --restart where it has ended before)" in done.stderr
 
 
 def test_a_backfill_that_is_done_tells_how_to_begin_again(users: ChangeProject) -> None:
@@ -285,3 +285,30 @@ def test_what_is_no_expression(users: ChangeProject, arguments: tuple[str, ...],
 
 def test_a_json_column_is_what_was_asked_for(users: ChangeProject) -> None:
     assert "users.document is there" in users.ok("plan", "add-column", "users.document", "json")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "needed"),
+    [
+        (RENAME, f"_evolve_q_{CHANGE} text"),
+        (("plan", "add-column", "users.city", "text"), "before expand"),
+        (("plan", "drop-column", "users.email"), "_evolve_q_drop_users_email text"),
+        (("plan", "rename-table", "users", "people"), "until they have a people"),
+    ],
+)
+def test_a_table_that_the_revisions_publish_can_change_and_its_subscribers_are_thought_of(
+    make_project: Callable[..., AlembicProject], database_url: str, arguments: tuple[str, ...], needed: str
+) -> None:
+    published = ChangeProject(
+        make_project(database_url), database_url, f"{SCHEMA}; CREATE PUBLICATION outward FOR TABLE users"
+    )
+    told = " ".join(published.ok(*arguments).split())
+    assert "published by outward" in told
+    assert needed in told
+
+
+def test_a_gate_on_rows_that_nothing_mends_sends_nobody_to_the_same_place_twice(users: ChangeProject) -> None:
+    users.ok("plan", "add-unique", "users", "email", "--write")
+    users.sql("INSERT INTO users VALUES (1, 'a', 'same'), (2, 'b', 'same')")
+    done = users.run("upgrade")
+    assert "fix: see: evolve status add_unique_users_email" in done.stderr

@@ -508,8 +508,9 @@ class _Recipe:
         notes = []
         if self.target.published:
             notes.append(
-                f"The table is published by {', '.join(self.target.published)}: add the new column on every "
-                "subscriber before expand."
+                f"The table is published by {', '.join(self.target.published)}: its subscribers need the new column "
+                f"before expand, and before contract a column {self.quarantine} {self.type}, else they stop with an "
+                "error."
             )
         if self.volatile:
             notes.append(

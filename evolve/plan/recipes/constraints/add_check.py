@@ -175,7 +175,7 @@ class _Recipe:
         self.broken = NoRows(
             self.table,
             f"({check.sql}) IS FALSE",
-            f"{check.sql} is not so",
+            f"{check.sql} is false",
             fix=None if change.fill else "mend them in small batches",
         )
         self.armed = TriggerArmed(self.table, self.trigger)
@@ -318,7 +318,7 @@ def trials(change: AddCheck, facts: Facts) -> Iterator[Trial]:
     # That the expression fails for no row, and gives a boolean.
     yield ExpressionHolds(change.table, "CHECK", check, "boolean", may_be_null=True)
     if not change.fill:
-        yield NoSuchRow(change.table, broken, f"{check} is not so", show, partial(BreaksCheck, change))
+        yield NoSuchRow(change.table, broken, f"{check} is false", show, partial(BreaksCheck, change))
         return
     fill = {}
     for column, value in _read_fill(change, target):
