@@ -12,6 +12,7 @@ from support.way_back import phases, tried
 from evolve.errors import EvolveError, Misuse, Refused
 from evolve.plan.model import PHASES
 from evolve.plan.recipes import make_plan
+from evolve.plan.recipes.columns.change_type import ChangeType
 from evolve.plan.recipes.enums.remove_enum_value import RemoveEnumValue
 from evolve.postgres.plan_facts import LiveFacts
 from evolve.sql.names import QualifiedName
@@ -194,7 +195,7 @@ REFUSED: dict[str, tuple[str, RemoveEnumValue, type[EvolveError], str]] = {
     "unknown instead": ("", RemoveEnumValue(MOOD, "sad", "glad"), Misuse, "has no value 'glad'"),
     "itself": ("", RemoveEnumValue(MOOD, "sad", "sad"), Misuse, "--instead is 'sad' too"),
     "no suffix": ("", RemoveEnumValue(MOOD, "sad", "ok", ""), Misuse, "--suffix is empty"),
-    "long": ("", RemoveEnumValue(MOOD, "sad", "ok", "x" * 60), Misuse, "63 bytes"),
+    "name too long": ("", RemoveEnumValue(MOOD, "sad", "ok", "x" * 60), Misuse, "63 bytes"),
     "type taken": ("CREATE TYPE mood_v2 AS ENUM ()", REMOVE, Misuse, 'type "mood_v2" already'),
     "table of that name": ("CREATE TABLE mood_v2 ()", REMOVE, Misuse, "name of a table"),
     "column taken": ("ALTER TABLE pets ADD mood_v2 int", REMOVE, Misuse, 'column "mood_v2" already'),
@@ -253,3 +254,11 @@ def test_what_cannot_be_done_is_refused(connection: Connection, case: str) -> No
         make_plan(change, LiveFacts(connection))
     assert words in refused.value.what
     assert refused.value.fix
+
+
+def test_the_way_out_for_an_array_works(connection: Connection) -> None:
+    connection.execute("ALTER TABLE pets ADD moods mood[]; UPDATE pets SET moods = '{sad,ok}' WHERE id = 1")
+    change = ChangeType(QualifiedName("pets"), "moods", "text[]", to="words")
+    Carried(connection, change).up(*PHASES)
+    make_plan(REMOVE, LiveFacts(connection))
+    assert connection.execute("SELECT words FROM pets WHERE id = 1").fetchone() == (["sad", "ok"],)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import ClassVar, assert_never
 
 from evolve.errors import Misuse, Refused
 from evolve.plan.carry import carry
@@ -139,7 +139,7 @@ def plan(change: RemoveEnumValue, facts: Facts) -> Plan:
         )
     )
     phases = tuple(
-        _phase(change, enum, each) for each in zip(*(road.phases() for road in roads), strict=True)
+        _phase(change, enum, roads, each) for each in zip(*(road.phases() for road in roads), strict=True)
     )
     return Plan(change.id, change, phases, tuple(_notes(change, roads)), facts.source, also=also)
 
@@ -180,7 +180,6 @@ def _road(change: RemoveEnumValue, enum: EnumFacts, target: Target, name: str) -
         carried,
         comments=True,
         own=None if len(enum.columns) == 1 else "_".join([change.id, *table_words(target.table), name]),
-        loses_at_purge=f"which rows held {change.value}",
     )
     road.refuse()
     return road
@@ -234,44 +233,78 @@ _SEVERAL = "it reads several columns of the type, which are brought over one by 
 
 
 # -- all columns --------------------------------------------------------------------------------------------
-def _phase(change: RemoveEnumValue, enum: EnumFacts, each: Sequence[Phase]) -> Phase:
+def _phase(
+    change: RemoveEnumValue, enum: EnumFacts, roads: Sequence[Replacement], each: Sequence[Phase]
+) -> Phase:
     """What the phases of that name do for each column, said once."""
-    name = each[0].name
+    old, new = enum.name.plain, change.new_type.plain
+    olds = ", ".join(f"{road.table.plain}.{road.old[0].column}" for road in roads)
+    news = ", ".join(f"{road.table.plain}.{road.sides[0].column}" for road in roads)
     parts = tuple(part for phase in each for part in phase.parts)
     gates: tuple[Gate, ...] = tuple(
-        dict.fromkeys(gate for phase in each for gate in phase.gates if not isinstance(gate, Word))
+        gate for phase in each for gate in phase.gates if not isinstance(gate, Word)
     )
-    old, new = enum.name.plain, change.new_type.plain
+    backfills = tuple(spec for phase in each for spec in phase.backfills)
+    name = each[0].name
     match name:
         case "expand":
-            parts = (_create(change, enum), *parts)
+            return Phase(
+                name,
+                f"{news} of a type without {change.value} stand beside {olds}, and triggers keep them in step",
+                (_create(change, enum), *parts),
+                instructions=(
+                    "Code that runs now goes on as it is; code that maps the new columns may start.",
+                ),
+                go_back="downgrade the expand revisions: triggers, functions, new columns and the new type go",
+            )
+        case "backfill":
+            return Phase(
+                name,
+                f"every row has {news}; {change.instead} where it holds {change.value}",
+                gates=gates,
+                backfills=backfills,
+                instructions=tuple(f"Run: evolve backfill run {spec.name}" for spec in backfills),
+                go_back="stop the backfills; rows filled so far do no harm",
+            )
+        case "validate":
+            return Phase(name, f"{news} can stand in for {olds}", parts, gates=gates, go_back=each[0].go_back)
+        case "switch":
+            return Phase(
+                name,
+                f"all code reads and writes {news}",
+                gates=gates,
+                instructions=(
+                    f"Deploy code that maps {news} as type {new}, in SQLAlchemy Enum(…, "
+                    f"name={change.new_type.name!r}), and no longer maps {olds}.",
+                    "One class must not map both: it would write a null to one of them.",
+                ),
+                go_back="deploy the old code again; the triggers kept the old columns fresh",
+            )
         case "contract":
-            gone = f"no running code reads or writes a column of type {old}, or writes {change.value}"
-            gates = (Word(OLD_CODE_GONE, gone), *gates)
+            return Phase(
+                name,
+                f"{olds}: gone for every client; the values are kept",
+                parts,
+                gates=(Word(OLD_CODE_GONE, f"no running code reads or writes {olds}"), *gates),
+                go_back=f"downgrade the contract revisions: {olds} come back, with every value",
+            )
         case "purge":
             unused = _unused(enum)
-            parts = (*parts, _drop(change, enum, unused))
-            gates = (
-                Word(PURGE_APPROVED, f"nobody will want to know which rows held {change.value}"),
-                *gates,
-                unused,
+            return Phase(
+                name,
+                f"nothing of type {old} is left, nor the type",
+                (*parts, _drop(change, enum, unused)),
+                gates=(
+                    Word(PURGE_APPROVED, f"nobody will want to know which rows held {change.value}"),
+                    *gates,
+                    unused,
+                ),
+                go_back="downgrade the purge revisions: they make the type and the old values anew, in one transaction "
+                "for each column",
+                undo_loses=f"which rows held {change.value}",
             )
         case _:
-            pass
-    undone = next((phase.undo_loses for phase in each if phase.undo_loses is not None), None)
-    instructions = tuple(dict.fromkeys(line for phase in each for line in phase.instructions))
-    if name == "switch":
-        instructions = (*instructions, f"It names the type {new}: Enum(…, name={change.new_type.name!r}).")
-    return Phase(
-        name,
-        "; ".join(phase.summary for phase in each),
-        parts,
-        gates=gates,
-        backfills=tuple(spec for phase in each for spec in phase.backfills),
-        instructions=instructions,
-        go_back="; ".join(dict.fromkeys(phase.go_back for phase in each if phase.go_back)),
-        undo_loses=undone,
-    )
+            assert_never(name)
 
 
 def _create_type(name: QualifiedName, values: Sequence[str]) -> Statement:
