@@ -195,7 +195,7 @@ REFUSED: dict[str, tuple[str, RemoveEnumValue, type[EvolveError], str]] = {
     "unknown instead": ("", RemoveEnumValue(MOOD, "sad", "glad"), Misuse, "has no value 'glad'"),
     "itself": ("", RemoveEnumValue(MOOD, "sad", "sad"), Misuse, "--instead is 'sad' too"),
     "no suffix": ("", RemoveEnumValue(MOOD, "sad", "ok", ""), Misuse, "--suffix is empty"),
-    "name too long": ("", RemoveEnumValue(MOOD, "sad", "ok", "x" * 60), Misuse, "63 bytes"),
+    "name too long": ("", RemoveEnumValue(MOOD, "sad", "ok", "x" * 60), Misuse, "has 64 bytes"),
     "type taken": ("CREATE TYPE mood_v2 AS ENUM ()", REMOVE, Misuse, 'type "mood_v2" already'),
     "table of that name": ("CREATE TABLE mood_v2 ()", REMOVE, Misuse, "name of a table"),
     "column taken": ("ALTER TABLE pets ADD mood_v2 int", REMOVE, Misuse, 'column "mood_v2" already'),
