@@ -168,7 +168,7 @@ def notes(target: Target, old: Sequence[Side], new: Sequence[Side]) -> tuple[str
     """What the reader of a plan with such shapes should know."""
     olds, news = (" and ".join(side.column for side in sides) for sides in (old, new))
     found = [
-        f"{news} may be null: make them NOT NULL afterwards, with evolve plan set-not-null.",
+        f"{news} may be null: evolve plan set-not-null ends that afterwards.",
     ]
     names = {side.column for side in old}
     going = [

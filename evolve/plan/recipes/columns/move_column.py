@@ -599,14 +599,12 @@ def trials(change: MoveColumn, facts: Facts) -> Iterator[Trial]:
         return Disagreement(twin, count, examples)
 
     if predicate is not None:
-        meaning = (
-            f"whose {twin.column.name} differs from that of another row of the same {change.to.table.plain}"
-        )
+        meaning = f"{twin.column.name} differs from that of another row of the same {change.to.table.plain}"
         yield NoSuchRow(change.table, predicate, meaning, show, refuse)
     yield NoSuchRow(
         change.table,
         cross_sync.homeless(twin.link),
-        f"with a {twin.column.name} and no row of {change.to.table.plain} to hold it; contract waits for them",
+        f"{twin.column.name} is given and {change.to.table.plain} has no row to hold it; contract waits for them",
         show,
     )
 
