@@ -167,8 +167,10 @@ def law_trials(
 def notes(target: Target, old: Sequence[Side], new: Sequence[Side]) -> tuple[str, ...]:
     """What the reader of a plan with such shapes should know."""
     olds, news = (" and ".join(side.column for side in sides) for sides in (old, new))
+    counted = f"SELECT count(*) FROM {target.table} WHERE {lost(old, new)}"  # noqa: S608 - it is shown, not sent
     found = [
         f"{news} may be null: evolve plan set-not-null ends that afterwards.",
+        f"No gate looks for what old code writes from now on and {news} cannot tell. Before contract: {counted}",
     ]
     names = {side.column for side in old}
     going = [
