@@ -211,6 +211,14 @@ def test_a_table_may_point_at_itself(connection: Connection) -> None:
     assert restores(connection, change)
 
 
+def test_a_partitioned_table_is_sent_to_a_unique_index(connection: Connection) -> None:
+    connection.execute("CREATE TABLE areas (id bigint, tenant int) PARTITION BY LIST (tenant)")
+    change = AddForeignKey(ORDERS, "tenant", ColumnName(QualifiedName("areas"), "tenant"))
+    with pytest.raises(Refused) as refused:
+        make_plan(change, LiveFacts(connection))
+    assert refused.value.fix == "first: evolve plan add-index areas --on tenant --unique"
+
+
 def test_counter_examples_are_told(connection: Connection) -> None:
     with pytest.raises(Refused, match=r"20 rows .*id=2\d, customer_id=2\d"):
         tried(connection, PLAIN)

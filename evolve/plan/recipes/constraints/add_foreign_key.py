@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
+from shlex import quote as shell_quote
 from typing import ClassVar
 
 from evolve.backfill.spec import Spec
@@ -112,13 +113,20 @@ class NoColumnName(Misuse):
         )
 
 
+def _unique(target: Target, names: Sequence[str]) -> str:
+    """The change that keeps `names` unique; a partitioned table gets no constraint beside its traffic."""
+    if target.partitioned:
+        return f"add-index {target.table} --on {shell_quote(', '.join(names))} --unique"
+    return f"add-unique {target.table} {' '.join(names)}"
+
+
 class NotUnique(Refused):
     def __init__(self, target: Target, names: Sequence[str]) -> None:
         listed = ", ".join(names)
         super().__init__(
             f'no unique constraint or index of "{target.table.plain}" is over ({listed}) alone',
             why="a foreign key points at one row, so something must keep those columns unique",
-            fix=f"first: evolve plan add-unique {target.table} {' '.join(quote(name) for name in names)}",
+            fix=f"first: evolve plan {_unique(target, [quote(name) for name in names])}",
         )
 
 
