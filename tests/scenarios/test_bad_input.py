@@ -519,15 +519,14 @@ NONSENSE: dict[str, tuple[str, str, str]] = {
     "phase that has begun without revisions": (
         'name = "contract"\nstate = "planned"',
         'name = "contract"\nstate = "begun"',
-        '"phase[5].revisions" is empty',
+        '"phase[5].state" is "begun"',
     ),
     "SQL in a revision": ('revisions = ["', 'revisions = ["x\'; --", "', '"phase[1].revisions" is'),
     "revision that is not there": ('revisions = ["', 'revisions = ["f', '"phase[1].revisions" names "f'),
-    "somebody else's revision": ('revisions = ["', 'revisions = ["one", "', 'names "one", and one.py'),
-    "another column filled": ("{full_name = ", "{email = ", '"backfill.assignments" is'),
-    "other values filled": ('= "name"}', '= "email"}', '"backfill.assignments" is'),
-    "SQL in the filling": ('= "name"}', '= "name; DROP TABLE users"}', '"backfill.assignments" is'),
-    "two columns filled": ('= "name"}', '= "name", email = "name"}', '"backfill.assignments" is'),
+    "somebody else's revision": ('revisions = ["', 'revisions = ["one", "', "names 2 revisions"),
+    "facts of another table": ('"table users" = ', '"table orders" = ', '"table users" is missing'),
+    "SQL in the facts": ("PRIMARY KEY (id)", "PRIMARY KEY (id); DROP TABLE users", "cannot be believed"),
+    "facts of another server": ("server_version = ", "server_version = true # ", '"server_version" is True'),
 }
 
 
@@ -539,8 +538,8 @@ NONSENSE: dict[str, tuple[str, str, str]] = {
         ("advance", "revision that is not there"),
         ("advance", "somebody else's revision"),
         ("plan set-not-null", "broken TOML"),
-        ("backfill run CHANGE", "another column filled"),
-        ("backfill run CHANGE", "SQL in the filling"),
+        ("backfill run CHANGE", "facts of another table"),
+        ("backfill run CHANGE", "SQL in the facts"),
     ],
 )
 def test_manifest_edited_into_nonsense(broken: Ground, name: str, what: str) -> None:
