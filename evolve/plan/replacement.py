@@ -433,7 +433,8 @@ class Replacement:
             gates=(
                 Word(
                     PURGE_APPROVED,
-                    f"nobody will want {self.table.plain}.{self._olds} as {_they(self.old)} back",
+                    f"nobody will want {self.table.plain}.{self._olds} as {_they(self.old)} back"
+                    + (f"; {self.loses_at_purge} is gone then" if self.loses_at_purge else ""),
                 ),
                 told,
             ),

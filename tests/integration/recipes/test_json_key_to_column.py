@@ -233,6 +233,17 @@ def test_a_document_without_a_place_for_the_key_is_refused(connection: Connectio
         tried(connection, CITY)
 
 
+@pytest.mark.parametrize("change", [AGE, CITY], ids=["key", "key in an object"])
+def test_a_document_that_came_without_a_place_keeps_what_it_holds(
+    connection: Connection, change: JsonKeyToColumn
+) -> None:
+    Carried(connection, change).up("expand")
+    document = '["kept"]' if change is AGE else '{"address": "kept"}'
+    connection.execute("INSERT INTO users (id, doc) VALUES (99, %s)", (document,))
+    connection.execute(f"UPDATE users SET {change.to} = '1' WHERE id = 99".encode())
+    assert connection.execute("SELECT doc::text FROM users WHERE id = 99").fetchone() == (document,)
+
+
 def test_two_keys_at_once(connection: Connection) -> None:
     Carried(connection, CITY).up("expand", "backfill")
     Carried(connection, AGE).up("expand", "backfill")

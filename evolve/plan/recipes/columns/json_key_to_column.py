@@ -99,6 +99,15 @@ class NoPlaceForKey(Refused):
         )
 
 
+def no_place(change: JsonKeyToColumn, document: str) -> str:
+    """True of a document in which something else than an object is where the key belongs."""
+    parents = [
+        document if depth == 0 else f"({document}) #> {_path(change.path[:depth])}"
+        for depth in range(len(change.path))
+    ]
+    return " OR ".join(f"jsonb_typeof({parent}) NOT IN ('object', 'null')" for parent in parents)
+
+
 class DoesNotFit(Refused):
     def __init__(self, change: JsonKeyToColumn, count: int, examples: tuple[str, ...]) -> None:
         super().__init__(
@@ -185,10 +194,13 @@ class _Moved:
         path = self.change.path
         for depth in reversed(range(len(path))):
             parent = self.document if depth == 0 else f"({self.document}) #> {_path(path[:depth])}"
-            # What is no object was found to be null or absent: see NoPlaceForKey.
             there = f"CASE WHEN jsonb_typeof({parent}) = 'object' THEN {parent} ELSE '{{}}'::jsonb END"
             made = f"({there}) || jsonb_build_object({_text(path[depth])}, {made})"
-        whole = f"CASE WHEN {new} IS NULL THEN ({self.document}) #- {self.path} ELSE {made} END"
+        # There was no such document when this was planned, see NoPlaceForKey; one that has come since is left alone.
+        whole = (
+            f"CASE WHEN {no_place(self.change, self.document)} THEN {self.document} "
+            f"WHEN {new} IS NULL THEN ({self.document}) #- {self.path} ELSE {made} END"
+        )
         return whole if self.column.type == "jsonb" else f"({whole})::json"
 
     # -- the road -------------------------------------------------------------------------------------------
@@ -369,13 +381,9 @@ def trials(change: JsonKeyToColumn, facts: Facts) -> Iterator[Trial]:
     moved = _Moved.of(change, target)
     yield AddsWithoutRewrite(moved.type, "take the domain's base type and add a NOT VALID check")
     show = (*target.key, change.column)
-    parents = [
-        moved.document if depth == 0 else f"({moved.document}) #> {_path(change.path[:depth])}"
-        for depth in range(len(change.path))
-    ]
     yield NoSuchRow(
         change.table,
-        " OR ".join(f"jsonb_typeof({parent}) NOT IN ('object', 'null')" for parent in parents),
+        no_place(change, moved.document),
         f"something else than an object is where {change.key} belongs",
         show,
         lambda count, examples: NoPlaceForKey(change, count, examples),
