@@ -1,2 +1,2 @@
-evolve advance many_to_many_products_category_id
-evolve backfill run many_to_many_products_category_id
+evolve advance link_products_category_id
+evolve backfill run link_products_category_id

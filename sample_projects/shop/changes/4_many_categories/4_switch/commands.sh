@@ -1,1 +1,1 @@
-evolve advance many_to_many_products_category_id
+evolve advance link_products_category_id

@@ -1,2 +1,2 @@
-evolve advance many_to_many_products_category_id --old-code-gone
+evolve advance link_products_category_id --old-code-gone
 evolve upgrade
