@@ -20,10 +20,11 @@ from evolve.plan.manifest import Manifest, directory, load_named, new_manifest, 
 from evolve.plan.model import Phase, Plan
 from evolve.plan.recipes import find_recipe, make_plan
 from evolve.plan.replayed import ReplayedFacts
+from evolve.plan.target import Target
 from evolve.plan.wording import conditions
 from evolve.postgres.connect import Connection
 from evolve.postgres.evidence import looking
-from evolve.postgres.plan_facts import LiveFacts
+from evolve.postgres.plan_facts import LiveFacts, may_act_as
 from evolve.postgres.stamps import applied_heads
 from evolve.postgres.trials import attempt
 from evolve.revisions.project import Project
@@ -94,7 +95,11 @@ def plan_change(project: Project, change: Change, url: str | None) -> Planned:
     else:
         with looking(url, "evolve plan") as connection:
             planned = _planned(change, Remembering(LiveFacts(connection)))
-            notes = [*_tried(connection, planned), *_behind(connection, changes)]
+            notes = [
+                *_tried(connection, planned),
+                *_behind(connection, changes),
+                *_not_owned(connection, planned.facts),
+            ]
         planned = replace(planned, plan=replace(planned.plan, notes=(*planned.plan.notes, *notes)))
     refuse_conflicts(changes, change, planned.plan.uses)
     refuse_unclean(changes, planned.plan)
@@ -178,6 +183,21 @@ def _tried(connection: Connection, planned: Planned) -> list[str]:
     trials = recipe.trials(planned.plan.change, planned.facts) if recipe is not None else ()
     notes = [attempt(connection, trial) for trial in trials]
     return [note for note in notes if note is not None]
+
+
+def _not_owned(connection: Connection, facts: KeptFacts) -> list[str]:
+    """Who plans may be another role than the one that will run it; that it must be should not come as a surprise."""
+    owners = {
+        answer.owner: answer.table
+        for answer in facts.answers.values()
+        if isinstance(answer, Target) and answer.owner is not None
+    }
+    return [
+        f'Role "{connection.info.user}", which this was planned as, does not own {table.plain}: run `evolve upgrade` '
+        f'as "{owner}" or a member of it.'
+        for owner, table in owners.items()
+        if not may_act_as(connection, owner)
+    ]
 
 
 def _behind(connection: Connection, changes: Changes) -> list[str]:

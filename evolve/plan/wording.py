@@ -62,7 +62,8 @@ def conditions(part: Part) -> Conditions:
         match gate:
             case NoRows(table, predicate, meaning, fix=str(fix)):
                 none = f"NOT EXISTS (SELECT FROM {table} WHERE {predicate})"
-                holds.append((none, f"no row of {table} where {meaning}; {fix}"))
+                look = f"SELECT * FROM {table} WHERE {predicate} LIMIT 10"  # noqa: S608 - it is shown
+                holds.append((none, f"no row of {table} where {meaning} (look: {look}); {fix}"))
             case NoRows(table, predicate):
                 no_rows.append(f"{table} WHERE {predicate}")
             case Validated(table, constraint):

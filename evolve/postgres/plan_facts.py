@@ -37,6 +37,12 @@ _RELATION_KINDS: dict[str, RelationKind] = {
 }
 
 
+def may_act_as(connection: Connection, role: str) -> bool:
+    """Whether the connection's role has the privileges of `role`; reads catalogs alone."""
+    row = connection.execute("SELECT pg_has_role(%s::name, 'USAGE')", (role,)).fetchone()
+    return bool(row and row[0])
+
+
 class LiveFacts(Facts):
     """Answers of one database, each from a snapshot of its own; the connection must be in autocommit mode."""
 

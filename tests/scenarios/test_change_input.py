@@ -7,6 +7,7 @@ import os
 import re
 from collections.abc import Callable
 from pathlib import Path
+from urllib.parse import urlsplit, urlunsplit
 
 import pytest
 from support.alembic_project import AlembicProject
@@ -323,3 +324,20 @@ def test_what_a_merge_cannot_tell_can_be_counted(users: ChangeProject) -> None:
     ]
     users.sql("INSERT INTO users VALUES (1, 'Ann', 'a@x'), (2, 'Bob', NULL)")
     assert users.sql(query) == [(1,)]
+
+
+def test_a_role_that_does_not_own_the_table_is_told(users: ChangeProject) -> None:
+    users.sql(
+        "CREATE ROLE planner LOGIN PASSWORD 'p'; GRANT SELECT ON users TO planner; GRANT SELECT ON alembic_version TO planner"
+    )
+    try:
+        url = urlsplit(users.url)
+        host = url.netloc.rpartition("@")[2]
+        other = urlunsplit(url._replace(netloc=f"planner:p@{host}"))
+        done = users.run("plan", "rename-column", "users.name", "full_name", "--database-url", other)
+        assert done.returncode == 0, done.stderr
+        assert 'Role "planner", which this was planned as, does not own users' in " ".join(
+            done.stdout.split()
+        )
+    finally:
+        users.sql("DROP OWNED BY planner; DROP ROLE planner")
