@@ -328,7 +328,8 @@ def test_what_a_merge_cannot_tell_can_be_counted(users: ChangeProject) -> None:
 
 def test_a_role_that_does_not_own_the_table_is_told(users: ChangeProject) -> None:
     users.sql(
-        "CREATE ROLE planner LOGIN PASSWORD 'p'; GRANT SELECT ON users TO planner; GRANT SELECT ON alembic_version TO planner"
+        "CREATE ROLE planner LOGIN PASSWORD 'p'; "
+        "GRANT SELECT ON users TO planner; GRANT SELECT ON alembic_version TO planner"
     )
     try:
         url = urlsplit(users.url)
