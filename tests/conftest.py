@@ -47,6 +47,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     if config.getoption("--long"):
+        os.environ.setdefault("EVOLVE_FUZZ", "3")  # random walks through the scene of each recipe
         return
     skip = pytest.mark.skip(reason="takes minutes; run by make test-long")
     for item in items:

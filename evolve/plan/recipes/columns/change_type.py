@@ -27,6 +27,7 @@ from evolve.plan.target import (
     refuse_family,
 )
 from evolve.plan.trials import AddsWithoutRewrite, NoSuchRow, Trial
+from evolve.plan.versions import VERSIONS, shape, uses_with, version_trials, with_versions
 from evolve.sql.locks import LockMode
 from evolve.sql.names import QualifiedName, quote, shorten
 from evolve.sql.operations import ColumnDefinition, CreateIndex
@@ -55,6 +56,7 @@ class ChangeType(Change):
         rejects: what becomes of values that the new type cannot give back: they are refused, null, or taken as they
             come out.
         on_conflict: what the sync trigger does with a statement that writes different values to both columns.
+        versions: schemas of the old and the new version; None: both use the table itself.
     """
 
     kind: ClassVar[str] = "change-type"
@@ -66,12 +68,13 @@ class ChangeType(Change):
     in_place: bool = False
     rejects: Rejects = "refuse"
     on_conflict: sync.OnConflict = "raise"
+    versions: str | None = None
 
     def words(self) -> Sequence[str]:
         return ["change", *table_words(self.table), self.column, "to", self.type]
 
     def uses(self) -> Uses:
-        return Uses(columns(self.table, (self.column, self.new_name)))
+        return uses_with(Uses(columns(self.table, (self.column, self.new_name))), self.versions, self.table)
 
     @property
     def new_name(self) -> str:
@@ -146,12 +149,20 @@ def plan(change: ChangeType, facts: Facts) -> Plan:
         raise SameType(change, column.type)
     cost = type_change(column.type, definition.type, old_collation=column.collation, new_collation=collation)
     work = _work(target, column, cost)
-    given = next((name for name in ("up", "down", "to") if getattr(change, name) is not None), None)
+    given = next(
+        (name for name in ("up", "down", "to", "versions") if getattr(change, name) is not None), None
+    )
     if change.in_place and given is not None:
         raise TwoRoads(f"--{given}")
     if change.in_place or (work is None and given is None):
         return _in_place(change, target, column, definition, collation, work)
-    return _by_new_column(change, target, column, definition, collation, cost)
+    return with_versions(
+        _by_new_column(change, target, column, definition, collation, cost),
+        facts,
+        change.versions,
+        old_shape=shape(target),
+        new_shape=shape(target, {change.column: [(change.to or change.column, change.new_name)]}),
+    )
 
 
 def _work(target: Target, column: TargetColumn, cost: TypeChange) -> str | None:
@@ -441,7 +452,7 @@ def trials(change: ChangeType, facts: Facts) -> Iterator[Trial]:
     target = facts.table(change.table)
     column = known_column(target, change.column)
     definition = read_type(change.type)
-    plain = change.up is None and change.down is None and change.to is None
+    plain = change.up is None and change.down is None and change.to is None and change.versions is None
     cost = type_change(column.type, definition.type, old_collation=column.collation)
     if change.in_place or (plain and _work(target, column, cost) is None):
         return
@@ -460,6 +471,7 @@ def trials(change: ChangeType, facts: Facts) -> Iterator[Trial]:
     )
     if column.not_null or change.rejects == "accept":
         yield converted.holds(may_be_null=not column.not_null)
+    yield from version_trials(change.versions, change.table, facts)
 
 
 RECIPE = Recipe(
@@ -493,6 +505,7 @@ RECIPE = Recipe(
             "When one statement writes different values to both columns.",
             choices=("raise", "new-wins", "old-wins"),
         ),
+        VERSIONS,
     ),
     plan,
     trials,

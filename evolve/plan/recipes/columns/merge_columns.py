@@ -26,6 +26,7 @@ from evolve.plan.shapes import (
 )
 from evolve.plan.target import Target, known_column
 from evolve.plan.trials import Trial
+from evolve.plan.versions import VERSIONS, shape, uses_with, version_trials, with_versions
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,18 +38,21 @@ class MergeColumns(Change):
             expression ends in, else text.
         down: (old column, expression over the new one that gives its value); these are the columns that are merged.
         on_conflict: what the sync trigger does with a statement that writes different values to both shapes.
+        versions: schemas of the old and the new version; None: both use the table itself.
     """
 
     kind: ClassVar[str] = "merge-columns"
     into: tuple[tuple[str, str], ...]
     down: tuple[tuple[str, str], ...]
     on_conflict: sync.OnConflict = "raise"
+    versions: str | None = None
 
     def words(self) -> Sequence[str]:
         return ["merge", *table_words(self.table), "into", *(name for name, _ in self.into)]
 
     def uses(self) -> Uses:
-        return Uses(columns(self.table, (name for name, _ in (*self.into, *self.down))))
+        own = Uses(columns(self.table, (name for name, _ in (*self.into, *self.down))))
+        return uses_with(own, self.versions, self.table)
 
 
 class NotOne(Misuse):
@@ -105,7 +109,16 @@ def plan(change: MergeColumns, facts: Facts) -> Plan:
         loses_at_purge=f"what {names} held and {new[0].column} does not tell",
     )
     road.refuse()
-    return Plan(change.id, change, road.phases(), notes(target, old, new), target.source)
+    merged = new[0].column
+    stands: dict[str, list[tuple[str, str]]] = {side.column: [] for side in old}
+    stands[old[0].column] = [(merged, merged)]
+    return with_versions(
+        Plan(change.id, change, road.phases(), notes(target, old, new), target.source),
+        facts,
+        change.versions,
+        old_shape=shape(target),
+        new_shape=shape(target, stands),
+    )
 
 
 def _shapes(change: MergeColumns, target: Target) -> tuple[tuple[sync.Side, ...], tuple[sync.Side, ...]]:
@@ -128,6 +141,7 @@ def trials(change: MergeColumns, facts: Facts) -> Iterator[Trial]:
         "--into",
         lambda count, examples: NotSettled(change, count, examples),
     )
+    yield from version_trials(change.versions, change.table, facts)
 
 
 RECIPE = Recipe(
@@ -156,6 +170,7 @@ RECIPE = Recipe(
             "When one statement writes different values to old and new columns.",
             choices=("raise", "new-wins", "old-wins"),
         ),
+        VERSIONS,
     ),
     plan,
     trials,

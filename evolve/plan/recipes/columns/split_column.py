@@ -26,6 +26,7 @@ from evolve.plan.shapes import (
 )
 from evolve.plan.target import Target, known_column
 from evolve.plan.trials import Trial
+from evolve.plan.versions import VERSIONS, shape, uses_with, version_trials, with_versions
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +37,7 @@ class SplitColumn(Change):
         into: (new column, expression over the old one); its type is the cast that the expression ends in, else text.
         down: expression over the new columns that gives the old value.
         on_conflict: what the sync trigger does with a statement that writes different values to both shapes.
+        versions: schemas of the old and the new version; None: both use the table itself.
     """
 
     kind: ClassVar[str] = "split-column"
@@ -43,12 +45,14 @@ class SplitColumn(Change):
     into: tuple[tuple[str, str], ...]
     down: str
     on_conflict: sync.OnConflict = "raise"
+    versions: str | None = None
 
     def words(self) -> Sequence[str]:
         return ["split", *table_words(self.table), self.column]
 
     def uses(self) -> Uses:
-        return Uses(columns(self.table, (self.column, *(name for name, _ in self.into))))
+        own = Uses(columns(self.table, (self.column, *(name for name, _ in self.into))))
+        return uses_with(own, self.versions, self.table)
 
 
 class OneColumn(Misuse):
@@ -95,7 +99,13 @@ def plan(change: SplitColumn, facts: Facts) -> Plan:
         loses_at_purge=f"what {change.column} held and the new columns do not tell",
     )
     road.refuse()
-    return Plan(change.id, change, road.phases(), notes(target, old, new), target.source)
+    return with_versions(
+        Plan(change.id, change, road.phases(), notes(target, old, new), target.source),
+        facts,
+        change.versions,
+        old_shape=shape(target),
+        new_shape=shape(target, {change.column: [(name, name) for name, _ in change.into]}),
+    )
 
 
 def _made(change: SplitColumn, target: Target) -> tuple[list[Made], list[Made]]:
@@ -123,6 +133,7 @@ def trials(change: SplitColumn, facts: Facts) -> Iterator[Trial]:
         "--into",
         lambda count, examples: NotSettled(change, count, examples),
     )
+    yield from version_trials(change.versions, change.table, facts)
 
 
 RECIPE = Recipe(
@@ -150,6 +161,7 @@ RECIPE = Recipe(
             "When one statement writes different values to old and new columns.",
             choices=("raise", "new-wins", "old-wins"),
         ),
+        VERSIONS,
     ),
     plan,
     trials,
