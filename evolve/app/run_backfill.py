@@ -27,6 +27,8 @@ def run_backfill(
 ) -> Outcome:
     """Start the run of `spec`, or go on with one that failed or was interrupted; a done one is left alone.
 
+    Where one that was gone on with leaves rows behind, all rows are walked once more, as with `restart`.
+
     Everything that can be refused is refused before the journal or a row is written.
 
     Args:
@@ -56,4 +58,19 @@ def run_backfill(
             return Outcome(
                 record.name, State.DONE, record.changed, record.batches, 0.0, record.verify, already=True
             )
-        return Worker(url, session, record, target, pace, stop, watch, verify=verify).forward()
+        gone_on_with = record.batches > 0
+        outcome = Worker(url, session, record, target, pace, stop, watch, verify=verify).forward()
+    if gone_on_with and spec.where is not None and outcome.verdict is not None and not outcome.verdict.clean:
+        # What lies behind the cursor was undone between the two stretches: the column was taken back and made again.
+        return run_backfill(
+            url,
+            spec,
+            pace=pace,
+            stop=stop,
+            watch=watch,
+            restart=True,
+            undo_journal_mode=undo_journal_mode,
+            verify=verify,
+            plain_sql=plain_sql,
+        )
+    return outcome
