@@ -270,11 +270,19 @@ def test_a_project_brings_rows_of_its_own(changing: Path) -> None:
 @pytest.mark.server
 @pytest.mark.usefixtures("its_server")
 def test_a_backfill_that_leaves_rows_behind(changing: Path) -> None:
-    """What its gate looks for is not what it writes."""
-    (manifest,) = (changing / "migrations/evolve").glob("*.toml")
-    text = manifest.read_text()
-    assert "mismatch = " in text
-    manifest.write_text(re.sub(r"^mismatch = .*$", 'mismatch = "id % 7 = 0"', text, flags=re.MULTILINE))
+    """A trigger of somebody's own writes behind the one that keeps the columns equal."""
+    (expand,) = [
+        path
+        for path in (changing / "migrations/versions").glob("*.py")
+        if "CREATE TRIGGER zz_evolve" in path.read_text()
+    ]
+    body = "BEGIN NEW.full_name := 'other than ' || NEW.name; RETURN NEW; END"
+    own = (
+        f'op.execute("CREATE FUNCTION meddle() RETURNS trigger LANGUAGE plpgsql AS $${body}$$")\n'
+        '    op.execute("CREATE TRIGGER zzz_meddle BEFORE UPDATE ON users FOR EACH ROW EXECUTE FUNCTION meddle()")'
+    )
+    text = expand.read_text()
+    expand.write_text(text.replace("\n\n\ndef downgrade", f"\n    {own}\n\n\ndef downgrade", 1))
     done = run(changing, "--evolve=only", "-k", "backfill")
     assert done.returncode == 1
     assert "Traceback" not in done.stdout
