@@ -32,7 +32,13 @@ def test_pages_have_the_same_headings(name: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "section", [section for _, section in SECTIONS], ids=[f"{name}: {s.heading}" for name, s in SECTIONS]
+    "section",
+    [
+        # How a recipe is used is run each time; what is refused, and the way back, by `make test-long`.
+        pytest.param(section, marks=[] if section.heading == "Use" else pytest.mark.long)
+        for _, section in SECTIONS
+    ],
+    ids=[f"{name}: {section.heading}" for name, section in SECTIONS],
 )
 def test_what_a_page_says_can_be_run(
     section: Section, make_project: Callable[..., AlembicProject], database_url: str
