@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from evolve.app.plan_change import Planned, Written, plan_change, write_plan
+from evolve.app.project_changes import read_changes
 from evolve.errors import EvolveError, Misuse
 from evolve.plan.auto import Answers, Question, wishes
 from evolve.plan.change import Change
@@ -79,6 +80,7 @@ def plan_from_models(
     """
     from evolve.revisions.model_differences import model_differences  # Alembic takes a while to import
 
+    read_changes(project)  # several heads, or a broken manifest, are told before a database is looked at
     with looking(url, "evolve plan auto"):
         pass  # who cannot be reached is named here: env.py would say it in its own way
     differences = model_differences(project, url)

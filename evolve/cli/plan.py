@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
@@ -181,8 +182,7 @@ def _change(recipe: Recipe[Change], given: dict[str, object]) -> Change:
 
 def _text_of(path: str) -> str:
     try:
-        with open(path, encoding="utf-8") as file:  # noqa: PTH123 - the shell's own name for it, "-" excepted
-            return file.read()
+        return Path(path).read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise click.UsageError(f"{path} cannot be read: {error}") from error
 
