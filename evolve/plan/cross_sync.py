@@ -282,7 +282,8 @@ def notes(link: Link) -> tuple[str, ...]:
         )
     told.append(
         f"Transactions that write several rows of {source} or {target} may deadlock where they take them in different "
-        "orders: run 40P01 again, or write rows in the order of their keys."
+        "orders: run 40P01 again, or write rows in the order of their keys. One that moves a row of "
+        f"{child} to another row of {parent} is free of that where it locks both rows of {parent} first."
     )
     told.append(
         f"Transactions in REPEATABLE READ that write {parent} do not see a row of {child} that was committed after "

@@ -453,10 +453,18 @@ NEW_DOWN: list[Job] = [
         "SELECT true",
     ),
 ]
-# One session does these, and each row moves once: moves that cross each other, or come back, can deadlock.
+# One session does these, and each row moves once: moves that cross each other, or come back, can deadlock. A move to
+# another source row locks both source rows first; without it one that follows on another's heels can as well.
 ROW_TO_MOVE = "(SELECT id FROM profiles WHERE id > 1000 AND other IS NULL LIMIT 1 FOR UPDATE SKIP LOCKED)"
+CHOSEN = "NULLIF(current_setting('test.chosen'), '')::bigint"
+LOCK_MOVE = f"""
+    SELECT set_config('test.chosen', (
+        SELECT min(id)::text FROM profiles WHERE id > 1000 AND other IS NULL AND user_id IS NOT NULL), true);
+    SELECT FROM users WHERE id IN ({{j}}, (SELECT user_id FROM profiles WHERE id = {CHOSEN})) ORDER BY id
+       FOR NO KEY UPDATE;
+"""
 MOVE_DOWN: list[Job] = [
-    ("UPDATE profiles SET user_id = {j}, other = 'moved' WHERE id = " + ROW_TO_MOVE, "SELECT true"),
+    (LOCK_MOVE + "UPDATE profiles SET user_id = {j}, other = 'moved' WHERE id = " + CHOSEN, "SELECT true"),
     ("UPDATE profiles SET user_id = NULL, other = 'moved' WHERE id = " + ROW_TO_MOVE, "SELECT true"),
     ("INSERT INTO profiles (id, user_id) SELECT {n}, id FROM " + LATEST, "SELECT true"),
     ("INSERT INTO users VALUES ({n}, '{n}'); UPDATE users SET id = -id WHERE id = {n}", "SELECT true"),
