@@ -123,6 +123,16 @@ class Backfill:
 
 
 @dataclass(frozen=True, slots=True)
+class Gates:
+    """
+    Args:
+        regret_window: seconds that must pass between contract and purge.
+    """
+
+    regret_window: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
 class PartitionedTable:
     """
     Args:
@@ -153,6 +163,7 @@ class Config:
     lint: Lint = Lint()
     upgrade: Upgrade = Upgrade()
     backfill: Backfill = Backfill()
+    gates: Gates = Gates()
     partition: Mapping[str, PartitionedTable] = field(default_factory=lambda: MappingProxyType({}))
     environments: tuple[str, ...] = ()
 
@@ -275,6 +286,7 @@ def _config(top: Table, environments: tuple[str, ...], *, may_have_environments:
         lint=read_lint(top.table("lint")),
         upgrade=_upgrade(top.table("upgrade")),
         backfill=_backfill(top.table("backfill")),
+        gates=_gates(top.table("gates")),
         partition=_partition(top.table("partition")),
         environments=environments,
     )
@@ -305,6 +317,11 @@ def _backfill(table: Table) -> Backfill:
     if read.batch_size > read.max_batch_size:
         raise table.bad("batch_size", f"at most max_batch_size, {read.max_batch_size}", read.batch_size)
     return read
+
+
+def _gates(table: Table) -> Gates:
+    table.allow(named.name for named in fields(Gates))
+    return Gates(regret_window=table.duration("regret_window", Gates().regret_window))
 
 
 def _partition(tables: Table) -> Mapping[str, PartitionedTable]:

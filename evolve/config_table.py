@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import re
 import tomllib
 from collections.abc import Iterable
 from datetime import date, datetime
@@ -12,6 +13,8 @@ from typing import Literal, get_args
 from evolve.errors import Misuse
 from evolve.values import dataclass
 
+_UNITS = {"s": 1, "min": 60, "h": 3_600, "d": 86_400}
+_DURATION = re.compile(r"(\d{1,6})\s*(s|min|h|d)")
 FailOn = Literal["error", "warning", "info"]
 Required = Literal["BACKWARD", "FORWARD", "FULL"]
 
@@ -132,6 +135,16 @@ class Table:
             return value
         bounds = f"from {least} to {most}" if most else f"of at least {least}"
         raise self.bad(key, f"a whole number {bounds}", value)
+
+    def duration(self, key: str, default: float) -> float:
+        """Seconds, of a number of them or of a text such as "36h"."""
+        value = self.values.get(key, default)
+        found = _DURATION.fullmatch(value) if isinstance(value, str) else None
+        if found is not None:
+            return float(found[1]) * _UNITS[found[2]]
+        if isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value < float("inf"):
+            return float(value)
+        raise self.bad(key, 'a number of seconds, or a duration such as "90s", "15min", "36h" or "7d"', value)
 
     def seconds(self, key: str, default: float) -> float:
         value = self.values.get(key, default)

@@ -12,7 +12,7 @@ from evolve.app.plan_change import refuse_unclean, refuse_unready, write_phase
 from evolve.app.project_changes import Changes, read_change
 from evolve.errors import Misuse
 from evolve.plan.drift import refuse_drift
-from evolve.plan.gates import Observation
+from evolve.plan.gates import Observation, Override, Rules, gates_before, overridden
 from evolve.plan.manifest import Manifest, PhaseRecord
 from evolve.plan.model import Phase, PhaseName, Plan, Word
 from evolve.plan.target import Target
@@ -86,6 +86,8 @@ def advance(
     *,
     actor: str | None = None,
     accept_edits: bool = False,
+    rules: Rules | None = None,
+    override: Override | None = None,
 ) -> Advanced:
     """Look at the gates before the next phase of a change, and begin it where all are open.
 
@@ -99,11 +101,14 @@ def advance(
         words: names of what the operator confirms, such as "old-code-gone".
         actor: who acts; the user of this process unless given.
         accept_edits: revisions of the change may send something else than its plan says.
+        rules: what the project asks of its gates.
+        override: gates to pass though they are shut; kept in the database with the reason.
 
     Raises:
         Edited: one of them does.
         NoSuchChange, BadManifest, MultipleHeads, CannotWrite, CannotConnect, EvidenceDenied.
         WordTooEarly: a word that the next phase does not ask for.
+        NothingToOverride, NotOverridable: a gate named in `override` is not shut, or may not be passed.
         StrangeRevisions: the database is at a revision that the project does not have.
     """
     who = actor or default_actor()
@@ -115,7 +120,8 @@ def advance(
         if plan is not None and not accept_edits:
             refuse_edited(changes, manifest)
         _hear(connection, manifest, plan, words, who)
-        standing = _stand(connection, changes, manifest, plan)
+        standing = _stand(connection, changes, manifest, plan, rules or Rules())
+        standing = replace(standing, seen=overridden(standing.seen, override))
         following = standing.following
         if plan is None or following is None or not standing.open:
             return Advanced(standing, None, ())
@@ -129,14 +135,14 @@ def advance(
     return Advanced(standing, following, written.revisions)
 
 
-def stand(connection: Connection, changes: Changes, manifest: Manifest) -> Standing:
+def stand(connection: Connection, changes: Changes, manifest: Manifest, rules: Rules) -> Standing:
     """Where the change is; reads only.
 
     Raises:
         CameSince: something came into its way; StrangeRevisions.
     """
     plan = None if manifest.following is None else _plan(connection, manifest)
-    return _stand(connection, changes, manifest, plan)
+    return _stand(connection, changes, manifest, plan, rules)
 
 
 def _plan(connection: Connection, manifest: Manifest) -> Plan:
@@ -154,7 +160,9 @@ def _plan(connection: Connection, manifest: Manifest) -> Plan:
     return plan
 
 
-def _stand(connection: Connection, changes: Changes, manifest: Manifest, plan: Plan | None) -> Standing:
+def _stand(
+    connection: Connection, changes: Changes, manifest: Manifest, plan: Plan | None, rules: Rules
+) -> Standing:
     project = changes.project
     heads = applied_heads(connection, project.version_table, project.version_table_schema)
     applied = changes.applied(heads)
@@ -162,7 +170,8 @@ def _stand(connection: Connection, changes: Changes, manifest: Manifest, plan: P
     following = _following(manifest, plan)
     seen: tuple[Observation, ...] = ()
     if following is not None and not not_applied:
-        seen = tuple(evidence.observe(connection, manifest.id, gate) for gate in following.gates)
+        gates = gates_before(following, rules)
+        seen = tuple(evidence.observe(connection, manifest.id, gate) for gate in gates)
     return Standing(
         manifest,
         manifest.current,

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from evolve.app.advance_change import Standing, next_command, stand
 from evolve.app.project_changes import Changes, read_changes
+from evolve.plan.gates import Rules
 from evolve.plan.manifest import Manifest, NoSuchChange
 from evolve.postgres.connect import Connection
 from evolve.postgres.evidence import Event, events, looking
@@ -30,13 +31,16 @@ class Status:
     command: str
 
 
-def change_status(project: Project, identifier: str | None, url: str | None) -> tuple[Status, ...]:
+def change_status(
+    project: Project, identifier: str | None, url: str | None, rules: Rules
+) -> tuple[Status, ...]:
     """The changes of the project, or the one named.
 
     Args:
         project: whose changes.
         identifier: of one change; None for all.
         url: the database to look at; None looks at the files alone.
+        rules: what the project asks of its gates.
 
     Raises:
         NoSuchChange, BadManifest, MultipleHeads, CannotConnect, StrangeRevisions.
@@ -48,7 +52,7 @@ def change_status(project: Project, identifier: str | None, url: str | None) -> 
     if url is None or not wanted:
         return tuple(_from_files(changes, manifest) for manifest in wanted)
     with looking(url, "evolve status") as connection:
-        return tuple(_from_database(connection, changes, manifest) for manifest in wanted)
+        return tuple(_from_database(connection, changes, manifest, rules) for manifest in wanted)
 
 
 def _from_files(changes: Changes, manifest: Manifest) -> Status:
@@ -57,8 +61,8 @@ def _from_files(changes: Changes, manifest: Manifest) -> Status:
     return Status(manifest, missing, None, (), "" if done else f"evolve advance {manifest.id}")
 
 
-def _from_database(connection: Connection, changes: Changes, manifest: Manifest) -> Status:
-    standing = stand(connection, changes, manifest)
+def _from_database(connection: Connection, changes: Changes, manifest: Manifest, rules: Rules) -> Status:
+    standing = stand(connection, changes, manifest, rules)
     return Status(
         manifest,
         standing.missing,

@@ -32,6 +32,14 @@ if TYPE_CHECKING:
     is_flag=True,
     help="Go on though a revision of the change was edited since it was written.",
 )
+@click.option(
+    "--override",
+    "overrides",
+    multiple=True,
+    metavar="GATE",
+    help="Pass a shut gate, such as sessions; may be given several times. Kept in the database with --because.",
+)
+@click.option("--because", metavar="REASON", help="Why a gate is overridden.")
 @format_option("text", "json")
 @database_url_option
 @project_options
@@ -42,6 +50,8 @@ def command(
     purge_approved: bool,
     confirm: tuple[str, ...],
     accept_edits: bool,
+    overrides: tuple[str, ...],
+    because: str | None,
     report_format: str,
     database_url: str | None,
 ) -> None:
@@ -58,9 +68,12 @@ def command(
     """
     from evolve.app import target
     from evolve.app.advance_change import advance
+    from evolve.plan.gates import NoReason, Override, Rules
     from evolve.plan.model import OLD_CODE_GONE, PURGE_APPROVED
     from evolve.revisions.project import find_project
 
+    if bool(overrides) != bool(because and because.strip()):
+        raise NoReason
     config = location.config()
     project = find_project(
         location.directory, configuration=config.alembic_config, section=config.alembic_section
@@ -68,7 +81,15 @@ def command(
     url = target.database_url(database_url or config.resolved_database_url(), None, project.database_url)
     flags = ((OLD_CODE_GONE, old_code_gone), (PURGE_APPROVED, purge_approved))
     words = [*(name for name, given in flags if given), *confirm]
-    outcome = advance(project, url, change, words, accept_edits=accept_edits)
+    outcome = advance(
+        project,
+        url,
+        change,
+        words,
+        accept_edits=accept_edits,
+        rules=Rules(config.gates.regret_window),
+        override=Override(frozenset(overrides), because) if because else None,
+    )
     click.echo(_json(outcome) if report_format == "json" else _text(outcome))
     if outcome.begun is None and outcome.standing.following is not None:
         raise SystemExit(1)

@@ -28,6 +28,7 @@ def command(
     from evolve.app.change_status import change_status
     from evolve.app.target import NoDatabase
     from evolve.app.target import database_url as choose
+    from evolve.plan.gates import Rules
     from evolve.report.changes import Line, to_graph, to_json, to_text
     from evolve.revisions.project import find_project
 
@@ -51,14 +52,14 @@ def command(
             tuple(
                 (
                     event.at,
-                    f"{event.phase} begun" if event.kind == "begun" else f"{event.name} confirmed",
+                    event.told,
                     event.actor,
                 )
                 for event in status.history
             ),
             status.command,
         )
-        for status in change_status(project, change, url)
+        for status in change_status(project, change, url, Rules(config.gates.regret_window))
     ]
     if graph and report_format == "text":
         click.echo(to_graph([line.manifest for line in lines if line.following is not None]))

@@ -1,10 +1,17 @@
-"""What was seen at a gate."""
+"""Gates: what was seen at them, what a project asks of them, and what an operator overrides."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, replace
 
-from evolve.plan.model import Gate
+from evolve.errors import Misuse, Refused
+from evolve.plan.model import Gate, NoOlderTransaction, Phase, RegretOver
+from evolve.plan.wording import gate_name
+
+# Those that guard against time and use, where a person may know better. The others guard values and statements: behind
+# them a row would be lost, or a revision fail.
+_OVERRIDABLE = (NoOlderTransaction, RegretOver)
 
 
 @dataclass(frozen=True, slots=True)
@@ -15,9 +22,96 @@ class Observation:
         open: the change may pass.
         observed: what was seen, in a few words.
         fix: what to do where it is shut; empty where it is open.
+        because: why somebody passed it all the same; empty where nobody did.
     """
 
     gate: Gate
     open: bool
     observed: str
     fix: str = ""
+    because: str = ""
+
+    @property
+    def overridable(self) -> bool:
+        return isinstance(self.gate, _OVERRIDABLE)
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """What a project asks of its gates.
+
+    Args:
+        regret_window: seconds between contract and purge.
+    """
+
+    regret_window: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Override:
+    """Gates to pass though they are shut, and why."""
+
+    names: frozenset[str]
+    because: str
+
+
+class NotOverridable(Refused):
+    def __init__(self, observation: Observation) -> None:
+        super().__init__(
+            f'gate "{gate_name(observation.gate)}" cannot be overridden: {observation.observed}',
+            why="it guards values that would be lost, or a statement that would fail",
+            fix=observation.fix or "see: evolve status",
+        )
+
+
+class NothingToOverride(Misuse):
+    def __init__(self, name: str, seen: Sequence[Observation]) -> None:
+        shut = sorted({gate_name(o.gate) for o in seen if not o.open and o.overridable})
+        super().__init__(
+            f"--override {name}: no gate of that name is shut before the next phase",
+            why="an override given too early would open a gate that nobody looks at again",
+            fix=f"what can be overridden now: {', '.join(shut)}"
+            if shut
+            else "see what is shut: evolve status CHANGE",
+        )
+
+
+class NoReason(Misuse):
+    def __init__(self) -> None:
+        super().__init__(
+            "--override needs --because, and --because needs --override",
+            why="who passes a shut gate says why; it is kept in the database with what was seen",
+            fix='for example: --override sessions --because "the old report only reads archive tables"',
+        )
+
+
+def gates_before(phase: Phase, rules: Rules) -> tuple[Gate, ...]:
+    """What must hold before `phase`: its own gates, then those that the project asks for."""
+    regret = (
+        (RegretOver("contract", rules.regret_window),)
+        if phase.name == "purge" and rules.regret_window
+        else ()
+    )
+    return (*phase.gates, *regret)
+
+
+def overridden(seen: Sequence[Observation], override: Override | None) -> tuple[Observation, ...]:
+    """What was seen, with the gates that somebody passes all the same open.
+
+    Raises:
+        NothingToOverride: a name is none of a shut gate; NotOverridable.
+    """
+    if override is None:
+        return tuple(seen)
+    for name in sorted(override.names):
+        if not any(not o.open and gate_name(o.gate) == name for o in seen):
+            raise NothingToOverride(name, seen)
+    return tuple(_passed(o, override.names, override.because) for o in seen)
+
+
+def _passed(observation: Observation, names: Collection[str], because: str) -> Observation:
+    if observation.open or gate_name(observation.gate) not in names:
+        return observation
+    if not observation.overridable:
+        raise NotOverridable(observation)
+    return replace(observation, open=True, because=because)

@@ -62,6 +62,24 @@ class NoRows:
 
 
 @dataclass(frozen=True, slots=True)
+class LostRows:
+    """No more rows of `table` satisfy `predicate` than somebody has accepted to lose something.
+
+    Args:
+        meaning: what such a row holds, as in "a name that given and family do not tell".
+        accepted: as many as the change accepts wherever it goes; in one database somebody may accept more there, by
+            a word that names the number: see `lost_rows.word`.
+        fix: how such rows are mended.
+    """
+
+    table: QualifiedName
+    predicate: str
+    meaning: str
+    accepted: int
+    fix: str
+
+
+@dataclass(frozen=True, slots=True)
 class Validated:
     table: QualifiedName
     constraint: str
@@ -94,6 +112,18 @@ class Holds:
 
 
 @dataclass(frozen=True, slots=True)
+class RegretOver:
+    """`phase` began in this database so long ago that nobody will want to go back behind it.
+
+    Args:
+        seconds: how long one waits for regrets.
+    """
+
+    phase: PhaseName
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
 class Word:
     """Something only a person can know; `option` of `evolve advance` says it; who said it when is kept.
 
@@ -115,10 +145,12 @@ Gate = (
     | NoOlderTransaction
     | BackfillDone
     | NoRows
+    | LostRows
     | Validated
     | ColumnNotNull
     | ValidIndex
     | Holds
+    | RegretOver
     | Word
 )
 

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from typing import assert_never
 
-from evolve.plan.gate_sql import Conditions, Fill
+from evolve.plan.gate_sql import Conditions, Fill, Lost
 from evolve.plan.model import (
     BackfillDone,
     ColumnNotNull,
     Gate,
     Holds,
+    LostRows,
     NoOlderTransaction,
     NoRows,
     Part,
+    RegretOver,
     TriggerArmed,
     Validated,
     ValidIndex,
@@ -32,6 +34,8 @@ def describe_gate(gate: Gate) -> str:
             return f'backfill "{name}" has ended well'
         case NoRows(table, predicate, meaning):
             return f'no row of "{table.plain}" where {meaning}: {predicate}'
+        case LostRows(table, _, meaning):
+            return f'no row of "{table.plain}" holds {meaning}, beside those that were accepted'
         case Validated(table, constraint):
             return f'constraint "{constraint}" on "{table.plain}" is validated'
         case ColumnNotNull(table, column):
@@ -40,10 +44,49 @@ def describe_gate(gate: Gate) -> str:
             return f'index "{index.plain}" is valid'
         case Holds(_, meaning):
             return meaning
+        case RegretOver(phase, seconds):
+            return f"{phase} began at least {duration(seconds)} ago"
         case Word(_, question):
             return f"somebody has confirmed: {question}"
         case _:
             assert_never(gate)
+
+
+def gate_name(gate: Gate) -> str:
+    """One word, by which an operator names a gate of a phase; for a `Word` its own."""
+    match gate:
+        case TriggerArmed():
+            return "trigger"
+        case NoOlderTransaction():
+            return "sessions"
+        case BackfillDone():
+            return "backfill"
+        case NoRows():
+            return "rows"
+        case LostRows():
+            return "lost-rows"
+        case Validated():
+            return "validated"
+        case ColumnNotNull():
+            return "not-null"
+        case ValidIndex():
+            return "index"
+        case Holds():
+            return "condition"
+        case RegretOver():
+            return "regret-window"
+        case Word(name):
+            return name
+        case _:
+            assert_never(gate)
+
+
+def duration(seconds: float) -> str:
+    """In the largest unit that leaves no less than two of them: "36 h", "7 d"."""
+    for unit, size in (("d", 86_400), ("h", 3_600), ("min", 60)):
+        if seconds >= 2 * size:
+            return f"{seconds / size:.0f} {unit}"
+    return f"{seconds:.0f} s"
 
 
 def conditions(part: Part) -> Conditions:
@@ -57,7 +100,7 @@ def conditions(part: Part) -> Conditions:
         for spec in part.fills
         if spec.where is not None
     )
-    no_rows, validated, indexes, triggers, holds = [], [], [], [], []
+    no_rows, validated, indexes, triggers, holds, lost = [], [], [], [], [], []
     for gate in part.conditions:
         match gate:
             case NoRows(table, predicate, meaning, fix=str(fix)):
@@ -66,6 +109,8 @@ def conditions(part: Part) -> Conditions:
                 holds.append((none, f"no row of {table} where {meaning} (look: {look}); {fix}"))
             case NoRows(table, predicate):
                 no_rows.append(f"{table} WHERE {predicate}")
+            case LostRows(table, predicate, meaning, accepted, fix):
+                lost.append(Lost(str(table), predicate, meaning, accepted, fix))
             case Validated(table, constraint):
                 validated.append(f"{table}.{quote(constraint)}")
             case ValidIndex(index):
@@ -74,8 +119,16 @@ def conditions(part: Part) -> Conditions:
                 triggers.append(f"{table}.{quote(trigger)}")
             case Holds(condition, meaning):
                 holds.append((condition, meaning))
-            case NoOlderTransaction() | BackfillDone() | ColumnNotNull() | Word():
+            case NoOlderTransaction() | BackfillDone() | ColumnNotNull() | RegretOver() | Word():
                 pass  # the journal, the session list and people are asked by `evolve advance` alone
             case _:
                 assert_never(gate)
-    return Conditions(fill, tuple(no_rows), tuple(validated), tuple(indexes), tuple(triggers), tuple(holds))
+    return Conditions(
+        fill,
+        tuple(no_rows),
+        tuple(validated),
+        tuple(indexes),
+        tuple(triggers),
+        tuple(holds),
+        tuple(lost),
+    )

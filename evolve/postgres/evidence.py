@@ -17,21 +17,25 @@ from psycopg import sql
 from psycopg.rows import class_row, scalar_row
 
 from evolve.backfill.status import State
+from evolve.counted import counted
 from evolve.errors import Misuse, Refused
 from evolve.plan.gates import Observation
+from evolve.plan.lost_rows import accepted, word
 from evolve.plan.model import (
     BackfillDone,
     ColumnNotNull,
     Gate,
     Holds,
+    LostRows,
     NoOlderTransaction,
     NoRows,
+    RegretOver,
     TriggerArmed,
     Validated,
     ValidIndex,
     Word,
 )
-from evolve.plan.wording import describe_gate
+from evolve.plan.wording import describe_gate, duration, gate_name
 from evolve.postgres.composing import table_name, written
 from evolve.postgres.connect import Connection, connect
 from evolve.postgres.fence import older_transactions
@@ -39,7 +43,8 @@ from evolve.postgres.journal import latest_run
 from evolve.postgres.refusal import forbidden
 from evolve.sql.names import QualifiedName
 
-VERSION = 1
+VERSION = 2
+_WITH_NOTES = 2  # since when events have them
 _COUNT_UP_TO = 1000  # rows that shut a gate; the exact number of more does not matter
 
 
@@ -82,13 +87,30 @@ class EvidenceTooNew(Misuse):
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """Something that happened to a change; `name` is what a word confirmed."""
+    """Something that happened to a change.
+
+    Args:
+        kind: "begun", "word" or "override".
+        name: what a word confirmed, or the gate that was overridden.
+        note: why it was.
+    """
 
     phase: str
     kind: str
     name: str
+    note: str
     actor: str
     at: datetime
+
+    @property
+    def told(self) -> str:
+        match self.kind:
+            case "begun":
+                return f"{self.phase} begun"
+            case "override":
+                return f"{self.name} before {self.phase} overridden: {self.note}"
+            case _:
+                return f"{self.name} confirmed"
 
 
 @contextmanager
@@ -160,6 +182,12 @@ def keep(connection: Connection, change: str, phase: str, seen: Sequence[Observa
         if begun is None:
             return
         for observation in seen:
+            if observation.because:
+                connection.execute(
+                    "INSERT INTO evolve.change_event (change, phase, kind, name, note, actor)"
+                    " VALUES (%s, %s, 'override', %s, %s, %s)",
+                    (change, phase, gate_name(observation.gate), observation.because, actor),
+                )
             connection.execute(
                 "INSERT INTO evolve.evidence (change, phase, gate, observed, actor) VALUES (%s, %s, %s, %s, %s)",
                 (change, phase, describe_gate(observation.gate), observation.observed, actor),
@@ -180,14 +208,16 @@ def say(connection: Connection, change: str, phase: str, word: str, actor: str) 
 
 def events(connection: Connection, change: str) -> list[Event]:
     """What happened to `change` in this database, oldest first."""
-    if installed_version(connection) is None:
+    version = installed_version(connection)
+    if version is None:
         return []
+    note = sql.SQL("note") if version >= _WITH_NOTES else sql.SQL("'' AS note")
+    query = sql.SQL(
+        "SELECT phase, kind, name, {}, actor, at FROM evolve.change_event WHERE change = %s ORDER BY event_id"
+    ).format(note)
     with connection.cursor(row_factory=class_row(Event)) as cursor:
         # ACCESS SHARE on our own table.
-        return cursor.execute(
-            "SELECT phase, kind, name, actor, at FROM evolve.change_event WHERE change = %s ORDER BY event_id",
-            (change,),
-        ).fetchall()
+        return cursor.execute(query, (change,)).fetchall()
 
 
 def _said(connection: Connection, change: str, word: str) -> Event | None:
@@ -206,6 +236,8 @@ def observe(connection: Connection, change: str, gate: Gate) -> Observation:
             return _backfill(connection, gate, name)
         case NoRows(table, predicate, backfill=backfill, fix=fix):
             return _no_rows(connection, backfill or change, gate, table, predicate, fix)
+        case LostRows():
+            return _lost(connection, change, gate)
         case Validated(table, constraint):
             return _validated(connection, gate, table, constraint)
         case ColumnNotNull(table, column):
@@ -214,6 +246,8 @@ def observe(connection: Connection, change: str, gate: Gate) -> Observation:
             return _index(connection, gate, index)
         case Holds(condition, _, fix):
             return _holds(connection, gate, condition, fix)
+        case RegretOver(phase, seconds):
+            return _regret(connection, change, gate, phase, seconds)
         case Word(name):
             said = _said(connection, change, name)
             if said is not None:
@@ -319,6 +353,40 @@ def _no_rows(
     return Observation(gate, False, shown, f"run: evolve backfill run {backfill}{again}")
 
 
+def _lost(connection: Connection, change: str, gate: LostRows) -> Observation:
+    query = sql.SQL("SELECT count(*) FROM {} WHERE {}").format(table_name(gate.table), written(gate.predicate))
+    with connection.cursor(row_factory=scalar_row) as cursor:
+        # ACCESS SHARE, for as long as reading the table takes.
+        found = int(str(cursor.execute(query, ()).fetchone()))
+    shown = counted(found, "row")
+    by_plan = f"{gate.accepted or 'none'} accepted with the plan"
+    if found <= gate.accepted:
+        return Observation(gate, True, f"{shown}, {by_plan}" if found else shown)
+    said = most_lost(connection, change)
+    if said is not None and found <= said[0]:
+        return Observation(
+            gate, True, f"{shown}, {said[1].actor} accepted {said[0]} at {said[1].at:%Y-%m-%d %H:%M}"
+        )
+    before = by_plan if said is None else f"{said[0]} accepted by {said[1].actor}"
+    return Observation(
+        gate,
+        False,
+        f"{shown}, {before}",
+        f"look at them: SELECT * FROM {gate.table} WHERE {gate.predicate} LIMIT 10; {gate.fix}; "  # noqa: S608 - shown
+        f"or accept that they lose it: evolve advance {change} --confirm {word(found)}",
+    )
+
+
+def most_lost(connection: Connection, change: str) -> tuple[int, Event] | None:
+    """How many rows somebody has accepted in this database to lose something, at most, and who."""
+    said = [
+        (number, event)
+        for event in events(connection, change)
+        if event.kind == "word" and (number := accepted(event.name)) is not None
+    ]
+    return max(said, key=lambda each: each[0], default=None)
+
+
 def _validated(connection: Connection, gate: Gate, table: QualifiedName, constraint: str) -> Observation:
     # ACCESS SHARE on catalogs only.
     row = connection.execute(
@@ -359,8 +427,31 @@ def _index(connection: Connection, gate: Gate, index: QualifiedName) -> Observat
     return Observation(gate, False, "invalid", f"run: REINDEX INDEX CONCURRENTLY {index}")
 
 
+def _regret(connection: Connection, change: str, gate: Gate, phase: str, seconds: float) -> Observation:
+    begun = next((e.at for e in events(connection, change) if (e.kind, e.phase) == ("begun", phase)), None)
+    if begun is None:
+        return Observation(
+            gate, False, f"this database never saw {phase} begin", f"see: evolve status {change}"
+        )
+    with connection.cursor(row_factory=scalar_row) as cursor:
+        # No lock. The server's clock, which wrote the moment as well.
+        passed = cursor.execute(
+            "SELECT extract(epoch FROM clock_timestamp() - %s)::float8", (begun,)
+        ).fetchone()
+    waited = float(passed or 0.0)
+    observed = f"it began {duration(waited)} ago"
+    if waited >= seconds:
+        return Observation(gate, True, observed)
+    return Observation(
+        gate,
+        False,
+        observed,
+        f"come back in {duration(seconds - waited)}; until then the way back loses nothing",
+    )
+
+
 def _holds(connection: Connection, gate: Gate, condition: str, fix: str) -> Observation:
     with connection.cursor(row_factory=scalar_row) as cursor:
         # ACCESS SHARE on what the condition names.
         true = cursor.execute(sql.SQL("SELECT ({}\n) IS TRUE").format(written(condition)), ()).fetchone()
-    return Observation(gate, True, "so it is") if true else Observation(gate, False, "not so", fix)
+    return Observation(gate, True, "it is so") if true else Observation(gate, False, "not yet", fix)

@@ -10,7 +10,7 @@ from datetime import datetime
 from evolve.plan.change import Place
 from evolve.plan.gates import Observation
 from evolve.plan.manifest import Manifest
-from evolve.plan.wording import describe_gate
+from evolve.plan.wording import describe_gate, gate_name
 
 SCHEMA = 1
 
@@ -88,8 +88,10 @@ def gates(seen: Sequence[Observation], *, detailed: bool) -> Iterator[str]:
     for observation in seen:
         if observation.open and not detailed:
             continue
-        word = "ok  " if observation.open else "shut"
+        word = "over" if observation.because else "ok  " if observation.open else "shut"
         yield f"    {word} {describe_gate(observation.gate)}: {observation.observed}"
+        if observation.because:
+            yield f"         overridden: {observation.because}"
         if not observation.open and observation.fix:
             yield f"         {observation.fix}"
 
@@ -123,8 +125,10 @@ def _data(line: Line) -> dict[str, object]:
 def gate_data(observation: Observation) -> dict[str, object]:
     """One gate, as JSON reports show it."""
     return {
+        "name": gate_name(observation.gate),
         "gate": describe_gate(observation.gate),
         "open": observation.open,
         "observed": observation.observed,
+        "overridden": observation.because or None,
         "fix": observation.fix or None,
     }

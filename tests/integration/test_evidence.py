@@ -10,13 +10,14 @@ import pytest
 from support.changes import Carried, Connection
 
 from evolve.plan.gate_sql import FEW, SHUT
-from evolve.plan.gates import Observation
+from evolve.plan.gates import NothingToOverride, NotOverridable, Observation, Override, overridden
 from evolve.plan.model import (
     BackfillDone,
     ColumnNotNull,
     Gate,
     NoOlderTransaction,
     NoRows,
+    RegretOver,
     TriggerArmed,
     Validated,
     ValidIndex,
@@ -192,6 +193,43 @@ def test_a_word_about_one_change_says_nothing_of_another(users: Users) -> None:
     shut(users.see(Word("old-code-gone", "")), "nobody")
 
 
+def test_a_regret_window_passes(users: Users) -> None:
+    shut(users.see(RegretOver("contract", 3600)), "never saw contract begin")
+    evidence.keep(users.connection, CHANGE, "contract", [], "ada")
+    shut(users.see(RegretOver("contract", 3600)), "it began 0 s ago")
+    assert "come back in 60 min" in users.see(RegretOver("contract", 3600)).fix
+    users.run("UPDATE evolve.change_event SET at = at - interval '2 hours'")
+    assert users.see(RegretOver("contract", 3600)).open
+
+
+def test_an_overridden_gate_is_kept_with_its_reason(users: Users) -> None:
+    seen = [Observation(OLDER, False, "pid 4711", "let it end"), Observation(ARMED, True, "enabled")]
+    passed = overridden(seen, Override(frozenset({"sessions"}), "it only reads the archive"))
+    assert [observation.open for observation in passed] == [True, True]
+    evidence.keep(users.connection, CHANGE, "backfill", passed, "ada")
+    assert [event.told for event in evidence.events(users.connection, CHANGE)] == [
+        "backfill begun",
+        "sessions before backfill overridden: it only reads the archive",
+    ]
+
+
+def test_gates_that_guard_values_are_not_overridden(users: Users) -> None:
+    seen = [users.see(EQUAL), users.see(ARMED)]
+    with pytest.raises(NotOverridable):
+        overridden(seen, Override(frozenset({"rows"}), "in a hurry"))
+    with pytest.raises(NothingToOverride):  # it is open
+        overridden(seen, Override(frozenset({"trigger"}), "in a hurry"))
+
+
+def test_events_of_the_first_version_are_read(users: Users) -> None:
+    evidence.say(users.connection, CHANGE, "contract", "old-code-gone", "ada")
+    users.run("ALTER TABLE evolve.change_event DROP COLUMN note")
+    users.run("COMMENT ON TABLE evolve.change_event IS 'evolve changes, version 1'")
+    assert [event.told for event in evidence.events(users.connection, CHANGE)] == ["old-code-gone confirmed"]
+    evidence.keep(users.connection, CHANGE, "contract", [], "ada")  # and taken to the second
+    assert [event.note for event in evidence.events(users.connection, CHANGE)] == ["", ""]
+
+
 def test_what_was_seen_is_kept_once(users: Users) -> None:
     for _ in range(2):
         evidence.keep(users.connection, CHANGE, "backfill", [users.see(ARMED), users.see(OLDER)], "ada")
@@ -210,7 +248,7 @@ def test_looking_writes_nothing(users: Users) -> None:
 
 def test_evidence_of_a_newer_evolve_is_left_alone(users: Users) -> None:
     evidence.ensure_evidence(users.connection)
-    users.run("COMMENT ON TABLE evolve.change_event IS 'evolve changes, version 2'")
+    users.run("COMMENT ON TABLE evolve.change_event IS 'evolve changes, version 999'")
     with pytest.raises(evidence.EvidenceTooNew):
         evidence.say(users.connection, CHANGE, "contract", "old-code-gone", "ada")
 

@@ -6,8 +6,9 @@ CREATE TABLE IF NOT EXISTS evolve.change_event (
     event_id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     change text NOT NULL,
     phase text NOT NULL,
-    kind text NOT NULL CHECK (kind IN ('begun', 'word')),
-    name text NOT NULL DEFAULT '',          -- of a word: what was confirmed, such as old-code-gone
+    kind text NOT NULL,
+    name text NOT NULL DEFAULT '',          -- of a word: what was confirmed, such as old-code-gone; or the gate overridden
+    note text NOT NULL DEFAULT '',          -- of an override: why
     actor text NOT NULL,
     at timestamptz NOT NULL DEFAULT clock_timestamp()
 );
@@ -24,4 +25,9 @@ CREATE TABLE IF NOT EXISTS evolve.evidence (
 );
 CREATE INDEX IF NOT EXISTS evidence_change ON evolve.evidence (change, evidence_id);
 
-COMMENT ON TABLE evolve.change_event IS 'evolve changes, version 1';
+-- Since version 2.
+ALTER TABLE evolve.change_event ADD COLUMN IF NOT EXISTS note text NOT NULL DEFAULT '';
+ALTER TABLE evolve.change_event DROP CONSTRAINT IF EXISTS change_event_kind_check;
+ALTER TABLE evolve.change_event ADD CONSTRAINT change_event_kind_check CHECK (kind IN ('begun', 'word', 'override'));
+
+COMMENT ON TABLE evolve.change_event IS 'evolve changes, version 2';
