@@ -17,6 +17,7 @@ from evolve.plan.cached_plans import recycled
 from evolve.plan.change import Change, Uses, columns, columns_read, table_words
 from evolve.plan.expressions import read_expression, read_type
 from evolve.plan.facts import Facts, NameTaken, NotThere
+from evolve.plan.lost_rows import ACCEPT_LOST
 from evolve.plan.model import (
     OLD_CODE_GONE,
     PURGE_APPROVED,
@@ -24,6 +25,7 @@ from evolve.plan.model import (
     ColumnNotNull,
     Gate,
     Holds,
+    LostRows,
     NoOlderTransaction,
     NoRows,
     Part,
@@ -52,17 +54,17 @@ from evolve.plan.target import (
     refuse_later_triggers,
 )
 from evolve.plan.trials import AddsWithoutRewrite, ExpressionHolds, NoSuchRow, Trial
-from evolve.plan.versions import VERSIONS, shape, uses_with, version_trials, with_versions
+from evolve.plan.versions import Shapes, Shown, whole
 from evolve.sql.locks import LockMode
 from evolve.sql.names import QualifiedName, literal, quote, shorten
 from evolve.sql.statements import Statement
 
 __all__ = [
+    "ACCEPT_LOST",
     "COLUMN",
     "OLD_CODE_GONE",
     "PURGE_APPROVED",
     "TABLE",
-    "VERSIONS",
     "AddsWithoutRewrite",
     "BackfillDone",
     "Change",
@@ -75,6 +77,7 @@ __all__ = [
     "Holds",
     "InTheWay",
     "LockMode",
+    "LostRows",
     "Misuse",
     "NameTaken",
     "NoKey",
@@ -89,6 +92,8 @@ __all__ = [
     "QualifiedName",
     "Recipe",
     "Refused",
+    "Shapes",
+    "Shown",
     "Spec",
     "Statement",
     "Target",
@@ -114,12 +119,9 @@ __all__ = [
     "recycled",
     "refuse_family",
     "refuse_later_triggers",
-    "shape",
     "shorten",
     "sync",
     "table_words",
     "trigger_name",
-    "uses_with",
-    "version_trials",
-    "with_versions",
+    "whole",
 ]

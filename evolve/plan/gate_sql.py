@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+from evolve.plan.lost_rows import WORD
 from evolve.sql.names import literal, parse_column, parse_name, quote
 
 SHUT = "EV001"  # SQLSTATE of a gate that is shut: what a runner may tell apart from a broken statement
@@ -28,6 +29,23 @@ class Fill:
 
 
 @dataclass(frozen=True, slots=True)
+class Lost:
+    """Rows that lose something for good: `table WHERE where`.
+
+    Args:
+        meaning: what they hold, in a few words.
+        accepted: as many may; in a database where somebody has accepted more, as many as that.
+        fix: how they are mended.
+    """
+
+    table: str
+    where: str
+    meaning: str
+    accepted: int
+    fix: str
+
+
+@dataclass(frozen=True, slots=True)
 class Conditions:
     """What must hold.
 
@@ -39,6 +57,7 @@ class Conditions:
         valid_indexes: `index` or `schema.index`: it exists and is valid.
         enabled_triggers: `table.trigger`: it exists and is not disabled.
         holds: (SQL condition, what it means): it is true.
+        lost: there are no more such rows than were accepted.
     """
 
     fill: tuple[Fill, ...] = ()
@@ -47,6 +66,7 @@ class Conditions:
     valid_indexes: tuple[str, ...] = ()
     enabled_triggers: tuple[str, ...] = ()
     holds: tuple[tuple[str, str], ...] = ()
+    lost: tuple[Lost, ...] = ()
 
     def __bool__(self) -> bool:
         return bool(
@@ -56,6 +76,7 @@ class Conditions:
             or self.valid_indexes
             or self.enabled_triggers
             or self.holds
+            or self.lost
         )
 
 
@@ -127,7 +148,36 @@ def _checks(change: str, conditions: Conditions) -> Iterator[str]:
         )
     for condition, meaning in conditions.holds:
         # The line break keeps a comment in the condition from swallowing the parenthesis.
-        yield _refuse(f"({condition}\n  ) IS NOT TRUE", change, f"not so: {meaning}")
+        yield _refuse(f"({condition}\n  ) IS NOT TRUE", change, f"it waits until this is true: {meaning}")
+    for lost in conditions.lost:
+        yield _count(change, lost)
+
+
+def _count(change: str, lost: Lost) -> str:
+    """A statement that raises where more rows lose something than were accepted, with the plan or in this database."""
+    found = f"(SELECT count(*) FROM {lost.table} WHERE {lost.where}\n    )"  # noqa: S608 - of the revision
+    look = f"SELECT * FROM {lost.table} WHERE {lost.where} LIMIT 10"  # noqa: S608 - it is shown
+    what = f"the gate of change {change} is shut: rows of {lost.table} that hold {lost.meaning}: "
+    mend = f"purge drops that; {lost.fix} (look: {look}), or accept it: evolve advance {change} --confirm {WORD}"
+    return f"""  DECLARE
+    evolve_found bigint := {found};
+    evolve_accepted bigint := {lost.accepted};
+  BEGIN
+    IF evolve_found > evolve_accepted AND EXISTS (
+      SELECT FROM pg_catalog.pg_class AS c JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace
+      WHERE n.nspname = 'evolve' AND c.relname = 'change_event'
+        AND pg_catalog.has_schema_privilege(n.oid, 'USAGE') AND pg_catalog.has_table_privilege(c.oid, 'SELECT')
+    ) THEN
+      evolve_accepted := greatest(evolve_accepted, (
+        SELECT max(substr(name, {len(WORD) + 1})::bigint) FROM evolve.change_event
+        WHERE change = {_text(change)} AND kind = 'word' AND name ~ '^{WORD}[0-9]{{1,18}}$'));
+    END IF;
+    IF evolve_found > evolve_accepted THEN
+      RAISE EXCEPTION USING ERRCODE = {_text(SHUT)},
+        MESSAGE = {_text(what)} || evolve_found || ', accepted: ' || evolve_accepted,
+        HINT = {_text(mend)} || evolve_found || {_text(f"; see: evolve status {change}")};
+    END IF;
+  END;"""  # noqa: S608 - of the revision
 
 
 def _refuse(condition: str, change: str, what: str, fix: str | None = None) -> str:

@@ -174,6 +174,10 @@ def save(path: Path, manifest: Manifest, plan: Plan) -> None:
     """
     if path.is_file():
         document = tomlkit.parse(path.read_text(encoding="utf-8"))
+        change = document["change"]
+        for key, value in _change_table(manifest.change).items():
+            if isinstance(change, Table) and change.get(key) != value:
+                change[key] = value
         tables = document["phase"]
         if isinstance(tables, AoT):
             for table in tables:

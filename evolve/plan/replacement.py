@@ -24,12 +24,14 @@ from evolve.plan.carry import (
     validate_constraint,
 )
 from evolve.plan.change import Change
+from evolve.plan.lost_rows import lost
 from evolve.plan.model import (
     OLD_CODE_GONE,
     PURGE_APPROVED,
     BackfillDone,
     ColumnNotNull,
     Gate,
+    LostRows,
     NoOlderTransaction,
     NoRows,
     Part,
@@ -88,6 +90,7 @@ class Replacement:
         called: what the old shape is called, where it is no column of its own.
         old_code: what is confirmed before contract.
         loses_at_purge: what only the old columns hold.
+        accept_lost: rows that may hold such a thing when they are purged; None: that is not counted.
         own: what names are made of, where the change has several such roads; else the change's id.
     """
 
@@ -107,6 +110,7 @@ class Replacement:
     called: str | None = None
     old_code: str = ""
     loses_at_purge: str | None = None
+    accept_lost: int | None = None
     own: str | None = None
 
     def refuse(self) -> None:
@@ -398,6 +402,7 @@ class Replacement:
             disagreement(kept, lasting),
             f"{_and(side.column for side in lasting)} and what is kept of {self._olds} do not tell the same",
         )
+        losing = self._losing()
         names = {side.column for side in self.old}
         foreign = [
             c for c in self.target.constraints if c.kind == "foreign key" and names.intersection(c.columns)
@@ -427,7 +432,7 @@ class Replacement:
                     f"what was {self.table.plain}.{self._olds}",
                     statements,
                     (*self._renames(back=True), *self._unpurge()),
-                    (told,),
+                    (told, *losing),
                 ),
             ),
             gates=(
@@ -437,9 +442,24 @@ class Replacement:
                     + (f"; {self.loses_at_purge} is gone then" if self.loses_at_purge else ""),
                 ),
                 told,
+                *losing,
             ),
             go_back="downgrade the purge revision: it makes the old values anew from the new ones, in one transaction",
             undo_loses=self.loses_at_purge,
+        )
+
+    def _losing(self) -> tuple[LostRows, ...]:
+        if self.accept_lost is None:
+            return ()
+        names = _and(side.column for side in self._lasting)
+        return (
+            LostRows(
+                self.table,
+                lost(self._kept, self._lasting),
+                f"{self._olds} that {names} {_do(self._lasting)} not tell",
+                self.accept_lost,
+                f"give {names} values that tell it",
+            ),
         )
 
     # -- parts ----------------------------------------------------------------------------------------------
@@ -626,6 +646,10 @@ def _and(names: Iterator[str]) -> str:
 
 def _are(sides: Sequence[Side]) -> str:
     return "are" if len(sides) > 1 else "is"
+
+
+def _do(sides: Sequence[Side]) -> str:
+    return "do" if len(sides) > 1 else "does"
 
 
 def _go(sides: Sequence[Side]) -> str:

@@ -9,13 +9,13 @@ from evolve.errors import EvolveError, Misuse
 from evolve.plan import sync
 from evolve.plan.conversion import refuse_other_columns, refuse_unstable
 from evolve.plan.expressions import BadExpression, read_expression
+from evolve.plan.lost_rows import advice, kept_until_purge, unlike
 from evolve.plan.replacement import default_of
 from evolve.plan.sync import Side
 from evolve.plan.target import ColumnExists, Target, TargetColumn, known_column
 from evolve.plan.trials import AddsWithoutRewrite, ExpressionHolds, NoSuchRow, Trial
 from evolve.sql.names import quote
 from evolve.sql.parse import ExpressionNotRead, outer_cast, substitute_in_expression
-from evolve.sql.types import base
 
 
 class NamedTwice(Misuse):
@@ -112,8 +112,7 @@ def _unlike(sides: Sequence[Side], values: dict[str, str], others: dict[str, str
     conditions = []
     for side in sides:
         made = f"CAST({substitute_in_expression(str(side.fill), values)} AS {side.type})"
-        exact = side.exact or base(side.type) not in ("json", "xml")
-        conditions.append(sync.differs(made, others[side.column], exact=exact))
+        conditions.append(unlike(side, made, others[side.column]))
     return " OR ".join(conditions)
 
 
@@ -138,11 +137,13 @@ def law_trials(
     new: Sequence[Side],
     option: str,
     refusal: Callable[[int, tuple[str, ...]], EvolveError],
+    accept_lost: int,
 ) -> Iterator[Trial]:
     """That each expression fails for no row, that the new shape is settled, and which rows lose something.
 
     Args:
         option: that the expressions of the new columns were given with.
+        accept_lost: rows that may lose something.
     """
     table = target.table
     for side in new:
@@ -160,17 +161,23 @@ def law_trials(
         fails=True,
     )
     names = " and ".join(side.column for side in new)
-    yield NoSuchRow(table, lost(old, new), f"{names} cannot tell all that was there", show, fails=True)
+    yield NoSuchRow(
+        table,
+        lost(old, new),
+        f"{names} cannot tell all that was there",
+        show,
+        fails=True,
+        advice=advice(accept_lost),
+    )
 
 
 # -- what has to be known -----------------------------------------------------------------------------------
-def notes(target: Target, old: Sequence[Side], new: Sequence[Side]) -> tuple[str, ...]:
+def notes(target: Target, old: Sequence[Side], new: Sequence[Side], accept_lost: int) -> tuple[str, ...]:
     """What the reader of a plan with such shapes should know."""
     olds, news = (" and ".join(side.column for side in sides) for sides in (old, new))
-    counted = f"SELECT count(*) FROM {target.table} WHERE {lost(old, new)}"  # noqa: S608 - it is shown, not sent
     found = [
         f"{news} may be null: evolve plan set-not-null ends that afterwards.",
-        f"No gate looks for what old code writes from now on and {news} cannot tell. Before contract: {counted}",
+        kept_until_purge(f"What old code writes and {news} cannot tell", accept_lost),
     ]
     names = {side.column for side in old}
     going = [

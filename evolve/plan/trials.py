@@ -50,6 +50,7 @@ class NoSuchRow:
         refusal: makes the error from how many there are and counter-examples ("id=7, name='x'"); None: they become a
             note.
         fails: a row for which the predicate itself fails, by a cast for example, is such a row too.
+        advice: what the note says about so many of them.
     """
 
     table: QualifiedName
@@ -58,6 +59,7 @@ class NoSuchRow:
     show: tuple[str, ...] = ()
     refusal: Callable[[int, tuple[str, ...]], EvolveError] | None = None
     fails: bool = False
+    advice: Callable[[int], str] | None = None
 
 
 @dataclass(frozen=True, slots=True)

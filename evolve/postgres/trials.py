@@ -13,6 +13,7 @@ import psycopg
 from psycopg import sql
 from psycopg.rows import dict_row, scalar_row
 
+from evolve.counted import counted
 from evolve.errors import Misuse, Refused
 from evolve.plan.trials import AddsWithoutRewrite, CommandsFit, ExpressionHolds, NoSuchRow, Trial
 from evolve.postgres.composing import identifier, table_name, written
@@ -161,7 +162,8 @@ def _answered(trial: NoSuchRow, count: int, told: tuple[str, ...]) -> str | None
         return None
     if trial.refusal is not None:
         raise trial.refusal(count, told)
-    return f"{count} rows where {trial.meaning}" + (f": {'; '.join(told)}" if told else "")
+    note = f"{counted(count, 'row')} where {trial.meaning}" + (f": {'; '.join(told)}" if told else "")
+    return note if trial.advice is None else f"{note}. {trial.advice(count)}."
 
 
 def _failing_rows(connection: Connection, trial: NoSuchRow, seconds: float) -> tuple[int, tuple[str, ...]]:

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 
 from alembic.operations import MigrateOperation, Operations
 
-from evolve.plan.gate_sql import Conditions, Fill, as_tuple, gate_block
+from evolve.plan.gate_sql import Conditions, Fill, Lost, as_tuple, gate_block
 
 
 @Operations.register_operation("evolve_gate")
@@ -29,6 +29,7 @@ class EvolveGate(MigrateOperation):
         valid_indexes: str | Sequence[str] = (),
         enabled_triggers: str | Sequence[str] = (),
         holds: Sequence[Mapping[str, str]] = (),
+        lost: Sequence[Mapping[str, str]] = (),
     ) -> None:
         """Raise, and so undo the revision, unless every condition holds; with `--sql`, print a DO block.
 
@@ -41,6 +42,8 @@ class EvolveGate(MigrateOperation):
             valid_indexes: "index": it is valid.
             enabled_triggers: "table.trigger": it is enabled.
             holds: {"condition", "meaning"}: the SQL condition is true.
+            lost: {"table", "where", "meaning", "accepted", "fix"}: no more such rows lose something for good than the
+                number accepted, or than somebody has accepted in this database.
         """
         conditions = Conditions(
             tuple(Fill(rows["table"], rows["set"], rows["where"]) for rows in fill),
@@ -49,6 +52,10 @@ class EvolveGate(MigrateOperation):
             as_tuple(valid_indexes),
             as_tuple(enabled_triggers),
             tuple((each["condition"], each["meaning"]) for each in holds),
+            tuple(
+                Lost(rows["table"], rows["where"], rows["meaning"], int(rows["accepted"]), rows["fix"])
+                for rows in lost
+            ),
         )
         operations.invoke(cls(change, conditions))
 

@@ -255,6 +255,19 @@ def _gate(change: str, known: Conditions) -> Iterator[str]:
     lines += _mappings(
         "holds", [{"condition": condition, "meaning": meaning} for condition, meaning in known.holds]
     )
+    lines += _mappings(
+        "lost",
+        [
+            {
+                "table": rows.table,
+                "where": rows.where,
+                "meaning": rows.meaning,
+                "accepted": str(rows.accepted),
+                "fix": rows.fix,
+            }
+            for rows in known.lost
+        ],
+    )
     yield "\n".join([*lines, ")"])
 
 

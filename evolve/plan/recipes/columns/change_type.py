@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
+from evolve.counted import counted
 from evolve.errors import Misuse, Refused
 from evolve.plan import sync
 from evolve.plan.cached_plans import recycled
@@ -14,6 +15,7 @@ from evolve.plan.change import Change, Uses, columns, table_words
 from evolve.plan.conversion import Conversion, conversion, rejects_function
 from evolve.plan.expressions import read_type
 from evolve.plan.facts import Facts
+from evolve.plan.lost_rows import ACCEPT_LOST, advice, kept_until_purge
 from evolve.plan.model import Part, Phase, Plan
 from evolve.plan.parameters import COLUMN, Parameter, option
 from evolve.plan.recipe import Recipe
@@ -27,7 +29,7 @@ from evolve.plan.target import (
     refuse_family,
 )
 from evolve.plan.trials import AddsWithoutRewrite, NoSuchRow, Trial
-from evolve.plan.versions import VERSIONS, shape, uses_with, version_trials, with_versions
+from evolve.plan.versions import Shapes
 from evolve.sql.locks import LockMode
 from evolve.sql.names import QualifiedName, quote, shorten
 from evolve.sql.operations import ColumnDefinition, CreateIndex
@@ -56,7 +58,7 @@ class ChangeType(Change):
         rejects: what becomes of values that the new type cannot give back: they are refused, null, or taken as they
             come out.
         on_conflict: what the sync trigger does with a statement that writes different values to both columns.
-        versions: schemas of the old and the new version; None: both use the table itself.
+        accept_lost: rows that may lose what the new type cannot give back.
     """
 
     kind: ClassVar[str] = "change-type"
@@ -68,13 +70,13 @@ class ChangeType(Change):
     in_place: bool = False
     rejects: Rejects = "refuse"
     on_conflict: sync.OnConflict = "raise"
-    versions: str | None = None
+    accept_lost: int = 0
 
     def words(self) -> Sequence[str]:
         return ["change", *table_words(self.table), self.column, "to", self.type]
 
     def uses(self) -> Uses:
-        return uses_with(Uses(columns(self.table, (self.column, self.new_name))), self.versions, self.table)
+        return Uses(columns(self.table, (self.column, self.new_name)))
 
     @property
     def new_name(self) -> str:
@@ -122,7 +124,8 @@ class NeedsNullable(Refused):
 class DoesNotComeBack(Refused):
     def __init__(self, change: ChangeType, count: int, examples: tuple[str, ...]) -> None:
         super().__init__(
-            f'{count} rows of "{change.table.plain}" hold a {change.column} that {change.type} cannot give back: '
+            counted(count, f'row of "{change.table.plain}" holds', f'rows of "{change.table.plain}" hold')
+            + f" a {change.column} that {change.type} cannot give back: "
             + "; ".join(examples),
             why="old code would read another value than it wrote, or fail where it writes such a one",
             fix="mend those rows; or say what becomes of them: --rejects null (the old column keeps them until purge) "
@@ -156,13 +159,7 @@ def plan(change: ChangeType, facts: Facts) -> Plan:
         raise TwoRoads(f"--{given}")
     if change.in_place or (work is None and given is None):
         return _in_place(change, target, column, definition, collation, work)
-    return with_versions(
-        _by_new_column(change, target, column, definition, collation, cost),
-        facts,
-        change.versions,
-        old_shape=shape(target),
-        new_shape=shape(target, {change.column: [(change.to or change.column, change.new_name)]}),
-    )
+    return _by_new_column(change, target, column, definition, collation, cost)
 
 
 def _work(target: Target, column: TargetColumn, cost: TypeChange) -> str | None:
@@ -340,6 +337,7 @@ def _by_new_column(
         loses_at_purge="values of the old column that the new type cannot give back"
         if change.rejects != "refuse"
         else None,
+        accept_lost=change.accept_lost if change.rejects != "refuse" else None,
     )
     road.refuse()
     return Plan(change.id, change, road.phases(), _notes(change, target, column, definition), target.source)
@@ -435,6 +433,10 @@ def _notes(
     notes = [
         f"Until purge a value must fit both types: one that {column.type} cannot hold is refused, also to new code.",
     ]
+    if change.rejects != "refuse":
+        notes.append(
+            kept_until_purge(f"What {definition.type} cannot give back of {column.name}", change.accept_lost)
+        )
     if target.published:
         notes.append(
             f"The table is published by {', '.join(target.published)}: add the new column on every subscriber before "
@@ -468,10 +470,15 @@ def trials(change: ChangeType, facts: Facts) -> Iterator[Trial]:
         if change.rejects == "refuse"
         else None,
         fails=True,
+        advice=advice(change.accept_lost),
     )
     if column.not_null or change.rejects == "accept":
         yield converted.holds(may_be_null=not column.not_null)
-    yield from version_trials(change.versions, change.table, facts)
+
+
+def shapes(change: ChangeType, facts: Facts) -> Shapes:
+    new = {change.to or change.column: change.new_name}
+    return Shapes.within(facts.table(change.table), {change.column: new})
 
 
 RECIPE = Recipe(
@@ -505,8 +512,9 @@ RECIPE = Recipe(
             "When one statement writes different values to both columns.",
             choices=("raise", "new-wins", "old-wins"),
         ),
-        VERSIONS,
+        ACCEPT_LOST,
     ),
     plan,
     trials,
+    shapes,
 )

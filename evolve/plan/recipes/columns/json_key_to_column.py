@@ -8,12 +8,14 @@ from dataclasses import dataclass
 from typing import ClassVar, Literal
 
 from evolve.backfill.spec import Spec
+from evolve.counted import counted
 from evolve.errors import Misuse, Refused
 from evolve.plan import sync
 from evolve.plan.change import Change, Uses, columns, table_words
 from evolve.plan.expressions import read_type
 from evolve.plan.facts import Facts
-from evolve.plan.model import OLD_CODE_GONE, PURGE_APPROVED, Part, Phase, Plan, Word
+from evolve.plan.lost_rows import ACCEPT_LOST, advice, kept_until_purge
+from evolve.plan.model import OLD_CODE_GONE, PURGE_APPROVED, LostRows, Part, Phase, Plan, Word
 from evolve.plan.parameters import COLUMN, Parameter, option
 from evolve.plan.recipe import Recipe
 from evolve.plan.replacement import NewColumn, Replacement
@@ -36,6 +38,7 @@ class JsonKeyToColumn(Change):
         rejects: what becomes of values that the type does not take: they are refused, or null in the column.
         remove_key: in the end the key is taken out of the documents.
         on_conflict: what the sync trigger does with a statement that writes different values to key and column.
+        accept_lost: documents that may lose a value which the type does not take.
     """
 
     kind: ClassVar[str] = "json-key-to-column"
@@ -46,6 +49,7 @@ class JsonKeyToColumn(Change):
     rejects: Literal["refuse", "null"] = "refuse"
     remove_key: bool = False
     on_conflict: sync.OnConflict = "raise"
+    accept_lost: int = 0
 
     def words(self) -> Sequence[str]:
         return ["move", *table_words(self.table), self.column, *self.path, "to", self.to]
@@ -92,8 +96,8 @@ class CannotWrite(Refused):
 class NoPlaceForKey(Refused):
     def __init__(self, change: JsonKeyToColumn, count: int, examples: tuple[str, ...]) -> None:
         super().__init__(
-            f'in {count} rows of "{change.table.plain}" there is no place for {change.key}, since something else than '
-            "an object is where it belongs: " + "; ".join(examples),
+            f'in {counted(count, "row")} of "{change.table.plain}" there is no place for {change.key}, since something '
+            "else than an object is where it belongs: " + "; ".join(examples),
             why="what new code writes could not be put there without losing what is there",
             fix="mend those documents first",
         )
@@ -111,7 +115,7 @@ def no_place(change: JsonKeyToColumn, document: str) -> str:
 class DoesNotFit(Refused):
     def __init__(self, change: JsonKeyToColumn, count: int, examples: tuple[str, ...]) -> None:
         super().__init__(
-            f'in {count} rows of "{change.table.plain}" {change.key} is no {change.type}: '
+            f'in {counted(count, "row")} of "{change.table.plain}" {change.key} is no {change.type}: '
             + "; ".join(examples),
             why="old code that writes such a document would fail",
             fix="mend those documents; or let the column be null there and the documents keep them: --rejects null",
@@ -289,6 +293,31 @@ END
             go_back="downgrade the contract revision: the documents have every value, and may be written again",
         )
 
+    @property
+    def given(self) -> str:
+        """True of a document that holds something under the key."""
+        return f"jsonb_typeof(({self.document}) #> {self.path}) <> 'null'"
+
+    @property
+    def loses(self) -> bool:
+        """Values that the type does not take go with the key."""
+        return self.change.remove_key and self.change.rejects == "null"
+
+    @property
+    def losing(self) -> tuple[LostRows, ...]:
+        if not self.loses:
+            return ()
+        to = quote(self.change.to)
+        return (
+            LostRows(
+                self.change.table,
+                f"{self.given} AND {to} IS NULL",
+                f"{self.change.key} in {self.column.name} that {self.change.to} cannot take",
+                self.change.accept_lost,
+                f"give {self.change.to} a value",
+            ),
+        )
+
     def purge(self) -> Phase:
         road = self.road
         removal: tuple[Spec, ...] = ()
@@ -333,9 +362,10 @@ END
                         *(drop for _, drop in road.helpers),
                     ),
                     undo,
+                    self.losing,
                 ),
             ),
-            gates=(Word(PURGE_APPROVED, f"nobody will look for {self.name} again"),),
+            gates=(Word(PURGE_APPROVED, f"nobody will look for {self.name} again"), *self.losing),
             backfills=removal,
             instructions=(f"After the upgrade run: evolve backfill run {self.change.id}_key",)
             if removal
@@ -343,7 +373,7 @@ END
             go_back="downgrade the purge revision: it writes the column's values into the documents again, in one "
             "transaction",
             undo_loses=f"what the documents held under {self.change.key} and {self.type} does not take"
-            if removal and self.change.rejects == "null"
+            if self.loses
             else None,
         )
 
@@ -360,6 +390,8 @@ END
             notes.append(
                 f"After purge the documents keep {change.key} as it was then; --remove-key takes it out."
             )
+        if self.loses:
+            notes.append(kept_until_purge(f"What is no {change.type} under {change.key}", change.accept_lost))
         if self.target.published:
             notes.append(
                 f"The table is published by {', '.join(self.target.published)}: add the new column on every "
@@ -388,8 +420,7 @@ def trials(change: JsonKeyToColumn, facts: Facts) -> Iterator[Trial]:
         show,
         lambda count, examples: NoPlaceForKey(change, count, examples),
     )
-    value = f"({moved.document}) #> {moved.path}"
-    given = f"jsonb_typeof({value}) <> 'null'"
+    value, given = f"({moved.document}) #> {moved.path}", moved.given
     yield NoSuchRow(
         change.table,
         f"{given} AND ({moved.cast}) IS NULL",
@@ -397,6 +428,7 @@ def trials(change: JsonKeyToColumn, facts: Facts) -> Iterator[Trial]:
         show,
         (lambda count, examples: DoesNotFit(change, count, examples)) if change.rejects == "refuse" else None,
         fails=True,
+        advice=advice(change.accept_lost) if moved.loses else None,
     )
     if change.rejects == "refuse":
         yield NoSuchRow(
@@ -428,6 +460,7 @@ RECIPE = Recipe(
             "When one statement writes different values to key and column.",
             choices=("raise", "new-wins", "old-wins"),
         ),
+        ACCEPT_LOST,
     ),
     plan,
     trials,

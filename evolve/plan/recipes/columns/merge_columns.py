@@ -6,11 +6,13 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
+from evolve.counted import counted
 from evolve.errors import Misuse, Refused
 from evolve.plan import sync
 from evolve.plan.carry import refuse_dependents
 from evolve.plan.change import Change, Uses, columns, table_words
 from evolve.plan.facts import Facts
+from evolve.plan.lost_rows import ACCEPT_LOST
 from evolve.plan.model import Plan
 from evolve.plan.parameters import TABLE, option
 from evolve.plan.recipe import Recipe
@@ -26,7 +28,7 @@ from evolve.plan.shapes import (
 )
 from evolve.plan.target import Target, known_column
 from evolve.plan.trials import Trial
-from evolve.plan.versions import VERSIONS, shape, uses_with, version_trials, with_versions
+from evolve.plan.versions import Shapes
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,21 +40,20 @@ class MergeColumns(Change):
             expression ends in, else text.
         down: (old column, expression over the new one that gives its value); these are the columns that are merged.
         on_conflict: what the sync trigger does with a statement that writes different values to both shapes.
-        versions: schemas of the old and the new version; None: both use the table itself.
+        accept_lost: rows that may lose what the new shape cannot tell of them.
     """
 
     kind: ClassVar[str] = "merge-columns"
     into: tuple[tuple[str, str], ...]
     down: tuple[tuple[str, str], ...]
     on_conflict: sync.OnConflict = "raise"
-    versions: str | None = None
+    accept_lost: int = 0
 
     def words(self) -> Sequence[str]:
         return ["merge", *table_words(self.table), "into", *(name for name, _ in self.into)]
 
     def uses(self) -> Uses:
-        own = Uses(columns(self.table, (name for name, _ in (*self.into, *self.down))))
-        return uses_with(own, self.versions, self.table)
+        return Uses(columns(self.table, (name for name, _ in (*self.into, *self.down))))
 
 
 class NotOne(Misuse):
@@ -75,8 +76,8 @@ class NothingToMerge(Misuse):
 class NotSettled(Refused):
     def __init__(self, change: MergeColumns, count: int, examples: tuple[str, ...]) -> None:
         super().__init__(
-            f'for {count} rows of "{change.table.plain}" what --into gives is not what --down and --into make of it '
-            "again: " + "; ".join(examples),
+            f'for {counted(count, "row")} of "{change.table.plain}" what --into gives is not what --down and --into '
+            "make of it again: " + "; ".join(examples),
             why="each write of old code would change what new code wrote, and the other way round, without end",
             fix="let --down take apart what --into puts together, also where a part is missing",
         )
@@ -107,18 +108,11 @@ def plan(change: MergeColumns, facts: Facts) -> Plan:
         on_conflict=change.on_conflict,
         old_code=f"no running code reads or writes {names} of {change.table.plain}",
         loses_at_purge=f"what {names} held and {new[0].column} does not tell",
+        accept_lost=change.accept_lost,
     )
     road.refuse()
-    merged = new[0].column
-    stands: dict[str, list[tuple[str, str]]] = {side.column: [] for side in old}
-    stands[old[0].column] = [(merged, merged)]
-    return with_versions(
-        Plan(change.id, change, road.phases(), notes(target, old, new), target.source),
-        facts,
-        change.versions,
-        old_shape=shape(target),
-        new_shape=shape(target, stands),
-    )
+    told = notes(target, old, new, change.accept_lost)
+    return Plan(change.id, change, road.phases(), told, target.source)
 
 
 def _shapes(change: MergeColumns, target: Target) -> tuple[tuple[sync.Side, ...], tuple[sync.Side, ...]]:
@@ -140,8 +134,15 @@ def trials(change: MergeColumns, facts: Facts) -> Iterator[Trial]:
         new,
         "--into",
         lambda count, examples: NotSettled(change, count, examples),
+        change.accept_lost,
     )
-    yield from version_trials(change.versions, change.table, facts)
+
+
+def shapes(change: MergeColumns, facts: Facts) -> Shapes:
+    ((first, _), *others), ((merged, _),) = change.down, change.into
+    return Shapes.within(
+        facts.table(change.table), {first: {merged: merged}, **{name: {} for name, _ in others}}
+    )
 
 
 RECIPE = Recipe(
@@ -170,8 +171,9 @@ RECIPE = Recipe(
             "When one statement writes different values to old and new columns.",
             choices=("raise", "new-wins", "old-wins"),
         ),
-        VERSIONS,
+        ACCEPT_LOST,
     ),
     plan,
     trials,
+    shapes,
 )

@@ -6,11 +6,13 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
+from evolve.counted import counted
 from evolve.errors import Misuse, Refused
 from evolve.plan import sync
 from evolve.plan.carry import refuse_dependents
 from evolve.plan.change import Change, Uses, columns, table_words
 from evolve.plan.facts import Facts
+from evolve.plan.lost_rows import ACCEPT_LOST
 from evolve.plan.model import Plan
 from evolve.plan.parameters import COLUMN, option
 from evolve.plan.recipe import Recipe
@@ -26,7 +28,7 @@ from evolve.plan.shapes import (
 )
 from evolve.plan.target import Target, known_column
 from evolve.plan.trials import Trial
-from evolve.plan.versions import VERSIONS, shape, uses_with, version_trials, with_versions
+from evolve.plan.versions import Shapes
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +39,7 @@ class SplitColumn(Change):
         into: (new column, expression over the old one); its type is the cast that the expression ends in, else text.
         down: expression over the new columns that gives the old value.
         on_conflict: what the sync trigger does with a statement that writes different values to both shapes.
-        versions: schemas of the old and the new version; None: both use the table itself.
+        accept_lost: rows that may lose what the new shape cannot tell of them.
     """
 
     kind: ClassVar[str] = "split-column"
@@ -45,14 +47,13 @@ class SplitColumn(Change):
     into: tuple[tuple[str, str], ...]
     down: str
     on_conflict: sync.OnConflict = "raise"
-    versions: str | None = None
+    accept_lost: int = 0
 
     def words(self) -> Sequence[str]:
         return ["split", *table_words(self.table), self.column]
 
     def uses(self) -> Uses:
-        own = Uses(columns(self.table, (self.column, *(name for name, _ in self.into))))
-        return uses_with(own, self.versions, self.table)
+        return Uses(columns(self.table, (self.column, *(name for name, _ in self.into))))
 
 
 class OneColumn(Misuse):
@@ -68,8 +69,8 @@ class OneColumn(Misuse):
 class NotSettled(Refused):
     def __init__(self, change: SplitColumn, count: int, examples: tuple[str, ...]) -> None:
         super().__init__(
-            f'for {count} rows of "{change.table.plain}" what --into gives is not what --down and --into make of it '
-            "again: " + "; ".join(examples),
+            f'for {counted(count, "row")} of "{change.table.plain}" what --into gives is not what --down and --into '
+            "make of it again: " + "; ".join(examples),
             why="each write of old code would change what new code wrote, and the other way round, without end",
             fix="let --into take apart what --down puts together, also where a part is missing",
         )
@@ -97,15 +98,11 @@ def plan(change: SplitColumn, facts: Facts) -> Plan:
         on_conflict=change.on_conflict,
         old_code=f"no running code reads or writes {change.table.plain}.{change.column}",
         loses_at_purge=f"what {change.column} held and the new columns do not tell",
+        accept_lost=change.accept_lost,
     )
     road.refuse()
-    return with_versions(
-        Plan(change.id, change, road.phases(), notes(target, old, new), target.source),
-        facts,
-        change.versions,
-        old_shape=shape(target),
-        new_shape=shape(target, {change.column: [(name, name) for name, _ in change.into]}),
-    )
+    told = notes(target, old, new, change.accept_lost)
+    return Plan(change.id, change, road.phases(), told, target.source)
 
 
 def _made(change: SplitColumn, target: Target) -> tuple[list[Made], list[Made]]:
@@ -132,8 +129,12 @@ def trials(change: SplitColumn, facts: Facts) -> Iterator[Trial]:
         new,
         "--into",
         lambda count, examples: NotSettled(change, count, examples),
+        change.accept_lost,
     )
-    yield from version_trials(change.versions, change.table, facts)
+
+
+def shapes(change: SplitColumn, facts: Facts) -> Shapes:
+    return Shapes.within(facts.table(change.table), {change.column: {name: name for name, _ in change.into}})
 
 
 RECIPE = Recipe(
@@ -161,8 +162,9 @@ RECIPE = Recipe(
             "When one statement writes different values to old and new columns.",
             choices=("raise", "new-wins", "old-wins"),
         ),
-        VERSIONS,
+        ACCEPT_LOST,
     ),
     plan,
     trials,
+    shapes,
 )
