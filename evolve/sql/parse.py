@@ -1,8 +1,7 @@
-"""From SQL text to operations; the only file that knows the parser and its trees.
+"""From SQL text to operations.
 
 The parser is PostgreSQL's own grammar (version 18), so names arrive folded and cut to 63 bytes as the server
-would cut them. Nodes of its tree have no static types of use here: this is the one place where `Any` is
-allowed.
+would cut them.
 """
 
 from __future__ import annotations
@@ -11,14 +10,12 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import lru_cache
-from typing import Any, Literal, cast
+from typing import Literal, cast
 
 from evolve.late import late
 
 with late({"google.protobuf.internal.python_message": ()}):  # what is done in C where the parser is
     import postgast
-    from google.protobuf.message import DecodeError
-    from postgast import pg_query_pb2
 
 from evolve.sql import plpgsql, types
 from evolve.sql.locks import LockMode
@@ -109,9 +106,19 @@ from evolve.sql.operations import (
     Update,
     ValidateConstraint,
 )
-
-Node = Any
-pb: Any = pg_query_pb2
+from evolve.sql.tree import (
+    Node,
+    NotRead,
+    column_of,
+    kind_of,
+    name_of,
+    pb,
+    read_tree,
+    relation_of,
+    strings_of,
+    unwrapped,
+    walk,
+)
 
 GATE_COMMENT = "-- evolve: gate"
 GATE_KIND = "EVOLVE GATE"
@@ -128,8 +135,8 @@ def parse(sql: str) -> tuple[Operation, ...]:
     if "\x00" in sql:  # the parser would read no further
         return (Unread(sql, "it holds a zero byte"),)
     try:
-        tree = _tree(sql)
-    except (postgast.PgQueryError, DecodeError, UnicodeError) as error:
+        tree = read_tree(sql)
+    except NotRead as error:
         return _parse_apart(sql, str(error))
     return tuple(operation for statement in tree.stmts for operation in _read(statement.stmt))
 
@@ -150,7 +157,7 @@ def tokens(sql: str) -> Iterator[tuple[str, int, int]]:
     """
     try:
         found = postgast.scan(sql).tokens
-    except (postgast.PgQueryError, DecodeError, UnicodeError):
+    except NotRead:
         yield "UNREAD", 0, len(sql.encode("utf-8", "surrogateescape"))
         return
     yield from ((pb.Token.Name(token.token), token.start, token.end) for token in found)
@@ -184,12 +191,12 @@ def rename_in_expression(
         return text
     node = _expression_node(text.sql)
     changed = False
-    for part in _walk(node):
+    for part in walk(node):
         kind = type(part).__name__
-        if column and kind == "ColumnRef" and _column_of(part) == column[0]:
+        if column and kind == "ColumnRef" and column_of(part) == column[0]:
             part.fields[-1].string.sval = column[1]
             changed = True
-        elif type_name and kind == "TypeName" and _name(_strings(part.names)) == type_name[0]:
+        elif type_name and kind == "TypeName" and name_of(strings_of(part.names)) == type_name[0]:
             del part.names[:]
             for word in _words(type_name[1]):
                 part.names.add().string.sval = word
@@ -210,8 +217,8 @@ def substitute_in_expression(sql: str, values: Mapping[str, str]) -> str:
     """
     node = _expression_node(sql)
     put: dict[str, str] = {}
-    for part in _walk(node):
-        column = _column_of(part) if type(part).__name__ == "ColumnRef" else None
+    for part in walk(node):
+        column = column_of(part) if type(part).__name__ == "ColumnRef" else None
         if column is not None and column in values:
             # The parser's own printer forgets parentheses that it holds for needless, so it is given a plain name.
             name = f"evolve_value_{len(put)}_"
@@ -220,7 +227,7 @@ def substitute_in_expression(sql: str, values: Mapping[str, str]) -> str:
             del part.fields[:-1]
             part.fields[-1].string.sval = name
             value = _expression_node(values[column])
-            put[name] = _sql(value) if _kind(value) == "column_ref" else f"({_sql(value)})"
+            put[name] = _sql(value) if kind_of(value) == "column_ref" else f"({_sql(value)})"
     text = _sql(node)
     return re.sub("|".join(put), lambda found: put[found[0]], text) if put else text
 
@@ -232,7 +239,7 @@ def outer_cast(sql: str) -> str | None:
         ExpressionNotRead: the grammar refuses it.
     """
     node = _expression_node(sql)
-    return _type(node.type_cast.type_name)[0] if _kind(node) == "type_cast" else None
+    return _type(node.type_cast.type_name)[0] if kind_of(node) == "type_cast" else None
 
 
 def rename_value(text: Expression, type_: str, old: str, new: str, columns: Iterable[str] = ()) -> Expression:
@@ -244,13 +251,13 @@ def rename_value(text: Expression, type_: str, old: str, new: str, columns: Iter
         return text
     node = _expression_node(text.sql)
     own = set(columns)
-    for part in _walk(node):
+    for part in walk(node):
         match type(part).__name__:
             case "TypeCast" if _type(part.type_name)[0] == type_:
                 _replace_constant(part.arg, old, new)
             case "A_Expr" if own and any(_only_column(side) & own for side in (part.lexpr, part.rexpr)):
                 for side in (part.lexpr, part.rexpr):
-                    for item in side.list.items if _kind(side) == "list" else (side,):
+                    for item in side.list.items if kind_of(side) == "list" else (side,):
                         _replace_constant(item, old, new)
     if own:
         _replace_constant(node, old, new)
@@ -258,7 +265,7 @@ def rename_value(text: Expression, type_: str, old: str, new: str, columns: Iter
 
 
 def _replace_constant(node: Node, old: str, new: str) -> None:
-    if _kind(node) == "a_const" and node.a_const.HasField("sval") and node.a_const.sval.sval == old:
+    if kind_of(node) == "a_const" and node.a_const.HasField("sval") and node.a_const.sval.sval == old:
         node.a_const.sval.sval = new
 
 
@@ -267,7 +274,7 @@ def sequences_in(text: Expression) -> tuple[QualifiedName, ...]:
     if not {"nextval", "currval", "setval"} & set(text.functions):
         return ()
     found = []
-    for part in _walk(_expression_node(text.sql)):
+    for part in walk(_expression_node(text.sql)):
         if type(part).__name__ == "FuncCall" and _function(part) in ("nextval", "currval", "setval"):
             constant = _sequence_constant(part)
             name = _relation_text(constant.sval.sval) if constant is not None else None
@@ -281,7 +288,7 @@ def types_in(text: Expression) -> tuple[str, ...]:
     if "::" not in text.sql and "CAST" not in text.sql.upper():
         return ()
     node = _expression_node(text.sql)
-    return tuple(_type(part)[0] for part in _walk(node) if type(part).__name__ == "TypeName")
+    return tuple(_type(part)[0] for part in walk(node) if type(part).__name__ == "TypeName")
 
 
 @lru_cache(maxsize=4096)
@@ -311,8 +318,8 @@ def bound_values(bound: str) -> tuple[Literal["range", "list"], tuple[str, ...],
     None for DEFAULT and for a hash bound.
     """
     try:
-        tree = _tree(f"ALTER TABLE t ATTACH PARTITION p {bound}")
-    except (postgast.PgQueryError, DecodeError, UnicodeError):
+        tree = read_tree(f"ALTER TABLE t ATTACH PARTITION p {bound}")
+    except NotRead:
         return None
     spec = _definition(tree.stmts[0].stmt.alter_table_stmt.cmds[0].alter_table_cmd).partition_cmd.bound
     if spec.strategy == "l":
@@ -324,23 +331,6 @@ def bound_values(bound: str) -> tuple[Literal["range", "list"], tuple[str, ...],
 
 
 # -- trees --------------------------------------------------------------------------------------------------
-def _tree(sql: str) -> Node:
-    try:
-        return postgast.parse(sql)
-    except DecodeError:
-        # Chains such as a || b || … nest deeper than protobuf's default limit of 100 levels.
-        _allow_depth()
-        return postgast.parse(sql)
-
-
-def _allow_depth() -> None:
-    try:
-        from google._upb import _message  # type: ignore[import-untyped, unused-ignore]
-    except ImportError:
-        return
-    _message.SetAllowOversizeProtos(True)
-
-
 def _parse_apart(sql: str, reason: str) -> tuple[Operation, ...]:
     parts = split(sql)
     if len(parts) < 2:
@@ -350,14 +340,14 @@ def _parse_apart(sql: str, reason: str) -> tuple[Operation, ...]:
 
 def _expression_node(sql: str) -> Node:
     try:
-        tree = _tree(f"SELECT {sql}")
-    except (postgast.PgQueryError, DecodeError, UnicodeError) as error:
+        tree = read_tree(f"SELECT {sql}")
+    except NotRead as error:
         raise ExpressionNotRead(f"{sql!r}: {error}") from error
     select = tree.stmts[0].stmt.select_stmt if len(tree.stmts) == 1 else None
     if select is None or len(select.target_list) != 1 or _fields(select) != {"target_list"}:
         raise ExpressionNotRead(repr(sql))
     target = select.target_list[0].res_target
-    if _fields(target) != {"val"} or any(type(part).__name__ == "ParamRef" for part in _walk(target.val)):
+    if _fields(target) != {"val"} or any(type(part).__name__ == "ParamRef" for part in walk(target.val)):
         raise ExpressionNotRead(repr(sql))
     return target.val
 
@@ -385,76 +375,21 @@ def _statement_sql(node: Node) -> str:
     return text
 
 
-def _inner(node: Node) -> Node:
-    """The concrete node inside the parser's wrapper."""
-    return getattr(node, node.WhichOneof("node"))
-
-
-def _kind(node: Node) -> str:
-    return node.WhichOneof("node") or ""
-
-
-def _walk(node: Node) -> Iterator[Node]:
-    """Every concrete node beneath `node`, itself included, outer ones first and in the order they are
-    written.
-    """
-    stack = [node]
-    while stack:
-        current = stack.pop()
-        if isinstance(current, pb.Node):
-            which = current.WhichOneof("node")
-            if which is None:
-                continue
-            current = getattr(current, which)
-        yield current
-        children: list[Node] = []
-        for field, value in current.ListFields():
-            if field.message_type is None:
-                continue
-            if isinstance(value, Sequence) or hasattr(value, "__getitem__"):
-                children.extend(value)
-            else:
-                children.append(value)
-        stack.extend(reversed(children))
-
-
-def _strings(nodes: Iterable[Node]) -> tuple[str, ...]:
-    return tuple(node.string.sval for node in nodes)
-
-
 # -- names --------------------------------------------------------------------------------------------------
-def _relation(range_var: Node) -> QualifiedName:
-    if range_var.schemaname:
-        return QualifiedName(range_var.relname, range_var.schemaname)
-    if range_var.relpersistence == "t":
-        return QualifiedName(range_var.relname, "pg_temp")
-    return _name((range_var.relname,))
-
-
-def _name(parts: Sequence[str]) -> QualifiedName:
-    """A name from its dotted parts; a database before the schema is dropped, as the server demands it be its
-    own.
-    """
-    if len(parts) > 1:
-        return QualifiedName(parts[-1], parts[-2])
-    # The search path ends its walk in pg_catalog before anything else for names that begin so.
-    return QualifiedName(parts[-1], "pg_catalog") if parts[-1].startswith("pg_") else QualifiedName(parts[-1])
-
-
 def _words(name: QualifiedName) -> tuple[str, ...]:
     return (name.name,) if name.schema == "public" else (name.schema, name.name)
 
 
 def _object_name(node: Node) -> tuple[str, ...]:
     """The dotted parts of what DROP, COMMENT and RENAME name, whatever node they name it by."""
-    inner = _inner(node)
-    match _kind(node):
+    inner = unwrapped(node)
+    match kind_of(node):
         case "list":
-            return _strings(inner.items)
+            return strings_of(inner.items)
         case "type_name":
-            return _strings(inner.names)
+            return strings_of(inner.names)
         case "object_with_args":
-            return _strings(inner.objname)
+            return strings_of(inner.objname)
         case "string":
             return (inner.sval,)
         case _:
@@ -464,16 +399,16 @@ def _object_name(node: Node) -> tuple[str, ...]:
 def _relation_text(text: str) -> QualifiedName | None:
     """A relation as it stands inside a string, such as nextval('"My seq"')."""
     try:
-        tree = _tree(f"TABLE {text}")
-        return _relation(tree.stmts[0].stmt.select_stmt.from_clause[0].range_var)
-    except (postgast.PgQueryError, DecodeError, UnicodeError, IndexError):
+        tree = read_tree(f"TABLE {text}")
+        return relation_of(tree.stmts[0].stmt.select_stmt.from_clause[0].range_var)
+    except (*NotRead, IndexError):
         return None
 
 
 # -- types --------------------------------------------------------------------------------------------------
 def _type(type_name: Node) -> tuple[str, bool]:
     """The type's spelling, and whether it was written as serial."""
-    names = _strings(type_name.names)
+    names = strings_of(type_name.names)
     if len(names) == 1 and names[0] in types.SERIAL and not type_name.array_bounds:
         return types.SERIAL[names[0]], True
     modifiers = [_modifier(node) for node in type_name.typmods]
@@ -481,12 +416,12 @@ def _type(type_name: Node) -> tuple[str, bool]:
 
 
 def _modifier(node: Node) -> str:
-    match _kind(node):
+    match kind_of(node):
         case "a_const":
             constant = node.a_const
             return constant.sval.sval if constant.HasField("sval") else _sql(node)
         case "column_ref":
-            return ".".join(_strings(node.column_ref.fields))
+            return ".".join(strings_of(node.column_ref.fields))
         case _:
             return _sql(node)
 
@@ -496,7 +431,7 @@ def _expression(node: Node) -> Expression:
     functions: list[str] = []
     columns: list[str] = []
     constant = True
-    for part in _walk(node):
+    for part in walk(node):
         match type(part).__name__:
             case "FuncCall":
                 functions.append(_function(part))
@@ -505,12 +440,12 @@ def _expression(node: Node) -> Expression:
                 functions.append(_value_function(part))
                 constant = False
             case "ColumnRef":
-                column = _column_of(part)
+                column = column_of(part)
                 if column is not None:
                     columns.append(column)
                 constant = False
             case "TypeCast":
-                if _kind(part.arg) not in ("a_const", "type_cast", "a_array_expr"):
+                if kind_of(part.arg) not in ("a_const", "type_cast", "a_array_expr"):
                     constant = False
             case "SubLink" | "CoalesceExpr" | "MinMaxExpr" | "CaseExpr" | "XmlExpr" | "ParamRef":
                 constant = False
@@ -524,7 +459,7 @@ def _expression(node: Node) -> Expression:
 
 
 def _function(call: Node) -> str:
-    *schema, name = _strings(call.funcname)
+    *schema, name = strings_of(call.funcname)
     if schema and schema[-1] not in ("pg_catalog", "public"):
         return f"{schema[-1]}.{name}"
     return name
@@ -536,19 +471,14 @@ def _value_function(part: Node) -> str:
     return name.removesuffix("_N").lower()
 
 
-def _column_of(ref: Node) -> str | None:
-    last = ref.fields[-1]
-    return last.string.sval if _kind(last) == "string" else None
-
-
 def _sequence_constant(call: Node) -> Node | None:
     """The string constant that names the sequence in nextval('s'::regclass)."""
     if not call.args:
         return None
     argument = call.args[0]
-    while _kind(argument) == "type_cast":
+    while kind_of(argument) == "type_cast":
         argument = argument.type_cast.arg
-    if _kind(argument) == "a_const" and argument.a_const.HasField("sval"):
+    if kind_of(argument) == "a_const" and argument.a_const.HasField("sval"):
         return argument.a_const
     return None
 
@@ -559,8 +489,8 @@ def _not_null(node: Node, *, holds: bool) -> frozenset[str]:
     PostgreSQL asks `predicate_implied_by(…, weak)`: only `IS NOT NULL` itself counts, through AND, OR and
     NOT. That `c > 0` would fail on a null is no proof, since a CHECK passes when its condition is null.
     """
-    inner = _inner(node)
-    match _kind(node):
+    inner = unwrapped(node)
+    match kind_of(node):
         case "bool_expr":
             parts = [inner.args[i] for i in range(len(inner.args))]
             if inner.boolop == pb.NOT_EXPR:
@@ -583,14 +513,14 @@ def _not_null(node: Node, *, holds: bool) -> frozenset[str]:
 
 
 def _only_column(node: Node) -> frozenset[str]:
-    if _kind(node) != "column_ref":
+    if kind_of(node) != "column_ref":
         return frozenset()
-    column = _column_of(node.column_ref)
+    column = column_of(node.column_ref)
     return frozenset() if column is None else frozenset({column})
 
 
 def _is_null(node: Node) -> bool:
-    return _kind(node) == "a_const" and bool(node.a_const.isnull)
+    return kind_of(node) == "a_const" and bool(node.a_const.isnull)
 
 
 _NUMBER = re.compile(r"-?\d+(\.\d+)?\Z")
@@ -640,7 +570,7 @@ def _rewrite(node: Node) -> None:
 
 
 def _anded(node: Node) -> Iterator[Node]:
-    if _kind(node) == "bool_expr" and node.bool_expr.boolop == pb.AND_EXPR:
+    if kind_of(node) == "bool_expr" and node.bool_expr.boolop == pb.AND_EXPR:
         for part in node.bool_expr.args:
             yield from _anded(part)
     else:
@@ -680,14 +610,14 @@ def _rewrite_operator(node: Node, inner: Node) -> None:
 
 # -- statements ---------------------------------------------------------------------------------------------
 def _read(node: Node) -> Iterator[Operation]:
-    kind = _kind(node)
+    kind = kind_of(node)
     if not kind:
         return
     reader = _READERS.get(kind)
     if reader is None:
         yield Other(_KINDS.get(kind) or kind.removesuffix("_stmt").replace("_", " ").upper())
         return
-    yield from reader(_inner(node))
+    yield from reader(unwrapped(node))
 
 
 def _columns_and_constraints(
@@ -697,7 +627,7 @@ def _columns_and_constraints(
     constraints: list[Constraint] = []
     like: list[tuple[Node, int]] = []
     for element in elements:
-        match _kind(element):
+        match kind_of(element):
             case "column_def":
                 columns.append(_column(element.column_def))
             case "constraint":
@@ -773,7 +703,7 @@ def _deferrable(key: ForeignKey) -> ForeignKey:
 def _collation(definition: Node) -> str | None:
     if not definition.HasField("coll_clause"):
         return None
-    return _collation_name(_strings(definition.coll_clause.collname))
+    return _collation_name(strings_of(definition.coll_clause.collname))
 
 
 def _collation_name(parts: Sequence[str]) -> str | None:
@@ -794,18 +724,18 @@ def _constraint(constraint: Node, column: str | None = None) -> Iterator[Constra
     match constraint.contype:
         case pb.CONSTR_PRIMARY:
             yield PrimaryKey(
-                _strings(constraint.keys) or own,
+                strings_of(constraint.keys) or own,
                 name,
                 constraint.indexname or None,
-                _strings(constraint.including),
+                strings_of(constraint.including),
             )
         case pb.CONSTR_UNIQUE:
             yield Unique(
-                _strings(constraint.keys) or own,
+                strings_of(constraint.keys) or own,
                 name,
                 constraint.indexname or None,
                 bool(constraint.nulls_not_distinct),
-                _strings(constraint.including),
+                strings_of(constraint.including),
             )
         case pb.CONSTR_CHECK:
             yield Check(
@@ -818,9 +748,9 @@ def _constraint(constraint: Node, column: str | None = None) -> Iterator[Constra
             )
         case pb.CONSTR_FOREIGN:
             yield ForeignKey(
-                _strings(constraint.fk_attrs) or own,
-                _relation(constraint.pktable),
-                _strings(constraint.pk_attrs),
+                strings_of(constraint.fk_attrs) or own,
+                relation_of(constraint.pktable),
+                strings_of(constraint.pk_attrs),
                 name,
                 not_valid=bool(constraint.skip_validation) or not constraint.is_enforced,
                 on_delete=_ACTIONS.get(constraint.fk_del_action),
@@ -836,7 +766,7 @@ def _constraint(constraint: Node, column: str | None = None) -> Iterator[Constra
                 _optional(constraint, "where_clause"),
             )
         case pb.CONSTR_NOTNULL:
-            keys = _strings(constraint.keys)
+            keys = strings_of(constraint.keys)
             yield NotNull(column or (keys[0] if keys else ""), name, bool(constraint.skip_validation))
         case _:
             return
@@ -844,9 +774,9 @@ def _constraint(constraint: Node, column: str | None = None) -> Iterator[Constra
 
 def _casts_null(node: Node) -> bool:
     """True for NULL and a cast of it: the server keeps no such default."""
-    inner = _inner(node) if isinstance(node, pb.Node) else node
+    inner = unwrapped(node) if isinstance(node, pb.Node) else node
     while type(inner).__name__ == "TypeCast":
-        inner = _inner(inner.arg)
+        inner = unwrapped(inner.arg)
     return type(inner).__name__ == "A_Const" and bool(inner.isnull)
 
 
@@ -869,8 +799,8 @@ def _datums(nodes: Iterable[Node]) -> str:
 
 
 def _datum(node: Node) -> str:
-    if _kind(node) == "column_ref":  # MINVALUE and MAXVALUE, which the grammar leaves as names
-        return ".".join(_strings(node.column_ref.fields)).upper()
+    if kind_of(node) == "column_ref":  # MINVALUE and MAXVALUE, which the grammar leaves as names
+        return ".".join(strings_of(node.column_ref.fields)).upper()
     return _sql(node)
 
 
@@ -905,10 +835,10 @@ _LIKE_OPTIONS = (
 
 def _create_table(statement: Node) -> Iterator[Operation]:
     columns, constraints, like = _columns_and_constraints(statement.table_elts)
-    parents = tuple(_relation(parent.range_var) for parent in statement.inh_relations)
+    parents = tuple(relation_of(parent.range_var) for parent in statement.inh_relations)
     is_partition = statement.HasField("partbound")
     yield CreateTable(
-        table=_relation(statement.relation),
+        table=relation_of(statement.relation),
         columns=columns,
         constraints=constraints,
         if_not_exists=bool(statement.if_not_exists),
@@ -916,7 +846,7 @@ def _create_table(statement: Node) -> Iterator[Operation]:
         partition_of=parents[0] if is_partition else None,
         bound=_bound(statement.partbound) if is_partition else None,
         inherits=() if is_partition else parents,
-        like=tuple(_relation(clause.relation) for clause, _ in like),
+        like=tuple(relation_of(clause.relation) for clause, _ in like),
         like_options=frozenset(
             word for clause, _ in like for bit, word in _LIKE_OPTIONS if clause.options & bit
         ),
@@ -941,11 +871,11 @@ def _settings(options: Iterable[Node]) -> tuple[tuple[str, str], ...]:
 
 
 def _setting(node: Node) -> str:
-    match _kind(node):
+    match kind_of(node):
         case "string":
             return cast("str", node.string.sval)
         case "type_name":  # the grammar takes a bare word such as off for a type
-            return _strings(node.type_name.names)[-1]
+            return strings_of(node.type_name.names)[-1]
         case "boolean":
             return "true" if node.boolean.boolval else "false"
         case "integer":
@@ -960,10 +890,10 @@ def _create_table_as(statement: Node) -> Iterator[Operation]:
     yield from _nested_changes(statement.query)
     if statement.objtype == pb.OBJECT_MATVIEW:
         yield CreateView(
-            view=_relation(relation),
+            view=relation_of(relation),
             query=_statement_sql(statement.query),
             reads=reads,
-            columns=_strings(statement.into.col_names) or _output_columns(statement.query),
+            columns=strings_of(statement.into.col_names) or _output_columns(statement.query),
             mentions=_mentions(statement.query),
             materialized=True,
             with_data=not statement.into.skip_data,
@@ -971,7 +901,7 @@ def _create_table_as(statement: Node) -> Iterator[Operation]:
         )
         return
     yield CreateTable(
-        table=_relation(relation),
+        table=relation_of(relation),
         if_not_exists=bool(statement.if_not_exists),
         as_query=True,
         temporary=relation.relpersistence == "t",
@@ -981,7 +911,7 @@ def _create_table_as(statement: Node) -> Iterator[Operation]:
 
 
 def _index_key(element: Node) -> IndexKey:
-    opclass = _strings(element.opclass)
+    opclass = strings_of(element.opclass)
     return IndexKey(
         column=element.name or None,
         expression=_expression(element.expr) if element.HasField("expr") else None,
@@ -993,14 +923,14 @@ def _index_key(element: Node) -> IndexKey:
 
 def _label(node: Node) -> str | None:
     """The name FigureIndexColname() gives an expression; None where it has none and "expr" stands in."""
-    inner = _inner(node)
-    match _kind(node):
+    inner = unwrapped(node)
+    match kind_of(node):
         case "column_ref":
-            return _column_of(inner)
+            return column_of(inner)
         case "func_call":
-            return _strings(inner.funcname)[-1]
+            return strings_of(inner.funcname)[-1]
         case "type_cast":
-            return _label(inner.arg) or _strings(inner.type_name.names)[-1]
+            return _label(inner.arg) or strings_of(inner.type_name.names)[-1]
         case "collate_clause":
             return _label(inner.arg)
         case "coalesce_expr":
@@ -1018,7 +948,7 @@ def _label(node: Node) -> str | None:
 def _create_index(statement: Node) -> Iterator[Operation]:
     definition = IndexDefinition(
         name=statement.idxname or None,
-        table=_relation(statement.relation),
+        table=relation_of(statement.relation),
         keys=tuple(_index_key(node.index_elem) for node in statement.index_params),
         unique=bool(statement.unique),
         method=statement.access_method or "btree",
@@ -1093,11 +1023,11 @@ _ALTERED = {
 
 
 def _alter_table(statement: Node) -> Iterator[Operation]:
-    table = _relation(statement.relation)
+    table = relation_of(statement.relation)
     for node in statement.cmds:
         command = node.alter_table_cmd
         if statement.objtype == pb.OBJECT_INDEX and command.subtype == pb.AT_AttachPartition:
-            yield AttachIndex(table, _relation(_definition(command).partition_cmd.name))
+            yield AttachIndex(table, relation_of(_definition(command).partition_cmd.name))
         elif statement.objtype != pb.OBJECT_TABLE:
             kind = _ALTERED.get(statement.objtype, "ALTER")
             owned = command.subtype == pb.AT_ChangeOwner
@@ -1161,11 +1091,11 @@ def _alter_table_clause(table: QualifiedName, command: Node, *, only: bool) -> O
             return ValidateConstraint(table, command.name, only=only)
         case pb.AT_AttachPartition:
             part = definition.partition_cmd
-            return AttachPartition(table, _relation(part.name), _bound(part.bound))
+            return AttachPartition(table, relation_of(part.name), _bound(part.bound))
         case pb.AT_DetachPartition | pb.AT_DetachPartitionFinalize:
             return DetachPartition(
                 table,
-                _relation(definition.partition_cmd.name),
+                relation_of(definition.partition_cmd.name),
                 concurrently=bool(definition.partition_cmd.concurrent),
                 finalize=command.subtype == pb.AT_DetachPartitionFinalize,
             )
@@ -1211,7 +1141,7 @@ def _clause_detail(command: Node) -> str | None:
         case pb.AT_EnableTrigUser | pb.AT_DisableTrigUser:
             return "USER"
         case pb.AT_AddInherit | pb.AT_DropInherit:
-            return str(_relation(definition.range_var))
+            return str(relation_of(definition.range_var))
         case pb.AT_ReplicaIdentity:
             identity = definition.replica_identity_stmt
             return _REPLICA_IDENTITY.get(identity.identity_type) or f"index {identity.name}"
@@ -1222,7 +1152,7 @@ def _clause_detail(command: Node) -> str | None:
 # -- rename, move, drop -------------------------------------------------------------------------------------
 def _rename(statement: Node) -> Iterator[Operation]:
     new = statement.newname
-    relation = _relation(statement.relation) if statement.HasField("relation") else QualifiedName("")
+    relation = relation_of(statement.relation) if statement.HasField("relation") else QualifiedName("")
     named = _object_name(statement.object) if statement.HasField("object") else ()
     match statement.rename_type:
         case pb.OBJECT_TABLE:
@@ -1240,9 +1170,9 @@ def _rename(statement: Node) -> Iterator[Operation]:
         case pb.OBJECT_SEQUENCE:
             yield RenameSequence(relation, new)
         case pb.OBJECT_TYPE | pb.OBJECT_DOMAIN:
-            yield RenameType(_name(named), new)
+            yield RenameType(name_of(named), new)
         case pb.OBJECT_DOMCONSTRAINT:
-            yield AlterDomain(_name(named), "rename constraint", constraint=statement.subname, to=new)
+            yield AlterDomain(name_of(named), "rename constraint", constraint=statement.subname, to=new)
         case pb.OBJECT_SCHEMA:
             yield RenameSchema(statement.subname, new)
         case pb.OBJECT_COLUMN if statement.relation_type in (pb.OBJECT_VIEW, pb.OBJECT_MATVIEW):
@@ -1252,7 +1182,7 @@ def _rename(statement: Node) -> Iterator[Operation]:
         case pb.OBJECT_TRIGGER:
             yield RenameTrigger(relation, statement.subname, new)
         case _:
-            target = relation if statement.HasField("relation") else _name(named) if named else None
+            target = relation if statement.HasField("relation") else name_of(named) if named else None
             yield Other(f"RENAME {_object_words(statement.rename_type)}", target, new)
 
 
@@ -1264,7 +1194,7 @@ def _object_words(object_type: int) -> str:
 
 def _move(statement: Node) -> Iterator[Operation]:
     relation = statement.HasField("relation")
-    name = _relation(statement.relation) if relation else _name(_object_name(statement.object))
+    name = relation_of(statement.relation) if relation else name_of(_object_name(statement.object))
     yield MoveToSchema(_object_words(statement.object_type).lower(), name, statement.newschema)
 
 
@@ -1282,7 +1212,7 @@ def _drop(statement: Node) -> Iterator[Operation]:
 def _drop_one(
     kind: int, parts: tuple[str, ...], *, if_exists: bool, cascade: bool, concurrently: bool
 ) -> Operation:
-    name = _name(parts)
+    name = name_of(parts)
     match kind:
         case pb.OBJECT_TABLE:
             return DropTable(name, if_exists, cascade)
@@ -1299,13 +1229,13 @@ def _drop_one(
         case pb.OBJECT_FUNCTION | pb.OBJECT_PROCEDURE | pb.OBJECT_ROUTINE:
             return DropFunction(name, if_exists, cascade)
         case pb.OBJECT_TRIGGER:
-            return DropTrigger(_name(parts[:-1]), parts[-1], if_exists)
+            return DropTrigger(name_of(parts[:-1]), parts[-1], if_exists)
         case pb.OBJECT_SCHEMA:
             return DropSchema(parts[-1], if_exists, cascade)
         case pb.OBJECT_POLICY:
-            return DropPolicy(_name(parts[:-1]), parts[-1], if_exists)
+            return DropPolicy(name_of(parts[:-1]), parts[-1], if_exists)
         case pb.OBJECT_RULE:
-            return Other("DROP RULE", _name(parts[:-1]))
+            return Other("DROP RULE", name_of(parts[:-1]))
         case pb.OBJECT_PUBLICATION:
             return ChangePublication(parts[-1], "drop")
         case pb.OBJECT_EXTENSION:
@@ -1316,11 +1246,11 @@ def _drop_one(
 
 # -- types, sequences ---------------------------------------------------------------------------------------
 def _create_enum(statement: Node) -> Iterator[Operation]:
-    yield CreateEnum(_name(_strings(statement.type_name)), _strings(statement.vals))
+    yield CreateEnum(name_of(strings_of(statement.type_name)), strings_of(statement.vals))
 
 
 def _alter_enum(statement: Node) -> Iterator[Operation]:
-    name = _name(_strings(statement.type_name))
+    name = name_of(strings_of(statement.type_name))
     if statement.old_val:
         yield RenameEnumValue(name, statement.old_val, statement.new_val)
         return
@@ -1346,7 +1276,7 @@ def _create_domain(statement: Node) -> Iterator[Operation]:
         else:
             checks.extend(c for c in _constraint(node.constraint) if isinstance(c, Check))
     yield CreateDomain(
-        _name(_strings(statement.domainname)),
+        name_of(strings_of(statement.domainname)),
         _type(statement.type_name)[0],
         not_null,
         default,
@@ -1355,7 +1285,7 @@ def _create_domain(statement: Node) -> Iterator[Operation]:
 
 
 def _alter_domain(statement: Node) -> Iterator[Operation]:
-    domain = _name(_strings(statement.type_name))
+    domain = name_of(strings_of(statement.type_name))
     definition = _definition(statement)
     match statement.subtype:
         case "T" if statement.HasField("def"):
@@ -1389,23 +1319,23 @@ def _sequence_options(options: Iterable[Node]) -> tuple[str | None, tuple[Qualif
         if option.defname == "as":
             type_ = _type(option.arg.type_name)[0]
         elif option.defname == "owned_by":
-            parts = _strings(option.arg.list.items)
+            parts = strings_of(option.arg.list.items)
             nobody = parts == ("none",)
-            owner = None if len(parts) < 2 else (_name(parts[:-1]), parts[-1])
+            owner = None if len(parts) < 2 else (name_of(parts[:-1]), parts[-1])
     return type_, owner, nobody
 
 
 def _create_sequence(statement: Node) -> Iterator[Operation]:
     type_, owner, _ = _sequence_options(statement.options)
     yield CreateSequence(
-        _relation(statement.sequence), bool(statement.if_not_exists), type_ or "bigint", owner
+        relation_of(statement.sequence), bool(statement.if_not_exists), type_ or "bigint", owner
     )
 
 
 def _alter_sequence(statement: Node) -> Iterator[Operation]:
     type_, owner, nobody = _sequence_options(statement.options)
     restart = _restart(statement.options)
-    yield AlterSequence(_relation(statement.sequence), type_, owner, nobody, restart)
+    yield AlterSequence(relation_of(statement.sequence), type_, owner, nobody, restart)
 
 
 def _restart(options: Iterable[Node]) -> int | Literal["start"] | None:
@@ -1418,7 +1348,7 @@ def _restart(options: Iterable[Node]) -> int | Literal["start"] | None:
 
 def _integer(node: Node) -> int | None:
     """A number that is written out; those beyond 32 bits come as the grammar's floats."""
-    match _kind(node):
+    match kind_of(node):
         case "integer":
             return int(node.integer.ival)
         case "float":
@@ -1438,10 +1368,10 @@ def _whole(text: str) -> int | None:
 # -- views, functions, triggers, schemas --------------------------------------------------------------------
 def _create_view(statement: Node) -> Iterator[Operation]:
     yield CreateView(
-        view=_relation(statement.view),
+        view=relation_of(statement.view),
         query=_statement_sql(statement.query),
         reads=_reads(statement.query),
-        columns=_strings(statement.aliases) or _output_columns(statement.query),
+        columns=strings_of(statement.aliases) or _output_columns(statement.query),
         mentions=_mentions(statement.query),
         replace=bool(statement.replace),
     )
@@ -1449,20 +1379,20 @@ def _create_view(statement: Node) -> Iterator[Operation]:
 
 def _refresh(statement: Node) -> Iterator[Operation]:
     yield RefreshMaterializedView(
-        _relation(statement.relation), bool(statement.concurrent), not statement.skip_data
+        relation_of(statement.relation), bool(statement.concurrent), not statement.skip_data
     )
 
 
 def _ctes(node: Node) -> frozenset[str]:
-    return frozenset(part.ctename for part in _walk(node) if type(part).__name__ == "CommonTableExpr")
+    return frozenset(part.ctename for part in walk(node) if type(part).__name__ == "CommonTableExpr")
 
 
 def _reads(node: Node) -> tuple[QualifiedName, ...]:
     """The relations beneath `node`, in the order they are written; names of its own WITH queries are none."""
     ctes = _ctes(node)
     found = (
-        _relation(part)
-        for part in _walk(node)
+        relation_of(part)
+        for part in walk(node)
         if type(part).__name__ == "RangeVar" and (part.schemaname or part.relname not in ctes)
     )
     return tuple(dict.fromkeys(found))
@@ -1472,20 +1402,20 @@ def _mentions(node: Node) -> tuple[tuple[QualifiedName | None, str], ...]:
     ctes = _ctes(node)
     named: dict[str, QualifiedName | None] = {}
     mentions: list[tuple[QualifiedName | None, str]] = []
-    for part in _walk(node):
+    for part in walk(node):
         match type(part).__name__:
             case "RangeVar":
                 alias = part.alias.aliasname if part.HasField("alias") else part.relname
                 own = part.schemaname or part.relname not in ctes
-                named.setdefault(alias, _relation(part) if own else None)
+                named.setdefault(alias, relation_of(part) if own else None)
             case "JoinExpr":
-                mentions.extend((None, column) for column in _strings(part.using_clause))
+                mentions.extend((None, column) for column in strings_of(part.using_clause))
                 if part.is_natural:
                     mentions.append((None, "*"))
-    for part in _walk(node):
+    for part in walk(node):
         if type(part).__name__ != "ColumnRef":
             continue
-        column = _column_of(part) or "*"
+        column = column_of(part) or "*"
         if len(part.fields) == 1:
             mentions.append((None, column))
             continue
@@ -1501,7 +1431,7 @@ def _mentions(node: Node) -> tuple[tuple[QualifiedName | None, str], ...]:
 
 def _output_columns(query: Node) -> tuple[str, ...] | None:
     """The names of a query's result columns; None where the text alone does not tell them."""
-    if _kind(query) != "select_stmt":
+    if kind_of(query) != "select_stmt":
         return None
     select = query.select_stmt
     while select.HasField("larg"):
@@ -1519,9 +1449,9 @@ def _output_columns(query: Node) -> tuple[str, ...] | None:
 
 
 def _figured_name(node: Node) -> str | None:
-    match _kind(node):
+    match kind_of(node):
         case "column_ref":
-            return _column_of(node.column_ref)
+            return column_of(node.column_ref)
         case "func_call":
             return cast("str", node.func_call.funcname[-1].string.sval)
         case "type_cast":
@@ -1539,11 +1469,11 @@ def _create_function(statement: Node) -> Iterator[Operation]:
         option = node.def_elem
         if option.defname == "language":
             language = option.arg.string.sval
-        elif option.defname == "as" and _kind(option.arg) == "list":
+        elif option.defname == "as" and kind_of(option.arg) == "list":
             body = option.arg.list.items[0].string.sval
     options = [node.def_elem for node in statement.options]
     yield CreateFunction(
-        _name(_strings(statement.funcname)),
+        name_of(strings_of(statement.funcname)),
         language,
         bool(statement.replace),
         body,
@@ -1574,7 +1504,7 @@ def _pinned(options: Iterable[Node]) -> tuple[str, ...]:
 def _alter_function(statement: Node) -> Iterator[Operation]:
     options = [node.def_elem for node in statement.actions]
     yield AlterFunction(
-        _name(_strings(statement.func.objname)),
+        name_of(strings_of(statement.func.objname)),
         tuple(_function_option(option) for option in options),
         _is_definer(options),
         _pinned(options),
@@ -1613,7 +1543,7 @@ def _roles(specs: Iterable[Node]) -> tuple[str, ...]:
 
 def _create_policy(statement: Node) -> Iterator[Operation]:
     yield CreatePolicy(
-        _relation(statement.table),
+        relation_of(statement.table),
         statement.policy_name,
         bool(statement.permissive),
         statement.cmd_name,
@@ -1625,7 +1555,7 @@ def _create_policy(statement: Node) -> Iterator[Operation]:
 
 def _alter_policy(statement: Node) -> Iterator[Operation]:
     yield AlterPolicy(
-        _relation(statement.table),
+        relation_of(statement.table),
         statement.policy_name,
         _roles(statement.roles),
         _optional(statement, "qual"),
@@ -1635,7 +1565,7 @@ def _alter_policy(statement: Node) -> Iterator[Operation]:
 
 def _runs(statement: Node, language: str, body: str | None) -> Body:
     """What a call of the function may do; nobody calls a trigger's function."""
-    returns = _strings(statement.return_type.names)
+    returns = strings_of(statement.return_type.names)
     if returns and returns[-1] in ("trigger", "event_trigger"):
         return Body()
     if language == "sql":
@@ -1650,9 +1580,9 @@ def _runs(statement: Node, language: str, body: str | None) -> Body:
 
 def _create_trigger(statement: Node) -> Iterator[Operation]:
     yield CreateTrigger(
-        _relation(statement.relation),
+        relation_of(statement.relation),
         statement.trigname,
-        _name(_strings(statement.funcname)),
+        name_of(strings_of(statement.funcname)),
         bool(statement.replace),
         bool(statement.row),
     )
@@ -1662,7 +1592,7 @@ def _create_schema(statement: Node) -> Iterator[Operation]:
     name = statement.schemaname or statement.authrole.rolename
     yield CreateSchema(name, bool(statement.if_not_exists))
     for element in statement.schema_elts:
-        inner = _inner(element)
+        inner = unwrapped(element)
         for field in ("relation", "view", "sequence"):
             if field in inner.DESCRIPTOR.fields_by_name and inner.HasField(field):
                 part = getattr(inner, field)
@@ -1673,21 +1603,21 @@ def _create_schema(statement: Node) -> Iterator[Operation]:
 # -- data ---------------------------------------------------------------------------------------------------
 def _literals(node: Node) -> frozenset[str]:
     return frozenset(
-        part.sval.sval for part in _walk(node) if type(part).__name__ == "A_Const" and part.HasField("sval")
+        part.sval.sval for part in walk(node) if type(part).__name__ == "A_Const" and part.HasField("sval")
     )
 
 
 def _nested_changes(node: Node) -> Iterator[Operation]:
     """INSERT, UPDATE and DELETE inside WITH, and SELECT … INTO below a statement's top."""
-    for part in _walk(node):
+    for part in walk(node):
         if type(part).__name__ == "CommonTableExpr":
-            kind = _kind(part.ctequery)
+            kind = kind_of(part.ctequery)
             if kind in ("insert_stmt", "update_stmt", "delete_stmt", "merge_stmt"):
-                yield _change(kind, _inner(part.ctequery))
+                yield _change(kind, unwrapped(part.ctequery))
 
 
 def _change(kind: str, statement: Node) -> Operation:
-    table = _relation(statement.relation)
+    table = relation_of(statement.relation)
     match kind:
         case "insert_stmt":
             query = statement.select_stmt.select_stmt
@@ -1727,29 +1657,29 @@ def _greatest(columns: Sequence[str], query: Node) -> Iterator[tuple[str, int]]:
 
 def _filters(statement: Node) -> tuple[str, ...]:
     """The columns that a WHERE names."""
-    parts = _walk(statement.where_clause) if statement.HasField("where_clause") else ()
-    named = (_column_of(part) for part in parts if type(part).__name__ == "ColumnRef")
+    parts = walk(statement.where_clause) if statement.HasField("where_clause") else ()
+    named = (column_of(part) for part in parts if type(part).__name__ == "ColumnRef")
     return tuple(dict.fromkeys(column for column in named if column is not None))
 
 
 def _equalled(condition: Node) -> Iterator[str]:
     """The columns that are equal to a constant, or to one of a list, in every row that the condition lets through."""
-    match _kind(condition):
+    match kind_of(condition):
         case "bool_expr" if condition.bool_expr.boolop == pb.AND_EXPR:
             for part in condition.bool_expr.args:
                 yield from _equalled(part)
         case "a_expr":
             comparison = condition.a_expr
-            equal = comparison.kind in (pb.AEXPR_OP, pb.AEXPR_IN) and _strings(comparison.name) == ("=",)
-            column = comparison.lexpr.column_ref if _kind(comparison.lexpr) == "column_ref" else None
+            equal = comparison.kind in (pb.AEXPR_OP, pb.AEXPR_IN) and strings_of(comparison.name) == ("=",)
+            column = comparison.lexpr.column_ref if kind_of(comparison.lexpr) == "column_ref" else None
             if equal and column is not None and _is_constant(comparison.rexpr):
-                yield from filter(None, [_column_of(column)])
+                yield from filter(None, [column_of(column)])
         case _:
             return
 
 
 def _is_constant(node: Node) -> bool:
-    match _kind(node):
+    match kind_of(node):
         case "a_const":
             return True
         case "type_cast":
@@ -1765,7 +1695,7 @@ def _sources(insert: Node) -> tuple[QualifiedName, ...]:
     copy = pb.InsertStmt()
     copy.CopyFrom(insert)
     copy.ClearField("relation")
-    for part in _walk(copy):
+    for part in walk(copy):
         if type(part).__name__ == "SelectStmt":
             part.ClearField("where_clause")
     return _reads(copy)
@@ -1783,25 +1713,25 @@ def _select(statement: Node) -> Iterator[Operation]:
     yield from _nested_changes(statement)
     if statement.HasField("into_clause"):
         relation = statement.into_clause.rel
-        reads = tuple(name for name in _reads(statement) if name != _relation(relation))
+        reads = tuple(name for name in _reads(statement) if name != relation_of(relation))
         yield CreateTable(
-            table=_relation(relation),
+            table=relation_of(relation),
             as_query=True,
             temporary=relation.relpersistence == "t",
             unlogged=relation.relpersistence == "u",
             reads=reads,
         )
         return
-    called = [part for part in _walk(statement) if type(part).__name__ == "FuncCall"]
+    called = [part for part in walk(statement) if type(part).__name__ == "FuncCall"]
     functions = tuple(dict.fromkeys(map(_function, called)))
-    names = dict.fromkeys(_name(_strings(call.funcname)) for call in called)
+    names = dict.fromkeys(name_of(strings_of(call.funcname)) for call in called)
     selected = dict.fromkeys(_selected(statement)) if called else {}
     bounded = ("where_clause", "limit_count", "with_clause", "larg")
     yield Query(
         reads=_reads(statement),
         functions=functions,
         literals=_literals(statement),
-        row_locks=any(type(part).__name__ == "LockingClause" for part in _walk(statement)),
+        row_locks=any(type(part).__name__ == "LockingClause" for part in walk(statement)),
         # An index tells the greatest and the least.
         whole=bool(statement.from_clause)
         and not any(statement.HasField(clause) for clause in bounded)
@@ -1821,14 +1751,16 @@ def _set_to(call: Node) -> Iterator[tuple[QualifiedName | tuple[QualifiedName, s
         return
     # setval(…, false): the number itself is the next.
     given = (
-        len(call.args) == 3 and _kind(call.args[2]) == "a_const" and not call.args[2].a_const.boolval.boolval
+        len(call.args) == 3
+        and kind_of(call.args[2]) == "a_const"
+        and not call.args[2].a_const.boolval.boolval
     )
     yield sequence, value if given else value + 1
 
 
 def _sequence_of(call: Node) -> QualifiedName | tuple[QualifiedName, str] | None:
     """The sequence that a `setval` names, or the column whose sequence it asks for."""
-    named = call.args[0].func_call if _kind(call.args[0]) == "func_call" else None
+    named = call.args[0].func_call if kind_of(call.args[0]) == "func_call" else None
     if named is None:
         constant = _sequence_constant(call)
         return _relation_text(constant.sval.sval) if constant is not None else None
@@ -1836,23 +1768,23 @@ def _sequence_of(call: Node) -> QualifiedName | tuple[QualifiedName, str] | None
         return None
     table, column = _sequence_constant(named), named.args[1]
     owner = _relation_text(table.sval.sval) if table is not None else None
-    if owner is None or _kind(column) != "a_const" or not column.a_const.HasField("sval"):
+    if owner is None or kind_of(column) != "a_const" or not column.a_const.HasField("sval"):
         return None
     return owner, column.a_const.sval.sval
 
 
 def _selected(statement: Node) -> Iterator[QualifiedName]:
     """The functions that are called in what a query selects or in its FROM, and in the queries within it."""
-    for query in _walk(statement):
+    for query in walk(statement):
         if type(query).__name__ == "SelectStmt":
             tables = (part for part in _within(query.from_clause) if type(part).__name__ == "RangeFunction")
             for part in _within([*query.target_list, *query.values_lists, *tables]):
                 if type(part).__name__ == "FuncCall":
-                    yield _name(_strings(part.funcname))
+                    yield name_of(strings_of(part.funcname))
 
 
 def _within(nodes: Iterable[Node]) -> Iterator[Node]:
-    return (part for node in nodes for part in _walk(node))
+    return (part for node in nodes for part in walk(node))
 
 
 def _show(statement: Node) -> Iterator[Operation]:
@@ -1861,19 +1793,19 @@ def _show(statement: Node) -> Iterator[Operation]:
 
 
 def _truncate(statement: Node) -> Iterator[Operation]:
-    tables = tuple(_relation(node.range_var) for node in statement.relations)
-    alone = frozenset(_relation(node.range_var) for node in statement.relations if not node.range_var.inh)
+    tables = tuple(relation_of(node.range_var) for node in statement.relations)
+    alone = frozenset(relation_of(node.range_var) for node in statement.relations if not node.range_var.inh)
     yield Truncate(tables, statement.behavior == pb.DROP_CASCADE, alone)
 
 
 def _copy(statement: Node) -> Iterator[Operation]:
-    table = _relation(statement.relation) if statement.HasField("relation") else None
+    table = relation_of(statement.relation) if statement.HasField("relation") else None
     server: Literal["file", "program"] | None = "program" if statement.is_program else None
     yield Copy(table, bool(statement.is_from), server or ("file" if statement.filename else None))
 
 
 def _lock_table(statement: Node) -> Iterator[Operation]:
-    tables = tuple(_relation(node.range_var) for node in statement.relations)
+    tables = tuple(relation_of(node.range_var) for node in statement.relations)
     yield LockTable(tables, LockMode(statement.mode))
 
 
@@ -1892,7 +1824,7 @@ def _set_parameter(statement: Node) -> Iterator[Operation]:
 
 
 def _parameter(node: Node) -> str:
-    if _kind(node) != "a_const":
+    if kind_of(node) != "a_const":
         return _sql(node)
     constant = node.a_const
     if constant.HasField("sval"):
@@ -1956,7 +1888,7 @@ _REINDEX: dict[int, Literal["index", "table", "schema", "database", "system"]] =
 
 def _reindex(statement: Node) -> Iterator[Operation]:
     if statement.HasField("relation"):
-        name: QualifiedName | None = _relation(statement.relation)
+        name: QualifiedName | None = relation_of(statement.relation)
     else:
         name = QualifiedName(statement.name) if statement.name else None
     yield Reindex(_REINDEX[statement.kind], name, _option(statement.params, "concurrently"))
@@ -1969,7 +1901,7 @@ def _option(options: Iterable[Node], name: str) -> bool:
             argument = node.def_elem.arg
             if not node.def_elem.HasField("arg"):
                 return True
-            word = argument.string.sval if _kind(argument) == "string" else _sql(argument)
+            word = argument.string.sval if kind_of(argument) == "string" else _sql(argument)
             return word.lower() not in ("false", "off", "0")
     return False
 
@@ -1981,7 +1913,7 @@ def _vacuum(statement: Node) -> Iterator[Operation]:
     if not statement.rels:
         yield Other(kind)
     for node in statement.rels:
-        yield Other(kind, _relation(node.vacuum_relation.relation))
+        yield Other(kind, relation_of(node.vacuum_relation.relation))
 
 
 _COMMENTED = (
@@ -1996,9 +1928,9 @@ _COMMENTED = (
 def _comment(statement: Node) -> Iterator[Operation]:
     parts = _object_name(statement.object)
     if statement.objtype in _COMMENTED:
-        yield Other("COMMENT", _name(parts))
+        yield Other("COMMENT", name_of(parts))
     elif statement.objtype == pb.OBJECT_COLUMN and len(parts) > 1:  # the server refuses one without its table
-        yield Other("COMMENT", _name(parts[:-1]))
+        yield Other("COMMENT", name_of(parts[:-1]))
     else:
         yield Other("COMMENT")
 
@@ -2008,10 +1940,10 @@ def _grant(statement: Node) -> Iterator[Operation]:
     target = None
     if len(statement.objects) == 1:
         [node] = statement.objects
-        if _kind(node) == "range_var":
-            target = _relation(node.range_var)
-        elif _kind(node) == "object_with_args":
-            target = _name(_object_name(node))
+        if kind_of(node) == "range_var":
+            target = relation_of(node.range_var)
+        elif kind_of(node) == "object_with_args":
+            target = name_of(_object_name(node))
     yield Other(kind, target, ", ".join(_roles(statement.grantees)))
 
 
@@ -2019,22 +1951,22 @@ def _named(kind: str, field: str) -> Callable[[Node], Iterator[Operation]]:
     """A reader for statements whose relation stands in `field` and which have no operation of their own."""
 
     def read(statement: Node) -> Iterator[Operation]:
-        yield Other(kind, _relation(getattr(statement, field)) if statement.HasField(field) else None)
+        yield Other(kind, relation_of(getattr(statement, field)) if statement.HasField(field) else None)
 
     return read
 
 
 def _create_statistics(statement: Node) -> Iterator[Operation]:
-    tables = [node.range_var for node in statement.relations if _kind(node) == "range_var"]
-    yield Other("CREATE STATISTICS", _relation(tables[0]) if tables else None)
+    tables = [node.range_var for node in statement.relations if kind_of(node) == "range_var"]
+    yield Other("CREATE STATISTICS", relation_of(tables[0]) if tables else None)
 
 
 def _define(statement: Node) -> Iterator[Operation]:
-    yield Other(f"CREATE {_object_words(statement.kind)}", _name(_strings(statement.defnames)))
+    yield Other(f"CREATE {_object_words(statement.kind)}", name_of(strings_of(statement.defnames)))
 
 
 def _alter_owner(statement: Node) -> Iterator[Operation]:
-    target = _name(_object_name(statement.object)) if statement.HasField("object") else None
+    target = name_of(_object_name(statement.object)) if statement.HasField("object") else None
     yield Other(f"ALTER {_object_words(statement.object_type)} OWNER", target, _role(statement.newowner))
 
 
@@ -2043,7 +1975,7 @@ def _change_role(kind: str) -> Callable[[Node], Iterator[Operation]]:
         options = (node.def_elem for node in statement.options)
         name = statement.role if isinstance(statement.role, str) else _role(statement.role)
         turned_on = frozenset(
-            o.defname for o in options if _kind(o.arg) == "boolean" and o.arg.boolean.boolval
+            o.defname for o in options if kind_of(o.arg) == "boolean" and o.arg.boolean.boolval
         )
         yield Other(kind, QualifiedName(name), options=turned_on)
 
@@ -2065,13 +1997,15 @@ def _drop_owned(statement: Node) -> Iterator[Operation]:
 def _create_type(field: str) -> Callable[[Node], Iterator[Operation]]:
     def read(statement: Node) -> Iterator[Operation]:
         part = getattr(statement, field)
-        yield Other("CREATE TYPE", _relation(part) if hasattr(part, "relname") else _name(_strings(part)))
+        yield Other(
+            "CREATE TYPE", relation_of(part) if hasattr(part, "relname") else name_of(strings_of(part))
+        )
 
     return read
 
 
 def _foreign_table(statement: Node) -> Iterator[Operation]:
-    yield Other("CREATE FOREIGN TABLE", _relation(statement.base_stmt.relation))
+    yield Other("CREATE FOREIGN TABLE", relation_of(statement.base_stmt.relation))
 
 
 def _extension(kind: str) -> Callable[[Node], Iterator[Operation]]:
@@ -2127,11 +2061,13 @@ def _published(statement: Node) -> tuple[tuple[PublishedTable, ...], tuple[str, 
         if spec.HasField("pubtable"):
             part = spec.pubtable
             filtered = _optional(part, "where_clause")
-            tables.append(PublishedTable(_relation(part.relation), _strings(part.columns) or None, filtered))
+            tables.append(
+                PublishedTable(relation_of(part.relation), strings_of(part.columns) or None, filtered)
+            )
         elif spec.pubobjtype == pb.PUBLICATIONOBJ_TABLES_IN_CUR_SCHEMA:
             schemas.append("public")
         elif tables and not schemas:
-            tables.append(PublishedTable(_name((spec.name,))))
+            tables.append(PublishedTable(name_of((spec.name,))))
         else:
             schemas.append(spec.name)
     return tuple(tables), tuple(schemas)
@@ -2144,7 +2080,7 @@ def _explain(statement: Node) -> Iterator[Operation]:
 
 
 def _call(statement: Node) -> Iterator[Operation]:
-    yield Other("CALL", _name(_strings(statement.funccall.funcname)))
+    yield Other("CALL", name_of(strings_of(statement.funccall.funcname)))
 
 
 _READERS: dict[str, Callable[[Node], Iterator[Operation]]] = {
@@ -2238,10 +2174,10 @@ def rename_in_definition(sql: str, column: str, to: str, *, name: str | None = N
         to: as it is to be named.
         name: of the new index or constraint; None keeps the name.
     """
-    tree = _tree(sql)
-    for part in _walk(tree.stmts[0].stmt):
+    tree = read_tree(sql)
+    for part in walk(tree.stmts[0].stmt):
         match type(part).__name__:
-            case "ColumnRef" if _column_of(part) == column:
+            case "ColumnRef" if column_of(part) == column:
                 part.fields[-1].string.sval = to
             case "IndexElem" if part.name == column:
                 part.name = to
@@ -2267,8 +2203,8 @@ def retarget_foreign_key(sql: str, columns: Mapping[str, str]) -> str:
     Args:
         columns: their names now → then; what is not among them stays.
     """
-    tree = _tree(sql)
-    for part in _walk(tree.stmts[0].stmt):
+    tree = read_tree(sql)
+    for part in walk(tree.stmts[0].stmt):
         if type(part).__name__ == "Constraint":
             for node in part.pk_attrs:
                 node.string.sval = columns.get(node.string.sval, node.string.sval)
