@@ -18,7 +18,7 @@ from evolve.plan.gate_sql import gate_block
 from evolve.plan.kept_facts import KeptFacts, Remembering
 from evolve.plan.manifest import Manifest, directory, load_named, new_manifest, path_of, save
 from evolve.plan.model import Phase, Plan
-from evolve.plan.recipes import find_recipe, make_plan
+from evolve.plan.recipes import make_plan, trials_of
 from evolve.plan.replayed import ReplayedFacts
 from evolve.plan.target import Target
 from evolve.plan.wording import conditions
@@ -179,9 +179,7 @@ def _schema(changes: Changes) -> Schema:
 
 def _tried(connection: Connection, planned: Planned) -> list[str]:
     """Carry out the recipe's trials on the rows that are there; notes on what they left open."""
-    recipe = find_recipe(planned.plan.change.kind)
-    trials = recipe.trials(planned.plan.change, planned.facts) if recipe is not None else ()
-    notes = [attempt(connection, trial) for trial in trials]
+    notes = [attempt(connection, trial) for trial in trials_of(planned.plan.change, planned.facts)]
     return [note for note in notes if note is not None]
 
 

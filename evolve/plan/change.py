@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from typing import ClassVar
 
 from evolve.sql.names import QualifiedName
@@ -52,10 +52,13 @@ class Change:
 
     Args:
         table: what is changed: a table mostly, else a view, type, index or function.
+        versions: schemas of the old and the new version, where the recipe has `shapes`; None: both use the tables
+            themselves.
     """
 
     kind: ClassVar[str]
     table: QualifiedName
+    versions: str | None = field(default=None, kw_only=True)
 
     def words(self) -> Sequence[str]:
         """What its id is made of, verb first: rename, users, name, to, full_name."""

@@ -1,9 +1,12 @@
-"""What stands in the way of a default."""
+"""What stands in the way of a default, and how two versions of an application have one each."""
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from evolve.errors import Misuse, Refused
 from evolve.plan.target import Target, TargetColumn
+from evolve.plan.versions import Shapes, whole
 
 
 class EqualWhereUnique(Refused):
@@ -23,6 +26,12 @@ class GivenByServer(Misuse):
             f'"{target.table.plain}.{column.name}" is {what}, and has no default of its own',
             fix="change how the server gives it by hand, with revisions that `evolve lint` passes",
         )
+
+
+def other_default(target: Target, column: str, old: str | None, new: str | None) -> Shapes:
+    """Old and new code know the same columns, and one of them by another default; None: by none."""
+    known = whole(target)
+    return Shapes((replace(known, defaults=((column, old),)),), (replace(known, defaults=((column, new),)),))
 
 
 def refuse_equal(target: Target, column: str) -> None:

@@ -11,6 +11,7 @@ from evolve.plan.facts import Facts
 from evolve.plan.model import Plan
 from evolve.plan.parameters import ColumnName, Parameter
 from evolve.plan.trials import Trial
+from evolve.plan.versions import VERSIONS, Shapes
 
 C = TypeVar("C", bound=Change)
 
@@ -31,6 +32,9 @@ class Recipe(Generic[C]):
             about the target stands in the way). It sends nothing; all it knows comes from the change and the facts,
             and the same of both give the same plan.
         trials: what has to be tried on the rows before anything is written.
+        shapes: the tables that old and new code know differently, from expand on; with them the recipe has a parameter
+            `versions`, and plan and trials are what `recipes.make_plan` and `recipes.trials_of` make of them. None:
+            both know the same columns under the same names.
     """
 
     change: type[C]
@@ -38,6 +42,11 @@ class Recipe(Generic[C]):
     parameters: tuple[Parameter, ...]
     plan: Callable[[C, Facts], Plan]
     trials: Callable[[C, Facts], Iterable[Trial]] = no_trials
+    shapes: Callable[[C, Facts], Shapes] | None = None
+
+    def __post_init__(self) -> None:
+        if self.shapes is not None:
+            object.__setattr__(self, "parameters", (*self.parameters, VERSIONS))
 
     @property
     def kind(self) -> str:

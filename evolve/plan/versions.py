@@ -1,23 +1,23 @@
-"""Versioned schemas: for the time of a change each version of the application finds its own shape of the table.
+"""Versioned schemas: for the time of a change each version of the application finds its own shape of the tables.
 
-A view for the code that runs now and one for the code to come stand over the table, each in a schema of its own and
-under the table's name. A client finds its own by `search_path` or by name. The views show and pass on; which side of a
-twin was written the sync trigger goes on telling from the values, so that a client on the wrong road loses nothing.
+Views for the code that runs now and for the code to come stand over the tables, each version's in a schema of its own
+and under the names that it knows. A client finds its own by `search_path` or by name. The views show and pass on; which
+side of a twin was written the sync trigger goes on telling from the values, so that a client on the wrong road loses
+nothing.
 
-Any recipe whose phases keep both shapes in the table can offer them: it takes `VERSIONS` as a parameter, joins
-`uses_with` into its `uses()`, and hands its plan to `with_versions` together with the two shapes.
+A recipe whose phases keep both shapes says what they are (`Recipe.shapes`); all else is done here.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from evolve.errors import Misuse, Refused
 from evolve.plan.change import Uses
 from evolve.plan.facts import Facts, refuse_taken
-from evolve.plan.model import QUARANTINE, Part, Phase, PhaseName, Plan, Word
+from evolve.plan.model import OLD_CODE_GONE, QUARANTINE, Part, Phase, PhaseName, Plan, Word
 from evolve.plan.parameters import BadParameter, option
 from evolve.plan.target import Target, TargetColumn
 from evolve.plan.trials import CommandsFit, Trial
@@ -30,7 +30,7 @@ from evolve.sql.statements import Statement
 VERSIONS = option(
     "versions",
     "text",
-    "Two schemas, each with a view of the table: as old code knows it, and as new code does.",
+    "Two schemas with views: the tables as old code knows them, and as new code does.",
     metavar="OLD,NEW",
 )
 
@@ -46,6 +46,15 @@ _MERGE = 170000  # server version from which MERGE can write to a view
 class BadVersions(BadParameter):
     def __init__(self, text: str) -> None:
         super().__init__("--versions", text, "two different schemas of your own, such as app_v1,app_v2")
+
+
+class OneShape(Misuse):
+    def __init__(self, kind: str) -> None:
+        super().__init__(
+            f"{kind} has no --versions",
+            why="old and new code know the same columns under the same names",
+            fix="leave it out",
+        )
 
 
 class VersionsNeedDatabase(Misuse):
@@ -70,7 +79,95 @@ class RowsWouldShow(Refused):
         )
 
 
-# -- for a recipe -------------------------------------------------------------------------------------------
+class CommandsWouldFail(Refused):
+    """COPY and its kind name the table in a way that would find the view."""
+
+    def __init__(self, table: QualifiedName, found: Sequence[str]) -> None:
+        super().__init__(
+            f'clients run commands on "{table.plain}" that a view refuses: {"; ".join(found)}',
+            why="with a version in front of the search path the bare name means the view, and such a command fails",
+            fix=f"let them write {table.full}, then forget what was seen: SELECT pg_stat_statements_reset(); or leave "
+            "out --versions",
+        )
+
+
+# -- what a recipe says -------------------------------------------------------------------------------------
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """A table as one version of the application knows it.
+
+    Args:
+        name: what that version calls it.
+        table: as it is from expand on; its view has the privileges and comments of it and of its columns.
+        columns: what that version sees of it.
+        defaults: (exposed name, SQL) of columns whose default differs between the versions; None: it has none.
+        computed: (exposed name, SQL) of columns that are read otherwise than they are stored.
+    """
+
+    name: str
+    table: Target
+    columns: Shape
+    defaults: tuple[tuple[str, str | None], ...] = ()
+    computed: tuple[tuple[str, str], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Shapes:
+    """The tables that two versions of an application know differently, as each does."""
+
+    old: tuple[Shown, ...]
+    new: tuple[Shown, ...]
+
+    @classmethod
+    def within(
+        cls,
+        table: Target,
+        changed: Mapping[str, Mapping[str, str]] | None = None,
+        *,
+        also: Sequence[TargetColumn | str] = (),
+        defaults: Mapping[str, str] | None = None,
+    ) -> Shapes:
+        """Of a change within one table, which old code knows as it is.
+
+        Args:
+            changed: column → what new code knows in its place, with the column that it means by that:
+                `{"name": {"full_name": "full_name"}}` for a rename, `{"name": {}}` for a column that goes.
+            also: columns that new code knows besides; a whole one where it has privileges or a comment.
+            defaults: of columns that new code knows and the table does not have yet.
+        """
+        added = [TargetColumn(column, "") if isinstance(column, str) else column for column in also]
+        return cls(
+            (whole(table),),
+            (
+                Shown(
+                    table.table.name,
+                    replace(table, columns=(*table.columns, *added)),
+                    shape(table, changed) + tuple((column.name, column.name) for column in added),
+                    tuple((defaults or {}).items()),
+                ),
+            ),
+        )
+
+    def __add__(self, other: Shapes) -> Shapes:
+        return Shapes(self.old + other.old, self.new + other.new)
+
+
+def whole(table: Target, name: str | None = None) -> Shown:
+    """All columns of a table under their own names."""
+    return Shown(name or table.table.name, table, shape(table))
+
+
+def shape(target: Target, changed: Mapping[str, Mapping[str, str]] | None = None) -> Shape:
+    """All columns of the table under their own names, but for `changed`; see `Shapes.within`."""
+    return tuple(
+        pair
+        for column in target.columns
+        if not column.name.startswith(QUARANTINE)
+        for pair in (changed or {}).get(column.name, {column.name: column.name}).items()
+    )
+
+
+# -- what follows for every recipe --------------------------------------------------------------------------
 def schemas(text: str) -> tuple[str, str]:
     """The old and the new version's schema, as --versions names them.
 
@@ -90,148 +187,84 @@ def schemas(text: str) -> tuple[str, str]:
     return old, new
 
 
-def views(text: str, table: QualifiedName) -> tuple[QualifiedName, QualifiedName]:
-    """The two views of `table`, the old version's first."""
-    old, new = schemas(text)
-    if table.schema in (old, new):
-        raise BadVersions(text)
-    return QualifiedName(table.name, old), QualifiedName(table.name, new)
-
-
-def uses_with(uses: Uses, text: str | None, table: QualifiedName) -> Uses:
-    """`uses` of a change, with what its views take: their names, and every column that they show."""
-    if text is None:
-        return uses
-    return Uses(
-        uses.writes | {(view, None) for view in views(text, table)},
-        uses.reads | {(table, None)},
-    )
-
-
-def shape(target: Target, changed: Mapping[str, Sequence[tuple[str, str]]] | None = None) -> Shape:
-    """All columns of the table under their own names, but for `changed`: column → what stands in its place.
-
-    `shape(target, {"name": [("full_name", "full_name")]})` is that of the code to come of a rename.
-    """
-    changed = changed or {}
-    return tuple(
-        pair
-        for column in target.columns
-        if not column.name.startswith(QUARANTINE)
-        for pair in changed.get(column.name, [(column.name, column.name)])
-    )
-
-
-def version_trials(text: str | None, table: QualifiedName, facts: Facts) -> Iterator[Trial]:
-    """What a recipe that offers versions adds to its trials."""
-    if text is not None:
-        merge = () if (facts.server_version or 0) >= _MERGE else ("MERGE INTO",)
+def version_trials(shapes: Shapes, facts: Facts) -> Iterator[Trial]:
+    """That nobody runs on a table of old code what a view refuses."""
+    merge = () if (facts.server_version or 0) >= _MERGE else ("MERGE INTO",)
+    for shown in shapes.old:
+        table = QualifiedName(shown.name, shown.table.table.schema)
         yield CommandsFit(
             table,
             ("COPY", "TRUNCATE", "TRUNCATE TABLE", *merge),
-            lambda found: CommandsWouldFail(table, found),
+            _refusal(table),
             f'Whether somebody runs COPY, TRUNCATE or MERGE on "{table.plain}" could not be looked up, since '
             "pg_stat_statements cannot be read: they fail on a view, and have to name the table with its schema.",
         )
 
 
-class CommandsWouldFail(Refused):
-    """COPY and its kind name the table in a way that would find the view."""
-
-    def __init__(self, table: QualifiedName, found: Sequence[str]) -> None:
-        super().__init__(
-            f'clients run commands on "{table.plain}" that a view refuses: {"; ".join(found)}',
-            why="with a version in front of the search path the bare name means the view, and such a command fails",
-            fix=f"let them write {table.full}, then forget what was seen: SELECT pg_stat_statements_reset(); or leave "
-            "out --versions",
-        )
+def _refusal(table: QualifiedName) -> Callable[[tuple[str, ...]], CommandsWouldFail]:
+    return lambda found: CommandsWouldFail(table, found)
 
 
-def with_versions(
-    plan: Plan,
-    facts: Facts,
-    text: str | None,
-    *,
-    old_shape: Shape,
-    new_shape: Shape,
-    defaults: Mapping[str, str] | None = None,
-    old_until: PhaseName = "contract",
-) -> Plan:
-    """`plan` with a view per version from expand on, kept right until the last phase takes them away.
+def with_versions(plan: Plan, facts: Facts, text: str, shapes: Shapes) -> Plan:
+    """`plan` with the views of each version from expand on, kept right until it takes them away.
 
+    The old version's go at contract, the new one's with the last phase; a plan that ends before contract gets that one.
     A recipe's statements are read: where one renames a column, the views follow by themselves; where one drops or
     retypes a column that a view shows, the view is dropped before and made again behind it, in the same transaction.
 
     Args:
-        plan: of a recipe; its first phase makes every column that `new_shape` shows.
-        facts: the table's are asked for, and whether the views' names are free.
-        text: what --versions gave; None leaves the plan as it is.
-        old_shape: as the code that runs now knows the table.
-        new_shape: as the code to come knows it.
-        defaults: of columns that the table does not have yet: the SQL a version gets.
-        old_until: the phase that takes the old shape away from its clients, and the old version's view.
+        plan: of a recipe; its first phase makes every table and column that `shapes` shows.
+        facts: whether the views' names are free.
+        text: what --versions gave.
 
     Raises:
         BadVersions, NameTaken, VersionsNeedDatabase, RowsWouldShow.
     """
-    if text is None:
-        return plan
-    target = facts.table(plan.change.table)
-    old, new = views(text, target.table)
+    old_schema, new_schema = schemas(text)
     if facts.source != "database":
         raise VersionsNeedDatabase
-    if target.row_security and (facts.server_version or 0) < _INVOKER:
-        raise RowsWouldShow(target.table)
-    for view in (old, new):
-        refuse_taken(facts, view)
-    known = {column.name: column.default for column in target.columns if column.default_constant}
-    given = {**{name: sql for name, sql in known.items() if sql is not None}, **(defaults or {})}
-    gone = tuple(column for pair in old_shape if pair not in new_shape for column in pair[1:])
     version = facts.server_version or 0
-    made = {
-        _View(
-            target,
-            view,
-            version,
-            tuple(
-                (name, given[column])
-                for name, column in own
-                if (name, column) not in other and column in given
-            ),
-            tuple((name, _models(target, name, column, gone)) for name, column in own),
-        ): own
-        for view, own, other in ((old, old_shape, new_shape), (new, new_shape, old_shape))
-    }
-    return _Walk(plan, target, made, old_until).plan()
-
-
-def _models(target: Target, name: str, column: str, gone: tuple[str, ...]) -> tuple[str, ...]:
-    """The table's columns whose privileges and comment a column of a view has: what it is, or what it comes after."""
-    for known in (column, name):
-        if target.column(known) is not None:
-            return (known,)
-    return gone
+    for shown in (*shapes.old, *shapes.new):
+        table = shown.table.table
+        if table.schema in (old_schema, new_schema):
+            raise BadVersions(text)
+        if shown.table.row_security and version < _INVOKER:
+            raise RowsWouldShow(table)
+    old = {_view(each, old_schema, version, shapes.new): each.columns for each in shapes.old}
+    new = {_view(each, new_schema, version, shapes.old): each.columns for each in shapes.new}
+    for view in (*old, *new):
+        refuse_taken(facts, view.name)
+    also = Uses(
+        plan.also.writes | {(view.name, None) for view in (*old, *new)},
+        plan.also.reads | {(view.target.table, None) for view in (*old, *new)},
+    )
+    return replace(_Walk(plan, old, new).plan(), also=also)
 
 
 # -- a view -------------------------------------------------------------------------------------------------
 @dataclass(frozen=True, slots=True)
 class _View:
-    """One version's view.
+    """One version's view of a table.
 
     Args:
         defaults: (exposed name, SQL) of columns whose default the versions may not share; the others have the table's.
-        models: exposed name → columns of the table, as they were before the change, that it has rights and comment of.
+        computed: (exposed name, SQL) of what is not simply a column.
+        models: (exposed name, column that it has privileges and comment of).
     """
 
     target: Target
     name: QualifiedName
     server_version: int
     defaults: tuple[tuple[str, str], ...]
-    models: tuple[tuple[str, tuple[str, ...]], ...]
+    computed: tuple[tuple[str, str], ...]
+    models: tuple[tuple[str, TargetColumn], ...]
 
     def create(self, shape: Shape) -> Iterator[Statement]:
+        read = dict(self.computed)
         columns = ",\n        ".join(
-            quote(actual) if exposed == actual else f"{quote(actual)} AS {quote(exposed)}"
+            quote(actual)
+            if exposed == actual and exposed not in read
+            else f"{read.get(exposed, quote(actual))} AS {quote(exposed)}"
             for exposed, actual in shape
         )
         invoker = "\n    WITH (security_invoker = true)" if self.server_version >= _INVOKER else ""
@@ -264,7 +297,7 @@ class _View:
         granted = [grant for grant in self.target.grants if grant[0] in _OF_VIEWS]
         of_columns = [
             (privilege, exposed, grantee, grantable)
-            for exposed, known in self._modelled()
+            for exposed, known in self.models
             for privilege, grantee, grantable in known.grants
             if privilege in _OF_VIEWS
         ]
@@ -302,7 +335,7 @@ class _View:
                 None,
                 "as of the table",
             )
-        for exposed, column in self._modelled():
+        for exposed, column in self.models:
             if column.comment is not None:
                 yield Statement(
                     f"COMMENT ON COLUMN {self.name.full}.{quote(exposed)} IS {literal(column.comment).strip()}",
@@ -310,15 +343,58 @@ class _View:
                     "as of the table's column",
                 )
 
-    def _modelled(self) -> Iterator[tuple[str, TargetColumn]]:
-        for exposed, models in self.models:
-            for model in models:
-                known = self.target.column(model)
-                if known is not None:
-                    yield exposed, known
-
 
 _OF_VIEWS = ("SELECT", "INSERT", "UPDATE", "DELETE")
+
+
+def _view(shown: Shown, schema: str, version: int, others: Sequence[Shown]) -> _View:
+    """The view that shows it, beside what the other version sees of the same table."""
+    table = shown.table
+    other = next((each.columns for each in others if each.table.table == table.table), ())
+    gone = tuple(column for _, column in (pair for pair in other if pair not in shown.columns))
+    return _View(
+        table,
+        QualifiedName(shown.name, schema),
+        version,
+        tuple(_defaults(shown, other)),
+        shown.computed,
+        tuple(
+            (name, model)
+            for name, column in shown.columns
+            if (model := _model(table, name, column, gone)) is not None
+        ),
+    )
+
+
+def _defaults(shown: Shown, other: Shape) -> Iterator[tuple[str, str]]:
+    said = dict(shown.defaults)
+    for name, actual in shown.columns:
+        column = shown.table.column(actual)
+        type_, constant = (
+            (column.type, column.default if column.default_constant else None) if column else ("text", None)
+        )
+        if name in said:
+            # PostgreSQL forgets a plain null, and takes the table's default.
+            yield name, said[name] or f"CASE WHEN true THEN NULL::{type_} END"
+        elif constant is not None and (name, actual) not in other:
+            yield name, constant
+
+
+def _model(table: Target, name: str, actual: str, gone: tuple[str, ...]) -> TargetColumn | None:
+    """What a column of a view has privileges and comment of: the column that it is, or that it comes after.
+
+    Where it comes after several, it has the privileges that each of them has, and no comment.
+    """
+    for known in (actual, name):
+        column = table.column(known)
+        if column is not None:
+            return column
+    before = [column for each in gone if (column := table.column(each)) is not None]
+    if len(before) < 2:
+        return before[0] if before else None
+    first, *others = before
+    shared = set(first.grants).intersection(*(column.grants for column in others))
+    return replace(first, comment=None, grants=tuple(grant for grant in first.grants if grant in shared))
 
 
 def _role(name: str) -> str:
@@ -348,7 +424,7 @@ def _drop_schema(name: str) -> Statement:
         f"        DROP SCHEMA {quote(name)};\n"
         "    END IF;\n"
         "EXCEPTION WHEN dependent_objects_still_exist THEN\n"
-        "    NULL; -- other changes have views in it\nEND\n$evolve$",
+        "    NULL; -- there are other views in it\nEND\n$evolve$",
         None,
         "only what this change, or one like it, has made, and only when it is empty",
     )
@@ -369,79 +445,117 @@ def _guard(table: QualifiedName) -> Statement:
 
 # -- a plan -------------------------------------------------------------------------------------------------
 class _Walk:
-    """Goes through the parts of a plan with the views that stand at each moment."""
+    """Goes through the parts of a plan with the views that stand at each moment.
 
-    def __init__(
-        self, plan: Plan, target: Target, shapes: Mapping[_View, Shape], old_until: PhaseName
-    ) -> None:
+    Views come and go in one transaction for each table, that of the first table with the recipe's own statements:
+    whoever holds two views at once would else meet a client that took them in the other order.
+    """
+
+    def __init__(self, plan: Plan, old: Mapping[_View, Shape], new: Mapping[_View, Shape]) -> None:
         self._plan = plan
-        self._table = target.table
-        self._shapes = dict(shapes)
-        self._old, self._new = shapes
-        with_parts = [phase.name for phase in plan.phases if phase.parts]
-        self._last = with_parts[-1]
-        self._old_until = old_until if old_until in with_parts else self._last
+        self._shapes = {**old, **new}
+        self._old, self._new = tuple(old), tuple(new)
+        tables = dict.fromkeys(view.target.table for view in self._shapes)
+        self._first, *self._others = (
+            tuple(view for view in self._shapes if view.target.table == table) for table in tables
+        )
+        last = plan.phases[-1].name
+        self._last: PhaseName = last if last in ("contract", "purge") else "contract"
+        self._old_until = "contract" if plan.phase("contract") is not None else self._last
 
     def plan(self) -> Plan:
+        phases = list(self._plan.phases)
+        if phases[-1].name != self._last:
+            known = f"the tables as {_listed(self._old)} show{'' if len(self._old) > 1 else 's'} them"
+            phases.append(
+                Phase(
+                    "contract",
+                    "each client finds the tables themselves again",
+                    gates=(Word(OLD_CODE_GONE, f"no running code needs {known}"),),
+                    go_back="downgrade the contract revisions: the views are back",
+                )
+            )
+        first, *others = phases
         return replace(
             self._plan,
-            phases=tuple(self._phase(number, phase) for number, phase in enumerate(self._plan.phases)),
+            phases=(self._opening(first), *(self._later(phase) for phase in others)),
             notes=(*self._plan.notes, *self._notes()),
         )
 
-    def _phase(self, number: int, phase: Phase) -> Phase:
-        parts = list(phase.parts)
-        for place, part in enumerate(parts):
-            if number == 0:
-                parts[place] = self._opened(part) if place == len(parts) - 1 else self._carried(part, ())
-                continue
-            ending = [self._old] if phase.name == self._old_until and place == 0 else []
-            ending += [self._new] if phase.name == self._last and place == len(parts) - 1 else []
-            parts[place] = self._carried(part, ending)
-        schema_of = {view: quote(view.name.schema) for view in (self._old, self._new)}
-        if number == 0:
-            said = (
-                f"From here on {self._old.name.full} is the table as old code knows it, and {self._new.name.full} as "
-                f"new code does: set search_path to {schema_of[self._old]}, {quote(self._table.schema)} in the one "
-                f"and to {schema_of[self._new]}, {quote(self._table.schema)} in the other, or name the views.",
-            )
-            return replace(phase, parts=tuple(parts), instructions=(*phase.instructions, *said))
-        if phase.name == self._last:
-            unused = Word(
-                VIEWS_UNUSED,
-                f"no code names {self._new.name.full} with its schema (what finds it by search_path goes on with the "
-                "table)",
-            )
-            return replace(phase, parts=tuple(parts), gates=(*phase.gates, unused))
-        return replace(phase, parts=tuple(parts))
-
-    def _opened(self, part: Part) -> Part:
-        """The part at whose end the views are made."""
-        self._follow(part.statements)
-        made = [_create_schema(view.name.schema) for view in self._shapes]
-        made += [statement for view, shape in self._shapes.items() for statement in view.create(shape)]
-        gone = [view.drop() for view in self._shapes] + [
-            _drop_schema(view.name.schema) for view in self._shapes
-        ]
+    def _opening(self, phase: Phase) -> Phase:
+        *before, last = phase.parts or (Part("a schema for each version of the application", ()),)
+        for part in (*before, last):
+            self._follow(part.statements)
+        opened = replace(
+            last,
+            statements=(*last.statements, *self._made(self._first)),
+            undo=_inserted(last.undo, [*self._guarded(last.undo), *self._gone(self._first)]),
+        )
         return replace(
-            part,
-            statements=(*part.statements, *made),
-            undo=_inserted(part.undo, [*self._guarded(), *gone]),
+            phase,
+            parts=(*before, opened, *(self._part(views) for views in self._others)),
+            instructions=(*phase.instructions, self._directions()),
         )
 
-    def _carried(self, part: Part, ending: Iterable[_View]) -> Part:
+    def _later(self, phase: Phase) -> Phase:
+        ending_old = self._old if phase.name == self._old_until else ()
+        ending_new = self._new if phase.name == self._last else ()
+        parts: list[Part] = []
+        given = phase.parts
+        if not given and (ending_old or ending_new):
+            given = (Part("each client finds the tables themselves", ()),)
+        for part in given:
+            ending = [view for view in ending_old if view in self._first] if part is given[0] else []
+            ending += [view for view in ending_new if view in self._first] if part is given[-1] else []
+            parts.append(self._carried(part, ending))
+            if part is given[0]:
+                parts += self._ended(ending_old)
+        parts += self._ended(ending_new)
+        gates = phase.gates
+        if ending_new:
+            named = (
+                f"no code names {_listed(self._new)} with {'their' if len(self._new) > 1 else 'its'} schema (what "
+                f"finds {'them' if len(self._new) > 1 else 'it'} by search_path goes on with the "
+                f"{'tables' if len(self._new) > 1 else 'table'})"
+            )
+            gates = (*gates, Word(VIEWS_UNUSED, named))
+        return replace(phase, parts=tuple(parts), gates=gates)
+
+    # -- parts ----------------------------------------------------------------------------------------------
+    def _part(self, views: Sequence[_View]) -> Part:
+        return Part(f"versions of {views[0].target.table.plain}", self._made(views), self._gone(views))
+
+    def _ended(self, ending: Sequence[_View]) -> list[Part]:
+        """The end of those whose tables are not the first."""
+        parts = []
+        for group in self._others:
+            views = [view for view in group if view in ending]
+            if views:
+                made = self._part(views)
+                parts.append(Part(f"no more {_listed(views)}", made.undo, made.statements))
+                for view in views:
+                    del self._shapes[view]
+        return parts
+
+    def _made(self, views: Sequence[_View]) -> tuple[Statement, ...]:
+        return (
+            *(_create_schema(view.name.schema) for view in views),
+            *(statement for view in views for statement in view.create(self._shapes[view])),
+        )
+
+    def _gone(self, views: Sequence[_View]) -> tuple[Statement, ...]:
+        return (*(view.drop() for view in views), *(_drop_schema(view.name.schema) for view in views))
+
+    def _carried(self, part: Part, ending: Sequence[_View]) -> Part:
         """A part in whose course views stand; those of `ending` go with it."""
-        ending = list(ending)
         before = dict(self._shapes)
-        anew = [
-            view for view in self._shapes if view not in ending and self._demands(part, self._shapes[view])
-        ]
+        anew = [view for view in self._shapes if view not in ending and self._demands(part, view)]
         self._follow(part.statements)
         after = dict(self._shapes)
         for view in ending:
             del self._shapes[view]
         for view in anew:
-            lost = self._dropped(part.statements) & {actual for _, actual in after[view]}
+            lost = _dropped(part.statements, view) & {actual for _, actual in after[view]}
             if lost:
                 raise LookupError(
                     f"{self._plan.id}: {view.name} shows {sorted(lost)}, which is dropped under it"
@@ -456,71 +570,94 @@ class _Walk:
             return part
         return replace(
             part,
-            statements=(*_inserted(part.statements, [*self._guarded(), *first]), *last),
-            undo=(*_inserted(part.undo, [*self._guarded(), *back_first]), *back_last),
+            statements=(*_inserted(part.statements, [*self._guarded(part.statements), *first]), *last),
+            undo=(*_inserted(part.undo, [*self._guarded(part.undo), *back_first]), *back_last),
         )
 
-    def _guarded(self) -> list[Statement]:
-        # A name with its schema finds the table whatever the path.
-        return [_guard(self._table)] if self._table.schema == "public" else []
+    def _guarded(self, statements: Sequence[Statement]) -> list[Statement]:
+        """That the names which the statements use find the tables; one with its schema finds it whatever the path."""
+        views = (*self._old, *self._new)
+        names = dict.fromkeys(
+            name
+            for view in views
+            for name in (QualifiedName(view.name.name, view.target.table.schema), view.target.table)
+            if name.schema == "public"
+        )
+        text = "\n".join(statement.sql for statement in statements)
+        return [_guard(name) for name in names if str(name) in text]
 
+    # -- columns --------------------------------------------------------------------------------------------
     def _follow(self, statements: Sequence[Statement]) -> None:
         """Views follow columns that are renamed under them."""
         for operation in _operations(statements):
-            match operation:
-                case RenameColumn(table, column, to) if table == self._table:
-                    self._shapes = {
-                        view: tuple(
-                            (exposed, to if actual == column else actual) for exposed, actual in shape
+            if isinstance(operation, RenameColumn):
+                for view, shape in self._shapes.items():
+                    if view.target.table == operation.table:
+                        self._shapes[view] = tuple(
+                            (exposed, operation.to if actual == operation.column else actual)
+                            for exposed, actual in shape
                         )
-                        for view, shape in self._shapes.items()
-                    }
-                case _:
-                    pass
 
-    def _demands(self, part: Part, shape: Shape) -> bool:
-        """Whether a statement of the part, or of its undo, cannot run under a view of that shape."""
-        named = {actual for _, actual in shape}
+    def _demands(self, part: Part, view: _View) -> bool:
+        """Whether a statement of the part, or of its undo, cannot run under the view."""
+        table = view.target.table
+        named = {actual for _, actual in self._shapes[view]}
         for operation in _operations((*part.statements, *part.undo)):
             match operation:
-                case RenameColumn(table, column, to) if table == self._table and column in named:
+                case RenameColumn(other, column, to) if other == table and column in named:
                     named.add(to)
-                case DropColumn(table, column) | AlterColumnType(table, column) if (
-                    table == self._table and column in named
+                case DropColumn(other, column) | AlterColumnType(other, column) if (
+                    other == table and column in named
                 ):
                     return True
                 case _:
                     pass
         return False
 
-    def _dropped(self, statements: Sequence[Statement]) -> set[str]:
-        return {
-            operation.column
-            for operation in _operations(statements)
-            if isinstance(operation, DropColumn) and operation.table == self._table
-        }
+    # -- words ----------------------------------------------------------------------------------------------
+    @property
+    def _tables(self) -> list[QualifiedName]:
+        return list(dict.fromkeys(view.target.table for view in (*self._old, *self._new)))
+
+    def _directions(self) -> str:
+        own = ", ".join(dict.fromkeys(quote(table.schema) for table in self._tables))
+        old, new = (quote(views[0].name.schema) for views in (self._old, self._new))
+        return (
+            f"From here on {_listed(self._old)} {_are(self._old)} as old code knows {_it(self._old)}, and "
+            f"{_listed(self._new)} as new code does: set search_path to {old}, {own} in the one and to {new}, {own} in "
+            "the other, or name the views."
+        )
 
     def _notes(self) -> Iterator[str]:
-        table, new = self._table, self._new.name.full
-        merge = "" if self._new.server_version >= _MERGE else "MERGE, "
+        views, tables = _listed((*self._old, *self._new)), [table.full for table in self._tables]
+        version = self._old[0].server_version
+        merge = "" if version >= _MERGE else "MERGE, "
         yield (
             f"A view is not the table: COPY, TRUNCATE, {merge}foreign keys, indexes, ctid, tableoid and "
-            f"pg_get_serial_sequence do not work with {self._old.name.full} and {new}; name {table.full} there. "
-            "Columns that are added to the table meanwhile are missing in them."
+            f"pg_get_serial_sequence do not work with {views}; name {_and(tables)} there. Columns that are added to "
+            f"the {'tables' if len(tables) > 1 else 'table'} meanwhile are missing in them."
         )
         yield (
-            f"Migrations must find {table.full}: keep the search path of the role that runs them as it is; the "
+            f"Migrations must find {_and(tables)}: keep the search path of the role that runs them as it is; the "
             "revisions check it."
         )
         yield (
             f"Through the views a prepared SELECT * survives every phase but the one that drops its view ({self._last} "
-            f"for {new}): recycle the connections then."
+            f"for {_listed(self._new)}): recycle the connections then."
         )
-        if self._new.server_version < _INVOKER:
+        if version < _INVOKER:
             yield (
                 "Before PostgreSQL 15 a view works with the rights of the role that ran the migration: do not enable "
-                "row level security on the table while the views stand."
+                f"row level security on {_and(tables)} while the views stand."
             )
+
+
+def _dropped(statements: Sequence[Statement], view: _View) -> set[str]:
+    return {
+        operation.column
+        for operation in _operations(statements)
+        if isinstance(operation, DropColumn) and operation.table == view.target.table
+    }
 
 
 def _inserted(statements: Sequence[Statement], more: Sequence[Statement]) -> tuple[Statement, ...]:
@@ -532,3 +669,20 @@ def _inserted(statements: Sequence[Statement], more: Sequence[Statement]) -> tup
 def _operations(statements: Sequence[Statement]) -> Iterator[Operation]:
     for statement in statements:
         yield from parse(statement.sql)
+
+
+def _listed(views: Iterable[_View]) -> str:
+    return _and([view.name.full for view in views])
+
+
+def _and(names: Sequence[str]) -> str:
+    *most, last = names
+    return f"{', '.join(most)} and {last}" if most else last
+
+
+def _are(views: Sequence[_View]) -> str:
+    return "are the tables" if len(views) > 1 else "is the table"
+
+
+def _it(views: Sequence[_View]) -> str:
+    return "them" if len(views) > 1 else "it"

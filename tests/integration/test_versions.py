@@ -14,18 +14,16 @@ from evolve.errors import EvolveError, Misuse, Refused
 from evolve.plan.facts import NameTaken
 from evolve.plan.kept_facts import KeptFacts, Remembering
 from evolve.plan.model import PHASES, Part, Phase, PhaseName, Plan
-from evolve.plan.recipes import make_plan
+from evolve.plan.recipes import make_plan, trials_of
 from evolve.plan.recipes.columns.change_type import ChangeType
 from evolve.plan.recipes.columns.merge_columns import MergeColumns
-from evolve.plan.recipes.columns.rename_column import RECIPE, RenameColumn
+from evolve.plan.recipes.columns.rename_column import RenameColumn
 from evolve.plan.recipes.columns.split_column import SplitColumn
-from evolve.plan.versions import BadVersions, CommandsWouldFail, shape, with_versions
+from evolve.plan.versions import BadVersions, CommandsWouldFail, Shapes, with_versions
 from evolve.postgres.plan_facts import LiveFacts
 from evolve.postgres.trials import attempt
 from evolve.sql.locks import LockMode
 from evolve.sql.names import QualifiedName
-from evolve.sql.operations import AddColumn
-from evolve.sql.parse import parse
 from evolve.sql.statements import Statement
 
 pytestmark = pytest.mark.server
@@ -307,7 +305,6 @@ def test_views_lock_the_table_as_a_reader_does(rename: Carried) -> None:
 def test_views_bear_what_is_done_under_them(connection: Connection, forward: str, back: str) -> None:
     connection.execute("ALTER TABLE users DROP COLUMN next_age")
     facts = LiveFacts(connection)
-    whole = shape(facts.table(USERS))
 
     def phase(name: PhaseName, *parts: Part) -> Phase:
         return Phase(name, "", parts)
@@ -327,7 +324,7 @@ def test_views_bear_what_is_done_under_them(connection: Connection, forward: str
     )
     carried = Carried.__new__(Carried)
     carried.connection = connection
-    carried.plan = with_versions(plan, facts, "app_v1,app_v2", old_shape=whole, new_shape=whole)
+    carried.plan = with_versions(plan, facts, "app_v1,app_v2", Shapes.within(facts.table(USERS)))
     carried.up("expand")
     before = views(connection)
     names = [c.name for c in connection.execute("TABLE app_v1.users").description or ()]
@@ -438,7 +435,7 @@ def test_commands_that_have_been_seen(connection: Connection, seen: str, refused
     found: EvolveError | None = None
     facts = LiveFacts(connection)
 
-    for trial in RECIPE.trials(RENAME, facts):
+    for trial in trials_of(RENAME, facts):
         try:
             attempt(connection, trial)
         except CommandsWouldFail as error:
@@ -508,57 +505,13 @@ def test_other_changes_have_versions_too(connection: Connection, name: str) -> N
         assert views(connection) == before[-1]
 
 
-def test_a_column_that_trades_places_with_its_successor(connection: Connection) -> None:
-    """Any recipe can have versions by two shapes; here one whose new column takes the old one's name at contract."""
-    connection.execute("ALTER TABLE users DROP COLUMN next_age")
-    facts = LiveFacts(connection)
-    plan = make_plan(ChangeType(USERS, "age", "bigint"), facts)
-    twin = next(
-        operation.column.name
-        for statement in plan.phases[0].statements
-        for operation in parse(statement.sql)
-        if isinstance(operation, AddColumn)
-    )
-    target = facts.table(USERS)
-    carried = Carried.__new__(Carried)
-    carried.connection = connection
-    carried.plan = with_versions(
-        plan,
-        facts,
-        "app_v1,app_v2",
-        old_shape=shape(target),
-        new_shape=shape(target, {"age": [("age", twin)]}),
-    )
-    done: list[PhaseName] = []
-    before = [views(connection)]
-
-    for phase in carried.plan.phases:
-        carried.up(phase.name)
-        done.append(phase.name)
-        before.append(views(connection))
-        if phase.name in ("backfill", "validate"):
-            connection.execute("INSERT INTO app_v2.users (name, age) VALUES ('n' || clock_timestamp(), 9)")
-            connection.execute("INSERT INTO app_v1.users (name, age) VALUES ('n' || clock_timestamp(), 8)")
-        if phase.name == "contract":
-            connection.execute("INSERT INTO app_v2.users (name, age) VALUES ('big', 7)")
-            assert connection.execute("SELECT pg_typeof(age)::text FROM app_v2.users").fetchone() == (
-                "bigint",
-            )
-    for name in reversed(done):
-        before.pop()
-        carried.down(carried.parts(name))
-        assert views(connection) == before[-1]
-
-    assert connection.execute("SELECT count(*) FROM users WHERE age IN (7, 8, 9)").fetchone() == (5,)
-
-
 @pytest.mark.parametrize("other", ["users.age", "orders.note"])
-def test_another_change_of_the_table_waits(other: str) -> None:
+def test_another_change_of_the_table_waits(rename: Carried, other: str) -> None:
     table, column = other.split(".")
     second = RenameColumn(QualifiedName(table), column, "other_name")
 
-    assert bool(RENAME.uses().conflicts(second.uses())) is (table == "users")
-    assert not replace(RENAME, versions=None).uses().conflicts(second.uses())
+    assert bool(rename.plan.uses.conflicts(second.uses())) is (table == "users")
+    assert not RENAME.uses().conflicts(second.uses())
 
 
 def test_before_15_the_views_keep_their_owners_rights_and_the_plan_says_so(connection: Connection) -> None:

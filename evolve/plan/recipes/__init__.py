@@ -7,7 +7,7 @@ points of the group `evolve.recipes`: the kind, and the `Recipe`.
 from __future__ import annotations
 
 import importlib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from functools import cache
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
@@ -20,6 +20,7 @@ if TYPE_CHECKING:  # who only asks for names, as a shell does that completes the
     from evolve.plan.facts import Facts
     from evolve.plan.model import Plan
     from evolve.plan.recipe import Recipe
+    from evolve.plan.trials import Trial
 
 GROUP = "evolve.recipes"
 
@@ -101,11 +102,32 @@ def make_plan(change: Change, facts: Facts) -> Plan:
         Misuse: names, types or expressions of the change do not fit.
         Refused: something about the target stands in the way.
     """
+    recipe = _recipe_of(change)
+    from evolve.plan.cached_plans import with_notes
+    from evolve.plan.kept_facts import KeptFacts, Remembering
+    from evolve.plan.versions import OneShape, with_versions
+
+    asked = facts if isinstance(facts, KeptFacts | Remembering) else Remembering(facts)
+    plan = recipe.plan(change, asked)
+    if change.versions is not None:
+        if recipe.shapes is None:
+            raise OneShape(change.kind)
+        plan = with_versions(plan, asked, change.versions, recipe.shapes(change, asked))
+    return with_notes(plan, asked)
+
+
+def trials_of(change: Change, facts: Facts) -> Iterator[Trial]:
+    """What has to be tried on the rows before `change` is begun."""
+    recipe = _recipe_of(change)
+    from evolve.plan.versions import version_trials
+
+    yield from recipe.trials(change, facts)
+    if change.versions is not None and recipe.shapes is not None:
+        yield from version_trials(recipe.shapes(change, facts), facts)
+
+
+def _recipe_of(change: Change) -> Recipe[Any]:
     recipe = find_recipe(change.kind)
     if recipe is None:
         raise LookupError(change.kind)
-    from evolve.plan.cached_plans import with_notes
-    from evolve.plan.kept_facts import KeptFacts, Remembering
-
-    asked = facts if isinstance(facts, KeptFacts | Remembering) else Remembering(facts)
-    return with_notes(recipe.plan(change, asked), asked)
+    return recipe

@@ -17,6 +17,7 @@ from evolve.plan.parameters import COLUMN, Parameter, option
 from evolve.plan.recipe import Recipe
 from evolve.plan.target import ColumnExists, NoKey, Target, refuse_family, refuse_members
 from evolve.plan.trials import AddsWithoutRewrite, ExpressionHolds, Trial
+from evolve.plan.versions import Shapes
 from evolve.sql.operations import Expression
 from evolve.sql.statements import Statement
 from evolve.sql.volatility import volatile_functions
@@ -211,6 +212,10 @@ def trials(change: AddColumn, _facts: Facts) -> Iterator[Trial]:
         yield ExpressionHolds(change.table, "--default", change.default, bare, rows="false")
 
 
+def shapes(change: AddColumn, facts: Facts) -> Shapes:
+    return Shapes.within(facts.table(change.table), also=(change.column,))
+
+
 RECIPE = Recipe(
     AddColumn,
     "Add a column that old code need not know.",
@@ -222,4 +227,5 @@ RECIPE = Recipe(
     ),
     plan,
     trials,
+    shapes,
 )

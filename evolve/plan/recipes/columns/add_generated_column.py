@@ -32,6 +32,7 @@ from evolve.plan.target import (
     refuse_later_triggers,
 )
 from evolve.plan.trials import AddsWithoutRewrite, ExpressionHolds, Trial
+from evolve.plan.versions import Shapes
 from evolve.sql.locks import LockMode
 from evolve.sql.names import quote
 from evolve.sql.statements import Statement
@@ -182,6 +183,10 @@ def trials(change: AddGeneratedColumn, _facts: Facts) -> Iterator[Trial]:
     yield ExpressionHolds(change.table, "the expression", change.expression, bare, may_be_null=True)
 
 
+def shapes(change: AddGeneratedColumn, facts: Facts) -> Shapes:
+    return Shapes.within(facts.table(change.table), also=(change.column,))
+
+
 RECIPE = Recipe(
     AddGeneratedColumn,
     "Add a column that is computed from others.",
@@ -193,4 +198,5 @@ RECIPE = Recipe(
     ),
     plan,
     trials,
+    shapes,
 )

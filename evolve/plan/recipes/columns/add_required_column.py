@@ -28,6 +28,7 @@ from evolve.plan.parameters import COLUMN, Parameter, option
 from evolve.plan.recipe import Recipe
 from evolve.plan.target import ColumnExists, NoKey, Target, refuse_family, refuse_later_triggers
 from evolve.plan.trials import AddsWithoutRewrite, ExpressionHolds, Trial
+from evolve.plan.versions import Shapes
 from evolve.sql.operations import Expression
 from evolve.sql.statements import Statement
 
@@ -258,6 +259,10 @@ def trials(change: AddRequiredColumn, _facts: Facts) -> Iterator[Trial]:
         yield ExpressionHolds(change.table, "--default", change.default, bare, rows="false")
 
 
+def shapes(change: AddRequiredColumn, facts: Facts) -> Shapes:
+    return Shapes.within(facts.table(change.table), also=(change.column,))
+
+
 RECIPE = Recipe(
     AddRequiredColumn,
     "Add a column that holds a value in every row.",
@@ -274,4 +279,5 @@ RECIPE = Recipe(
     ),
     plan,
     trials,
+    shapes,
 )

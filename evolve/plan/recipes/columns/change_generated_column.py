@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import ClassVar
 
 from evolve.errors import Misuse, Refused
@@ -22,9 +22,11 @@ from evolve.plan.model import (
     trigger_name,
 )
 from evolve.plan.parameters import COLUMN, Parameter
+from evolve.plan.put_back import type_of
 from evolve.plan.recipe import Recipe
 from evolve.plan.target import NoKey, Target, TargetColumn, known_column, refuse_family, refuse_later_triggers
 from evolve.plan.trials import ExpressionHolds, Trial
+from evolve.plan.versions import Shapes, whole
 from evolve.sql.locks import LockMode
 from evolve.sql.names import quote
 from evolve.sql.parse import canonical
@@ -190,10 +192,18 @@ def trials(change: ChangeGeneratedColumn, facts: Facts) -> Iterator[Trial]:
     )
 
 
+def shapes(change: ChangeGeneratedColumn, facts: Facts) -> Shapes:
+    target = facts.table(change.table)
+    column, generation = generated_column(target, change.column)
+    known = replace(whole(target), computed=((column.name, f"CAST({generation} AS {type_of(column)})"),))
+    return Shapes((known,), (whole(target),))
+
+
 RECIPE = Recipe(
     ChangeGeneratedColumn,
     "Compute a generated column otherwise.",
     (COLUMN, Parameter("expression", "expression", "What it is to be, over the row's other columns.")),
     plan,
     trials,
+    shapes,
 )

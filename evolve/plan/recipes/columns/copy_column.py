@@ -16,6 +16,7 @@ from evolve.plan.parameters import COLUMN, ColumnName, Parameter, option
 from evolve.plan.recipe import Recipe
 from evolve.plan.target import InTheWay, known_column
 from evolve.plan.trials import Trial
+from evolve.plan.versions import Shapes
 from evolve.sql.locks import LockMode
 from evolve.sql.names import literal, quote
 from evolve.sql.statements import Statement
@@ -178,6 +179,10 @@ def trials(change: CopyColumn, facts: Facts) -> Iterator[Trial]:
     yield from _twin(change, facts).trials()
 
 
+def shapes(change: CopyColumn, facts: Facts) -> Shapes:
+    return Shapes.within(facts.table(change.to.table), also=(change.to.column,))
+
+
 RECIPE = Recipe(
     CopyColumn,
     "Keep a copy of a column in a table that a foreign key joins with its own (denormalize).",
@@ -193,4 +198,5 @@ RECIPE = Recipe(
     ),
     plan,
     trials,
+    shapes,
 )

@@ -38,6 +38,7 @@ from evolve.plan.target import (
     refuse_later_triggers,
 )
 from evolve.plan.trials import ExpressionHolds, Trial
+from evolve.plan.versions import Shapes
 from evolve.sql.locks import LockMode
 from evolve.sql.names import quote
 from evolve.sql.operations import Expression
@@ -413,6 +414,10 @@ def trials(change: DropColumn, facts: Facts) -> Iterator[Trial]:
         )
 
 
+def shapes(change: DropColumn, facts: Facts) -> Shapes:
+    return Shapes.within(facts.table(change.table), {change.column: {}})
+
+
 RECIPE = Recipe(
     DropColumn,
     "Drop a column.",
@@ -431,4 +436,5 @@ RECIPE = Recipe(
     ),
     plan,
     trials,
+    shapes,
 )

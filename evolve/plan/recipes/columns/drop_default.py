@@ -9,13 +9,14 @@ from typing import ClassVar
 from evolve.errors import Misuse
 from evolve.plan.change import Change, Uses, columns, table_words
 from evolve.plan.code_first import code_first
-from evolve.plan.defaults import refuse_given
+from evolve.plan.defaults import other_default, refuse_given
 from evolve.plan.facts import Facts
 from evolve.plan.model import Part, Plan
 from evolve.plan.new_column import set_default
 from evolve.plan.parameters import COLUMN
 from evolve.plan.recipe import Recipe
 from evolve.plan.target import Target, known_column, refuse_members
+from evolve.plan.versions import Shapes
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,4 +77,10 @@ def plan(change: DropDefault, facts: Facts) -> Plan:
     return Plan(change.id, change, phases, tuple(notes), target.source)
 
 
-RECIPE = Recipe(DropDefault, "Take a column's default away.", (COLUMN,), plan)
+def shapes(change: DropDefault, facts: Facts) -> Shapes:
+    target = facts.table(change.table)
+    column = known_column(target, change.column)
+    return other_default(target, change.column, column.default, None)
+
+
+RECIPE = Recipe(DropDefault, "Take a column's default away.", (COLUMN,), plan, shapes=shapes)

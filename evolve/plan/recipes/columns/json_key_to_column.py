@@ -21,6 +21,7 @@ from evolve.plan.recipe import Recipe
 from evolve.plan.replacement import NewColumn, Replacement
 from evolve.plan.target import ColumnExists, Target, TargetColumn, known_column
 from evolve.plan.trials import AddsWithoutRewrite, NoSuchRow, Trial
+from evolve.plan.versions import Shapes
 from evolve.sql.locks import LockMode
 from evolve.sql.names import QualifiedName, literal, quote, shorten
 from evolve.sql.statements import Statement
@@ -439,6 +440,10 @@ def trials(change: JsonKeyToColumn, facts: Facts) -> Iterator[Trial]:
         )
 
 
+def shapes(change: JsonKeyToColumn, facts: Facts) -> Shapes:
+    return Shapes.within(facts.table(change.table), also=(change.to,))
+
+
 RECIPE = Recipe(
     JsonKeyToColumn,
     "Move a key of JSON documents into a column.",
@@ -464,4 +469,5 @@ RECIPE = Recipe(
     ),
     plan,
     trials,
+    shapes,
 )

@@ -44,6 +44,7 @@ from evolve.plan.put_back import hang_again, type_of
 from evolve.plan.recipe import Recipe
 from evolve.plan.target import InTheWay, TargetConstraint, TargetIndex, known_column
 from evolve.plan.trials import NoSuchRow, Trial
+from evolve.plan.versions import Shapes
 from evolve.sql.locks import LockMode
 from evolve.sql.names import QualifiedName, quote, shorten
 from evolve.sql.parse import rename_in_definition
@@ -609,6 +610,14 @@ def trials(change: MoveColumn, facts: Facts) -> Iterator[Trial]:
     )
 
 
+def shapes(change: MoveColumn, facts: Facts) -> Shapes:
+    source = facts.table(change.table)
+    moved = replace(known_column(source, change.column), name=change.to.column, default=None)
+    return Shapes.within(source, {change.column: {}}) + Shapes.within(
+        facts.table(change.to.table), also=(moved,)
+    )
+
+
 RECIPE = Recipe(
     MoveColumn,
     "Move a column to a table that a foreign key joins with its own.",
@@ -624,4 +633,5 @@ RECIPE = Recipe(
     ),
     plan,
     trials,
+    shapes,
 )

@@ -55,7 +55,7 @@ from evolve.plan.target import (
     refuse_later_triggers,
 )
 from evolve.plan.trials import AddsWithoutRewrite, Trial
-from evolve.plan.versions import VERSIONS, shape, uses_with, version_trials, with_versions
+from evolve.plan.versions import Shapes
 from evolve.sql.locks import LockMode
 from evolve.sql.names import QualifiedName, quote, shorten
 from evolve.sql.parse import rename_in_definition
@@ -68,20 +68,18 @@ class RenameColumn(Change):
 
     Args:
         on_conflict: what the sync trigger does with a statement that writes different values to both names.
-        versions: schemas of the old and the new version; None: both use the table itself.
     """
 
     kind: ClassVar[str] = "rename-column"
     column: str
     to: str
     on_conflict: sync.OnConflict = "raise"
-    versions: str | None = None
 
     def words(self) -> Sequence[str]:
         return ["rename", *table_words(self.table), self.column, "to", self.to]
 
     def uses(self) -> Uses:
-        return uses_with(Uses(columns(self.table, (self.column, self.to))), self.versions, self.table)
+        return Uses(columns(self.table, (self.column, self.to)))
 
 
 # pg_attribute's own, on every table
@@ -108,16 +106,7 @@ def plan(change: RenameColumn, facts: Facts) -> Plan:
         Refused: something about the table stands in the way.
     """
     target = facts.table(change.table)
-    recipe = _Recipe.of(change, target)
-    default = recipe.column.default
-    return with_versions(
-        recipe.plan(),
-        facts,
-        change.versions,
-        old_shape=shape(target),
-        new_shape=shape(target, {change.column: [(change.to, change.to)]}),
-        defaults={} if default is None or recipe.volatile else {change.to: default},
-    )
+    return _Recipe.of(change, target).plan()
 
 
 class _Recipe:
@@ -530,7 +519,17 @@ def trials(change: RenameColumn, facts: Facts) -> Iterator[Trial]:
     yield AddsWithoutRewrite(
         read_type(column.type).type, "keep the name, or move the rows to a column of the base type"
     )
-    yield from version_trials(change.versions, change.table, facts)
+
+
+def shapes(change: RenameColumn, facts: Facts) -> Shapes:
+    target = facts.table(change.table)
+    column = known_column(target, change.column)
+    shared = column.default if column.default_constant else None
+    return Shapes.within(
+        target,
+        {change.column: {change.to: change.to}},
+        defaults={} if shared is None else {change.to: shared},
+    )
 
 
 RECIPE = Recipe(
@@ -545,8 +544,8 @@ RECIPE = Recipe(
             "When one statement writes different values to both names.",
             choices=("raise", "new-wins", "old-wins"),
         ),
-        VERSIONS,
     ),
     plan,
     trials,
+    shapes,
 )

@@ -9,7 +9,7 @@ from typing import ClassVar
 from evolve.errors import Misuse
 from evolve.plan.change import Change, Uses, columns, table_words
 from evolve.plan.code_first import code_first
-from evolve.plan.defaults import refuse_equal, refuse_given
+from evolve.plan.defaults import other_default, refuse_equal, refuse_given
 from evolve.plan.expressions import read_default
 from evolve.plan.facts import Facts
 from evolve.plan.model import Part, Phase, Plan
@@ -18,6 +18,7 @@ from evolve.plan.parameters import COLUMN, Parameter, option
 from evolve.plan.recipe import Recipe
 from evolve.plan.target import Target, TargetColumn, known_column, refuse_members
 from evolve.plan.trials import ExpressionHolds, Trial
+from evolve.plan.versions import Shapes
 from evolve.sql.operations import Expression
 
 
@@ -126,6 +127,12 @@ def trials(change: SetDefault, facts: Facts) -> Iterator[Trial]:
     yield ExpressionHolds(change.table, "DEFAULT", change.default, column.type, rows="false")
 
 
+def shapes(change: SetDefault, facts: Facts) -> Shapes:
+    target = facts.table(change.table)
+    column = known_column(target, change.column)
+    return other_default(target, change.column, column.default, change.default)
+
+
 RECIPE = Recipe(
     SetDefault,
     "Give a column a default, or another one.",
@@ -138,4 +145,5 @@ RECIPE = Recipe(
     ),
     plan,
     trials,
+    shapes,
 )

@@ -49,6 +49,7 @@ from evolve.plan.target import (
     known_column,
     refuse_later_triggers,
 )
+from evolve.plan.versions import Shapes
 from evolve.sql.locks import LockMode
 from evolve.sql.names import QualifiedName, quote, shorten
 from evolve.sql.parse import rename_in_definition, retarget_foreign_key
@@ -1010,6 +1011,14 @@ def _deferrable(constraint: TargetConstraint) -> str:
     return f" {found[0]}" if found else ""
 
 
+def shapes(change: WidenKey, facts: Facts) -> Shapes:
+    each = [
+        Shapes.within(member.target, {name: {name: _twin(name)} for name in member.columns})
+        for member in key_family(facts, change.table, change.column, change.to)
+    ]
+    return sum(each[1:], start=each[0])
+
+
 RECIPE = Recipe(
     WidenKey,
     "Give an integer key a wider type, with every column that refers to it.",
@@ -1025,4 +1034,5 @@ RECIPE = Recipe(
         ),
     ),
     plan,
+    shapes=shapes,
 )

@@ -44,6 +44,7 @@ from evolve.plan.synced_tables import (
 )
 from evolve.plan.target import InTheWay, NoKey, Target, TargetColumn, TargetConstraint, known_column
 from evolve.plan.trials import AddsWithoutRewrite, Trial
+from evolve.plan.versions import Shapes, whole
 from evolve.sql.locks import LockMode
 from evolve.sql.names import QualifiedName, check_length, literal, quote, shorten
 from evolve.sql.parse import rename_in_definition
@@ -105,7 +106,7 @@ def plan(change: ExtractTable, facts: Facts) -> Plan:
         raise NoKey(source)
     for column in moved:
         _refuse_column(source, column, change.columns)
-    key = tuple(map(check_length, change.key or reference_names(source)))
+    key = _key(change, source)
     if len(key) != len(source.key):
         raise WrongKey(len(key), source.key)
     _refuse_twice((*key, *change.columns), f'the columns of "{change.to.plain}"')
@@ -113,6 +114,10 @@ def plan(change: ExtractTable, facts: Facts) -> Plan:
     for name in (change.to.name, *recipe.relations):
         refuse_taken(facts, QualifiedName(name, change.to.schema))
     return recipe.plan()
+
+
+def _key(change: ExtractTable, source: Target) -> tuple[str, ...]:
+    return tuple(map(check_length, change.key or reference_names(source)))
 
 
 def _refuse_twice(names: Sequence[str], where: str) -> None:
@@ -593,6 +598,21 @@ def trials(change: ExtractTable, facts: Facts) -> Iterator[Trial]:
         )
 
 
+def shapes(change: ExtractTable, facts: Facts) -> Shapes:
+    source = facts.table(change.table)
+    made = replace(
+        source,
+        table=change.to,
+        comment=None,
+        columns=(
+            *(TargetColumn(name, "") for name in _key(change, source)),
+            # Until contract a default comes from the old column.
+            *(replace(known_column(source, name), default=None) for name in change.columns),
+        ),
+    )
+    return Shapes.within(source, {name: {} for name in change.columns}) + Shapes((), (whole(made),))
+
+
 RECIPE = Recipe(
     ExtractTable,
     "Move columns to a table of their own, with a row for each row.",
@@ -616,4 +636,5 @@ RECIPE = Recipe(
     ),
     plan,
     trials,
+    shapes,
 )

@@ -44,6 +44,7 @@ from evolve.plan.synced_tables import (
     unseen,
 )
 from evolve.plan.target import InTheWay, NoKey, Target, TargetColumn, TargetConstraint, known_column
+from evolve.plan.versions import Shapes, whole
 from evolve.sql.locks import LockMode
 from evolve.sql.names import QualifiedName, check_length, quote, shorten
 from evolve.sql.operations import ForeignKey
@@ -571,6 +572,16 @@ class _Recipe:
 
 _FIRES = (29, 7, 29)  # of `junction_sync.armed`: the child's; the junction's that locks, and that gives
 
+
+def shapes(change: ManyToMany, facts: Facts) -> Shapes:
+    target = facts.table(change.table)
+    names = (*_child_columns(change, target), change.column)
+    made = replace(
+        target, table=change.junction, comment=None, columns=tuple(TargetColumn(name, "") for name in names)
+    )
+    return Shapes.within(target, {change.column: {}}) + Shapes((), (whole(made),))
+
+
 RECIPE = Recipe(
     ManyToMany,
     "Let rows have several parents: a junction table instead of a foreign key column.",
@@ -586,4 +597,5 @@ RECIPE = Recipe(
         ),
     ),
     plan,
+    shapes=shapes,
 )

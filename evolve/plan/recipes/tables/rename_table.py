@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import ClassVar
 
 from evolve.errors import Misuse, Refused
@@ -15,6 +15,7 @@ from evolve.plan.parameters import TABLE, Parameter
 from evolve.plan.recipe import Recipe
 from evolve.plan.target import Target
 from evolve.plan.trials import CommandsFit, Trial
+from evolve.plan.versions import Shapes, whole
 from evolve.sql.locks import LockMode
 from evolve.sql.names import QualifiedName, literal, quote
 from evolve.sql.statements import Statement
@@ -222,10 +223,16 @@ def trials(change: RenameTable, facts: Facts) -> Iterator[Trial]:
     )
 
 
+def shapes(change: RenameTable, facts: Facts) -> Shapes:
+    renamed = replace(facts.table(change.table), table=change.renamed)
+    return Shapes((whole(renamed, change.table.name),), (whole(renamed),))
+
+
 RECIPE = Recipe(
     RenameTable,
     "Give a table another name.",
     (TABLE, Parameter("to", "name", "Its new name, in the same schema.", metavar="NAME")),
     plan,
     trials,
+    shapes,
 )
