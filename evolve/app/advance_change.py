@@ -13,8 +13,9 @@ from evolve.app.project_changes import Changes, read_change
 from evolve.errors import Misuse
 from evolve.plan.drift import refuse_drift
 from evolve.plan.gates import Observation, Override, Rules, gates_before, overridden
+from evolve.plan.lost_rows import accepted, accepting
 from evolve.plan.manifest import Manifest, PhaseRecord
-from evolve.plan.model import Phase, PhaseName, Plan, Word
+from evolve.plan.model import LostRows, Phase, PhaseName, Plan, Word
 from evolve.plan.target import Target
 from evolve.postgres import evidence
 from evolve.postgres.connect import Connection
@@ -119,12 +120,13 @@ def advance(
         plan = None if manifest.following is None else _plan(connection, manifest)
         if plan is not None and not accept_edits:
             refuse_edited(changes, manifest)
-        _hear(connection, manifest, plan, words, who)
+        _hear(connection, changes, manifest, plan, words, who)
         standing = _stand(connection, changes, manifest, plan, rules or Rules())
         standing = replace(standing, seen=overridden(standing.seen, override))
         following = standing.following
         if plan is None or following is None or not standing.open:
             return Advanced(standing, None, ())
+        manifest, plan, following = _accepting(connection, manifest, plan, following)
         refuse_unclean(changes, replace(plan, phases=(following,)))
         refuse_unready(changes, identifier, following)
         evidence.keep(connection, identifier, following.name, standing.seen, who)
@@ -196,16 +198,55 @@ def _finish(changes: Changes, manifest: Manifest, plan: Plan) -> Advanced:
 
 
 def _hear(
-    connection: Connection, manifest: Manifest, plan: Plan | None, words: Collection[str], actor: str
+    connection: Connection,
+    changes: Changes,
+    manifest: Manifest,
+    plan: Plan | None,
+    words: Collection[str],
+    actor: str,
 ) -> None:
     following = _following(manifest, plan)
     asked = {gate.name for gate in following.gates if isinstance(gate, Word)} if following else set()
+    heard: list[tuple[Phase, str]] = []
     for word in words:
-        if word not in asked or following is None:
+        phase = following if word in asked else None
+        if accepted(word) is not None:
+            phase = _losing(connection, changes, manifest, following)
+        if phase is None:
             raise WordTooEarly(manifest.id, word, following.name if following else None)
-    for word in words:
-        if following is not None:
-            evidence.say(connection, manifest.id, following.name, word, actor)
+        heard.append((phase, word))
+    for phase, word in heard:
+        evidence.say(connection, manifest.id, phase.name, word, actor)
+
+
+def _losing(
+    connection: Connection, changes: Changes, manifest: Manifest, following: Phase | None
+) -> Phase | None:
+    """The phase that waits for somebody to accept that rows lose something: the following one, or one that has begun
+    elsewhere and whose revision this database does not have, since it may have more such rows.
+    """
+    project = changes.project
+    applied = changes.applied(applied_heads(connection, project.version_table, project.version_table_schema))
+    here = {record.name for record in manifest.phases if not applied.issuperset(record.revisions)}
+    waiting = [phase for phase in manifest.plan.phases if phase.name in here]
+    for phase in (*waiting, *((following,) if following else ())):
+        if any(isinstance(gate, LostRows) for gate in phase.gates):
+            return phase
+    return None
+
+
+def _accepting(
+    connection: Connection, manifest: Manifest, plan: Plan, following: Phase
+) -> tuple[Manifest, Plan, Phase]:
+    """With as many rows as somebody has accepted here to lose something, where `following` drops it: the manifest and
+    the revision go on to databases where nobody is asked, such as new ones with the same seed rows.
+    """
+    said = evidence.most_lost(connection, manifest.id)
+    if said is None or not any(isinstance(gate, LostRows) for gate in following.gates):
+        return manifest, plan, following
+    manifest = replace(manifest, change=accepting(manifest.change, said[0]))
+    plan = manifest.plan
+    return manifest, plan, next(phase for phase in plan.phases if phase.name == following.name)
 
 
 def next_command(standing: Standing) -> str:

@@ -157,8 +157,10 @@ def _count(change: str, lost: Lost) -> str:
     """A statement that raises where more rows lose something than were accepted, with the plan or in this database."""
     found = f"(SELECT count(*) FROM {lost.table} WHERE {lost.where}\n    )"  # noqa: S608 - of the revision
     look = f"SELECT * FROM {lost.table} WHERE {lost.where} LIMIT 10"  # noqa: S608 - it is shown
-    what = f"the gate of change {change} is shut: rows of {lost.table} that hold {lost.meaning}: "
-    mend = f"purge drops that; {lost.fix} (look: {look}), or accept it: evolve advance {change} --confirm {WORD}"
+    what = f"the gate of change {change} is shut: rows of {lost.table} hold {lost.meaning}: "
+    mend = (
+        f"purge drops that; {lost.fix} (look: {look}), or accept it: evolve advance {change} --confirm {WORD}"
+    )
     return f"""  DECLARE
     evolve_found bigint := {found};
     evolve_accepted bigint := {lost.accepted};

@@ -66,7 +66,7 @@ class LostRows:
     """No more rows of `table` satisfy `predicate` than somebody has accepted to lose something.
 
     Args:
-        meaning: what such a row holds, as in "a name that given and family do not tell".
+        meaning: what such a row holds, as in "more in name than given and family tell".
         accepted: as many as the change accepts wherever it goes; in one database somebody may accept more there, by
             a word that names the number: see `lost_rows.word`.
         fix: how such rows are mended.

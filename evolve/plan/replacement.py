@@ -401,6 +401,7 @@ class Replacement:
             self.table,
             disagreement(kept, lasting),
             f"{_and(side.column for side in lasting)} and what is kept of {self._olds} do not tell the same",
+            fix="make them the same: somebody has written one of them past the trigger",
         )
         losing = self._losing()
         names = {side.column for side in self.old}
@@ -451,14 +452,16 @@ class Replacement:
     def _losing(self) -> tuple[LostRows, ...]:
         if self.accept_lost is None:
             return ()
-        names = _and(side.column for side in self._lasting)
+        more = f"more in the old {self._olds} than its" if self.swap else f"more in {self._olds} than"
+        news = _and(side.column for side in self._lasting)
+        tell = "tell" if len(self.new) > 1 else "tells"
         return (
             LostRows(
                 self.table,
                 lost(self._kept, self._lasting),
-                f"{self._olds} that {names} {_do(self._lasting)} not tell",
+                f"{more} {self._lasting[0].type if self.swap else news} {tell}",
                 self.accept_lost,
-                f"give {names} values that tell it",
+                f"give {news} {'values' if len(self.new) > 1 else 'a value'} that {tell} it",
             ),
         )
 
@@ -646,10 +649,6 @@ def _and(names: Iterator[str]) -> str:
 
 def _are(sides: Sequence[Side]) -> str:
     return "are" if len(sides) > 1 else "is"
-
-
-def _do(sides: Sequence[Side]) -> str:
-    return "do" if len(sides) > 1 else "does"
 
 
 def _go(sides: Sequence[Side]) -> str:

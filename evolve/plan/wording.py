@@ -35,7 +35,7 @@ def describe_gate(gate: Gate) -> str:
         case NoRows(table, predicate, meaning):
             return f'no row of "{table.plain}" where {meaning}: {predicate}'
         case LostRows(table, _, meaning):
-            return f'no row of "{table.plain}" holds {meaning}, beside those that were accepted'
+            return f'no row of "{table.plain}" holds {meaning}, but for those that were accepted'
         case Validated(table, constraint):
             return f'constraint "{constraint}" on "{table.plain}" is validated'
         case ColumnNotNull(table, column):

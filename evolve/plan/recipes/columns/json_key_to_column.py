@@ -313,9 +313,9 @@ END
             LostRows(
                 self.change.table,
                 f"{self.given} AND {to} IS NULL",
-                f"{self.change.key} in {self.column.name} that {self.change.to} cannot take",
+                f"more under {self.change.key} of {self.column.name} than {self.change.to} tells",
                 self.change.accept_lost,
-                f"give {self.change.to} a value",
+                f"give {self.change.to} a value that tells it",
             ),
         )
 
