@@ -11,3 +11,9 @@ def counted(number: int, one: str, several: str | None = None) -> str:
         several: said of any other number; None: `one` with an s.
     """
     return f"{number} {one if number == 1 else several or one + 's'}"
+
+
+def rows_of(table: str, number: int, one: str = "", several: str = "") -> str:
+    """As in '1 row of "users" breaks', with the verb of one and of several."""
+    name = f'of "{table}"'
+    return counted(number, f"row {name} {one}".rstrip(), f"rows {name} {several}".rstrip())

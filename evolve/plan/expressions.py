@@ -17,6 +17,17 @@ class BadExpression(Misuse):
         )
 
 
+class HoldsQuery(Misuse):
+    def __init__(self, option: str, text: str) -> None:
+        super().__init__(
+            f"{option} {text!r} holds a query, and it must be made of the row alone",
+            why="it is computed on every write of the application, with the rights of whoever writes, where the tables "
+            "of a query have other names; and it would not follow when their rows change",
+            fix="compute it from the columns of the row; what another table knows, a function of them may look up: "
+            f'{option} "rate_of(currency)"',
+        )
+
+
 class ExpressionGivesNull(Misuse):
     def __init__(self, option: str) -> None:
         super().__init__(f"{option} NULL fills nothing", fix="give a value")
@@ -36,6 +47,7 @@ def read_expression(option: str, text: str, target: Target, *, column: str) -> E
     Raises:
         BadExpression: it is not one expression, holds a comment that a line ends, or names a column that the
             table lacks, or `column` itself.
+        HoldsQuery: it reads more than its row.
         ExpressionGivesNull: it is a bare NULL.
     """
     try:
@@ -44,6 +56,8 @@ def read_expression(option: str, text: str, target: Target, *, column: str) -> E
         raise BadExpression(option, text, str(error.__cause__ or "it does not parse")) from error
     if any(kind == "SQL_COMMENT" for kind, _, _ in tokens(text)):
         raise BadExpression(option, text, "it holds a comment, which would swallow what stands behind it")
+    if read.query:
+        raise HoldsQuery(option, text)
     if read.sql.strip("()").upper() == "NULL":
         raise ExpressionGivesNull(option)
     if column in read.columns:

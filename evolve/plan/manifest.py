@@ -17,6 +17,7 @@ import tomlkit
 from tomlkit.exceptions import TOMLKitError
 from tomlkit.items import AoT, Table
 
+from evolve.counted import counted
 from evolve.errors import EvolveError, Misuse
 from evolve.files import write_whole
 from evolve.plan.change import Change
@@ -345,7 +346,9 @@ class _Reader:
             if record.state == "begun" and len(record.revisions) != len(phase.parts):
                 raise self._bad(
                     f"phase[{number}].revisions",
-                    "is empty" if not record.revisions else f"names {len(record.revisions)} revisions",
+                    "is empty"
+                    if not record.revisions
+                    else f"names {counted(len(record.revisions), 'revision')}",
                     f'"{phase.name}" has {len(phase.parts)} once it has begun',
                 )
 

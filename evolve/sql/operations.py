@@ -31,6 +31,7 @@ class Expression:
         constant: no function call, no column, no cast beyond literals.
         not_null_columns: columns that hold no null in a row for which it is not false, as PostgreSQL itself
         infers it.
+        query: it holds one: (SELECT …), EXISTS (…), IN (TABLE …), ARRAY(…).
     """
 
     sql: str
@@ -38,6 +39,7 @@ class Expression:
     columns: tuple[str, ...] = ()
     constant: bool = False
     not_null_columns: tuple[str, ...] = ()
+    query: bool = False
 
 
 @dataclass(frozen=True, slots=True)

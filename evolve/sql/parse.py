@@ -431,8 +431,11 @@ def _expression(node: Node) -> Expression:
     functions: list[str] = []
     columns: list[str] = []
     constant = True
+    query = False
     for part in walk(node):
         match type(part).__name__:
+            case "SubLink":
+                query, constant = True, False
             case "FuncCall":
                 functions.append(_function(part))
                 constant = False
@@ -447,7 +450,7 @@ def _expression(node: Node) -> Expression:
             case "TypeCast":
                 if kind_of(part.arg) not in ("a_const", "type_cast", "a_array_expr"):
                     constant = False
-            case "SubLink" | "CoalesceExpr" | "MinMaxExpr" | "CaseExpr" | "XmlExpr" | "ParamRef":
+            case "CoalesceExpr" | "MinMaxExpr" | "CaseExpr" | "XmlExpr" | "ParamRef":
                 constant = False
     return Expression(
         sql=_sql(node),
@@ -455,6 +458,7 @@ def _expression(node: Node) -> Expression:
         columns=tuple(dict.fromkeys(columns)),
         constant=constant,
         not_null_columns=tuple(sorted(_not_null(node, holds=True))),
+        query=query,
     )
 
 

@@ -132,7 +132,7 @@ def test_names_of_63_bytes(connection: Connection) -> None:
 
 @pytest.mark.parametrize(
     ("row", "words"),
-    [("NULL, 100", "1 rows .* have a null in site"), ("0, 1", r"2 rows .* share .*site=0, visitor=1")],
+    [("NULL, 100", "1 row .* has a null in site"), ("0, 1", r"2 rows .* share .*site=0, visitor=1")],
 )
 def test_the_rows_refuse(connection: Connection, row: str, words: str) -> None:
     connection.execute(f"INSERT INTO visits VALUES ({row})".encode())

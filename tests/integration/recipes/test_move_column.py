@@ -172,7 +172,7 @@ def test_values_without_a_home_are_noted(connection: Connection) -> None:
     connection.execute("INSERT INTO orders (id, customer_email) VALUES (40, 'nobody@x')")
     (note,) = tried(connection, UP)
     assert note.startswith(
-        "1 rows where customer_email is given and customers has no row to hold it; contract waits for them: id=40"
+        "1 row where customer_email is given and customers has no row to hold it; contract waits for them: id=40"
     )
 
 

@@ -156,8 +156,17 @@ def test_what_goes_at_purge_is_noted(connection: Connection) -> None:
 def test_rows_that_lose_something_are_noted_by_key(connection: Connection, name: str) -> None:
     connection.execute("UPDATE people SET name = %s WHERE id = 7", (name,))
     (note,) = tried(connection, SPLIT)
-    assert "1 rows" in note
-    assert f"id=7, name='{name}'" in note
+    assert (
+        f"1 row where given and family cannot tell all that was there: id=7, name='{name}'. Purge is shut"
+        in note
+    )
+    assert "--accept-lost 1" in note
+
+
+def test_rows_that_the_plan_accepts_are_noted_as_such(connection: Connection) -> None:
+    connection.execute("UPDATE people SET name = 'only' WHERE id = 7")
+    (note,) = tried(connection, replace(SPLIT, accept_lost=1))
+    assert note.endswith("--accept-lost 1 accepts that they lose it at purge.")
 
 
 def test_an_expression_that_fails_for_a_row_is_refused(connection: Connection) -> None:
@@ -178,7 +187,7 @@ def test_a_row_that_cannot_be_put_together_is_told_by_key(connection: Connection
     connection.execute("UPDATE people SET street = 'Long Road' WHERE id = 7")
     with pytest.raises(Refused) as refused:
         tried(connection, MERGE)
-    assert "for 1 rows" in refused.value.what
+    assert "for 1 row of" in refused.value.what
     assert "id=7, street='Long Road', number=7" in refused.value.what
 
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
-from evolve.counted import counted
+from evolve.counted import rows_of
 from evolve.errors import Misuse, Refused
 from evolve.plan import sync
 from evolve.plan.cached_plans import recycled
@@ -124,7 +124,7 @@ class NeedsNullable(Refused):
 class DoesNotComeBack(Refused):
     def __init__(self, change: ChangeType, count: int, examples: tuple[str, ...]) -> None:
         super().__init__(
-            counted(count, f'row of "{change.table.plain}" holds', f'rows of "{change.table.plain}" hold')
+            rows_of(change.table.plain, count, "holds", "hold")
             + f" a {change.column} that {change.type} cannot give back: "
             + "; ".join(examples),
             why="old code would read another value than it wrote, or fail where it writes such a one",

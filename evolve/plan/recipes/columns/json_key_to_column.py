@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import ClassVar, Literal
 
 from evolve.backfill.spec import Spec
-from evolve.counted import counted
+from evolve.counted import rows_of
 from evolve.errors import Misuse, Refused
 from evolve.plan import sync
 from evolve.plan.change import Change, Uses, columns, table_words
@@ -97,7 +97,7 @@ class CannotWrite(Refused):
 class NoPlaceForKey(Refused):
     def __init__(self, change: JsonKeyToColumn, count: int, examples: tuple[str, ...]) -> None:
         super().__init__(
-            f'in {counted(count, "row")} of "{change.table.plain}" there is no place for {change.key}, since something '
+            f"in {rows_of(change.table.plain, count)} there is no place for {change.key}, since something "
             "else than an object is where it belongs: " + "; ".join(examples),
             why="what new code writes could not be put there without losing what is there",
             fix="mend those documents first",
@@ -116,7 +116,7 @@ def no_place(change: JsonKeyToColumn, document: str) -> str:
 class DoesNotFit(Refused):
     def __init__(self, change: JsonKeyToColumn, count: int, examples: tuple[str, ...]) -> None:
         super().__init__(
-            f'in {counted(count, "row")} of "{change.table.plain}" {change.key} is no {change.type}: '
+            f"in {rows_of(change.table.plain, count)} {change.key} is no {change.type}: "
             + "; ".join(examples),
             why="old code that writes such a document would fail",
             fix="mend those documents; or let the column be null there and the documents keep them: --rejects null",

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import ClassVar
 
+from evolve.counted import rows_of
 from evolve.errors import EvolveError, Refused
 from evolve.plan import cross_sync, new_column, not_null
 from evolve.plan.carry import (
@@ -85,8 +86,8 @@ class Disagreement(Refused):
     def __init__(self, twin: Twin, count: int, examples: tuple[str, ...]) -> None:
         shown = f", among them {'; '.join(examples)}" if examples else ""
         super().__init__(
-            f'{count} rows of "{twin.source.table.plain}" share their row of "{twin.target.table.plain}" with one '
-            f"of another {twin.column.name}{shown}",
+            f"{rows_of(twin.source.table.plain, count, 'shares its', 'share their')} row of "
+            f'"{twin.target.table.plain}" with one of another {twin.column.name}{shown}',
             why=f"{twin.new} can hold one value only, and the others would be lost",
             fix=f"make {twin.column.name} the same in all rows that have the same "
             f"{', '.join(twin.join.source)}, by a backfill of your own, and plan again",

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
-from evolve.counted import counted
+from evolve.counted import rows_of
 from evolve.errors import Misuse, Refused
 from evolve.plan import sync
 from evolve.plan.carry import refuse_dependents
@@ -69,8 +69,8 @@ class OneColumn(Misuse):
 class NotSettled(Refused):
     def __init__(self, change: SplitColumn, count: int, examples: tuple[str, ...]) -> None:
         super().__init__(
-            f'for {counted(count, "row")} of "{change.table.plain}" what --into gives is not what --down and --into '
-            "make of it again: " + "; ".join(examples),
+            f"for {rows_of(change.table.plain, count)} what --into gives is not what --down and --into make of "
+            "it again: " + "; ".join(examples),
             why="each write of old code would change what new code wrote, and the other way round, without end",
             fix="let --into take apart what --down puts together, also where a part is missing",
         )

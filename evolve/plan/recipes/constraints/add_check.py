@@ -8,6 +8,7 @@ from functools import partial
 from typing import ClassVar
 
 from evolve.backfill.spec import Spec
+from evolve.counted import rows_of
 from evolve.errors import Refused
 from evolve.plan import sync
 from evolve.plan.carry import validate_constraint
@@ -83,7 +84,7 @@ class BreaksCheck(Refused):
     def __init__(self, change: AddCheck, count: int, examples: tuple[str, ...]) -> None:
         shown = f", among them {'; '.join(examples)}" if examples else ""
         super().__init__(
-            f'{count} rows of "{change.table.plain}" break {change.check}{shown}',
+            f"{rows_of(change.table.plain, count, 'breaks', 'break')} {change.check}{shown}",
             why="from the moment the check is there every update of such a row fails, whatever it changes",
             fix="mend them first, or let a trigger and a backfill do it: --fill COLUMN=SQL",
         )
@@ -93,7 +94,7 @@ class FillBreaksCheck(Refused):
     def __init__(self, change: AddCheck, count: int, examples: tuple[str, ...]) -> None:
         shown = f", among them {'; '.join(examples)}" if examples else ""
         super().__init__(
-            f'{count} rows of "{change.table.plain}" would break {change.check} after --fill as well{shown}',
+            f"{rows_of(change.table.plain, count)} would break {change.check} after --fill as well{shown}",
             why="the check could not be validated, and old code's writes of such rows would fail",
             fix="give --fill a value that the check accepts for every row",
         )

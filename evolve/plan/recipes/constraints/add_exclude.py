@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar, NoReturn
 
+from evolve.counted import counted
 from evolve.errors import Misuse, Refused
 from evolve.plan.change import Change, table_words
 from evolve.plan.constraint import chosen_name, refuse_constraint
@@ -51,7 +52,7 @@ class CannotBeBuilt(Refused):
     def __init__(self, target: Target, equal: Sequence[str]) -> None:
         size = ""
         if target.rows is not None:
-            size = f" (about {target.rows} rows)"
+            size = f" (about {counted(target.rows, 'row')})"
         instead = (
             f"all of it is equality: evolve plan add-unique {target.table} {' '.join(map(quote, equal))}"
             if equal

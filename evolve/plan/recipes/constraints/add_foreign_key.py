@@ -9,6 +9,7 @@ from shlex import quote as shell_quote
 from typing import ClassVar
 
 from evolve.backfill.spec import Spec
+from evolve.counted import rows_of
 from evolve.errors import Misuse, Refused
 from evolve.plan import index_build
 from evolve.plan.carry import validate_constraint
@@ -159,7 +160,8 @@ class Orphans(Refused):
     def __init__(self, change: AddForeignKey, count: int, examples: tuple[str, ...]) -> None:
         shown = f", among them {'; '.join(examples)}" if examples else ""
         super().__init__(
-            f'{count} rows of "{change.table.plain}" point at no row of "{change.references.table.plain}"{shown}',
+            f"{rows_of(change.table.plain, count, 'points', 'point')} at no row of "
+            f'"{change.references.table.plain}"{shown}',
             why="the key could not be validated while they are there",
             fix=f"add what is missing, delete them in small batches, or take the value out: --orphans null (a backfill "
             f"sets {change.column} to null)",

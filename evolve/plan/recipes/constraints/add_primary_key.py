@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import ClassVar
 
+from evolve.counted import rows_of
 from evolve.errors import Misuse, Refused
 from evolve.plan import index_build, not_null
 from evolve.plan.change import Change, Uses, columns, table_words
@@ -50,10 +51,12 @@ class HasPrimaryKey(Misuse):
 
 
 class NullsOrDuplicates(Refused):
-    def __init__(self, change: AddPrimaryKey, what: str, count: int, examples: tuple[str, ...]) -> None:
+    def __init__(
+        self, change: AddPrimaryKey, one: str, several: str, count: int, examples: tuple[str, ...]
+    ) -> None:
         shown = f", among them {'; '.join(examples)}" if examples else ""
         super().__init__(
-            f'{count} rows of "{change.table.plain}" {what}{shown}',
+            rows_of(change.table.plain, count, one, several) + shown,
             why="a primary key tells every row from every other",
             fix="mend or delete them in small batches, then plan it again",
         )
@@ -198,7 +201,7 @@ def trials(change: AddPrimaryKey, facts: Facts) -> Iterator[Trial]:
             gate.predicate,
             gate.meaning,
             shown,
-            partial(NullsOrDuplicates, change, f"have a null in {name}"),
+            partial(NullsOrDuplicates, change, f"has a null in {name}", f"have a null in {name}"),
         )
     listed = ", ".join(change.columns)
     yield NoSuchRow(
@@ -206,7 +209,12 @@ def trials(change: AddPrimaryKey, facts: Facts) -> Iterator[Trial]:
         duplicated(change.table, change.columns, "distinct"),
         "another row has the same values",
         shown,
-        partial(NullsOrDuplicates, change, f"share their ({listed}) with another"),
+        partial(
+            NullsOrDuplicates,
+            change,
+            f"shares its ({listed}) with another",
+            f"share their ({listed}) with another",
+        ),
     )
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import ClassVar
 
+from evolve.counted import rows_of
 from evolve.errors import Refused
 from evolve.plan import index_build
 from evolve.plan.change import Change, Uses, columns, table_words
@@ -62,7 +63,7 @@ class Duplicates(Refused):
         listed = ", ".join(change.columns)
         shown = f", among them {'; '.join(examples)}" if examples else ""
         super().__init__(
-            f'{count} rows of "{change.table.plain}" share their ({listed}) with another{shown}',
+            f"{rows_of(change.table.plain, count, 'shares its', 'share their')} ({listed}) with another{shown}",
             why="the index could not be built: PostgreSQL reads the whole table, fails, and leaves it behind invalid",
             fix="which of them is right only you can say: mend or delete the others in small batches, then plan it "
             "again",

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from typing import ClassVar, Literal
 
 from evolve.backfill.spec import Spec
+from evolve.counted import counted
 from evolve.errors import Misuse, Refused
 from evolve.plan import index_build, sequences, sync
 from evolve.plan.carry import comment_and_grants, validate_constraint
@@ -965,7 +966,8 @@ class _Recipe:
                 )
         rows = [table.target.rows for table in self.widened]
         if all(known is not None for known in rows):
-            notes.append(f"About {sum(known or 0 for known in rows)} rows in {len(rows)} tables are written.")
+            written, tables = sum(known or 0 for known in rows), counted(len(rows), "table")
+            notes.append(f"About {counted(written, 'row')} in {tables} will be written.")
         for table in self.widened:
             if table.target.published:
                 notes.append(

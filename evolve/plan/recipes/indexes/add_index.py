@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import ClassVar
 
+from evolve.counted import rows_of
 from evolve.errors import Misuse, Refused
 from evolve.plan import index_build
 from evolve.plan.change import Change, Uses
@@ -67,7 +68,7 @@ class DuplicateKeys(Refused):
     def __init__(self, wish: Wished, count: int, examples: tuple[str, ...]) -> None:
         shown = f", among them {'; '.join(examples)}" if examples else ""
         super().__init__(
-            f'{count} rows of "{wish.table.plain}" share their ({wish.on}) with another{shown}',
+            f"{rows_of(wish.table.plain, count, 'shares its', 'share their')} ({wish.on}) with another{shown}",
             why="the unique index could not be built: PostgreSQL reads the whole table, fails, and leaves it behind "
             "invalid",
             fix="which of them is right only you can say: mend or delete the others in small batches, then plan it "

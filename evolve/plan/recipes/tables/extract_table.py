@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from typing import ClassVar
 
 from evolve.backfill.spec import Spec
+from evolve.counted import counted
 from evolve.errors import Misuse
 from evolve.plan import cross_sync, new_column, not_null, sync
 from evolve.plan.carry import comment_and_grants, refuse_dependents
@@ -86,7 +87,7 @@ class NamedTwice(Misuse):
 class WrongKey(Misuse):
     def __init__(self, given: int, key: tuple[str, ...]) -> None:
         super().__init__(
-            f"{given} columns cannot refer to {len(key)}",
+            f"{counted(given, 'column')} cannot refer to {len(key)}",
             fix=f"give --key once for each column of the primary key ({', '.join(key)})",
         )
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from typing import ClassVar
 
 from evolve.backfill.spec import Spec
+from evolve.counted import counted
 from evolve.errors import Misuse, Refused
 from evolve.plan import junction_sync, not_null, sync
 from evolve.plan.carry import refuse_dependents
@@ -199,7 +200,7 @@ def _child_columns(change: ManyToMany, target: Target) -> tuple[str, ...]:
     key = target.key
     chosen = change.child_columns or reference_names(target)
     if len(chosen) != len(key):
-        raise BadChildColumns(f"{len(chosen)} columns cannot refer to {len(key)}", key)
+        raise BadChildColumns(f"{counted(len(chosen), 'column')} cannot refer to {len(key)}", key)
     names = (*chosen, change.column)
     if len(set(names)) < len(names):
         raise BadChildColumns(
