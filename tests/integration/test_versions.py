@@ -15,10 +15,7 @@ from evolve.plan.facts import NameTaken
 from evolve.plan.kept_facts import KeptFacts, Remembering
 from evolve.plan.model import PHASES, Part, Phase, PhaseName, Plan
 from evolve.plan.recipes import make_plan, trials_of
-from evolve.plan.recipes.columns.change_type import ChangeType
-from evolve.plan.recipes.columns.merge_columns import MergeColumns
 from evolve.plan.recipes.columns.rename_column import RenameColumn
-from evolve.plan.recipes.columns.split_column import SplitColumn
 from evolve.plan.versions import BadVersions, CommandsWouldFail, Shapes, with_versions
 from evolve.postgres.plan_facts import LiveFacts
 from evolve.postgres.trials import attempt
@@ -444,67 +441,7 @@ def test_commands_that_have_been_seen(connection: Connection, seen: str, refused
     assert (found is not None) is refused
 
 
-# -- recipes of others --------------------------------------------------------------------------------------
-SHAPES = {
-    "split": SplitColumn(
-        USERS,
-        "name",
-        (
-            ("given", "split_part(name, ' ', 1)"),
-            ("family", "substr(name, length(split_part(name, ' ', 1)) + 2)"),
-        ),
-        "given || ' ' || family",
-        versions="app_v1,app_v2",
-    ),
-    "merge": MergeColumns(
-        USERS,
-        (("ab", "a || '/' || b"),),
-        (("a", "split_part(ab, '/', 1)"), ("b", "split_part(ab, '/', 2)")),
-        versions="app_v1,app_v2",
-    ),
-    "retype": ChangeType(USERS, "age", "bigint", versions="app_v1,app_v2"),
-    "retype and rename": ChangeType(USERS, "age", "bigint", to="years", versions="app_v1,app_v2"),
-}
-OLD_AND_NEW = {
-    "split": ({"id", "name", "age", "a", "b"}, {"id", "given", "family", "age", "a", "b"}),
-    "merge": ({"id", "name", "age", "a", "b"}, {"id", "name", "age", "ab"}),
-    "retype": ({"id", "name", "age", "a", "b"}, {"id", "name", "age", "a", "b"}),
-    "retype and rename": ({"id", "name", "age", "a", "b"}, {"id", "name", "years", "a", "b"}),
-}
-
-
-@pytest.mark.parametrize("name", SHAPES)
-def test_other_changes_have_versions_too(connection: Connection, name: str) -> None:
-    connection.execute(
-        "ALTER TABLE users DROP COLUMN next_age, DROP CONSTRAINT users_name_key, ALTER name DROP DEFAULT, "
-        "ADD a text DEFAULT 'x', ADD b text DEFAULT 'y'"
-    )
-    carried = Carried(connection, SHAPES[name])
-    before, done = [views(connection)], []
-    for phase in carried.plan.phases:
-        carried.up(phase.name)
-        done.append(phase.name)
-        before.append(views(connection))
-        if phase.name == "validate":
-            columns = [
-                {
-                    str(column)
-                    for (column,) in ask(
-                        connection,
-                        "SELECT attname FROM pg_attribute WHERE attnum > 0 AND NOT attisdropped AND attrelid = "
-                        f"'{schema}.users'::regclass",
-                    )
-                }
-                for schema in ("app_v1", "app_v2")
-            ]
-            assert tuple(columns) == OLD_AND_NEW[name]
-            assert ask(connection, "SELECT count(*) FROM users", "app_v2, public") == [(20,)]
-    for phase_name in reversed(done):
-        before.pop()
-        carried.down(carried.parts(phase_name))
-        assert views(connection) == before[-1]
-
-
+# -- a plan -------------------------------------------------------------------------------------------------
 @pytest.mark.parametrize("other", ["users.age", "orders.note"])
 def test_another_change_of_the_table_waits(rename: Carried, other: str) -> None:
     table, column = other.split(".")
