@@ -6,15 +6,21 @@ A revision carries it as `op.evolve_gate(…)`, so that plain `alembic upgrade h
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+from evolve.plan.change import Place
 from evolve.plan.lost_rows import WORD
 from evolve.sql.names import literal, parse_column, parse_name, quote
 
 SHUT = "EV001"  # SQLSTATE of a gate that is shut: what a runner may tell apart from a broken statement
 MARKER = "-- evolve: gate"  # first line of the block: what a reader of SQL may tell apart from any other DO
 
+
+MAPPED = "mapped"  # the gate that asks deployed versions what they map, as an operator names it
+STATEMENTS = "statements"  # the gate that asks which statements were called
+_REGISTRY = "evolve_client"  # the schema in which they tell it
 
 FEW = 1000  # rows that a revision may bring up to date by itself: no longer than one batch of a backfill
 
@@ -58,6 +64,8 @@ class Conditions:
         enabled_triggers: `table.trigger`: it exists and is not disabled.
         holds: (SQL condition, what it means): it is true.
         lost: there are no more such rows than were accepted.
+        phase: the one that the revision belongs to; what was overridden before it counts.
+        unmapped: `table.column`, or `table.*`: no deployed version that is alive maps it.
     """
 
     fill: tuple[Fill, ...] = ()
@@ -67,6 +75,8 @@ class Conditions:
     enabled_triggers: tuple[str, ...] = ()
     holds: tuple[tuple[str, str], ...] = ()
     lost: tuple[Lost, ...] = ()
+    phase: str = ""
+    unmapped: tuple[str, ...] = ()
 
     def __bool__(self) -> bool:
         return bool(
@@ -77,6 +87,7 @@ class Conditions:
             or self.enabled_triggers
             or self.holds
             or self.lost
+            or self.unmapped
         )
 
 
@@ -151,6 +162,8 @@ def _checks(change: str, conditions: Conditions) -> Iterator[str]:
         yield _refuse(f"({condition}\n  ) IS NOT TRUE", change, f"it waits until this is true: {meaning}")
     for lost in conditions.lost:
         yield _count(change, lost)
+    if conditions.unmapped:
+        yield _in_use(change, conditions.phase, [parse_place(text) for text in conditions.unmapped])
 
 
 def _count(change: str, lost: Lost) -> str:
@@ -165,11 +178,7 @@ def _count(change: str, lost: Lost) -> str:
     evolve_found bigint := {found};
     evolve_accepted bigint := {lost.accepted};
   BEGIN
-    IF evolve_found > evolve_accepted AND EXISTS (
-      SELECT FROM pg_catalog.pg_class AS c JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace
-      WHERE n.nspname = 'evolve' AND c.relname = 'change_event'
-        AND pg_catalog.has_schema_privilege(n.oid, 'USAGE') AND pg_catalog.has_table_privilege(c.oid, 'SELECT')
-    ) THEN
+    IF evolve_found > evolve_accepted AND {_EVENTS_READABLE} THEN
       evolve_accepted := greatest(evolve_accepted, (
         SELECT max(substr(name, {len(WORD) + 1})::bigint) FROM evolve.change_event
         WHERE change = {_text(change)} AND kind = 'word' AND name ~ '^{WORD}[0-9]{{1,18}}$'));
@@ -180,6 +189,74 @@ def _count(change: str, lost: Lost) -> str:
         HINT = {_text(mend)} || evolve_found || {_text(f"; see: evolve status {change}")};
     END IF;
   END;"""  # noqa: S608 - of the revision
+
+
+_EVENTS_READABLE = """EXISTS (
+      SELECT FROM pg_catalog.pg_class AS c JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace
+      WHERE n.nspname = 'evolve' AND c.relname = 'change_event'
+        AND pg_catalog.has_schema_privilege(n.oid, 'USAGE') AND pg_catalog.has_table_privilege(c.oid, 'SELECT')
+    )"""
+
+
+def _in_use(change: str, phase: str, places: Sequence[Place]) -> str:
+    """A statement that raises where a deployed version maps one of `places`, unless somebody has overridden that.
+
+    A database without a registry, as a new one, knows of no version: there it does nothing.
+    """
+    what = f"the gate of change {change} is shut: "
+    mend = (
+        "deploy what maps none of it everywhere (see: evolve registry), "
+        f'or: evolve advance {change} --override {MAPPED} --because "..."'
+    )
+    return f"""  DECLARE
+    evolve_passed boolean := false;
+    evolve_may_ask boolean;
+    evolve_use text;
+  BEGIN
+    IF {_EVENTS_READABLE} THEN
+      evolve_passed := EXISTS (
+        SELECT FROM evolve.change_event
+        WHERE change = {_text(change)} AND phase = {_text(phase)}
+          AND kind = 'override' AND name = {_text(MAPPED)});
+    END IF;
+    -- Null where there is no registry.
+    evolve_may_ask := (
+      SELECT pg_catalog.has_schema_privilege(n.oid, 'USAGE')
+        AND pg_catalog.has_function_privilege(p.oid, 'EXECUTE')
+      FROM pg_catalog.pg_proc AS p JOIN pg_catalog.pg_namespace AS n ON n.oid = p.pronamespace
+      WHERE n.nspname = '{_REGISTRY}' AND p.proname = 'in_use');
+    IF evolve_may_ask AND NOT evolve_passed THEN
+      evolve_use := {_REGISTRY}.in_use({_text(places_json(places))});
+    ELSIF NOT evolve_may_ask AND NOT evolve_passed THEN
+      evolve_use := 'role ' || current_user || ' may not ask which versions are deployed; it needs EXECUTE on'
+        || ' function {_REGISTRY}.in_use, and USAGE on its schema';
+    END IF;
+    IF evolve_use IS NOT NULL THEN
+      RAISE EXCEPTION USING ERRCODE = {_text(SHUT)},
+        MESSAGE = {_text(what)} || evolve_use,
+        HINT = {_text(f"{mend}; then see: evolve status {change}")};
+    END IF;
+  END;"""  # noqa: S608 - of the revision
+
+
+def places_json(places: Sequence[Place]) -> str:
+    """As function `in_use` of the registry takes them."""
+    return json.dumps([[table.schema, table.name, column] for table, column in places])
+
+
+def place_text(place: Place) -> str:
+    """`table.column`; `table.*` of a relation as a whole."""
+    table, column = place
+    return f"{table}.*" if column is None else f"{table}.{quote(column)}"
+
+
+def parse_place(text: str) -> Place:
+    """What `place_text` has written.
+
+    Raises:
+        BadName: it is no such text.
+    """
+    return (parse_name(text.removesuffix(".*")), None) if text.endswith(".*") else parse_column(text)
 
 
 def _refuse(condition: str, change: str, what: str, fix: str | None = None) -> str:

@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from typing import Literal
 
 from evolve.errors import Misuse, Refused
-from evolve.plan.model import Gate, NoOlderTransaction, Phase, RegretOver
+from evolve.plan.model import Gate, NoOlderTransaction, NotMapped, NotUsed, Phase, RegretOver
+from evolve.plan.retired import retired
 from evolve.plan.wording import gate_name
+
+Registry = Literal["where-there", "required"]
+Statements = Literal["where-there", "required", "off"]
 
 # Those that guard against time and use, where a person may know better. The others guard values and statements: behind
 # them a row would be lost, or a revision fail.
-_OVERRIDABLE = (NoOlderTransaction, RegretOver)
+_OVERRIDABLE = (NoOlderTransaction, NotMapped, NotUsed, RegretOver)
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,9 +47,19 @@ class Rules:
 
     Args:
         regret_window: seconds between contract and purge.
+        registry: "required" shuts the gate that asks deployed versions where none tells anything.
+        statements: whether pg_stat_statements is asked before something is taken away.
+        statement_window: seconds without a call before nobody counts as using it.
+        replicas: URLs of the standbys that take reads.
+        standbys_without_reads: names (application_name) of those that take none.
     """
 
     regret_window: float = 0.0
+    registry: Registry = field(default="where-there", kw_only=True)
+    statements: Statements = "where-there"
+    statement_window: float = 900.0
+    replicas: tuple[str, ...] = field(default=(), repr=False)
+    standbys_without_reads: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,12 +102,12 @@ class NoReason(Misuse):
 
 def gates_before(phase: Phase, rules: Rules) -> tuple[Gate, ...]:
     """What must hold before `phase`: its own gates, then those that the project asks for."""
-    regret = (
-        (RegretOver("contract", rules.regret_window),)
-        if phase.name == "purge" and rules.regret_window
-        else ()
-    )
-    return (*phase.gates, *regret)
+    asked: list[Gate] = list(phase.gates)
+    if rules.statements != "off" and (places := retired(phase)):
+        asked.append(NotUsed(places))
+    if rules.regret_window and phase.name == "purge":
+        asked.append(RegretOver("contract", rules.regret_window))
+    return tuple(asked)
 
 
 def overridden(seen: Sequence[Observation], override: Override | None) -> tuple[Observation, ...]:

@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Literal
 
 from evolve.backfill.spec import Spec
-from evolve.plan.change import Change, Uses
+from evolve.plan.change import Change, Place, Uses
 from evolve.sql.names import QualifiedName, shorten
 from evolve.sql.statements import Statement
 
@@ -112,6 +112,30 @@ class Holds:
 
 
 @dataclass(frozen=True, slots=True)
+class NotMapped:
+    """No deployed version that is alive maps any of `places`, as far as versions tell: see `evolve.client`.
+
+    Args:
+        phase: the one that takes the places away.
+        places: columns, and relations as a whole.
+    """
+
+    phase: PhaseName
+    places: tuple[Place, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class NotUsed:
+    """No statement that the server counts has used any of `places` for a window of time: see pg_stat_statements.
+
+    Args:
+        places: columns, and relations as a whole.
+    """
+
+    places: tuple[Place, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class RegretOver:
     """`phase` began in this database so long ago that nobody will want to go back behind it.
 
@@ -150,6 +174,8 @@ Gate = (
     | ColumnNotNull
     | ValidIndex
     | Holds
+    | NotMapped
+    | NotUsed
     | RegretOver
     | Word
 )

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import assert_never
 
-from evolve.plan.gate_sql import Conditions, Fill, Lost
+from evolve.plan.change import Place
+from evolve.plan.gate_sql import MAPPED, STATEMENTS, Conditions, Fill, Lost, place_text
 from evolve.plan.model import (
     BackfillDone,
     ColumnNotNull,
@@ -13,6 +15,8 @@ from evolve.plan.model import (
     LostRows,
     NoOlderTransaction,
     NoRows,
+    NotMapped,
+    NotUsed,
     Part,
     RegretOver,
     TriggerArmed,
@@ -44,6 +48,10 @@ def describe_gate(gate: Gate) -> str:
             return f'index "{index.plain}" is valid'
         case Holds(_, meaning):
             return meaning
+        case NotMapped(_, places):
+            return f"no deployed version maps {places_text(places)}"
+        case NotUsed(places):
+            return f"no statement has used {places_text(places)} for a while"
         case RegretOver(phase, seconds):
             return f"{phase} began at least {duration(seconds)} ago"
         case Word(_, question):
@@ -73,12 +81,21 @@ def gate_name(gate: Gate) -> str:
             return "index"
         case Holds():
             return "condition"
+        case NotMapped():
+            return MAPPED
+        case NotUsed():
+            return STATEMENTS
         case RegretOver():
             return "regret-window"
         case Word(name):
             return name
         case _:
             assert_never(gate)
+
+
+def places_text(places: Iterable[Place]) -> str:
+    """For messages: "users.name, accounts"."""
+    return ", ".join(table.plain if column is None else f"{table.plain}.{column}" for table, column in places)
 
 
 def duration(seconds: float) -> str:
@@ -101,6 +118,7 @@ def conditions(part: Part) -> Conditions:
         if spec.where is not None
     )
     no_rows, validated, indexes, triggers, holds, lost = [], [], [], [], [], []
+    phase, unmapped = "", tuple[str, ...]()
     for gate in part.conditions:
         match gate:
             case NoRows(table, predicate, meaning, fix=str(fix)):
@@ -119,7 +137,9 @@ def conditions(part: Part) -> Conditions:
                 triggers.append(f"{table}.{quote(trigger)}")
             case Holds(condition, meaning):
                 holds.append((condition, meaning))
-            case NoOlderTransaction() | BackfillDone() | ColumnNotNull() | RegretOver() | Word():
+            case NotMapped(phase, places):
+                unmapped = tuple(place_text(place) for place in places)
+            case NoOlderTransaction() | BackfillDone() | ColumnNotNull() | NotUsed() | RegretOver() | Word():
                 pass  # the journal, the session list and people are asked by `evolve advance` alone
             case _:
                 assert_never(gate)
@@ -131,4 +151,6 @@ def conditions(part: Part) -> Conditions:
         tuple(triggers),
         tuple(holds),
         tuple(lost),
+        phase,
+        unmapped,
     )

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from importlib.resources import files
 from typing import assert_never
@@ -19,7 +19,7 @@ from psycopg.rows import class_row, scalar_row
 from evolve.backfill.status import State
 from evolve.counted import counted
 from evolve.errors import Misuse, Refused
-from evolve.plan.gates import Observation
+from evolve.plan.gates import Observation, Rules
 from evolve.plan.lost_rows import accepted, word
 from evolve.plan.model import (
     BackfillDone,
@@ -29,6 +29,8 @@ from evolve.plan.model import (
     LostRows,
     NoOlderTransaction,
     NoRows,
+    NotMapped,
+    NotUsed,
     RegretOver,
     TriggerArmed,
     Validated,
@@ -36,6 +38,7 @@ from evolve.plan.model import (
     Word,
 )
 from evolve.plan.wording import describe_gate, duration, gate_name
+from evolve.postgres import registry, statement_use
 from evolve.postgres.composing import table_name, written
 from evolve.postgres.connect import Connection, connect
 from evolve.postgres.fence import older_transactions
@@ -194,6 +197,29 @@ def keep(connection: Connection, change: str, phase: str, seen: Sequence[Observa
             )
 
 
+def watch(
+    connection: Connection, change: str, seen: Sequence[Observation], rules: Rules
+) -> tuple[Observation, ...]:
+    """What was seen, with the windows of time begun that a gate waits for and that have not begun or cannot go on."""
+    return tuple(
+        _watched(connection, change, observation, rules)
+        if isinstance(observation.gate, NotUsed) and not observation.open
+        else observation
+        for observation in seen
+    )
+
+
+def _watched(connection: Connection, change: str, observation: Observation, rules: Rules) -> Observation:
+    gate = observation.gate
+    if not isinstance(gate, NotUsed):
+        return observation
+    ensure_evidence(connection)
+    if not statement_use.renew(connection, change, gate, rules):
+        return observation
+    now = f"it is watched from now on: come back in {duration(rules.statement_window)}"
+    return replace(observation, fix=observation.fix.replace(statement_use.until(rules.statement_window), now))
+
+
 def say(connection: Connection, change: str, phase: str, word: str, actor: str) -> None:
     """Keep that `actor` confirmed `word`; the first time counts."""
     ensure_evidence(connection)
@@ -225,7 +251,7 @@ def _said(connection: Connection, change: str, word: str) -> Event | None:
 
 
 # -- gates --------------------------------------------------------------------------------------------------
-def observe(connection: Connection, change: str, gate: Gate) -> Observation:
+def observe(connection: Connection, change: str, gate: Gate, rules: Rules) -> Observation:
     """Look at one gate now. Reads only; the counts scan their table under ACCESS SHARE."""
     match gate:
         case TriggerArmed(table, trigger, fires):
@@ -246,6 +272,10 @@ def observe(connection: Connection, change: str, gate: Gate) -> Observation:
             return _index(connection, gate, index)
         case Holds(condition, _, fix):
             return _holds(connection, gate, condition, fix)
+        case NotMapped():
+            return registry.observe(connection, gate, rules)
+        case NotUsed():
+            return statement_use.observe(connection, change, gate, rules)
         case RegretOver(phase, seconds):
             return _regret(connection, change, gate, phase, seconds)
         case Word(name):
@@ -328,10 +358,10 @@ def _backfill(connection: Connection, gate: Gate, name: str) -> Observation:
         return Observation(
             gate,
             False,
-            f"its verification found {run.verify.misses} wrong rows",
+            f"its verification found {counted(run.verify.misses, 'wrong row')}",
             f"run: evolve backfill run {name} --restart",
         )
-    return Observation(gate, True, f"done, {run.changed} rows written")
+    return Observation(gate, True, f"done, {counted(run.changed, 'row')} written")
 
 
 def _no_rows(
@@ -345,7 +375,7 @@ def _no_rows(
         count = cursor.execute(query, ()).fetchone()
     if not count:
         return Observation(gate, True, "0 rows")
-    shown = f"{count} rows" if count < _COUNT_UP_TO else f"{_COUNT_UP_TO} rows or more"
+    shown = counted(count, "row") if count < _COUNT_UP_TO else f"{_COUNT_UP_TO} rows or more"
     if fix is not None:
         return Observation(gate, False, shown, fix)
     run = latest_run(connection, backfill)
@@ -354,7 +384,9 @@ def _no_rows(
 
 
 def _lost(connection: Connection, change: str, gate: LostRows) -> Observation:
-    query = sql.SQL("SELECT count(*) FROM {} WHERE {}").format(table_name(gate.table), written(gate.predicate))
+    query = sql.SQL("SELECT count(*) FROM {} WHERE {}").format(
+        table_name(gate.table), written(gate.predicate)
+    )
     with connection.cursor(row_factory=scalar_row) as cursor:
         # ACCESS SHARE, for as long as reading the table takes.
         found = int(str(cursor.execute(query, ()).fetchone()))

@@ -30,6 +30,8 @@ class EvolveGate(MigrateOperation):
         enabled_triggers: str | Sequence[str] = (),
         holds: Sequence[Mapping[str, str]] = (),
         lost: Sequence[Mapping[str, str]] = (),
+        phase: str = "",
+        unmapped: str | Sequence[str] = (),
     ) -> None:
         """Raise, and so undo the revision, unless every condition holds; with `--sql`, print a DO block.
 
@@ -44,6 +46,9 @@ class EvolveGate(MigrateOperation):
             holds: {"condition", "meaning"}: the SQL condition is true.
             lost: {"table", "where", "meaning", "accepted", "fix"}: no more such rows lose something for good than the
                 number accepted, or than somebody has accepted in this database.
+            phase: the one that the revision belongs to.
+            unmapped: "table.column", or "table.*": no deployed version that is alive maps it, or somebody has
+                overridden that before this phase in this database.
         """
         conditions = Conditions(
             tuple(Fill(rows["table"], rows["set"], rows["where"]) for rows in fill),
@@ -56,6 +61,8 @@ class EvolveGate(MigrateOperation):
                 Lost(rows["table"], rows["where"], rows["meaning"], int(rows["accepted"]), rows["fix"])
                 for rows in lost
             ),
+            phase,
+            as_tuple(unmapped),
         )
         operations.invoke(cls(change, conditions))
 

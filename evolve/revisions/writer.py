@@ -248,10 +248,7 @@ def _gate(change: str, known: Conditions) -> Iterator[str]:
         ("valid_indexes", known.valid_indexes),
         ("enabled_triggers", known.enabled_triggers),
     ):
-        if values:
-            lines.append(f"{_INDENT}{name}=[")
-            lines += [f"{_INDENT * 2}{python_string(value)}," for value in values]
-            lines.append(f"{_INDENT}],")
+        lines += _texts(name, values)
     lines += _mappings(
         "holds", [{"condition": condition, "meaning": meaning} for condition, meaning in known.holds]
     )
@@ -268,7 +265,17 @@ def _gate(change: str, known: Conditions) -> Iterator[str]:
             for rows in known.lost
         ],
     )
+    if known.phase:
+        lines.append(f"{_INDENT}phase={python_string(known.phase)},")
+    lines += _texts("unmapped", known.unmapped)
     yield "\n".join([*lines, ")"])
+
+
+def _texts(name: str, values: Sequence[str]) -> Iterator[str]:
+    if values:
+        yield f"{_INDENT}{name}=["
+        yield from (f"{_INDENT * 2}{python_string(value)}," for value in values)
+        yield f"{_INDENT}],"
 
 
 def _mappings(name: str, values: Sequence[Mapping[str, str]]) -> Iterator[str]:

@@ -105,6 +105,7 @@ def make_plan(change: Change, facts: Facts) -> Plan:
     recipe = _recipe_of(change)
     from evolve.plan.cached_plans import with_notes
     from evolve.plan.kept_facts import KeptFacts, Remembering
+    from evolve.plan.use_gates import with_use_gates
     from evolve.plan.versions import OneShape, with_versions
 
     asked = facts if isinstance(facts, KeptFacts | Remembering) else Remembering(facts)
@@ -113,7 +114,7 @@ def make_plan(change: Change, facts: Facts) -> Plan:
         if recipe.shapes is None:
             raise OneShape(change.kind)
         plan = with_versions(plan, asked, change.versions, recipe.shapes(change, asked))
-    return with_notes(plan, asked)
+    return with_use_gates(with_notes(plan, asked))
 
 
 def trials_of(change: Change, facts: Facts) -> Iterator[Trial]:
