@@ -265,7 +265,8 @@ def _contract(change: RenameEnumValue, tables: Sequence[_Table]) -> Phase:
                 f"{table.table.plain} without {change.value}",
                 table.disarm(),
                 table.arm(),
-                (table.armed, table.none_left),
+                (table.armed,),
+                (table.spec,),
             )
             for table in tables
         ),
