@@ -31,6 +31,7 @@ from sqlalchemy.pool import ConnectionPoolEntry, Pool
 from evolve.errors import EvolveError, Misuse, Refused
 from evolve.plan.gate_sql import MARKER, SHUT
 from evolve.revisions.history import RESERVED, BrokenRevision, read_history
+from evolve.revisions.percent_signs import plain_percent_signs
 from evolve.revisions.project import Project
 from evolve.revisions.sql_text import split, words
 
@@ -442,7 +443,7 @@ def print_sql(project: Project, span: str, direction: Literal["upgrade", "downgr
     script = load_scripts(project, config)
     act = command.upgrade if direction == "upgrade" else command.downgrade
     try:
-        with chdir(project.root), redirect_stdout(sys.stderr):
+        with chdir(project.root), redirect_stdout(sys.stderr), plain_percent_signs():
             act(config, span, sql=True)
     except BrokenPipeError:
         raise  # whoever read the SQL has seen enough
