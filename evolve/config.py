@@ -29,7 +29,9 @@ from dataclasses import field, fields, replace
 from pathlib import Path
 from types import MappingProxyType
 
+from evolve.config_gates import Gates, read_gates
 from evolve.config_lint import Lint, read_lint
+from evolve.config_preflight import Preflight, read_preflight
 from evolve.config_table import BadValue as BadValue
 from evolve.config_table import Table
 from evolve.config_table import UnknownKey as UnknownKey
@@ -98,6 +100,7 @@ class Upgrade:
         max_retries: attempts after the first, for each revision.
         retry_budget: seconds that all waiting between attempts may take together.
         runner_wait: seconds to wait for another runner.
+        terminate_blockers: which sessions may be ended that keep a revision waiting, as --terminate-blockers takes them.
     """
 
     lock_timeout: int = 500
@@ -106,6 +109,7 @@ class Upgrade:
     max_retries: int = 20
     retry_budget: float = 300.0
     runner_wait: float = 600.0
+    terminate_blockers: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,16 +124,6 @@ class Backfill:
     batch_ms: int = 20
     batch_size: int = 1_000
     max_batch_size: int = 50_000
-
-
-@dataclass(frozen=True, slots=True)
-class Gates:
-    """
-    Args:
-        regret_window: seconds that must pass between contract and purge.
-    """
-
-    regret_window: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,6 +156,7 @@ class Config:
     alembic_section: str = "alembic"
     lint: Lint = Lint()
     upgrade: Upgrade = Upgrade()
+    preflight: Preflight = Preflight()
     backfill: Backfill = Backfill()
     gates: Gates = Gates()
     partition: Mapping[str, PartitionedTable] = field(default_factory=lambda: MappingProxyType({}))
@@ -173,12 +168,20 @@ class Config:
         Raises:
             MissingVariable: the variable is not set, or empty.
         """
-        if self.database_url is None or not self.database_url.startswith(_VARIABLE):
-            return self.database_url
-        variable = self.database_url.removeprefix(_VARIABLE)
+        return self.database_url and self.resolved(self.database_url, "database_url")
+
+    def resolved(self, text: str, key: str) -> str:
+        """What a setting stands for: "env:NAME" is the variable's value.
+
+        Raises:
+            MissingVariable: the variable is not set, or empty.
+        """
+        if not text.startswith(_VARIABLE):
+            return text
+        variable = text.removeprefix(_VARIABLE)
         value = os.environ.get(variable)
         if not value:
-            raise MissingVariable(self.file or Path(), "database_url", variable)
+            raise MissingVariable(self.file or Path(), key, variable)
         return value
 
 
@@ -285,8 +288,9 @@ def _config(top: Table, environments: tuple[str, ...], *, may_have_environments:
         alembic_section=top.text("alembic_section", None) or "alembic",
         lint=read_lint(top.table("lint")),
         upgrade=_upgrade(top.table("upgrade")),
+        preflight=read_preflight(top.table("preflight")),
         backfill=_backfill(top.table("backfill")),
-        gates=_gates(top.table("gates")),
+        gates=read_gates(top.table("gates")),
         partition=_partition(top.table("partition")),
         environments=environments,
     )
@@ -303,6 +307,7 @@ def _upgrade(table: Table) -> Upgrade:
         max_retries=table.whole("max_retries", default.max_retries),
         retry_budget=table.seconds("retry_budget", default.retry_budget),
         runner_wait=table.seconds("runner_wait", default.runner_wait),
+        terminate_blockers=table.texts("terminate_blockers"),
     )
 
 
@@ -317,11 +322,6 @@ def _backfill(table: Table) -> Backfill:
     if read.batch_size > read.max_batch_size:
         raise table.bad("batch_size", f"at most max_batch_size, {read.max_batch_size}", read.batch_size)
     return read
-
-
-def _gates(table: Table) -> Gates:
-    table.allow(named.name for named in fields(Gates))
-    return Gates(regret_window=table.duration("regret_window", Gates().regret_window))
 
 
 def _partition(tables: Table) -> Mapping[str, PartitionedTable]:

@@ -121,8 +121,10 @@ def advance(
         if plan is not None and not accept_edits:
             refuse_edited(changes, manifest)
         _hear(connection, changes, manifest, plan, words, who)
-        standing = _stand(connection, changes, manifest, plan, rules or Rules())
-        standing = replace(standing, seen=overridden(standing.seen, override))
+        rules = rules or Rules()
+        standing = _stand(connection, changes, manifest, plan, rules)
+        seen = evidence.watch(connection, identifier, standing.seen, rules)
+        standing = replace(standing, seen=overridden(seen, override))
         following = standing.following
         if plan is None or following is None or not standing.open:
             return Advanced(standing, None, ())
@@ -173,7 +175,7 @@ def _stand(
     seen: tuple[Observation, ...] = ()
     if following is not None and not not_applied:
         gates = gates_before(following, rules)
-        seen = tuple(evidence.observe(connection, manifest.id, gate) for gate in gates)
+        seen = tuple(evidence.observe(connection, manifest.id, gate, rules) for gate in gates)
     return Standing(
         manifest,
         manifest.current,

@@ -68,7 +68,8 @@ def command(
     """
     from evolve.app import target
     from evolve.app.advance_change import advance
-    from evolve.plan.gates import NoReason, Override, Rules
+    from evolve.app.gate_rules import gate_rules
+    from evolve.plan.gates import NoReason, Override
     from evolve.plan.model import OLD_CODE_GONE, PURGE_APPROVED
     from evolve.revisions.project import find_project
 
@@ -87,7 +88,7 @@ def command(
         change,
         words,
         accept_edits=accept_edits,
-        rules=Rules(config.gates.regret_window),
+        rules=gate_rules(config),
         override=Override(frozenset(overrides), because) if because else None,
     )
     click.echo(_json(outcome) if report_format == "json" else _text(outcome))

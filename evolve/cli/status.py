@@ -26,9 +26,9 @@ def command(
 ) -> None:
     """Show the changes in flight, or CHANGE with all its gates and its history."""
     from evolve.app.change_status import change_status
+    from evolve.app.gate_rules import gate_rules
     from evolve.app.target import NoDatabase
     from evolve.app.target import database_url as choose
-    from evolve.plan.gates import Rules
     from evolve.report.changes import Line, to_graph, to_json, to_text
     from evolve.revisions.project import find_project
 
@@ -59,7 +59,7 @@ def command(
             ),
             status.command,
         )
-        for status in change_status(project, change, url, Rules(config.gates.regret_window))
+        for status in change_status(project, change, url, gate_rules(config))
     ]
     if graph and report_format == "text":
         click.echo(to_graph([line.manifest for line in lines if line.following is not None]))

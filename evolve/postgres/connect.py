@@ -3,14 +3,21 @@
 from __future__ import annotations
 
 import re
+from typing import Self
 from urllib.parse import quote, unquote
 
 import psycopg
-from psycopg import conninfo
+from psycopg import conninfo, sql
+from psycopg.abc import Params, Query
+from psycopg.rows import Row
 
 from evolve.errors import Misuse
 
 Connection = psycopg.Connection[tuple[object, ...]]
+
+# Behind each of our statements, where every server keeps it: what reads pg_stat_statements tells them apart by it.
+OWN = "/* evolve */"
+_MARK = f"\n{OWN}".encode()
 
 
 class CannotConnect(Misuse):
@@ -104,9 +111,35 @@ def connect(url: str, *, application_name: str = "evolve", autocommit: bool = Fa
     # Whatever the role or the database has set: names come as text, and with all their letters.
     settings["client_encoding"] = "utf8"
     try:
-        return psycopg.connect(conninfo.make_conninfo("", **settings), autocommit=autocommit)
+        return psycopg.connect(
+            conninfo.make_conninfo("", **settings), autocommit=autocommit, cursor_factory=_OwnCursor
+        )
     except psycopg.OperationalError as error:
         raise CannotConnect(url, _sentence(error)) from error
+
+
+class _OwnCursor(psycopg.Cursor[Row]):
+    """Marks what it sends as ours."""
+
+    def execute(
+        self,
+        query: Query,
+        params: Params | None = None,
+        *,
+        prepare: bool | None = None,
+        binary: bool | None = None,
+    ) -> Self:
+        # A line of its own: the last of the statement may end in a comment.
+        match query:
+            case bytes():
+                query += _MARK
+            case str():
+                query = query.encode() + _MARK
+            case sql.Composable():
+                query = query.as_bytes(self) + _MARK
+            case _:  # a template string: none is sent here
+                pass
+        return super().execute(query, params, prepare=prepare, binary=binary)
 
 
 def _sentence(error: psycopg.Error) -> str:

@@ -251,7 +251,7 @@ def _said(connection: Connection, change: str, word: str) -> Event | None:
 
 
 # -- gates --------------------------------------------------------------------------------------------------
-def observe(connection: Connection, change: str, gate: Gate, rules: Rules) -> Observation:
+def observe(connection: Connection, change: str, gate: Gate, rules: Rules | None = None) -> Observation:
     """Look at one gate now. Reads only; the counts scan their table under ACCESS SHARE."""
     match gate:
         case TriggerArmed(table, trigger, fires):
@@ -275,7 +275,7 @@ def observe(connection: Connection, change: str, gate: Gate, rules: Rules) -> Ob
         case NotMapped():
             return registry.observe(connection, gate, rules)
         case NotUsed():
-            return statement_use.observe(connection, change, gate, rules)
+            return statement_use.observe(connection, change, gate, rules or Rules())
         case RegretOver(phase, seconds):
             return _regret(connection, change, gate, phase, seconds)
         case Word(name):

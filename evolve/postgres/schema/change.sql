@@ -30,4 +30,24 @@ ALTER TABLE evolve.change_event ADD COLUMN IF NOT EXISTS note text NOT NULL DEFA
 ALTER TABLE evolve.change_event DROP CONSTRAINT IF EXISTS change_event_kind_check;
 ALTER TABLE evolve.change_event ADD CONSTRAINT change_event_kind_check CHECK (kind IN ('begun', 'word', 'override'));
 
+-- What pg_stat_statements had counted when one began to watch that nobody uses what a change takes away.
+CREATE TABLE IF NOT EXISTS evolve.statement_window (
+    change text NOT NULL,
+    server text NOT NULL,                   -- primary, or where a replica is
+    since timestamptz NOT NULL,
+    reset timestamptz,                      -- when its counts began
+    evicted bigint NOT NULL,                -- how often it had dropped entries by then
+    used text NOT NULL,                     -- the use that ended the window before; empty where none did
+    PRIMARY KEY (change, server)
+);
+CREATE TABLE IF NOT EXISTS evolve.statement_count (
+    change text NOT NULL,
+    server text NOT NULL,
+    role bigint NOT NULL,
+    query_id bigint NOT NULL,
+    top boolean NOT NULL,
+    calls bigint NOT NULL,
+    PRIMARY KEY (change, server, role, query_id, top)
+);
+
 COMMENT ON TABLE evolve.change_event IS 'evolve changes, version 2';
