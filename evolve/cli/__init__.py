@@ -38,6 +38,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "plan": ("plan", "Show how a change is done in phases under live traffic; with --write, begin it."),
     "advance": ("advance", "Take a change into its next phase when its gates are open."),
     "status": ("status", "Show the changes in flight and what each waits for."),
+    "preflight": ("preflight", "Look whether a database is ready for the pending revisions."),
     "upgrade": ("upgrade", "Apply revisions with short lock waits, retries, one runner at a time."),
     "downgrade": ("downgrade", "Revert revisions, with the same care."),
     "backfill": ("backfill", "Fill a column of a live table in small, resumable transactions."),

@@ -170,7 +170,7 @@ class Checking:
         self._seen.append(recording)
         released = self._together and recording.revision in self._released
         new_before = what_is_new(history) if released else {}
-        read_steps = list(_read(recording, history.schema))
+        read_steps = list(steps_of(recording, history.schema))
         steps = [step for step, _ in read_steps]
         clauses = [together for _, together in read_steps]
         self._statements += len(recording.statements)
@@ -240,7 +240,7 @@ def _by_operation(rules: Sequence[Rule]) -> Mapping[type, tuple[Sequence[Rule], 
     return found
 
 
-def _read(recording: Recording, schema: Schema) -> Iterator[tuple[Step, tuple[op.Operation, ...]]]:
+def steps_of(recording: Recording, schema: Schema) -> Iterator[tuple[Step, tuple[op.Operation, ...]]]:
     """Every step with the operations that the server runs as one with it.
 
     Calls of functions that were made before are followed; what a program does comes one after another.

@@ -126,19 +126,25 @@ def _seconds(
     # Facts may know more partitions than the revisions made.
     whole = root is not None and (root.kind == "partitioned table" or not (work.rewrites or work.scans))
     extra = frozenset({locked}) if whole else frozenset[QualifiedName]()
-    # What is dearer comes later and counts alone.
-    read = {leaf.name: _mb(leaf) / thresholds.scan_mb_s for leaf in _leaves(work.scans | extra, facts)}
-    build = {leaf.name: _mb(leaf) / thresholds.index_mb_s for leaf in _leaves(work.indexes, facts)}
     anew = work.rewrites | extra if finding.rewrite else work.rewrites
+    return seconds_of(replace(work, rewrites=anew, scans=work.scans | extra), facts, thresholds)
+
+
+def seconds_of(work: Work, facts: Facts, thresholds: Thresholds) -> float:
+    """How long the work on the tables that are known takes, one after another."""
+    # What is dearer comes later and counts alone.
+    read = {leaf.name: _mb(leaf) / thresholds.scan_mb_s for leaf in leaves(work.scans, facts)}
+    build = {leaf.name: _mb(leaf) / thresholds.index_mb_s for leaf in leaves(work.indexes, facts)}
     rewrite = {
         leaf.name: (_mb(leaf) + leaf.toast_bytes / MB) / thresholds.rewrite_mb_s
         + len(leaf.indexes) * _mb(leaf) / thresholds.index_mb_s
-        for leaf in _leaves(anew, facts)
+        for leaf in leaves(work.rewrites, facts)
     }
     return sum({**read, **build, **rewrite}.values())
 
 
-def _leaves(tables: Iterable[QualifiedName], facts: Facts) -> set[RelationFacts]:
+def leaves(tables: Iterable[QualifiedName], facts: Facts) -> set[RelationFacts]:
+    """Those of `tables` and of their partitions that hold rows."""
     return {leaf for name in tables for leaf in facts.tree(name) if leaf.kind != "partitioned table"}
 
 

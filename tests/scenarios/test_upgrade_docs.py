@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import tomllib
 from collections.abc import Callable
-from dataclasses import asdict
+from dataclasses import asdict, fields
 from importlib.resources import files
 from pathlib import Path
 
@@ -14,6 +14,7 @@ from support.alembic_project import AlembicProject
 from support.pages import Section, run, sections
 
 from evolve.config import Upgrade
+from evolve.config_preflight import Preflight
 
 GUIDE = Path(str(files("evolve") / "docs" / "guides" / "upgrade.md"))
 SECTIONS = list(sections(GUIDE))
@@ -30,4 +31,7 @@ def test_the_guide_can_be_followed(
 
 def test_the_settings_shown_are_the_defaults() -> None:
     shown = re.findall(r"^```toml\n(.*?)^```$", GUIDE.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL)
-    assert tomllib.loads(shown[0])["tool"]["evolve"]["upgrade"] == asdict(Upgrade())
+    tables = tomllib.loads("".join(shown))["tool"]["evolve"]
+    assert tables["upgrade"] == asdict(Upgrade())
+    defaults = {each.name: getattr(Preflight(), each.name) for each in fields(Preflight)}
+    assert {**tables["preflight"], "role": None} == {**defaults, "disk_free": []}

@@ -29,6 +29,7 @@ COMMANDS: dict[str, tuple[str, ...]] = {
     "plan add-index": ("plan", "add-index", "orders", "--on", "at"),
     "advance": ("advance", CHANGE),
     "status": ("status",),
+    "preflight": ("preflight",),
     "upgrade": ("upgrade",),
     "upgrade --dry-run": ("upgrade", "--dry-run"),
     "upgrade --sql": ("upgrade", "--sql"),
