@@ -164,6 +164,7 @@ def _checks(change: str, conditions: Conditions) -> Iterator[str]:
         yield _count(change, lost)
     if conditions.unmapped:
         yield _in_use(change, conditions.phase, [parse_place(text) for text in conditions.unmapped])
+        yield _called(change, conditions.phase)
 
 
 def _count(change: str, lost: Lost) -> str:
@@ -191,11 +192,46 @@ def _count(change: str, lost: Lost) -> str:
   END;"""  # noqa: S608 - of the revision
 
 
-_EVENTS_READABLE = """EXISTS (
+def _readable(table: str) -> str:
+    """Whether that table of schema evolve is there, and may be read."""
+    return f"""EXISTS (
       SELECT FROM pg_catalog.pg_class AS c JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace
-      WHERE n.nspname = 'evolve' AND c.relname = 'change_event'
+      WHERE n.nspname = 'evolve' AND c.relname = '{table}'
         AND pg_catalog.has_schema_privilege(n.oid, 'USAGE') AND pg_catalog.has_table_privilege(c.oid, 'SELECT')
     )"""
+
+
+_EVENTS_READABLE = _readable("change_event")
+
+
+def _passed(change: str, phase: str, gate: str) -> str:
+    """Whether somebody has overridden that gate before that phase."""
+    return f"""EXISTS (
+        SELECT FROM evolve.change_event
+        WHERE change = {_text(change)} AND phase = {_text(phase)} AND kind = 'override' AND name = {_text(gate)})"""
+
+
+def _called(change: str, phase: str) -> str:
+    """A statement that raises where `evolve advance` last saw one call what goes, and nobody has overridden that."""
+    mend = (
+        f"see who runs it; then evolve advance {change}, once more after a while, "
+        f'or: evolve advance {change} --override {STATEMENTS} --because "..."'
+    )
+    what = f"the gate of change {change} is shut: a statement was seen that uses what goes: "
+    return f"""  DECLARE
+    evolve_use text;
+  BEGIN
+    IF {_readable("statement_window")} AND {_EVENTS_READABLE} THEN
+      evolve_use := (
+        SELECT used FROM evolve.statement_window
+        WHERE change = {_text(change)} AND used <> '' AND NOT {_passed(change, phase, STATEMENTS)} LIMIT 1);
+    END IF;
+    IF evolve_use IS NOT NULL THEN
+      RAISE EXCEPTION USING ERRCODE = {_text(SHUT)},
+        MESSAGE = {_text(what)} || evolve_use,
+        HINT = {_text(mend)};
+    END IF;
+  END;"""  # noqa: S608 - of the revision
 
 
 def _in_use(change: str, phase: str, places: Sequence[Place]) -> str:
@@ -214,10 +250,7 @@ def _in_use(change: str, phase: str, places: Sequence[Place]) -> str:
     evolve_use text;
   BEGIN
     IF {_EVENTS_READABLE} THEN
-      evolve_passed := EXISTS (
-        SELECT FROM evolve.change_event
-        WHERE change = {_text(change)} AND phase = {_text(phase)}
-          AND kind = 'override' AND name = {_text(MAPPED)});
+      evolve_passed := {_passed(change, phase, MAPPED)};
     END IF;
     -- Null where there is no registry.
     evolve_may_ask := (

@@ -185,6 +185,8 @@ def keep(connection: Connection, change: str, phase: str, seen: Sequence[Observa
         if begun is None:
             return
         for observation in seen:
+            if isinstance(observation.gate, NotUsed) and not observation.because:
+                statement_use.settle(connection, change)
             if observation.because:
                 connection.execute(
                     "INSERT INTO evolve.change_event (change, phase, kind, name, note, actor)"

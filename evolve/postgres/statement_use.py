@@ -132,17 +132,19 @@ def renew(connection: Connection, change: str, gate: NotUsed, rules: Rules) -> b
     return bool(broken)
 
 
+def settle(connection: Connection, change: str) -> None:
+    """Nobody uses it any more: what ended an earlier window no longer counts.
+
+    ROW EXCLUSIVE on our own table, which must be there.
+    """
+    connection.execute(
+        "UPDATE evolve.statement_window SET used = '' WHERE change = %s AND used <> ''", (change,)
+    )
+
+
 def until(seconds: float) -> str:
     """What to do where no window is under way."""
     return f"come back {duration(seconds)} after the next evolve advance, which begins to watch"
-
-
-def forget(connection: Connection, change: str) -> None:
-    """Remove the windows of `change`: what they were kept for is over."""
-    with connection.transaction():
-        # ROW EXCLUSIVE on our own tables.
-        connection.execute("DELETE FROM evolve.statement_count WHERE change = %s", (change,))
-        connection.execute("DELETE FROM evolve.statement_window WHERE change = %s", (change,))
 
 
 def _verdicts(

@@ -9,6 +9,7 @@ import psycopg
 import pytest
 from support.changes import Connection
 
+from evolve.plan.gate_sql import SHUT, Conditions, gate_block
 from evolve.plan.gates import Observation, Rules
 from evolve.plan.model import NotUsed
 from evolve.postgres import evidence, scratch
@@ -180,10 +181,17 @@ def test_without_the_extension_nobody_has_looked(database_url: str) -> None:
         assert not evidence.observe(connection, CHANGE, GATE, required).open
 
 
-def test_use_is_known_to_the_revision(database: Database) -> None:
+@pytest.mark.parametrize("way", ["nobody uses it any more", "overridden"])
+def test_use_shuts_the_gate_inside_the_revision(database: Database, way: str) -> None:
+    block = gate_block(CHANGE, Conditions(phase="contract", unmapped=("users.name",)))
+    database.run(block)  # nobody has looked
     database.advance()
     database.run("SELECT name FROM users")
-    database.advance()
-    assert database.ours.execute("SELECT used FROM evolve.statement_window").fetchall() == [
-        ("SELECT name FROM users (names it)",)
-    ]
+    seen = database.advance()
+    with pytest.raises(psycopg.Error, match="SELECT name FROM users") as raised:
+        database.run(block)
+    assert raised.value.sqlstate == SHUT
+    because = "a report that may fail" if way == "overridden" else ""
+    seen = replace(seen, open=True, because=because) if because else database.look()
+    evidence.keep(database.ours, CHANGE, "contract", [seen], "ada")
+    database.run(block)
