@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column
+from support.versions import through_versions
 
 from evolve.testing.phase_harness import Dice, Rows, Scene, SceneContract, Values, Version
 
@@ -86,3 +87,8 @@ class TestDropColumn(SceneContract):
         divergent="SELECT count(*) FROM users WHERE full_name IS DISTINCT FROM first || ' ' || last",
         kept="SELECT count(*) FROM users WHERE \"_evolve_q_{change}\" IS DISTINCT FROM first || ' ' || last",
     )
+
+
+@pytest.mark.long
+class TestDropColumnThroughVersions(SceneContract):
+    scene = through_versions(TestDropColumn.scene)

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from sqlalchemy import ForeignKey, select
 from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column
+from support.versions import through_versions
 
 from evolve.testing.phase_harness import Dice, Rows, Scene, SceneContract, Values, Version
 
@@ -154,3 +155,8 @@ class TestMoveColumn(SceneContract):
         # Contract has two revisions, and between them the old column is still called so.
         kept=JOINED + "coalesce(to_jsonb(o) ->> '_evolve_q_{change}', to_jsonb(o) ->> 'email')",
     )
+
+
+@pytest.mark.long
+class TestMoveColumnThroughVersions(SceneContract):
+    scene = through_versions(TestMoveColumn.scene)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+from support.versions import through_versions
 
 from evolve.testing.phase_harness import Dice, Rows, Scene, SceneContract, Version
 
@@ -51,3 +52,8 @@ class TestRenameTable(SceneContract):
         filled_from="expand",
         no_return=None,
     )
+
+
+@pytest.mark.long
+class TestRenameTableThroughVersions(SceneContract):
+    scene = through_versions(TestRenameTable.scene)
