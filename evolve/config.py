@@ -100,7 +100,7 @@ class Upgrade:
         max_retries: attempts after the first, for each revision.
         retry_budget: seconds that all waiting between attempts may take together.
         runner_wait: seconds to wait for another runner.
-        terminate_blockers: which sessions may be ended that keep a revision waiting, as --terminate-blockers takes them.
+        terminate_blockers: sessions that may be ended where they keep a revision waiting, as --terminate-blockers says.
     """
 
     lock_timeout: int = 500

@@ -4,21 +4,29 @@ from __future__ import annotations
 
 import random
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import Literal, Protocol
+from typing import Literal
 
 from evolve.app.project_changes import StrangeRevisions
-from evolve.errors import Misuse, Refused
-from evolve.postgres.blockers import Blocker, BlockerWatch
+from evolve.app.upgrade_ledger import NoLedger, RevisionLedger, Unfinished
+from evolve.errors import EvolveError, Misuse, Refused
+from evolve.postgres.allow_list import Allowance
+from evolve.postgres.blockers import Blocker, BlockerWatch, end_sessions
 from evolve.postgres.connect import Connection, connect
 from evolve.postgres.invalid_indexes import drop_invalid_index
-from evolve.postgres.runner_lock import runner_lock
+from evolve.postgres.old_snapshots import OldSnapshot, old_snapshots, waits
+from evolve.postgres.runner_lock import RunnerLockLost, runner_lock
 from evolve.postgres.stamps import applied_heads, server_identity
+from evolve.postgres.upgrade_record import UpgradeRecord, can_record
+from evolve.revisions.ledger import Sent
 from evolve.revisions.project import Project
 from evolve.revisions.run import DUPLICATE_TABLE, Limits, Pending, RevisionFailed, Runner, ServerIdentity
 
 Direction = Literal["upgrade", "downgrade"]
+
+_PAUSE = 0.2  # seconds between two looks at what passes by itself
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,13 +70,25 @@ class Outcome:
     heads: tuple[str, ...]
 
 
-class Observer(Protocol):
-    """Told what happens while it happens."""
+class Observer:
+    """Told what happens while it happens; this one makes nothing of it."""
 
     def waiting_for_runner(self, holder: str) -> None: ...
+    def opens(self, direction: Direction, steps: Sequence[Pending]) -> None: ...
+    def not_recorded(self, reason: str) -> None: ...
     def begins(self, step: Pending, number: int, total: int) -> None: ...
+
+    def goes_on(self, step: Pending, done: Sequence[str]) -> None:
+        """An earlier run did a part of it, which is not done again."""
+
+    def waits(self, reason: str) -> None:
+        """Something that is in the way passes by itself."""
+
     def retries(self, failure: RevisionFailed, blockers: list[Blocker], delay: float) -> None: ...
+    def session_ended(self, blocker: Blocker) -> None: ...
     def ends(self, done: Done) -> None: ...
+    def fails(self, step: Pending, error: EvolveError) -> None: ...
+    def closes(self, outcome: Outcome) -> None: ...
 
 
 class OutOfPatience(Refused):
@@ -91,6 +111,18 @@ class OutOfPatience(Refused):
             "what was applied before stays applied",
         )
         self.failure = failure
+
+
+class OldTransactions(Refused):
+    """A statement with CONCURRENTLY would wait for them before it ends, so it is not begun."""
+
+    def __init__(self, revision: str, sent: Sent, waited: float, sessions: Sequence[OldSnapshot]) -> None:
+        super().__init__(
+            f"revision {revision} has not begun what would wait for older transactions, after {waited:.0f} s: {sent}",
+            why=f"still there: {'; '.join(map(str, sessions))}",
+            fix="end those sessions (SELECT pg_terminate_backend(PID)), let them be ended by --terminate-blockers, or "
+            "run it again at a quieter hour",
+        )
 
 
 class NothingRan(Misuse):
@@ -125,68 +157,99 @@ def migrate(
     patience: Patience,
     observer: Observer,
     override_url: str | None = None,
+    terminate: Sequence[Allowance] = (),
+    unfinished: Unfinished | None = None,
     environment: Environment | None = None,
 ) -> Outcome:
     """Apply (or revert) revisions one by one until the database is at `target`.
 
     Each revision is its own transaction whatever env.py says about `transaction_per_migration`: a failure keeps what
-    was applied before and loses only the revision at hand.
+    was applied before and loses only the revision at hand. What a revision does outside its transaction is recorded in
+    schema evolve before and after, so that the next attempt, or the next run after a crash, goes on behind it.
 
     Args:
         url: where evolve itself connects, for the runner's lock and to see who blocks.
         override_url: replaces the project's own `sqlalchemy.url` for env.py; None leaves that alone.
+        terminate: sessions that are ended when they keep a revision waiting.
+        unfinished: what to do about a statement of an earlier run of which nobody can tell whether it was done.
 
     Raises:
         AnotherRunner: another runner held the lock for longer than `patience.wait`.
         RevisionFailed: a revision failed in a way that trying again does not mend.
         RevisionRaised: its Python code raised.
         OutOfPatience: retries or budget are used up.
+        OldTransactions: a statement with CONCURRENTLY would have waited for them for longer than the budget.
+        CannotTell, NotAsRecorded, StillAtWork, IndexInTheWay, DetachmentPending: a revision that an earlier run has
+            left half-done cannot be gone on with.
         RunnerLockLost: the session that holds the lock ended; the revision at hand may be applied, none after it.
         WrongDatabase: env.py connects to another database than `url`.
         NothingRan: env.py ended well and did nothing that can be seen.
         StrangeRevisions: the database is at a revision that the project does not have.
     """
     environment = environment or Environment()
-    with (
-        runner_lock(
-            url,
-            f"{project.version_table_schema or ''}.{project.version_table}",
-            wait=patience.wait,
-            on_wait=observer.waiting_for_runner,
-            sleep=environment.sleep,
-        ) as own,
-        BlockerWatch(url) as watch,
-    ):
+    version_table = f"{project.version_table_schema or ''}.{project.version_table}"
+    with runner_lock(
+        url, version_table, wait=patience.wait, on_wait=observer.waiting_for_runner, sleep=environment.sleep
+    ) as own:
         # Which revisions are missing is asked only now: a runner that waited finds nothing left to do.
-        runner = Runner(
-            project,
-            override_url,
-            limits,
-            expected=ServerIdentity(*server_identity(own)),
-            on_backend=watch.add,
-        )
-        heads = _heads(own, project)
-        if unknown := runner.unknown(heads):
-            raise StrangeRevisions(unknown)
-        steps = runner.pending(target, heads) if direction == "upgrade" else runner.to_revert(target, heads)
-        attempts = _Attempts(project, runner, direction, own, watch, limits, patience, observer, environment)
-        done = []
-        for number, step in enumerate(steps, 1):
-            observer.begins(step, number, len(steps))
-            done.append(attempts.run(step))
-            observer.ends(done[-1])
-        return Outcome(direction, tuple(done), _heads(own, project))
+        runner, steps = _planned(project, own, target, direction, limits, override_url)
+        observer.opens(direction, steps)
+        if steps:
+            with BlockerWatch(url, allowances=terminate) as watch:
+                record = _record(
+                    own, version_table, runner.applied(_heads(own, project)), direction, target, observer
+                )
+                attempts = _Attempts(
+                    project, runner, direction, own, watch, record, limits, patience, observer, environment, terminate,
+                    unfinished,
+                )  # fmt: skip
+                done = attempts.run_all(steps)
+        else:
+            done = []
+        outcome = Outcome(direction, tuple(done), _heads(own, project))
+        observer.closes(outcome)
+        return outcome
+
+
+def _planned(
+    project: Project,
+    own: Connection,
+    target: str,
+    direction: Direction,
+    limits: Limits,
+    override_url: str | None,
+) -> tuple[Runner, list[Pending]]:
+    runner = Runner(project, override_url, limits, expected=ServerIdentity(*server_identity(own)))
+    heads = _heads(own, project)
+    if unknown := runner.unknown(heads):
+        raise StrangeRevisions(unknown)
+    return runner, runner.pending(target, heads) if direction == "upgrade" else runner.to_revert(
+        target, heads
+    )
+
+
+def _record(
+    own: Connection,
+    version_table: str,
+    applied: frozenset[str],
+    direction: Direction,
+    target: str,
+    observer: Observer,
+) -> UpgradeRecord | None:
+    """None where the role may not keep one: it may be allowed to migrate all the same."""
+    reason = can_record(own)
+    if reason is not None:
+        observer.not_recorded(reason)
+        return None
+    record = UpgradeRecord(own, version_table)
+    record.begin_run(direction, target, applied)
+    return record
 
 
 def preview(project: Project, url: str, target: str, direction: Direction) -> list[Pending]:
     """The revisions that `migrate` would run now, in order; reads the version table and nothing else."""
     with connect(url, autocommit=True) as connection:
-        identity = ServerIdentity(*server_identity(connection))
-        heads = _heads(connection, project)
-    runner = Runner(project, None, Limits(0, 0), expected=identity, on_backend=lambda _pid: None)
-    if unknown := runner.unknown(heads):
-        raise StrangeRevisions(unknown)
-    return runner.pending(target, heads) if direction == "upgrade" else runner.to_revert(target, heads)
+        return _planned(project, connection, target, direction, Limits(0, 0), None)[1]
 
 
 def _heads(connection: Connection, project: Project) -> tuple[str, ...]:
@@ -202,33 +265,144 @@ class _Attempts:
     direction: Direction
     own: Connection
     watch: BlockerWatch
+    record: UpgradeRecord | None
     limits: Limits
     patience: Patience
     observer: Observer
     environment: Environment
+    terminate: Sequence[Allowance]
+    unfinished: Unfinished | None
     waited: float = 0.0
     blockers: dict[int, Blocker] = field(default_factory=dict)
+    told: str = ""
+
+    def run_all(self, steps: Sequence[Pending]) -> list[Done]:
+        done: list[Done] = []
+        for number, step in enumerate(steps, 1):
+            self.observer.begins(step, number, len(steps))
+            try:
+                done.append(self.run(step))
+            except EvolveError as error:
+                self.observer.fails(step, error)
+                self._end(error)
+                raise
+            self.observer.ends(done[-1])
+        if self.record is not None:
+            self.record.end_run(None)
+        return done
+
+    def _end(self, error: EvolveError) -> None:
+        if self.record is not None:
+            # What went wrong is told; that it could not be written down as well is not what a person must hear.
+            with suppress(RunnerLockLost):
+                self.record.end_step(done=False, blockers=[*self.blockers.values()])
+                self.record.end_run(error.what)
 
     def run(self, step: Pending) -> Done:
         started = self.environment.clock()
         self.blockers.clear()
+        ledger = self._ledger(step)
+        self.runner.ledger = ledger
+        self.runner.on_backend = self._on_backend
+        if self.record is not None:
+            self.record.begin_step(step.revision, self.direction)
         failure: RevisionFailed | None = None
         attempt = 1
         while True:
             # A build that was interrupted leaves an invalid index of the same name in the way of the next one.
             if failure is None or self._cleared(failure):
                 try:
+                    self._begin(step, ledger)
                     self.runner.run(step, self.direction)
                 except RevisionFailed as error:
                     failure = error
                 else:
-                    self._confirm(step)
-                    seconds = self.environment.clock() - started
-                    return Done(
-                        step.revision, step.message, seconds, attempt - 1, tuple(self.blockers.values())
-                    )
+                    return self._done(step, started, attempt)
             self._wait(failure, attempt, started)
             attempt += 1
+
+    def _ledger(self, step: Pending) -> RevisionLedger | NoLedger:
+        def wait_for_older(sent: Sent, search_path: str) -> None:
+            self._wait_for_older(step, sent, search_path)
+
+        if self.record is None:
+            return NoLedger(wait_for_older)
+        return RevisionLedger(
+            step.revision,
+            self.record,
+            self.own,
+            f"evolve {self.direction}" + (f" {step.target}" if self.direction == "downgrade" else ""),
+            self.unfinished,
+            (self.limits.lock_timeout, self.limits.concurrently_lock_timeout),
+            self.watch.ours,
+            self._wait_a_little,
+            wait_for_older,
+        )
+
+    def _begin(self, step: Pending, ledger: RevisionLedger | NoLedger) -> None:
+        if self.record is None or isinstance(ledger, NoLedger):
+            return
+        done = ledger.begin()
+        self.record.attempt()
+        if done:
+            self.observer.goes_on(step, done)
+
+    def _on_backend(self, pid: int, began: str) -> None:
+        self.watch.add(pid)
+        if self.record is not None:
+            self.record.backend(pid, began)
+
+    def _done(self, step: Pending, started: float, attempt: int) -> Done:
+        self._confirm(step)
+        self._collect()
+        blockers = tuple(self.blockers.values())
+        if self.record is not None:
+            self.record.end_step(done=True, blockers=blockers)
+        seconds = self.environment.clock() - started
+        return Done(step.revision, step.message, seconds, attempt - 1, blockers)
+
+    def _collect(self) -> list[Blocker]:
+        """Whom the watch has seen since the last time; those that it ended are told."""
+        seen = self.watch.take()
+        for blocker in seen:
+            if blocker.ended:
+                self.observer.session_ended(blocker)
+        self.blockers.update({blocker.pid: blocker for blocker in seen})
+        return seen
+
+    def _wait_a_little(self, refusal: Refused) -> None:
+        """For what passes by itself, as long as the budget lasts; then `refusal` is raised."""
+        if self.waited + _PAUSE > self.patience.budget:
+            raise refusal
+        if self.told != refusal.what:
+            self.told = refusal.what
+            self.observer.waits(refusal.what)
+        self.waited += _PAUSE
+        self.environment.sleep(_PAUSE)
+
+    def _wait_for_older(self, step: Pending, sent: Sent, search_path: str) -> None:
+        """For those that are there now: whoever comes later is waited for by the server, and only by that statement."""
+        what = waits(sent.text)
+        if what is None:
+            return
+        first: set[tuple[int, str]] | None = None
+        began = self.waited
+        while True:
+            there = old_snapshots(self.own, what, search_path, self.watch.ours())
+            if first is None:
+                first = {(each.pid, each.began) for each in there}
+            there = [each for each in there if (each.pid, each.began) in first]
+            if not there:
+                return
+            if self.terminate:
+                ended = end_sessions(self.own, [each.pid for each in there], self.terminate)
+                for blocker in ended:
+                    if blocker.ended and not (
+                        blocker.pid in self.blockers and self.blockers[blocker.pid].ended
+                    ):
+                        self.observer.session_ended(blocker)
+                        self.blockers[blocker.pid] = blocker
+            self._wait_a_little(OldTransactions(step.revision, sent, self.waited - began, there))
 
     def _confirm(self, step: Pending) -> None:
         applied = step.revision in _heads(self.own, self.project)
@@ -250,8 +424,7 @@ class _Attempts:
 
     def _wait(self, failure: RevisionFailed, attempt: int, started: float) -> None:
         """Wait for the next attempt, or raise where there is to be none."""
-        seen = self.watch.take()
-        self.blockers.update({blocker.pid: blocker for blocker in seen})
+        seen = self._collect()
         if not failure.transient and not self._left_behind(failure):
             self._cleared(failure)
             raise failure

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from difflib import get_close_matches
 from typing import TYPE_CHECKING, TypeVar
 
@@ -11,33 +10,10 @@ import click
 from evolve.cli.options import Location, database_url_option, format_option, project_options
 
 if TYPE_CHECKING:
-    from evolve.app.upgrade import Direction, Done, Outcome
-    from evolve.postgres.blockers import Blocker
-    from evolve.revisions.run import Pending, RevisionFailed
+    from evolve.app.upgrade import Direction
+    from evolve.app.upgrade_ledger import Unfinished
 
 N = TypeVar("N", int, float)
-
-_SCHEMA = 1
-
-
-class Narrator:
-    """Tells on stderr what a runner does, a line an event."""
-
-    def waiting_for_runner(self, holder: str) -> None:
-        click.echo(f"another runner is at work ({holder}); waiting for it to end", err=True)
-
-    def begins(self, step: Pending, number: int, total: int) -> None:
-        click.echo(f"{number}/{total} {step.revision} {step.message}", err=True)
-
-    def retries(self, failure: RevisionFailed, blockers: list[Blocker], delay: float) -> None:
-        reason = failure.reason if failure.sqlstate != "55P03" else "no lock within its timeout"
-        click.echo(f"    {reason}; next try in {delay:.1f} s", err=True)
-        for blocker in blockers:
-            click.echo(f"    blocked by {blocker}", err=True)
-
-    def ends(self, done: Done) -> None:
-        tries = f" after {done.retries} retries" if done.retries else ""
-        click.echo(f"    done in {done.seconds:.2f} s{tries}", err=True)
 
 
 def _target(context: click.Context, _: click.Parameter, value: str) -> str:
@@ -72,6 +48,23 @@ def _build(name: str, direction: Direction, summary: str, default: str | None) -
     @click.option(
         "--wait", type=click.FloatRange(min=0), metavar="SECONDS", help="For another runner.  [default: 600]"
     )
+    @click.option(
+        "--statement-timeout",
+        type=click.IntRange(min=0),
+        metavar="MS",
+        help="For a statement.  [default: 0, none]",
+    )
+    @click.option(
+        "--terminate-blockers",
+        multiple=True,
+        metavar="WHOM",
+        help='End sessions that keep a revision waiting: "older-than=30s,application=report*".',
+    )
+    @click.option(
+        "--unfinished",
+        type=click.Choice(["again", "done", "restart"]),
+        help="What to do about the rest of a run that was cut short, where evolve asks.",
+    )
     @click.option("--sql", "as_sql", is_flag=True, help="Only print the SQL, as `alembic --sql` does.")
     @click.option("--dry-run", is_flag=True, help="Only list what would run.")
     @format_option("text", "json")
@@ -89,9 +82,14 @@ def _build(name: str, direction: Direction, summary: str, default: str | None) -
         budget: float | None,
         retries: int | None,
         lock_timeout: int | None,
+        statement_timeout: int | None,
+        terminate_blockers: tuple[str, ...],
+        unfinished: Unfinished | None,
     ) -> None:
         from evolve.app import target as targets
         from evolve.app.upgrade import Patience, migrate, preview
+        from evolve.cli import upgrade_text
+        from evolve.postgres.allow_list import read_allowances
         from evolve.revisions.project import find_project
         from evolve.revisions.run import Limits, print_sql
 
@@ -105,7 +103,7 @@ def _build(name: str, direction: Direction, summary: str, default: str | None) -
         override = database_url or config.resolved_database_url()
         url = targets.database_url(override, None, project.database_url)
         if dry_run:
-            _print_pending(preview(project, url, target, direction), direction, report_format)
+            upgrade_text.print_pending(preview(project, url, target, direction), direction, report_format)
             return
         settings = config.upgrade
         outcome = migrate(
@@ -116,64 +114,25 @@ def _build(name: str, direction: Direction, summary: str, default: str | None) -
             limits=Limits(
                 _first(lock_timeout, settings.lock_timeout),
                 settings.concurrently_lock_timeout,
-                settings.statement_timeout,
+                _first(statement_timeout, settings.statement_timeout),
             ),
             patience=Patience(
                 wait=_first(wait, settings.runner_wait),
                 retries=_first(retries, settings.max_retries),
                 budget=_first(budget, settings.retry_budget),
             ),
-            observer=Narrator(),
+            observer=upgrade_text.Narrator(),
             override_url=override,
+            terminate=read_allowances(terminate_blockers or settings.terminate_blockers),
+            unfinished=unfinished,
         )
-        _print_outcome(outcome, report_format)
+        upgrade_text.print_outcome(outcome, report_format)
 
     return run
 
 
 def _first(given: N | None, configured: N) -> N:
     return configured if given is None else given
-
-
-def _print_pending(steps: list[Pending], direction: Direction, report_format: str) -> None:
-    if report_format == "json":
-        rows = [
-            {"revision": step.revision, "message": step.message, "file": str(step.file)} for step in steps
-        ]
-        click.echo(json.dumps({"schema": _SCHEMA, "direction": direction, "pending": rows}, indent=2))
-        return
-    for step in steps:
-        click.echo(f"{step.revision} {step.message}")
-    if not steps:
-        click.echo("nothing to do")
-
-
-def _print_outcome(outcome: Outcome, report_format: str) -> None:
-    heads = ", ".join(outcome.heads) or "base"
-    if report_format == "json":
-        rows = [
-            {
-                "revision": done.revision,
-                "message": done.message,
-                "seconds": round(done.seconds, 3),
-                "retries": done.retries,
-                "blockers": [str(blocker) for blocker in done.blockers],
-            }
-            for done in outcome.done
-        ]
-        answer = {
-            "schema": _SCHEMA,
-            "direction": outcome.direction,
-            "done": rows,
-            "heads": list(outcome.heads),
-        }
-        click.echo(json.dumps(answer, indent=2))
-    elif outcome.done:
-        word = "applied" if outcome.direction == "upgrade" else "reverted"
-        count = len(outcome.done)
-        click.echo(f"{word} {count} revision{'s' if count > 1 else ''}; the database is at {heads}")
-    else:
-        click.echo(f"nothing to do; the database is at {heads}")
 
 
 command = _build(

@@ -12,7 +12,8 @@ import sys
 import warnings
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import chdir, contextmanager, redirect_stdout
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from hashlib import sha256
 from pathlib import Path
 from sysconfig import get_path
 from traceback import StackSummary, extract_tb, walk_stack
@@ -31,6 +32,7 @@ from sqlalchemy.pool import ConnectionPoolEntry, Pool
 from evolve.errors import EvolveError, Misuse, Refused
 from evolve.plan.gate_sql import MARKER, SHUT
 from evolve.revisions.history import RESERVED, BrokenRevision, read_history
+from evolve.revisions.ledger import Ledger, Sent
 from evolve.revisions.percent_signs import plain_percent_signs
 from evolve.revisions.project import Project
 from evolve.revisions.sql_text import split, words
@@ -40,8 +42,12 @@ if TYPE_CHECKING:
 
 # Statements that wait for old snapshots and need longer than a lock that blocks others may take.
 _CONCURRENTLY = re.compile(r"\bCONCURRENTLY\b", re.IGNORECASE)
+_DETACH = re.compile(r"\bDETACH\s+PARTITION\b", re.IGNORECASE)
+_VALIDATE = re.compile(r"\bVALIDATE\s+CONSTRAINT\b", re.IGNORECASE)
 # What begins or ends a transaction, and changes nothing by itself.
 _CONTROL = frozenset({"BEGIN", "START", "COMMIT", "END", "ROLLBACK", "ABORT"})
+_COMMITS = frozenset({"COMMIT", "END"})
+_WRITES = frozenset({"INSERT", "UPDATE", "DELETE"})
 _INDEX_BUILD = re.compile(
     r'\s*CREATE\s+(?:UNIQUE\s+)?INDEX\s+CONCURRENTLY\s+(?:IF\s+NOT\s+EXISTS\s+)?((?:"(?:[^"]|"")+"|\w)+)\s+ON\s+'
     r'(?:ONLY\s+)?((?:"(?:[^"]|"")+"|\w|\.)+)',
@@ -71,6 +77,8 @@ class RevisionFailed(Refused):
     Args:
         half_applied: statements that this attempt had already made permanent when it failed.
         hint: what the server advises; that of a shut gate says what opens it.
+        recorded: what is permanent is kept in the database, so that another attempt goes on after it.
+        lost: the connection ended with it, and nobody heard whether the last statement was done.
     """
 
     def __init__(
@@ -82,10 +90,16 @@ class RevisionFailed(Refused):
         message: str,
         half_applied: tuple[str, ...],
         hint: str | None = None,
+        *,
+        recorded: bool = False,
+        lost: bool = False,
     ) -> None:
         first = " ".join(statement.split())
         shown = first if len(first) <= 160 else first[:157] + "…"
-        why, fix = _after_failure(step, place, half_applied)
+        why, fix = _after_failure(step, place, half_applied, recorded=recorded)
+        if lost and (recorded or not half_applied):
+            why = "the connection was lost, and with it the answer whether this was done"
+            fix = "run it again: it looks at what was done, and goes on from there"
         if sqlstate in _FORBIDDEN and not half_applied:
             fix = "connect as a role that may do this, in a session that may write, then run it again"
         elif sqlstate == SHUT and hint is not None:
@@ -98,6 +112,7 @@ class RevisionFailed(Refused):
         self.statement = statement
         self.sqlstate = sqlstate
         self.half_applied = half_applied
+        self.recorded = recorded
 
     @property
     def transient(self) -> bool:
@@ -106,8 +121,8 @@ class RevisionFailed(Refused):
 
     @property
     def repeatable(self) -> bool:
-        """What of it is permanent will be done again without harm."""
-        return _repeatable(self.half_applied)
+        """What of it is permanent will be skipped, or done again without harm."""
+        return self.recorded or _repeatable(self.half_applied)
 
     @property
     def unfinished_index(self) -> tuple[str, str] | None:
@@ -119,10 +134,12 @@ class RevisionFailed(Refused):
 class RevisionRaised(Refused):
     """The Python code of a revision raised, with or without a part of it being permanent."""
 
-    def __init__(self, step: Pending, cause: BaseException, half_applied: tuple[str, ...]) -> None:
+    def __init__(
+        self, step: Pending, cause: BaseException, half_applied: tuple[str, ...], *, recorded: bool = False
+    ) -> None:
         lines = [frame.lineno for frame in _frames(cause) if frame.filename == str(step.file)]
         place = f"{step.file.name}:{lines[-1]}" if lines else step.file.name
-        why, fix = _after_failure(step, place, half_applied)
+        why, fix = _after_failure(step, place, half_applied, recorded=recorded)
         if isinstance(cause, AssertionError) and any(f.name == "autocommit_block" for f in _frames(cause)):
             why = (
                 "autocommit_block() ends Alembic's transaction, and env.py has begun one of its own around it"
@@ -135,7 +152,9 @@ class RevisionRaised(Refused):
         )
 
 
-def _after_failure(step: Pending, place: str, half_applied: tuple[str, ...]) -> tuple[str, str]:
+def _after_failure(
+    step: Pending, place: str, half_applied: tuple[str, ...], *, recorded: bool
+) -> tuple[str, str]:
     """Why and fix: what is in the database now, and what to do about it."""
     if not half_applied:
         why = "its transaction was rolled back; the database is as it was before this revision"
@@ -144,6 +163,10 @@ def _after_failure(step: Pending, place: str, half_applied: tuple[str, ...]) -> 
         why = f"what it did before is done again without harm: {'; '.join(half_applied)}"
         return why, f"mend what stopped it at {place}, then run it again"
     why = "it left the transaction (autocommit block or COMMIT) before it failed, so part of it is applied"
+    if recorded:
+        return why, (
+            f"mend {place}, then run it again: it goes on after what is permanent already: {'; '.join(half_applied)}"
+        )
     return why, (
         f"look at {place}; permanent already: {'; '.join(half_applied)}. Make the rest true by hand and "
         f"`alembic stamp {step.target}`, or undo it and run it again"
@@ -185,7 +208,8 @@ class Limits:
         lock_timeout: for every statement.
         concurrently_lock_timeout: for statements with CONCURRENTLY, which wait for old transactions without blocking
             anybody.
-        statement_timeout: for every statement but those with CONCURRENTLY.
+        statement_timeout: for every statement but those that take long and block nobody: with CONCURRENTLY, and
+            VALIDATE CONSTRAINT.
     """
 
     lock_timeout: int
@@ -216,10 +240,20 @@ class _Attempt:
     """What one attempt at one revision has sent and made permanent so far."""
 
     file: Path | None = None
-    open: list[str] = field(default_factory=list)
-    permanent: list[str] = field(default_factory=list)
+    open: list[Sent] = field(default_factory=list)
+    permanent: list[Sent] = field(default_factory=list)
     statement: str = ""
     place: str = ""
+    ordinal: int = 0
+    now: Sent | None = None
+    alone: bool = False
+    skipping: bool = False
+    stamped: bool = False
+    lost: bool = False
+
+    @property
+    def half_applied(self) -> tuple[str, ...]:
+        return tuple(map(str, self.permanent))
 
 
 class Runner:
@@ -228,7 +262,9 @@ class Runner:
     Args:
         url: overrides the project's `sqlalchemy.url`; None leaves it alone.
         expected: the database that evolve itself talks to; a connection of env.py to another one is refused.
-        on_backend: told the pid of every backend that env.py opens.
+
+    `on_backend` is told the pid of every backend that env.py opens, and when it began, in seconds since 1970; `ledger`
+    of every statement on its way.
     """
 
     def __init__(
@@ -238,13 +274,14 @@ class Runner:
         limits: Limits,
         *,
         expected: ServerIdentity,
-        on_backend: Callable[[int], None],
     ) -> None:
         self._root = project.root
         self._config = alembic_config(project, url)
         self._limits = limits
         self._expected = expected
-        self._on_backend = on_backend
+        self.on_backend: Callable[[int, str], None] | None = None
+        self._version_table = project.version_table
+        self.ledger: Ledger | None = None
         self._attempt = _Attempt()
         self._script = load_scripts(project, self._config)
 
@@ -252,6 +289,11 @@ class Runner:
         """Those that no file declares."""
         known = {script.revision for script in self._script.walk_revisions()}
         return tuple(revision for revision in revisions if revision not in known)
+
+    def applied(self, heads: tuple[str, ...]) -> frozenset[str]:
+        """All revisions that a database at `heads` has."""
+        found = self._script.iterate_revisions(heads, "base")
+        return frozenset(script.revision for script in found)
 
     def pending(self, target: str, heads: tuple[str, ...]) -> list[Pending]:
         """Revisions between the applied `heads` and `target`, in the order they will run.
@@ -316,7 +358,8 @@ class Runner:
                 raise self._failed(step, error) from error
             except (Exception, SystemExit) as error:
                 if any(frame.filename == str(step.file) for frame in _frames(error)):
-                    raise RevisionRaised(step, error, tuple(self._attempt.permanent)) from error
+                    half_applied = self._attempt.half_applied
+                    raise RevisionRaised(step, error, half_applied, recorded=self._keeps()) from error
                 raise RevisionBroken(error) from error
 
     # -- listening ----------------------------------------------------------------------------------------------------
@@ -325,6 +368,9 @@ class Runner:
         listeners: list[tuple[type[Pool] | type[Engine], str, Callable[..., object]]] = [
             (Pool, "connect", self._connected),
             (Engine, "before_cursor_execute", self._before),
+            (Engine, "do_execute", self._skips),
+            (Engine, "do_execute_no_params", self._skips),
+            (Engine, "do_executemany", self._skips),
             (Engine, "after_cursor_execute", self._after),
             (Engine, "commit", self._committed),
             (Engine, "rollback", self._rolled_back),
@@ -345,7 +391,8 @@ class Runner:
             cursor.execute(f"SET lock_timeout = {self._limits.lock_timeout:d}")
             cursor.execute(f"SET statement_timeout = {self._limits.statement_timeout:d}")
             cursor.execute(
-                "SELECT pg_backend_pid(), current_database(), extract(epoch FROM pg_postmaster_start_time())::text"
+                "SELECT pg_backend_pid(), current_database(), extract(epoch FROM pg_postmaster_start_time())::text,"
+                " (SELECT extract(epoch FROM backend_start)::text FROM pg_stat_activity WHERE pid = pg_backend_pid())"
             )
             row = cursor.fetchone()
         finally:
@@ -356,27 +403,68 @@ class Runner:
         theirs = ServerIdentity(str(row[1]), str(row[2]))
         if theirs != self._expected:
             raise WrongDatabase(f'database "{theirs.database}"', f'database "{self._expected.database}"')
-        self._on_backend(int(str(row[0])))
+        if self.on_backend is not None:
+            self.on_backend(int(str(row[0])), str(row[3]))
 
-    def _before(self, connection: Connection, cursor: DBAPICursor, statement: str, *_: object) -> None:
-        attempt = self._attempt
+    def _before(
+        self,
+        connection: Connection,
+        cursor: DBAPICursor,
+        statement: str,
+        parameters: object,
+        context: object,
+        executemany: bool,
+    ) -> None:
+        attempt, ledger = self._attempt, self.ledger
         attempt.statement = statement
         attempt.place = self._place()
-        if _is_concurrent(statement):
-            cursor.execute(f"SET lock_timeout = {self._limits.concurrently_lock_timeout:d}")
+        attempt.now, attempt.skipping = None, False
+        alone = attempt.alone = _outside_transaction(connection)
+        starts = words(statement, 1)
+        if not attempt.place and _WRITES.issuperset(starts) and self._version_table in statement:
+            attempt.stamped = True
+        # A gate only looks, or fills what it may fill again.
+        if attempt.place and MARKER not in statement and not _CONTROL.issuperset(starts):
+            attempt.ordinal += 1
+            digest = sha256(f"{statement}\0{parameters!r}".encode()).hexdigest()
+            attempt.now = Sent(attempt.ordinal, statement, digest, attempt.place)
+            if ledger is not None and ledger.skips(attempt.now, lambda: _search_path(cursor)):
+                attempt.skipping = True
+                return
+        if not alone and _commits(statement):
+            self._tell_of_commit(connection, attempt.now)
+        if ledger is not None and attempt.now is not None and alone:
+            search_path = _search_path(cursor)
+            if is_concurrent(statement):
+                ledger.waits(attempt.now, search_path)
+            ledger.sends(attempt.now, search_path)
+        if self._takes_long(statement):
             cursor.execute("SET statement_timeout = 0")
+        # A detachment ends with ACCESS EXCLUSIVE on the partition, which others do queue behind.
+        if is_concurrent(statement) and not (self._keeps() and _DETACH.search(statement)):
+            cursor.execute(f"SET lock_timeout = {self._limits.concurrently_lock_timeout:d}")
+
+    def _skips(self, *_: object) -> bool | None:
+        """True: SQLAlchemy takes the statement as executed."""
+        return self._attempt.skipping or None
 
     def _after(self, connection: Connection, cursor: DBAPICursor, statement: str, *_: object) -> None:
         attempt = self._attempt
-        # A gate only looks, or fills what it may fill again.
-        if attempt.place and MARKER not in statement and not _CONTROL.issuperset(words(statement, 1)):
-            attempt.open.append(f"{' '.join(statement.split())[:80]} ({attempt.place})")
+        now = attempt.now
+        if now is not None and attempt.skipping:
+            attempt.permanent.append(now)
+            return
+        if now is not None:
+            now = replace(now, rows=bool(cursor.description))
+            attempt.open.append(now)
         if not _in_transaction(connection):
             last = split(statement)[-1:]
             if not last or words(last[0], 1) not in (["ROLLBACK"], ["ABORT"]):
                 attempt.permanent += attempt.open
             attempt.open = []
-        if _is_concurrent(statement):
+        if now is not None and attempt.alone and self.ledger is not None:
+            self.ledger.succeeded(now)
+        if self._takes_long(statement):
             self._restore(connection)
 
     def _erred(self, context: ExceptionContext) -> None:
@@ -385,10 +473,23 @@ class Runner:
         connection = context.connection
         if (
             connection is not None
-            and _is_concurrent(context.statement or "")
+            and self._takes_long(context.statement or "")
             and not _in_transaction(connection)
+            and not context.is_disconnect
         ):
             self._restore(connection)
+        attempt = self._attempt
+        if context.is_disconnect:
+            attempt.lost = True  # whether it was done, only the server knows
+        elif attempt.now is not None and attempt.alone and self.ledger is not None:
+            self.ledger.failed(attempt.now)
+
+    def _keeps(self) -> bool:
+        return self.ledger is not None and self.ledger.keeps
+
+    def _takes_long(self, statement: str) -> bool:
+        """It may take as long as it takes, since others go on meanwhile."""
+        return is_concurrent(statement) or _VALIDATE.search(statement) is not None
 
     def _restore(self, connection: Connection) -> None:
         raw = connection.connection.cursor()
@@ -398,12 +499,37 @@ class Runner:
         finally:
             raw.close()
 
-    def _committed(self, _connection: Connection) -> None:
+    def _committed(self, connection: Connection) -> None:
+        """About to be committed: SQLAlchemy tells of it before it does it."""
+        self._tell_of_commit(connection)
         self._attempt.permanent += self._attempt.open
         self._attempt.open = []
 
+    def _tell_of_commit(self, connection: Connection, with_it: Sent | None = None) -> None:
+        """What is committed together with the version needs no record: the version is one.
+
+        Args:
+            with_it: several statements in one text, a COMMIT among them.
+        """
+        attempt = self._attempt
+        stamped, attempt.stamped = attempt.stamped, False
+        statements = (*attempt.open, with_it) if with_it is not None else tuple(attempt.open)
+        if self.ledger is None or stamped or not statements:
+            return
+        transaction = "pg_current_xact_id_if_assigned" if with_it is None else "pg_current_xact_id"
+        cursor = connection.connection.cursor()
+        try:
+            # No lock. Null where the transaction has only read.
+            cursor.execute(f"SELECT {transaction}()::text, current_setting('search_path')")
+            row = cursor.fetchone()
+        finally:
+            cursor.close()
+        if row is not None and row[0] is not None:
+            self.ledger.commits(statements, str(row[0]), str(row[1]))
+
     def _rolled_back(self, _connection: Connection) -> None:
         self._attempt.open = []
+        self._attempt.stamped = False
 
     def _place(self) -> str:
         """file:line of the revision on the stack; empty for what env.py and Alembic send by themselves."""
@@ -426,8 +552,10 @@ class Runner:
             error.statement or self._attempt.statement,
             str(state),
             message,
-            tuple(self._attempt.permanent),
+            self._attempt.half_applied,
             getattr(getattr(original, "diag", None), "message_hint", None),
+            recorded=self._keeps(),
+            lost=self._attempt.lost,
         )
 
 
@@ -486,7 +614,29 @@ def _in_transaction(connection: Connection) -> bool:
     return connection.get_execution_options().get("isolation_level") != "AUTOCOMMIT"
 
 
-def _is_concurrent(statement: str) -> bool:
+def _outside_transaction(connection: Connection) -> bool:
+    """Whether what is sent next becomes permanent by itself: none is open, and the driver will not begin one."""
+    if _in_transaction(connection):
+        return False
+    for raw in (connection.connection.driver_connection, connection.connection.dbapi_connection):
+        autocommit = getattr(raw, "autocommit", None)
+        if isinstance(autocommit, bool):
+            return autocommit
+    return connection.get_execution_options().get("isolation_level") == "AUTOCOMMIT"
+
+
+def _search_path(cursor: DBAPICursor) -> str:
+    # No lock.
+    cursor.execute("SELECT current_setting('search_path')")
+    row = cursor.fetchone()
+    return str(row[0]) if row is not None else ""
+
+
+def _commits(statement: str) -> bool:
+    return any(_COMMITS.issuperset(words(piece, 1) or [""]) for piece in split(statement))
+
+
+def is_concurrent(statement: str) -> bool:
     """By the keyword: a comment or a text that says the same gets no longer timeout."""
     return _CONCURRENTLY.search(statement) is not None and "CONCURRENTLY" in words(statement, len(statement))
 

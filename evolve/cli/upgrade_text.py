@@ -1,0 +1,108 @@
+"""What `evolve upgrade` and `evolve downgrade` say: events on stderr as they happen, the result on stdout."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+
+import click
+
+from evolve.app.upgrade import Direction, Done, Observer, Outcome
+from evolve.postgres.blockers import Blocker
+from evolve.revisions.run import Pending, RevisionFailed
+
+_SCHEMA = 1
+
+
+class Narrator(Observer):
+    """Tells on stderr what a runner does, a line an event."""
+
+    def waiting_for_runner(self, holder: str) -> None:
+        click.echo(f"another runner is at work ({holder}); waiting for it to end", err=True)
+
+    def not_recorded(self, reason: str) -> None:
+        click.echo(
+            f"steps are not recorded, a run that is cut short cannot be gone on with: {reason}", err=True
+        )
+        click.echo(
+            "  fix: CREATE SCHEMA IF NOT EXISTS evolve; GRANT ALL ON SCHEMA evolve TO the role that connects",
+            err=True,
+        )
+
+    def begins(self, step: Pending, number: int, total: int) -> None:
+        click.echo(f"{number}/{total} {step.revision} {step.message}", err=True)
+
+    def goes_on(self, step: Pending, done: Sequence[str]) -> None:
+        click.echo("    goes on where an earlier attempt ended; done already:", err=True)
+        for statement in done:
+            click.echo(f"      {statement}", err=True)
+
+    def waits(self, reason: str) -> None:
+        click.echo(f"    waiting: {reason}", err=True)
+
+    def session_ended(self, blocker: Blocker) -> None:
+        click.echo(f"    ended {blocker}", err=True)
+
+    def retries(self, failure: RevisionFailed, blockers: list[Blocker], delay: float) -> None:
+        reason = failure.reason if failure.sqlstate != "55P03" else "no lock within its timeout"
+        click.echo(f"    {reason}; next try in {delay:.1f} s", err=True)
+        for blocker in blockers:
+            if not blocker.ended:
+                click.echo(f"    blocked by {blocker}", err=True)
+
+    def ends(self, done: Done) -> None:
+        tries = f" after {done.retries} retries" if done.retries else ""
+        click.echo(f"    done in {done.seconds:.2f} s{tries}", err=True)
+
+
+def print_pending(steps: list[Pending], direction: Direction, report_format: str) -> None:
+    if report_format == "json":
+        rows = [
+            {"revision": step.revision, "message": step.message, "file": str(step.file)} for step in steps
+        ]
+        click.echo(json.dumps({"schema": _SCHEMA, "direction": direction, "pending": rows}, indent=2))
+        return
+    for step in steps:
+        click.echo(f"{step.revision} {step.message}")
+    if not steps:
+        click.echo("nothing to do")
+
+
+def print_outcome(outcome: Outcome, report_format: str) -> None:
+    heads = ", ".join(outcome.heads) or "base"
+    if report_format == "json":
+        rows = [
+            {
+                "revision": done.revision,
+                "message": done.message,
+                "seconds": round(done.seconds, 3),
+                "retries": done.retries,
+                "blockers": [str(blocker) for blocker in done.blockers],
+                "ended": [_session(blocker) for blocker in done.blockers if blocker.ended],
+            }
+            for done in outcome.done
+        ]
+        answer = {
+            "schema": _SCHEMA,
+            "direction": outcome.direction,
+            "done": rows,
+            "heads": list(outcome.heads),
+        }
+        click.echo(json.dumps(answer, indent=2))
+    elif outcome.done:
+        word = "applied" if outcome.direction == "upgrade" else "reverted"
+        count = len(outcome.done)
+        click.echo(f"{word} {count} revision{'s' if count > 1 else ''}; the database is at {heads}")
+    else:
+        click.echo(f"nothing to do; the database is at {heads}")
+
+
+def _session(blocker: Blocker) -> dict[str, object]:
+    return {
+        "pid": blocker.pid,
+        "user": blocker.user,
+        "application": blocker.application,
+        "state": blocker.state,
+        "age": round(blocker.age.total_seconds(), 3),
+        "query": blocker.query,
+    }
