@@ -427,6 +427,7 @@ def _drop_schema(name: str) -> Statement:
         "    NULL; -- there are other views in it\nEND\n$evolve$",
         None,
         "only what this change, or one like it, has made, and only when it is empty",
+        allow=("drop-schema",),
     )
 
 
@@ -466,12 +467,17 @@ class _Walk:
     def plan(self) -> Plan:
         phases = list(self._plan.phases)
         if phases[-1].name != self._last:
-            known = f"the tables as {_listed(self._old)} show{'' if len(self._old) > 1 else 's'} them"
+            tables, them = _tables(self._old)
             phases.append(
                 Phase(
                     "contract",
-                    "each client finds the tables themselves again",
-                    gates=(Word(OLD_CODE_GONE, f"no running code needs {known}"),),
+                    "clients find what is behind the views again",
+                    gates=(
+                        Word(
+                            OLD_CODE_GONE,
+                            f"no running code needs the {tables} as {_listed(self._old)} would show {them}",
+                        ),
+                    ),
                     go_back="downgrade the contract revisions: the views are back",
                 )
             )
@@ -503,7 +509,7 @@ class _Walk:
         parts: list[Part] = []
         given = phase.parts
         if not given and (ending_old or ending_new):
-            given = (Part("each client finds the tables themselves", ()),)
+            given = (Part(f"no more views of {self._first[0].target.table.plain}", ()),)
         for part in given:
             ending = [view for view in ending_old if view in self._first] if part is given[0] else []
             ending += [view for view in ending_new if view in self._first] if part is given[-1] else []
@@ -513,10 +519,10 @@ class _Walk:
         parts += self._ended(ending_new)
         gates = phase.gates
         if ending_new:
+            tables, them = _tables(self._new)
             named = (
-                f"no code names {_listed(self._new)} with {'their' if len(self._new) > 1 else 'its'} schema (what "
-                f"finds {'them' if len(self._new) > 1 else 'it'} by search_path goes on with the "
-                f"{'tables' if len(self._new) > 1 else 'table'})"
+                f"no code names {_listed(self._new)} with {'their' if them == 'them' else 'its'} schema (what finds "
+                f"{them} by search_path goes on with the {tables})"
             )
             gates = (*gates, Word(VIEWS_UNUSED, named))
         return replace(phase, parts=tuple(parts), gates=gates)
@@ -616,20 +622,21 @@ class _Walk:
 
     # -- words ----------------------------------------------------------------------------------------------
     @property
-    def _tables(self) -> list[QualifiedName]:
+    def _named(self) -> list[QualifiedName]:
         return list(dict.fromkeys(view.target.table for view in (*self._old, *self._new)))
 
     def _directions(self) -> str:
-        own = ", ".join(dict.fromkeys(quote(table.schema) for table in self._tables))
+        own = ", ".join(dict.fromkeys(quote(table.schema) for table in self._named))
         old, new = (quote(views[0].name.schema) for views in (self._old, self._new))
+        tables, them = _tables(self._old)
         return (
-            f"From here on {_listed(self._old)} {_are(self._old)} as old code knows {_it(self._old)}, and "
-            f"{_listed(self._new)} as new code does: set search_path to {old}, {own} in the one and to {new}, {own} in "
-            "the other, or name the views."
+            f"From here on {_listed(self._old)} {'are' if them == 'them' else 'is'} the {tables} as old code knows "
+            f"{them}, and {_listed(self._new)} as new code does: set search_path to {old}, {own} in the one and to "
+            f"{new}, {own} in the other, or name the views."
         )
 
     def _notes(self) -> Iterator[str]:
-        views, tables = _listed((*self._old, *self._new)), [table.full for table in self._tables]
+        views, tables = _listed((*self._old, *self._new)), [table.full for table in self._named]
         version = self._old[0].server_version
         merge = "" if version >= _MERGE else "MERGE, "
         yield (
@@ -680,9 +687,5 @@ def _and(names: Sequence[str]) -> str:
     return f"{', '.join(most)} and {last}" if most else last
 
 
-def _are(views: Sequence[_View]) -> str:
-    return "are the tables" if len(views) > 1 else "is the table"
-
-
-def _it(views: Sequence[_View]) -> str:
-    return "them" if len(views) > 1 else "it"
+def _tables(views: Sequence[_View]) -> tuple[str, str]:
+    return ("tables", "them") if len(views) > 1 else ("table", "it")
