@@ -14,8 +14,13 @@ from evolve.errors import EvolveError, Misuse, Refused
 from evolve.plan.facts import NameTaken
 from evolve.plan.kept_facts import KeptFacts, Remembering
 from evolve.plan.model import PHASES, Part, Phase, PhaseName, Plan
+from evolve.plan.parameters import ColumnName
 from evolve.plan.recipes import make_plan, trials_of
+from evolve.plan.recipes.columns.merge_columns import MergeColumns
+from evolve.plan.recipes.columns.move_column import MoveColumn
 from evolve.plan.recipes.columns.rename_column import RenameColumn
+from evolve.plan.recipes.tables.extract_table import ExtractTable
+from evolve.plan.recipes.tables.rename_table import RenameTable
 from evolve.plan.versions import BadVersions, CommandsWouldFail, Shapes, with_versions
 from evolve.postgres.plan_facts import LiveFacts
 from evolve.postgres.trials import attempt
@@ -40,6 +45,14 @@ SCHEMA = """
     GRANT SELECT ON users TO pg_monitor;
     GRANT UPDATE (age) ON users TO pg_monitor;
     INSERT INTO users (name) SELECT 'user ' || n FROM generate_series(1, 20) n;
+"""
+
+
+MOVE = MoveColumn(USERS, "name", ColumnName(QualifiedName("orders"), "user_name"), versions="app_v1,app_v2")
+ORDERS = """
+    ALTER TABLE users DROP CONSTRAINT users_name_key;
+    CREATE TABLE orders (id bigint PRIMARY KEY, user_id bigint NOT NULL REFERENCES users);
+    CREATE INDEX ON orders (user_id);
 """
 
 
@@ -175,6 +188,53 @@ def test_privileges_and_comment_of_the_column_itself_go_with_it(connection: Conn
     assert described == ("called",)
 
 
+def test_of_several_columns_only_what_each_of_them_grants(connection: Connection) -> None:
+    connection.execute(
+        "ALTER TABLE users ADD a text, ADD b text; GRANT UPDATE (a, b) ON users TO pg_monitor; "
+        "GRANT UPDATE (a) ON users TO pg_signal_backend"
+    )
+    into, down = (
+        (("ab", "a || '/' || b"),),
+        (("a", "split_part(ab, '/', 1)"), ("b", "split_part(ab, '/', 2)")),
+    )
+    Carried(connection, MergeColumns(USERS, into, down, versions="app_v1,app_v2")).up("expand")
+
+    found = connection.execute("""
+        SELECT has_column_privilege('pg_monitor', 'app_v2.users', 'ab', 'UPDATE'),
+            has_column_privilege('pg_signal_backend', 'app_v2.users', 'ab', 'UPDATE'),
+            has_column_privilege('pg_signal_backend', 'app_v1.users', 'a', 'UPDATE')
+    """).fetchone()
+
+    assert found == (True, False, True)
+
+
+def test_the_owner_of_the_table_uses_views_that_another_role_made(connection: Connection) -> None:
+    connection.execute("ALTER TABLE users OWNER TO pg_database_owner; ALTER SCHEMA public OWNER TO postgres")
+    Carried(connection, RENAME).up("expand")
+
+    with connection.transaction(force_rollback=True):
+        connection.execute("SET LOCAL ROLE pg_database_owner")
+        changed = connection.execute("UPDATE app_v2.users SET full_name = 'x' WHERE id = 1 RETURNING id")
+
+        assert changed.fetchall() == [(1,)]
+
+
+def test_a_table_that_the_change_makes_is_shown_with_the_privileges_of_the_first(
+    connection: Connection,
+) -> None:
+    change = ExtractTable(USERS, QualifiedName("ages"), ("age",), versions="app_v1,app_v2")
+    connection.execute("ALTER TABLE users DROP COLUMN next_age")
+    Carried(connection, change).up("expand")
+
+    found = connection.execute("""
+        SELECT has_table_privilege('pg_monitor', 'app_v2.ages', 'SELECT'),
+            has_table_privilege('pg_monitor', 'app_v2.ages', 'INSERT'),
+            has_column_privilege('pg_monitor', 'app_v2.ages', 'age', 'UPDATE'), to_regclass('app_v1.ages')
+    """).fetchone()
+
+    assert found == (True, False, True, None)
+
+
 def test_row_security_holds_through_the_views(connection: Connection) -> None:
     if connection.info.server_version < 150000:
         pytest.skip("a view cannot keep to it")
@@ -272,6 +332,31 @@ def test_a_search_path_that_finds_the_view_stops_a_migration(rename: Carried) ->
         rename.down(rename.parts("expand"))
 
 
+@pytest.mark.parametrize("path", ["app_v1, public", "app_v2, public"])
+def test_a_search_path_that_finds_a_view_of_either_name_stops_a_migration(
+    connection: Connection, path: str
+) -> None:
+    renamed = Carried(connection, RenameTable(USERS, "people", versions="app_v1,app_v2"))
+    renamed.up("expand")
+    connection.execute(f"SET search_path = {path}".encode())
+
+    with pytest.raises(psycopg.errors.InvalidSchemaName):
+        renamed.down(renamed.parts("expand"))
+
+
+def test_no_transaction_takes_views_of_two_tables(connection: Connection) -> None:
+    connection.execute(ORDERS)
+    move = Carried(connection, MOVE)
+
+    assert {
+        frozenset(name for name in ("users", "orders") if f".{name}" in drop)
+        for phase in move.plan.phases
+        for part in phase.parts
+        for statements in (part.statements, part.undo)
+        if (drop := " ".join(s.sql for s in statements if s.sql.startswith("DROP VIEW")))
+    } == {frozenset({"users"}), frozenset({"orders"})}
+
+
 def test_views_lock_the_table_as_a_reader_does(rename: Carried) -> None:
     part = rename.parts("expand")[0]
     made = [statement for statement in part.statements if "CREATE VIEW" in statement.sql]
@@ -346,6 +431,29 @@ def test_hostile_names(connection: Connection) -> None:
     carried.up("backfill", "validate", "contract", "purge")
 
 
+def test_hostile_names_of_two_tables(connection: Connection) -> None:
+    connection.execute("""
+        CREATE SCHEMA "My Shop";
+        CREATE TABLE "My Shop"."Us""ers" (id bigint PRIMARY KEY, "order" text, "a$evolve$b" int)
+    """)
+    users = QualifiedName('Us"ers', "My Shop")
+    change = ExtractTable(
+        users,
+        QualifiedName("Näme, $evolve$", "My Shop"),
+        ("order",),
+        ("us'er",),
+        versions='"App, 1","select"',
+    )
+
+    carried = Carried(connection, change)
+    carried.up("expand")
+    ask(connection, """INSERT INTO "App, 1"."Us""ers" VALUES (1, 'x')""")
+
+    assert ask(connection, """SELECT "order" FROM "select"."Näme, $evolve$" WHERE "us'er" = 1""") == [("x",)]
+    carried.up("backfill", "validate", "contract", "purge")
+    assert views(connection) == []
+
+
 # -- limits, as the notes tell them -------------------------------------------------------------------------
 def test_limits(rename: Carried) -> None:
     rename.up("expand")
@@ -399,13 +507,15 @@ def test_a_name_that_is_taken(connection: Connection) -> None:
         make_plan(RENAME, LiveFacts(connection))
 
 
-def test_row_security_before_15(connection: Connection) -> None:
-    connection.execute("ALTER TABLE users ENABLE ROW LEVEL SECURITY")
+@pytest.mark.parametrize("table", ["users", "orders"])
+def test_row_security_before_15(connection: Connection, table: str) -> None:
+    connection.execute(ORDERS)
+    connection.execute(f"ALTER TABLE {table} ENABLE ROW LEVEL SECURITY".encode())
     facts = LiveFacts(connection)
     facts.server_version = 140010
 
-    with pytest.raises(Refused, match="row level security"):
-        make_plan(RENAME, facts)
+    with pytest.raises(Refused, match=f'"{table}" has row level security'):
+        make_plan(MOVE, facts)
 
 
 @pytest.mark.parametrize(
@@ -415,6 +525,7 @@ def test_row_security_before_15(connection: Connection) -> None:
         ('copy "users"(name) from stdin', True),
         ("TRUNCATE TABLE users", True),
         ("truncate\n only users, orders", True),
+        ("COPY orders FROM STDIN", True),
         ("COPY public.users (name) FROM STDIN", False),
         ("COPY users_archive FROM STDIN", False),
         ("COPY (SELECT * FROM users) TO STDOUT", False),
@@ -430,9 +541,10 @@ def test_commands_that_have_been_seen(connection: Connection, seen: str, refused
         ).format(seen)
     )
     found: EvolveError | None = None
+    connection.execute(ORDERS)
     facts = LiveFacts(connection)
 
-    for trial in trials_of(RENAME, facts):
+    for trial in trials_of(MOVE, facts):
         try:
             attempt(connection, trial)
         except CommandsWouldFail as error:
