@@ -10,7 +10,7 @@ def counted(number: int, one: str, several: str | None = None) -> str:
         one: said of one, with a verb where one follows: "row breaks".
         several: said of any other number; None: `one` with an s.
     """
-    return f"{number} {one if number == 1 else several or one + 's'}"
+    return f"{number:,} {one if number == 1 else several or one + 's'}"
 
 
 def rows_of(table: str, number: int, one: str = "", several: str = "") -> str:

@@ -27,7 +27,7 @@ from evolve.revisions.project import Project
 class WordTooEarly(Misuse):
     def __init__(self, change: str, word: str, asked_for: PhaseName | None) -> None:
         super().__init__(
-            f'"--{word}" is not asked for now: change "{change}" '
+            f'"{Word(word, "").option}" is not asked for now: change "{change}" '
             + (f"goes into {asked_for} next" if asked_for else "is at its end"),
             why="a confirmation given too early would open a gate that nobody looks at again",
             fix=f"see what is asked for: evolve status {change}",

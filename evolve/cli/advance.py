@@ -98,7 +98,7 @@ def command(
 
 def _text(outcome: Advanced) -> str:
     from evolve.app.advance_change import next_command
-    from evolve.report.changes import gates
+    from evolve.report.changes import gates, onward
 
     standing = outcome.standing
     identifier = standing.manifest.id
@@ -116,13 +116,13 @@ def _text(outcome: Advanced) -> str:
     if outcome.begun is None:
         lines.append(f"next: {next_command(standing)}")
         return "\n".join(lines)
-    lines.append(f"{outcome.begun.name} has begun: {outcome.begun.summary}")
+    lines.append(f"{outcome.begun.name} has begun; when it is over: {outcome.begun.summary}")
     lines += [f"wrote {file}" for file in outcome.written]
     lines += [f"    {instruction}" for instruction in outcome.begun.instructions]
-    if outcome.written:
-        lines.append(f"next: review and commit, then: evolve upgrade; evolve advance {identifier}")
-    else:
-        lines.append(f"next: evolve advance {identifier}")
+    last = standing.manifest.phases[-1].name == outcome.begun.name
+    command = onward(identifier, outcome.begun, written=bool(outcome.written), last=last)
+    if command:
+        lines.append(f"next: {command}")
     return "\n".join(lines)
 
 

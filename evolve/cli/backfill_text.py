@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from evolve.cli.backfill_progress import SCHEMA, duration, percent
+from evolve.counted import counted
 
 if TYPE_CHECKING:
     from evolve.app.backfill_work import Outcome
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
 
 
 def outcome_text(outcome: Outcome, conflicts: list[tuple[Key, str]]) -> str:
-    name, rows = outcome.name, f"{outcome.rows:,} rows"
+    name, rows = outcome.name, counted(outcome.rows, "row")
     if outcome.already:
         lines = [
             f'backfill "{name}" is done already: {rows}; nothing was written',
@@ -23,26 +24,27 @@ def outcome_text(outcome: Outcome, conflicts: list[tuple[Key, str]]) -> str:
         ]
     elif outcome.state.value == "done":
         lines = [
-            f'backfill "{name}" is done: {rows} in {outcome.batches:,} batches, {duration(outcome.seconds)}'
+            f'backfill "{name}" is done: {rows} in {counted(outcome.batches, "batch", "batches")}, '
+            f"{duration(outcome.seconds)}"
         ]
     elif outcome.state.value == "undone":
-        lines = [f'backfill "{name}" is undone: {rows} have their old values, {duration(outcome.seconds)}']
+        lines = [f'backfill "{name}" is undone: {rows} with old values again, {duration(outcome.seconds)}']
     elif outcome.state.value == "undoing":
         lines = [
             f'undo of backfill "{name}" was stopped by {outcome.stopped_by}; {rows} restored this time',
             f"  go on: evolve backfill undo {name}",
         ]
     elif outcome.state.value == "cancelled":
-        lines = [f'backfill "{name}" was cancelled by {outcome.stopped_by}; {rows} were written and stay']
+        lines = [f'backfill "{name}" was cancelled by {outcome.stopped_by}; {rows} written, which stay']
     else:
         lines = [
-            f'backfill "{name}" was paused by {outcome.stopped_by}; {rows} are written',
+            f'backfill "{name}" was paused by {outcome.stopped_by}; {rows} written',
             f"  go on: evolve backfill resume {name}",
         ]
     if outcome.verdict is not None:
         lines.append(verdict_text(outcome.verdict))
     if outcome.conflicts:
-        lines.append(f"{outcome.conflicts:,} rows were left alone, their old values are lost:")
+        lines.append(counted(outcome.conflicts, "row") + " left alone, with the old values lost:")
         lines += [f"  ({', '.join(key)}) {reason}" for key, reason in conflicts]
     return "\n".join(lines)
 
@@ -66,9 +68,9 @@ def outcome_json(outcome: Outcome, conflicts: list[tuple[Key, str]]) -> dict[str
 
 def verdict_text(verdict: Verdict) -> str:
     if verdict.clean:
-        return f"verified {verdict.rows:,} rows at {verdict.at}: none is missing"
+        return f"verified {counted(verdict.rows, 'row')} at {verdict.at}: none is missing"
     lines = [
-        f"verified {verdict.rows:,} rows at {verdict.at}: {verdict.misses:,} still fit",
+        f"verified {counted(verdict.rows, 'row')} at {verdict.at}: {verdict.misses:,} still fit",
         *(f"  {line}" for line in verdict.predicate.splitlines()),
         "first keys:",
         *(f"  ({', '.join(key)})" for key in verdict.sample),
@@ -91,7 +93,8 @@ def verdict_json(verdict: Verdict) -> dict[str, object]:
 def view_line(view: RunView) -> str:
     record = view.record
     share = percent(view.fraction) if view.fraction is not None else "?"
-    return f"{record.name}  {record.shown}  {share}  {record.changed:,} rows  since {record.started_at:%Y-%m-%d %H:%M}"
+    changed, since = counted(record.changed, "row"), f"{record.started_at:%Y-%m-%d %H:%M}"
+    return f"{record.name}  {record.shown}  {share}  {changed}  since {since}"
 
 
 def view_text(view: RunView) -> str:
@@ -107,7 +110,7 @@ def view_text(view: RunView) -> str:
         lines.append(f"  where     {record.spec.where}")
     share = f"{percent(view.fraction)}, " if view.fraction is not None else ""
     lines.append(
-        f"  progress  {share}{record.scanned:,} keys{estimate} walked, {record.changed:,} rows written"
+        f"  progress  {share}{record.scanned:,} keys{estimate} walked, {counted(record.changed, 'row')} written"
     )
     if record.cursor is not None:
         lines.append(f"  cursor    ({', '.join(record.cursor)})")
@@ -119,7 +122,7 @@ def view_text(view: RunView) -> str:
     if record.error is not None:
         lines.append(f"  error     {record.error}")
     if view.conflicts:
-        lines.append(f"  conflicts {view.conflicts:,} rows were left alone by undo")
+        lines.append(f"  conflicts {counted(view.conflicts, 'row')} left alone by undo")
     lines.append(f"  started   {record.started_at:%Y-%m-%d %H:%M:%S %Z} by {record.started_by}")
     if record.ended_at is not None:
         lines.append(f"  ended     {record.ended_at:%Y-%m-%d %H:%M:%S %Z}")
@@ -179,7 +182,7 @@ def dry_run_text(dry: DryRun) -> str:
     lines.append(dry.trial.statement)
     lines += [f"  {line}" for line in dry.trial.plan]
     lines.append(
-        f"tried and rolled back: {dry.trial.changed:,} of {dry.trial.rows:,} rows written"
+        f"tried and rolled back: {dry.trial.changed:,} of {counted(dry.trial.rows, 'row')} written"
         f" in {dry.trial.milliseconds:.1f} ms"
     )
     if target.touched:
@@ -189,7 +192,9 @@ def dry_run_text(dry: DryRun) -> str:
         )
     lines.append("an undo journal would be kept" if dry.journal else "no undo journal would be kept")
     if dry.seconds is not None and target.rows_estimate:
-        lines.append(f"about {target.rows_estimate:,} rows: about {duration(dry.seconds)} at full speed")
+        lines.append(
+            f"about {counted(target.rows_estimate, 'row')}: about {duration(dry.seconds)} at full speed"
+        )
     return "\n".join(lines)
 
 

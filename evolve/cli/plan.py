@@ -211,6 +211,7 @@ def _plan(
 
 def _report(planned: Planned, written: Written | None, report_format: str, *, explain: bool) -> str:
     from evolve.plan.effects import costs
+    from evolve.report import changes
     from evolve.report import plan as report
 
     plan = planned.plan
@@ -223,5 +224,7 @@ def _report(planned: Planned, written: Written | None, report_format: str, *, ex
     lines = [report.to_text(plan, told, explain=explain)]
     if written is not None:
         lines += ["", *(f"wrote {file}" for file in files)]
-        lines.append(f"next: review and commit them, then: evolve upgrade; evolve advance {plan.id}")
+        first, last = plan.phases[0], len(plan.phases) == 1
+        command = changes.onward(plan.id, first, written=bool(written.revisions), last=last)
+        lines.append(f"next: {command}" if written.revisions else f"next: commit it; {command}")
     return "\n".join(lines)

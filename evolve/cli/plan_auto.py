@@ -105,8 +105,11 @@ def _text(found: FromModels, *, write: bool) -> str:
     if found.ordinary:
         lines.append("for an ordinary revision (alembic revision --autogenerate):")
         lines += [f"    {text}" for text in found.ordinary]
-    if any(wished.written for wished in found.wished):
+    written = [wished.written for wished in found.wished if wished.written is not None]
+    if any(each.revisions for each in written):
         lines.append("next: review and commit them, then: evolve upgrade; evolve status")
+    elif written:
+        lines.append("next: commit them, then: evolve status")
     elif found.wished and not write:
         lines.append("nothing is written; begin them with --write")
     return "\n".join(lines)

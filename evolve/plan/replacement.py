@@ -182,7 +182,7 @@ class Replacement:
         missing = [f"{quote(column.side.column)} IS NULL" for column in self.new if column.not_null]
         if missing:
             predicate = " OR ".join([f"({predicate})", *missing])
-        return NoRows(self.table, predicate, f"{self._news} and {self._olds} do not tell the same")
+        return NoRows(self.table, predicate, f"{self._news} and {self._olds} do not agree")
 
     @property
     def spec(self) -> Spec:
@@ -400,7 +400,7 @@ class Replacement:
         told = NoRows(
             self.table,
             disagreement(kept, lasting),
-            f"{_and(side.column for side in lasting)} and what is kept of {self._olds} do not tell the same",
+            f"{_and(side.column for side in lasting)} and what is kept of {self._olds} do not agree",
             fix="make them the same: somebody has written one of them past the trigger",
         )
         losing = self._losing()

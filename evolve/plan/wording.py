@@ -36,8 +36,8 @@ def describe_gate(gate: Gate) -> str:
             return f'no transaction older than trigger "{trigger}" is open'
         case BackfillDone(name):
             return f'backfill "{name}" has ended well'
-        case NoRows(table, predicate, meaning):
-            return f'no row of "{table.plain}" where {meaning}: {predicate}'
+        case NoRows(table, _, meaning):
+            return f'no row of "{table.plain}" where {meaning}'
         case LostRows(table, _, meaning):
             return f'no row of "{table.plain}" holds {meaning}, but for those that were accepted'
         case Validated(table, constraint):
@@ -58,6 +58,24 @@ def describe_gate(gate: Gate) -> str:
             return f"somebody has confirmed: {question}"
         case _:
             assert_never(gate)
+
+
+def exact_gate(gate: Gate) -> str:
+    """As `describe_gate`, with the predicate of the rows it counts."""
+    match gate:
+        case NoRows(_, predicate) | LostRows(_, predicate):
+            return f"{describe_gate(gate)}: {predicate}"
+        case _:
+            return describe_gate(gate)
+
+
+def look_query(gate: Gate) -> str | None:
+    """A query that shows some of the rows that a gate counts."""
+    match gate:
+        case NoRows(table, predicate) | LostRows(table, predicate):
+            return f"SELECT * FROM {table} WHERE {predicate} LIMIT 10"  # noqa: S608 - it is shown
+        case _:
+            return None
 
 
 def gate_name(gate: Gate) -> str:
@@ -123,8 +141,7 @@ def conditions(part: Part) -> Conditions:
         match gate:
             case NoRows(table, predicate, meaning, fix=str(fix)):
                 none = f"NOT EXISTS (SELECT FROM {table} WHERE {predicate})"
-                look = f"SELECT * FROM {table} WHERE {predicate} LIMIT 10"  # noqa: S608 - it is shown
-                holds.append((none, f"no row of {table} where {meaning} (look: {look}); {fix}"))
+                holds.append((none, f"no row of {table} where {meaning} (look: {look_query(gate)}); {fix}"))
             case NoRows(table, predicate):
                 no_rows.append(f"{table} WHERE {predicate}")
             case LostRows(table, predicate, meaning, accepted, fix):

@@ -37,7 +37,7 @@ from evolve.plan.model import (
     ValidIndex,
     Word,
 )
-from evolve.plan.wording import describe_gate, duration, gate_name
+from evolve.plan.wording import duration, exact_gate, gate_name
 from evolve.postgres import registry, statement_use
 from evolve.postgres.composing import table_name, written
 from evolve.postgres.connect import Connection, connect
@@ -195,7 +195,7 @@ def keep(connection: Connection, change: str, phase: str, seen: Sequence[Observa
                 )
             connection.execute(
                 "INSERT INTO evolve.evidence (change, phase, gate, observed, actor) VALUES (%s, %s, %s, %s, %s)",
-                (change, phase, describe_gate(observation.gate), observation.observed, actor),
+                (change, phase, exact_gate(observation.gate), observation.observed, actor),
             )
 
 
@@ -406,8 +406,8 @@ def _lost(connection: Connection, change: str, gate: LostRows) -> Observation:
         gate,
         False,
         f"{shown}, {before}",
-        f"look at them: SELECT * FROM {gate.table} WHERE {gate.predicate} LIMIT 10; {gate.fix}; "  # noqa: S608 - shown
-        f"or accept that they lose it: evolve advance {change} --confirm {word(found)}",
+        f"{gate.fix}, or accept that {'it loses' if found == 1 else 'they lose'} it: "
+        f"evolve advance {change} --confirm {word(found)}",
     )
 
 

@@ -10,7 +10,8 @@ from datetime import datetime
 from evolve.plan.change import Place
 from evolve.plan.gates import Observation
 from evolve.plan.manifest import Manifest
-from evolve.plan.wording import describe_gate, gate_name
+from evolve.plan.model import Phase
+from evolve.plan.wording import describe_gate, exact_gate, gate_name, look_query
 
 SCHEMA = 1
 
@@ -92,8 +93,24 @@ def gates(seen: Sequence[Observation], *, detailed: bool) -> Iterator[str]:
         yield f"    {word} {describe_gate(observation.gate)}: {observation.observed}"
         if observation.because:
             yield f"         overridden: {observation.because}"
+        look = look_query(observation.gate)
+        if not observation.open and look:
+            yield f"         look: {look}"
         if not observation.open and observation.fix:
             yield f"         {observation.fix}"
+
+
+def onward(identifier: str, phase: Phase, *, written: bool, last: bool) -> str:
+    """What to do once `phase` has begun; empty where that was all.
+
+    Args:
+        written: revisions were, and not a manifest alone.
+        last: no phase follows.
+    """
+    advance = "" if last else f"evolve advance {identifier}"
+    if written:
+        return "review and commit, then: " + "; ".join(filter(None, ("evolve upgrade", advance)))
+    return f"once that is done: {advance}" if advance and phase.instructions else advance
 
 
 def to_json(lines: Sequence[Line]) -> str:
@@ -126,7 +143,7 @@ def gate_data(observation: Observation) -> dict[str, object]:
     """One gate, as JSON reports show it."""
     return {
         "name": gate_name(observation.gate),
-        "gate": describe_gate(observation.gate),
+        "gate": exact_gate(observation.gate),
         "open": observation.open,
         "observed": observation.observed,
         "overridden": observation.because or None,

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 
 from evolve.plan.effects import Cost
 from evolve.plan.model import Part, Phase, Plan
-from evolve.plan.wording import describe_gate
+from evolve.plan.wording import describe_gate, exact_gate
 from evolve.sql.statements import Statement
 
 _WIDTH = 100
@@ -49,7 +49,8 @@ def to_markdown(plan: Plan, costs: Costs, *, explain: bool = False) -> str:
         )
     for phase in plan.phases:
         lines += ["", f"#### {phase.name}", ""]
-        lines += [f"- gate: {describe_gate(gate)}" for gate in phase.gates]
+        told = exact_gate if explain else describe_gate
+        lines += [f"- gate: {told(gate)}" for gate in phase.gates]
         lines += [f"- {instruction}" for instruction in phase.instructions]
         if phase.go_back:
             lines.append(f"- back: {phase.go_back}")
@@ -75,8 +76,9 @@ def _lines(plan: Plan, costs: Costs, *, explain: bool) -> Iterator[str]:
     for number, phase in enumerate(plan.phases, 1):
         yield ""
         yield f"{number} {phase.name}: {phase.summary}"
+        told = exact_gate if explain else describe_gate
         for gate in phase.gates:
-            yield from _wrapped(f"gate: {describe_gate(gate)}")
+            yield from _wrapped(f"gate: {told(gate)}")
         for part in phase.parts:
             yield f"    revision: {phase.name.capitalize()}: {part.title} ({_strongest_of(part)})"
             if explain:
@@ -146,7 +148,7 @@ def _phase_data(phase: Phase, costs: Costs) -> dict[str, object]:
     return {
         "name": phase.name,
         "summary": phase.summary,
-        "gates": [describe_gate(gate) for gate in phase.gates],
+        "gates": [exact_gate(gate) for gate in phase.gates],
         "revisions": [
             {
                 "title": part.title,

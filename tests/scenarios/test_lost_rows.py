@@ -126,4 +126,4 @@ def test_who_accepts_is_heard_when_rows_may_be_lost_and_not_before(users: Change
     users.ok("upgrade")
     early = users.run("advance", CHANGE, "--confirm", "lost-1")
     assert early.returncode == 2
-    assert '"--lost-1" is not asked for now' in early.stderr
+    assert '"--confirm lost-1" is not asked for now' in early.stderr
