@@ -64,7 +64,7 @@ BEGIN
     lifetime := make_interval(secs => least(greatest((told ->> 'lives')::float8, 1), 2592000));
 
     UPDATE evolve_client.instance AS i
-       SET seen = clock_timestamp(), digest = mapping, path = schemas, lives = lifetime, gone = NULL
+       SET seen = clock_timestamp(), digest = mapping, path = schemas, lives = lifetime
      WHERE i.role = session_user AND i.instance = mine;
     IF NOT FOUND THEN
         PERFORM pg_advisory_xact_lock(hashtext('evolve_client'), hashtext(session_user));
