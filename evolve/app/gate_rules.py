@@ -18,4 +18,5 @@ def gate_rules(config: Config) -> Rules:
         gates.statement_window,
         tuple(config.resolved(url, "gates.replicas") for url in gates.replicas),
         gates.standbys_without_reads,
+        registry=gates.registry,
     )

@@ -241,7 +241,7 @@ def _in_use(change: str, phase: str, places: Sequence[Place]) -> str:
     """
     what = f"the gate of change {change} is shut: "
     mend = (
-        "deploy what maps none of it everywhere (see: evolve registry), "
+        "deploy what maps none of it everywhere (see: evolve registry list), "
         f'or: evolve advance {change} --override {MAPPED} --because "..."'
     )
     return f"""  DECLARE

@@ -5,10 +5,11 @@ Connections must be in autocommit mode.
 
 from __future__ import annotations
 
-from collections.abc import Collection
-from dataclasses import dataclass
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from datetime import datetime
 from importlib.resources import files
+from typing import cast
 
 import psycopg
 from psycopg import sql
@@ -16,6 +17,8 @@ from psycopg.rows import class_row, scalar_row
 
 from evolve.counted import counted
 from evolve.errors import Misuse
+from evolve.plan.change import Place
+from evolve.plan.deployed import Denials, Instance, Use, Version
 from evolve.plan.gate_sql import places_json
 from evolve.plan.gates import Observation, Rules
 from evolve.plan.model import NotMapped
@@ -23,15 +26,15 @@ from evolve.plan.wording import duration
 from evolve.postgres.connect import Connection
 
 VERSION = 1
-PUBLIC = "PUBLIC"
-_FOR_APPLICATIONS = ("heartbeat(text, text, name[])", "farewell(text)")
+_REPORT = "let the application report: evolve.client.register(engine, version=..., models=...)"
 
 
 class RegistryDenied(Misuse):
     def __init__(self, role: str, reason: str) -> None:
         super().__init__(
-            f'role "{role}" may not install or read the registry of deployed versions: {reason}',
-            fix="have whoever owns the database run: evolve registry install --sql | psql",
+            f'role "{role}" may not do that with the registry of deployed versions: {reason}',
+            fix="have whoever owns the database, or the registry, run: "
+            f"evolve registry install --sql --reader {role} | psql",
         )
 
 
@@ -70,61 +73,6 @@ class NoSuchRole(Misuse):
         )
 
 
-@dataclass(frozen=True, slots=True)
-class Instance:
-    """One process of an application.
-
-    Args:
-        role: whom it logged in as.
-        process: its host and process id.
-        idle: seconds since it was last seen.
-        state: "live"; "gone": it said farewell; "lost": it was not seen for longer than it said it would be silent.
-    """
-
-    role: str
-    application: str
-    version: str
-    process: str
-    since: datetime
-    seen: datetime
-    idle: float
-    state: str
-
-
-@dataclass(frozen=True, slots=True)
-class Mapped:
-    """What the instances of one version map that log in as `role`.
-
-    Args:
-        live: instances that are alive.
-        places: relation → its columns; None: all of them. None as a whole: they have not told.
-    """
-
-    role: str
-    application: str
-    version: str
-    live: int
-    places: dict[str, tuple[str, ...] | None] | None
-
-
-@dataclass(frozen=True, slots=True)
-class Denials:
-    """What the server refused to one version.
-
-    Args:
-        sqlstate: 42501 insufficient_privilege, 42703 undefined_column or 42P01 undefined_table.
-        message: the last one's.
-        last: when that was told.
-    """
-
-    application: str
-    version: str
-    sqlstate: str
-    count: int
-    message: str
-    last: datetime
-
-
 # -- installation -------------------------------------------------------------------------------------------
 def installed_version(connection: Connection) -> int | None:
     """None where there is none."""
@@ -138,18 +86,19 @@ def installed_version(connection: Connection) -> int | None:
     return int(last) if last.isdigit() else 0
 
 
-def script(roles: Collection[str] = ()) -> str:
+def script(roles: Collection[str] = (), readers: Collection[str] = ()) -> str:
     """The whole installation in SQL; `roles` may tell the registry afterwards, everybody where none is named."""
     ddl = files("evolve.postgres.schema").joinpath("client.sql").read_text(encoding="utf-8")
-    return f"BEGIN;\n{ddl}\n{_grants(roles).as_string(None)}\nCOMMIT;\n"
+    return f"BEGIN;\n{ddl}\n{_grants(roles, readers).as_string(None)}\nCOMMIT;\n"
 
 
-def install(connection: Connection, roles: Collection[str] = ()) -> None:
+def install(connection: Connection, roles: Collection[str] = (), readers: Collection[str] = ()) -> None:
     """Install the registry, or bring it up to date.
 
     Args:
         connection: as a role that may create a schema, and will own the registry.
-        roles: who may tell it; everybody where none is named. Who could before, and is not named, cannot any more.
+        roles: who may tell it; everybody where none is named.
+        readers: who may ask it, beside the role that owns it.
 
     Raises:
         RegistryDenied, StrangeRegistry, RegistryTooNew, NoSuchRole: nothing was changed.
@@ -165,20 +114,26 @@ def install(connection: Connection, roles: Collection[str] = ()) -> None:
             # No table lock; two installations at once would both create the schema and one would fail.
             connection.execute("SELECT pg_advisory_xact_lock(hashtext('evolve'), hashtext('registry'))")
             connection.execute(ddl)
-            connection.execute(_grants(roles))
+            connection.execute(_grants(roles, readers))
     except psycopg.errors.InsufficientPrivilege as error:
         raise RegistryDenied(connection.info.user, error.diag.message_primary or "") from error
     except psycopg.errors.UndefinedObject as error:
         raise NoSuchRole(error.diag.message_primary or "") from error
 
 
-def _grants(roles: Collection[str]) -> sql.Composed:
-    named = sql.SQL(", ").join(sql.Identifier(role) for role in roles) if roles else sql.SQL(PUBLIC)
-    functions = sql.SQL(", ").join(sql.SQL(f"evolve_client.{each}") for each in _FOR_APPLICATIONS)
-    lines = [sql.SQL("GRANT USAGE ON SCHEMA evolve_client TO {};").format(named)]
-    if roles:
-        lines.insert(0, sql.SQL("REVOKE USAGE ON SCHEMA evolve_client FROM PUBLIC;"))
-    lines.append(sql.SQL("GRANT EXECUTE ON FUNCTION {} TO {};").format(functions, named))
+def _grants(roles: Collection[str], readers: Collection[str]) -> sql.Composed:
+    """The DDL has taken everything from PUBLIC before."""
+    told = sql.SQL("evolve_client.heartbeat(text, text, name[]), evolve_client.farewell(text)")
+    asked = sql.SQL("evolve_client.mapped_by(text), evolve_client.in_use(text)")
+    lines = [sql.SQL("REVOKE USAGE ON SCHEMA evolve_client FROM PUBLIC;")]
+    tellers = [sql.Identifier(role) for role in roles] or [sql.SQL("PUBLIC")]
+    for role in tellers:
+        lines.append(sql.SQL("GRANT USAGE ON SCHEMA evolve_client TO {};").format(role))
+        lines.append(sql.SQL("GRANT EXECUTE ON FUNCTION {} TO {};").format(told, role))
+    for role in map(sql.Identifier, readers):
+        lines.append(sql.SQL("GRANT USAGE ON SCHEMA evolve_client TO {};").format(role))
+        lines.append(sql.SQL("GRANT EXECUTE ON FUNCTION {} TO {};").format(asked, role))
+        lines.append(sql.SQL("GRANT SELECT ON ALL TABLES IN SCHEMA evolve_client TO {};").format(role))
     return sql.SQL("\n").join(lines)
 
 
@@ -214,7 +169,7 @@ def observe(connection: Connection, gate: NotMapped, rules: Rules) -> Observatio
             gate,
             False,
             str(used),
-            "deploy what maps none of it everywhere; who is alive: evolve registry",
+            "deploy what maps none of it everywhere, and wait until it has ended; see: evolve registry list",
         )
     told = instances(connection)
     live = [each for each in told if each.state == "live"]
@@ -226,7 +181,12 @@ def observe(connection: Connection, gate: NotMapped, rules: Rules) -> Observatio
             f"{counted(len(versions), 'live version')} ({counted(len(live), 'instance')}), none does",
         )
     if not told:
-        return _unknown(gate, rules, "no version reports what it maps", "let it report: evolve docs registry")
+        return _unknown(
+            gate,
+            rules,
+            "no version reports what it maps",
+            _REPORT,
+        )
     last = min(told, key=lambda each: each.idle)
     return Observation(
         gate,
@@ -254,3 +214,112 @@ def instances(connection: Connection) -> list[Instance]:
     with connection.cursor(row_factory=class_row(Instance)) as cursor:
         # ACCESS SHARE on our own table.
         return cursor.execute(query, ()).fetchall()
+
+
+def versions(connection: Connection) -> list[Version]:
+    """All that are known, alive ones first; of each, the instance seen last first.
+
+    Raises:
+        NoRegistry, RegistryTooNew, RegistryDenied.
+    """
+    with _reading(connection):
+        grouped: dict[tuple[str, str, str], list[Instance]] = {}
+        for each in instances(connection):
+            grouped.setdefault((each.application, each.version, each.role), []).append(each)
+        mapped = _mappings(connection)
+    found = [
+        Version(application, version, role, tuple(each), mapped.get((application, version, role)))
+        for (application, version, role), each in grouped.items()
+    ]
+    return sorted(found, key=lambda each: (not each.live, each.application, each.version, each.role))
+
+
+def _mappings(connection: Connection) -> dict[tuple[str, str, str], Mapping[str, tuple[str, ...] | None]]:
+    # ACCESS SHARE on our own tables.
+    rows = connection.execute(
+        """
+        SELECT i.application, i.version, i.role::text, (array_agg(m.places))[1]
+          FROM evolve_client.instance AS i
+          LEFT JOIN evolve_client.mapping AS m ON m.role = i.role AND m.digest = i.digest
+         WHERE i.gone IS NULL
+         GROUP BY 1, 2, 3 HAVING count(DISTINCT i.digest) = 1 AND count(m.digest) > 0
+        """
+    ).fetchall()
+    return {
+        (str(application), str(version), str(role)): {
+            relation if schema is None else f"{schema}.{relation}": None
+            if columns is None
+            else tuple(columns)
+            for schema, relation, columns in cast("list[tuple[str | None, str, list[str] | None]]", places)
+        }
+        for application, version, role, places in rows
+    }
+
+
+def users_of(connection: Connection, places: Sequence[Place]) -> list[Use]:
+    """The live versions that map one of `places`.
+
+    Raises:
+        NoRegistry, RegistryTooNew, RegistryDenied.
+    """
+    query = """
+        SELECT application, version, instances, since, maps,
+               greatest(extract(epoch FROM clock_timestamp() - seen)::float8, 0) AS idle
+          FROM evolve_client.mapped_by(%s)
+        """
+    with _reading(connection), connection.cursor(row_factory=class_row(Use)) as cursor:
+        # ACCESS SHARE on our own tables and on catalogs.
+        return cursor.execute(query, (places_json(places),)).fetchall()
+
+
+def denials(connection: Connection, since: datetime) -> list[Denials]:
+    """What applications have told since that moment, of the server's clock, that it has refused them.
+
+    They tell it a second or two after it has happened; what they count is what `evolve.client` counts.
+
+    Raises:
+        NoRegistry, RegistryTooNew, RegistryDenied.
+    """
+    query = """
+        SELECT application, version, sqlstate, sum(count)::bigint AS count,
+               (array_agg(message ORDER BY denial_id DESC))[1] AS message, max(at) AS last
+          FROM evolve_client.denial WHERE at >= %s
+         GROUP BY application, version, sqlstate ORDER BY max(at) DESC
+        """
+    with _reading(connection), connection.cursor(row_factory=class_row(Denials)) as cursor:
+        # ACCESS SHARE on our own table.
+        return cursor.execute(query, (since,)).fetchall()
+
+
+def forget(connection: Connection, version: str | None, application: str | None) -> int:
+    """Forget the instances that are not alive, or all of one version; who is alive comes back with its next heartbeat.
+
+    Returns:
+        How many were forgotten.
+
+    Raises:
+        NoRegistry, RegistryTooNew, RegistryDenied.
+    """
+    with _reading(connection):
+        # ROW EXCLUSIVE on our own table.
+        return connection.execute(
+            """
+            DELETE FROM evolve_client.instance
+             WHERE (%(version)s::text IS NOT NULL OR gone IS NOT NULL OR seen + lives <= clock_timestamp())
+               AND version = coalesce(%(version)s, version) AND application = coalesce(%(application)s, application)
+            """,
+            {"version": version, "application": application},
+        ).rowcount
+
+
+@contextmanager
+def _reading(connection: Connection) -> Iterator[None]:
+    version = installed_version(connection)
+    if version is None:
+        raise NoRegistry
+    if version > VERSION:
+        raise RegistryTooNew(version)
+    try:
+        yield
+    except psycopg.errors.InsufficientPrivilege as error:
+        raise RegistryDenied(connection.info.user, error.diag.message_primary or "") from error
