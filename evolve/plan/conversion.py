@@ -184,7 +184,7 @@ def rejects_function(function: QualifiedName, table: QualifiedName, converted: C
     It lies in the table's schema, since whoever writes the table calls it.
     """
     (old, old_type), (_, new_type) = converted.old, converted.new
-    made = "evolve_made"
+    made = "evolve_made" if old != "evolve_made" else "evolve_made_"
     body = f"""\
 #variable_conflict use_variable
 DECLARE

@@ -196,6 +196,27 @@ class Replacement:
             mismatch=self.divergent.predicate,
         )
 
+    def published_notes(self, *, renames: bool = True) -> tuple[str, ...]:
+        """What subscribers need.
+
+        Args:
+            renames: at contract the old columns go into quarantine.
+        """
+        if not self.target.published:
+            return ()
+        news = ", ".join(f"{quote(column.side.column)} {_type(column)}" for column in self.new)
+        needs = f"its subscribers need {news} before expand"
+        if renames:
+            olds = ", ".join(f"{quote(self.quarantine(side.column))} {side.type}" for side in self.old)
+            needs += f", and {olds} before contract"
+        note = f"{self.table.plain} is published by {', '.join(self.target.published)}: {needs}, else they stop with "
+        note += "an error."
+        if renames and self.swap:
+            note += (
+                f" From contract on they get values of {self.sides[0].type} for {quote(self.old[0].column)}."
+            )
+        return (note,)
+
     # -- phases ---------------------------------------------------------------------------------------------
     def expand(self) -> Phase:
         added = ",\n    ".join(f"ADD COLUMN {quote(c.side.column)} {_type(c)}" for c in self.new)

@@ -46,7 +46,7 @@ def old_sides(target: Target, made: Sequence[Made]) -> tuple[Side, ...]:
     sides = []
     for each in made:
         column = known_column(target, each.column)
-        volatile = column.default is not None and not column.default_constant
+        volatile = not column.default_steady
         sides.append(
             Side(
                 column.name,
@@ -203,12 +203,7 @@ def notes(target: Target, old: Sequence[Side], new: Sequence[Side], accept_lost:
         )
     if any(side.volatile for side in old):
         found.append(
-            f"A default of {olds} is a function call: an INSERT that gives both shapes is taken to mean the new one; "
-            "after contract new rows get no default."
-        )
-    if target.published:
-        found.append(
-            f"The table is published by {', '.join(target.published)}: add the new columns on every subscriber before "
-            "expand."
+            f"A default of {olds} is a function call: an INSERT that gives both shapes is taken to mean the new one, "
+            "and one that gives null for the new one gets the default; after contract new rows get none."
         )
     return tuple(found)

@@ -6,7 +6,9 @@ INSERT it is the side that differs from its default. No search path, role or ses
 as the wrong one.
 
 What the values cannot tell: on a row that is not yet backfilled, a new writer that sets the new column to
-NULL has changed nothing, and the trigger fills the column. So new readers wait for the backfill.
+NULL has changed nothing, and the trigger fills the column. So new readers wait for the backfill. And where the old
+column's default is another one each time, as gen_random_uuid(), the new column can have none beside it: an INSERT that
+gives it NULL looks like one that leaves it out, and gets what the default gave.
 """
 
 from __future__ import annotations

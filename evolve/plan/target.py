@@ -9,6 +9,8 @@ from typing import Literal
 from evolve.errors import Misuse, Refused
 from evolve.plan.model import SYNC_TRIGGER
 from evolve.sql.names import QualifiedName, quote
+from evolve.sql.parse import ExpressionNotRead, expression
+from evolve.sql.volatility import volatile_functions
 
 ConstraintKind = Literal["check", "unique", "foreign key", "primary key", "exclude"]
 DependentKind = Literal[
@@ -57,6 +59,19 @@ class TargetColumn:
     always: bool = False
     generation: str | None = None
     virtual: bool = False
+
+    @property
+    def default_steady(self) -> bool:
+        """Its default, as now(), is the same wherever one statement asks for it: so it can be told from a value that a
+        writer gave. Not so nextval('…') and gen_random_uuid().
+        """
+        if self.default is None or self.default_constant:
+            return True
+        try:
+            read = expression(self.default)
+        except ExpressionNotRead:
+            return False
+        return not (read.columns or read.query or volatile_functions(read))
 
 
 @dataclass(frozen=True, slots=True)

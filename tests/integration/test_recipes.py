@@ -427,3 +427,32 @@ def test_a_published_table_is_noted(connection: Connection) -> None:
     connection.execute("CREATE PUBLICATION everything FOR ALL TABLES")
     plan = make_plan(RENAME, LiveFacts(connection))
     assert any("everything" in note for note in plan.notes)
+
+
+@pytest.mark.parametrize(
+    ("default", "stored"),
+    [
+        ("now()", True),
+        ("CURRENT_TIMESTAMP - interval '1 day'", True),
+        ("'2020-01-01'", True),
+        ("clock_timestamp()", False),  # another one each time: an explicit null looks like no value at all
+    ],
+)
+def test_a_null_of_new_code_is_stored_where_the_default_can_be_told_from_it(
+    connection: Connection, default: str, stored: bool
+) -> None:
+    connection.execute(
+        f"CREATE TABLE visits (id int PRIMARY KEY, seen timestamptz DEFAULT {default})".encode()
+    )
+    Carried(connection, RenameColumn(QualifiedName("visits"), "seen", "seen_at")).up("expand")
+    connection.execute("INSERT INTO visits (id, seen_at) VALUES (1, NULL)")
+    connection.execute("INSERT INTO visits (id, seen) VALUES (2, NULL)")
+    connection.execute("INSERT INTO visits (id) VALUES (3)")
+    connection.execute("INSERT INTO visits (id, seen) VALUES (4, '2000-01-01')")
+    connection.execute("INSERT INTO visits (id, seen_at) VALUES (5, '2000-01-01')")
+    found = connection.execute(
+        "SELECT seen IS NULL, seen IS NOT DISTINCT FROM seen_at, seen = '2000-01-01' FROM visits ORDER BY id"
+    ).fetchall()
+    assert [row[1] for row in found] == [True] * 5
+    assert [row[0] for row in found] == [stored, True, False, False, False]
+    assert [row[2] for row in found[3:]] == [True, True]

@@ -12,7 +12,7 @@ from support.changes import Carried, Connection, table
 from support.way_back import phases, restores_the_table
 
 from evolve.errors import EvolveError, Misuse, Refused
-from evolve.plan.model import PHASES, PhaseName
+from evolve.plan.model import PHASES, PhaseName, quarantine_name
 from evolve.plan.recipes import find_recipe, make_plan
 from evolve.plan.recipes.columns.change_type import ChangeType
 from evolve.postgres.plan_facts import LiveFacts
@@ -55,8 +55,8 @@ INSTANT = ChangeType(USERS, "plain", "text")
 COMPUTED = ChangeType(USERS, "note", "text")
 NARROWER = ChangeType(USERS, "age", "smallint")
 SPELLED = ChangeType(USERS, "count", "numeric(5,1)", up="count / 2.0", down="halves * 2", to="halves")
-PARTIAL = ChangeType(USERS, "word", "int", rejects="null", to="number")
-ROUNDED = ChangeType(USERS, "price", "numeric(8,2)", rejects="accept")
+PARTIAL = ChangeType(USERS, "word", "int", rejects="null", to="number", accept_lost=99)
+ROUNDED = ChangeType(USERS, "price", "numeric(8,2)", rejects="accept", accept_lost=99)
 IN_PLACE = ChangeType(USERS, "note", "varchar(30)", in_place=True)
 ZONED = ChangeType(USERS, "born", "timestamptz", up="born AT TIME ZONE 'UTC'", down="born AT TIME ZONE 'UTC'")
 MADE = ChangeType(
@@ -66,6 +66,7 @@ MADE = ChangeType(
     up="(seen AT TIME ZONE 'UTC')::date",
     down="seen::timestamp AT TIME ZONE 'UTC'",
     rejects="accept",
+    accept_lost=99,
 )
 
 SHORT: tuple[PhaseName, ...] = ("expand", "switch")
@@ -256,6 +257,17 @@ def test_a_value_that_only_the_new_type_holds_is_refused_until_purge(connection:
         connection.execute("UPDATE users SET words = repeat('x', 21) WHERE id = 1")
     carried.up("purge")
     connection.execute("UPDATE users SET words = repeat('x', 21) WHERE id = 1")
+
+
+def test_subscribers_need_the_columns_of_every_phase(connection: Connection) -> None:
+    connection.execute("CREATE PUBLICATION p FOR ALL TABLES")
+    plan = Carried(connection, WIDER).plan
+    (note,) = [note for note in plan.notes if "published by p" in note]
+    assert (
+        f"{WIDER.new_name} bigint before expand, and {quarantine_name(WIDER.id)} integer before contract"
+        in note
+    )
+    assert "From contract on they get values of bigint for age." in note
 
 
 def test_names_are_swapped_in_one_transaction(connection: Connection) -> None:

@@ -93,6 +93,11 @@ def test_the_way_back_restores_every_view(
     assert views(connection) == before
 
 
+def test_who_reads_the_old_view_is_named_in_the_plan(connection: Connection) -> None:
+    (note,) = Carried(connection, LOST).plan.notes
+    assert "loud, louder read the old one, also in quarantine, and purge is shut as long" in note
+
+
 @pytest.mark.parametrize("change", [APPENDED, MOVED])
 def test_readers_keep_what_they_have(connection: Connection, change: ChangeView) -> None:
     Carried(connection, change).up("expand")

@@ -297,7 +297,7 @@ def _by_new_column(
         drop = Statement(f"DROP FUNCTION {helper}({column.type})", None, "nothing calls it any more")
         helpers = ((made, drop),)
         up = f"{helper}({quote(column.name)})"
-    volatile = column.default is not None and not column.default_constant
+    volatile = not column.default_steady
     old = sync.Side(
         column.name,
         column.type,
@@ -340,7 +340,8 @@ def _by_new_column(
         accept_lost=change.accept_lost if change.rejects != "refuse" else None,
     )
     road.refuse()
-    return Plan(change.id, change, road.phases(), _notes(change, target, column, definition), target.source)
+    notes = (*_notes(change, column, definition), *road.published_notes())
+    return Plan(change.id, change, road.phases(), notes, target.source)
 
 
 def _conversion(
@@ -427,20 +428,13 @@ def _fits(column: TargetColumn, definition: ColumnDefinition, converted: Convers
     return f"{name} IS NULL OR {converted.comes_back}"
 
 
-def _notes(
-    change: ChangeType, target: Target, column: TargetColumn, definition: ColumnDefinition
-) -> tuple[str, ...]:
+def _notes(change: ChangeType, column: TargetColumn, definition: ColumnDefinition) -> tuple[str, ...]:
     notes = [
         f"Until purge a value must fit both types: one that {column.type} cannot hold is refused, also to new code.",
     ]
     if change.rejects != "refuse":
         notes.append(
             kept_until_purge(f"What {definition.type} cannot give back of {column.name}", change.accept_lost)
-        )
-    if target.published:
-        notes.append(
-            f"The table is published by {', '.join(target.published)}: add the new column on every subscriber before "
-            "expand."
         )
     if change.rejects == "refuse" and change.up is not None:
         notes.append(

@@ -393,12 +393,7 @@ END
             )
         if self.loses:
             notes.append(kept_until_purge(f"What is no {change.type} under {change.key}", change.accept_lost))
-        if self.target.published:
-            notes.append(
-                f"The table is published by {', '.join(self.target.published)}: add the new column on every "
-                "subscriber before expand."
-            )
-        return tuple(notes)
+        return (*notes, *self.road.published_notes(renames=False))
 
 
 def _text(value: str) -> str:

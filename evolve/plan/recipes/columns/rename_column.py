@@ -125,7 +125,7 @@ class _Recipe:
         self.not_null_check = shorten("evolve", self.table.name, change.to, "not_null")
         self.old, self.new = quote(change.column), quote(change.to)
         self.exact = sync.is_exact(column.type, collation=column.collation, enum=column.enum)
-        self.volatile = column.default is not None and not column.default_constant
+        self.volatile = not column.default_steady
         self.differs = sync.differs(self.new, self.old, exact=self.exact)
 
     @classmethod
@@ -504,7 +504,8 @@ class _Recipe:
         if self.volatile:
             notes.append(
                 f"The default of {self.change.column} is a function call: an INSERT that gives both columns is "
-                "taken to mean the new one."
+                f"taken to mean the new one, and one that gives null for {self.change.to} gets the default, until "
+                "contract."
             )
         if not self.exact:
             notes.append(
@@ -524,7 +525,7 @@ def trials(change: RenameColumn, facts: Facts) -> Iterator[Trial]:
 def shapes(change: RenameColumn, facts: Facts) -> Shapes:
     target = facts.table(change.table)
     column = known_column(target, change.column)
-    shared = column.default if column.default_constant else None
+    shared = column.default if column.default_steady else None
     return Shapes.within(
         target,
         {change.column: {change.to: change.to}},

@@ -101,7 +101,7 @@ def plan(change: SplitColumn, facts: Facts) -> Plan:
         accept_lost=change.accept_lost,
     )
     road.refuse()
-    told = notes(target, old, new, change.accept_lost)
+    told = (*notes(target, old, new, change.accept_lost), *road.published_notes())
     return Plan(change.id, change, road.phases(), told, target.source)
 
 

@@ -365,12 +365,10 @@ def _notes(change: RemoveEnumValue, roads: Sequence[Replacement]) -> Iterator[st
         f"Functions that name type {change.table.plain} in their bodies, privileges on the type and its comment are "
         "not carried over: see to them before the switch."
     )
-    for name, road in dict.fromkeys((r.table.plain, r.target.published) for r in roads):
-        if road:
-            yield (
-                f"{name} is published by {', '.join(road)}: make the new type and columns on every subscriber before "
-                "expand."
-            )
+    if any(road.target.published for road in roads):
+        yield f"Subscribers need type {change.new_type.plain} before expand as well."
+    for road in roads:
+        yield from road.published_notes()
 
 
 def trials(change: RemoveEnumValue, facts: Facts) -> Iterator[Trial]:

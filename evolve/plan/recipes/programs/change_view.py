@@ -268,6 +268,11 @@ def _beside(
         else "--to asks for it"
     )
     note = f"The new view comes beside the old one, as {to.plain}: {why}. Both can be read until contract."
+    if view.dependents:
+        names = ", ".join(each.plain for each in view.dependents)
+        reads, them = ("reads", "it") if len(view.dependents) == 1 else ("read", "each of them")
+        note += f" {names} {reads} the old one, also in quarantine, and purge is shut as long: give {them} another "
+        note += "query with evolve plan change-view."
     if view.others:
         note += f" What hangs on the old one stays with it: {', '.join(view.others)}."
     return phases, note
