@@ -37,7 +37,7 @@ from evolve.backfill.undo import Backward
 from evolve.backfill.verify import Verdict, Verification, misses_predicate
 from evolve.errors import Misuse, Refused
 from evolve.postgres import journal, undo_journal
-from evolve.postgres.backfill_target import Target, read_target, refuse_standby, try_expressions
+from evolve.postgres.backfill_target import Target, read_target, try_expressions
 from evolve.postgres.batches import SqlBatches, key_range, try_batch
 from evolve.postgres.connect import connect
 from evolve.postgres.failure import translated
@@ -46,6 +46,7 @@ from evolve.postgres.refusal import forbidden
 from evolve.postgres.replica_lag import ReplicaSensor
 from evolve.postgres.session import Session, Timeouts
 from evolve.postgres.windows import SqlWindows
+from evolve.postgres.writable import refuse_read_only
 
 POLL = 0.2  # seconds between two looks at a lease, or at older transactions
 
@@ -173,10 +174,10 @@ def checked_target(session: Session, spec: Spec, watch: Watch, *, plain_sql: boo
     """Look at everything that can be refused, down to one batch that is rolled back; write nothing.
 
     Raises:
-        ReadOnlyServer, NoSuchTable, NotATable, NoSuchColumn, BadTarget, NoKey, UnusableKey, MayNot, RowSecurity,
-        BadExpression, PlanIgnoresKey, ServerTrouble
+        StandbyServer, ReadOnlySession, NoSuchTable, NotATable, NoSuchColumn, BadTarget, NoKey, UnusableKey, MayNot,
+        RowSecurity, BadExpression, PlanIgnoresKey, ServerTrouble
     """
-    refuse_standby(session.current())
+    refuse_read_only(session.current())
     target = read_target(session.current(), spec, plain_sql=plain_sql)
     try_expressions(session.current(), spec)
     try:

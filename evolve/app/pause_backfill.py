@@ -10,6 +10,7 @@ from evolve.backfill.record import RunEnded, RunRecord
 from evolve.backfill.status import ENDED, State
 from evolve.postgres import journal
 from evolve.postgres.session import Session
+from evolve.postgres.writable import refuse_read_only
 
 
 def pause_backfill(url: str, name: str) -> RunRecord:
@@ -37,6 +38,7 @@ def _ask(url: str, name: str, want: Want) -> RunRecord:
         closing(Session(url, "evolve backfill control")) as session,
         told(f'backfill "{name}" could not be reached', session),
     ):
+        refuse_read_only(session.current())
         record = journal.named_run(session.current(), name)
         if record.state in ENDED:
             raise RunEnded(

@@ -27,6 +27,7 @@ from evolve.postgres.evidence import looking
 from evolve.postgres.plan_facts import LiveFacts, may_act_as
 from evolve.postgres.stamps import applied_heads
 from evolve.postgres.trials import attempt
+from evolve.postgres.writable import StandbyServer, is_standby
 from evolve.revisions.project import Project
 from evolve.revisions.read import read
 from evolve.revisions.select import Range
@@ -59,10 +60,15 @@ class PlanNotClean(Refused):
 
 @dataclass(frozen=True, slots=True)
 class Planned:
-    """A plan, and the facts it was made from."""
+    """A plan, and the facts it was made from.
+
+    Args:
+        standby: those of a server that only repeats what another one does.
+    """
 
     plan: Plan
     facts: KeptFacts
+    standby: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +106,14 @@ def plan_change(project: Project, change: Change, url: str | None) -> Planned:
                 *_behind(connection, changes),
                 *_not_owned(connection, planned.facts),
             ]
-        planned = replace(planned, plan=replace(planned.plan, notes=(*planned.plan.notes, *notes)))
+            standby = is_standby(connection)
+        if standby:
+            notes.append(
+                "These facts come from a standby, which counts only what is used on itself: plan it on the primary to "
+                "write it."
+            )
+        plan = replace(planned.plan, notes=(*planned.plan.notes, *notes))
+        planned = replace(planned, plan=plan, standby=standby)
     refuse_conflicts(changes, change, planned.plan.uses)
     refuse_unclean(changes, planned.plan)
     return planned
@@ -111,9 +124,12 @@ def write_plan(project: Project, planned: Planned, now: datetime | None = None) 
 
     Raises:
         CannotWrite: a directory cannot be written to; nothing was written.
+        StandbyServer: what is known comes from one, and gates would compare it with the primary.
     """
     from evolve.revisions.writer import new_revision_id  # Alembic takes a while to import
 
+    if planned.standby:
+        raise StandbyServer
     plan = planned.plan
     changes = read_changes(project)
     refuse_conflicts(changes, plan.change, plan.uses)

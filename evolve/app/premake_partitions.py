@@ -24,6 +24,7 @@ from evolve.postgres.partitions import (
     read_partitioned,
     read_template,
 )
+from evolve.postgres.writable import refuse_read_only
 from evolve.sql.names import QualifiedName, parse_name
 
 CORE_OPTIONS = ("recipe", "unique")
@@ -112,6 +113,8 @@ def premake(
             the one table; where there are several, each is the `error` of its table.
     """
     with connect(url, application_name="evolve partition premake", autocommit=True) as connection:
+        if not dry_run:
+            refuse_read_only(connection)
         targets = [only] if only is not None else known_tables(connection, tables)
         if not targets:
             raise NothingPartitioned

@@ -10,6 +10,7 @@ from evolve.backfill.ports import Stop, Want, Watch
 from evolve.backfill.record import may_resume
 from evolve.postgres import journal
 from evolve.postgres.session import Session
+from evolve.postgres.writable import refuse_read_only
 
 
 def resume_backfill(
@@ -27,6 +28,7 @@ def resume_backfill(
     pace.check()
     with closing(Session(url, f"evolve backfill {name}", pace.timeouts)) as session:
         with told(f'backfill "{name}" could not be resumed', session):
+            refuse_read_only(session.current())
             record = journal.named_run(session.current(), name)
             may_resume(record)
             # The key is the run's own: an index made since must not change the order of the walk.

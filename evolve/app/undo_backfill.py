@@ -11,8 +11,9 @@ from evolve.backfill.ports import Stop, Want, Watch
 from evolve.backfill.record import AlreadyRunning, RunEnded
 from evolve.backfill.status import State
 from evolve.postgres import journal, undo_journal
-from evolve.postgres.backfill_target import read_target, refuse_standby
+from evolve.postgres.backfill_target import read_target
 from evolve.postgres.session import Session
+from evolve.postgres.writable import refuse_read_only
 
 
 def undo_backfill(url: str, name: str, *, pace: Pace, stop: Stop, watch: Watch) -> Outcome:
@@ -28,7 +29,7 @@ def undo_backfill(url: str, name: str, *, pace: Pace, stop: Stop, watch: Watch) 
     with closing(Session(url, f"evolve backfill undo {name}", pace.timeouts)) as session:
         with told(f'backfill "{name}" could not be undone', session):
             connection = session.current()
-            refuse_standby(connection)
+            refuse_read_only(connection)
             record = journal.named_run(connection, name)
             if record.state is State.UNDONE:
                 raise RunEnded(

@@ -10,9 +10,9 @@ from evolve.backfill.ports import Watch
 from evolve.backfill.progress import Meter, Snapshot
 from evolve.backfill.verify import CannotVerify, Verdict, Verification, misses_predicate
 from evolve.postgres import journal
-from evolve.postgres.backfill_target import refuse_standby
 from evolve.postgres.session import Session
 from evolve.postgres.windows import SqlWindows
+from evolve.postgres.writable import refuse_read_only
 
 
 def verify_backfill(url: str, name: str, *, watch: Watch) -> Verdict:
@@ -27,7 +27,7 @@ def verify_backfill(url: str, name: str, *, watch: Watch) -> Verdict:
         told(f'backfill "{name}" could not be verified', session),
     ):
         connection = session.current()
-        refuse_standby(connection)
+        refuse_read_only(connection)
         record = journal.named_run(connection, name)
         predicate = misses_predicate(record.spec)
         if predicate is None:

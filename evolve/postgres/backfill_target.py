@@ -78,15 +78,6 @@ class RowSecurity(Refused):
         )
 
 
-class ReadOnlyServer(Refused):
-    def __init__(self) -> None:
-        super().__init__(
-            "this server is a read replica",
-            why="a backfill writes rows and its cursor",
-            fix="give the primary's address in --database-url",
-        )
-
-
 @dataclass(frozen=True, slots=True)
 class TargetColumn:
     """A column that is written.
@@ -152,16 +143,6 @@ class _Index:
     not_null: bool
     names: list[str]
     types: list[str]
-
-
-def refuse_standby(connection: Connection) -> None:
-    """A standby cannot take a single row.
-
-    Raises:
-        ReadOnlyServer
-    """
-    if connection.execute("SELECT pg_is_in_recovery()").fetchone() == (True,):
-        raise ReadOnlyServer
 
 
 def read_target(connection: Connection, spec: Spec, *, plain_sql: bool = False) -> Target:

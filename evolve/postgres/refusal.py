@@ -21,8 +21,8 @@ class ReadOnlySession(Misuse):
     def __init__(self, reason: str) -> None:
         super().__init__(
             f"this session may only read: {reason}",
-            why="the server is a standby, or default_transaction_read_only is on for the role or the database",
-            fix="name the primary, and a role that may write, in --database-url",
+            why="default_transaction_read_only is on for the role, the database or the server, or this is a standby",
+            fix="connect to the primary, as a role that may write: name both in --database-url",
         )
 
 

@@ -1,0 +1,74 @@
+"""A standby is read where that is enough, and refused where something would be written or a gate be looked at."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import chdir
+
+import psycopg
+import pytest
+from click.testing import CliRunner, Result
+from support.bad_input import CHANGE, COMMANDS, Ground
+from support.standby import hot_standby
+
+from evolve.cli import evolve
+from evolve.postgres.writable import StandbyServer
+
+pytestmark = pytest.mark.server
+
+READING = (
+    *("lint", "lint --unapplied", "facts export", "plan set-not-null", "plan add-index", "status"),
+    *("upgrade --dry-run", "upgrade --sql", "backfill status", "partition status"),
+)
+ELSEWHERE = {
+    "init",
+    "plan auto",
+    "preflight",
+}  # it asks no server, has no models here, or tells it in its own way
+
+
+@pytest.fixture(scope="module")
+def ground(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ground]:
+    root = tmp_path_factory.mktemp("standby") / "project"
+
+    def prepare(url: str) -> None:
+        Ground.prepare(root, url).connection.close()
+
+    with hot_standby(prepare) as url, psycopg.connect(url, autocommit=True) as connection:
+        yield Ground(root, url, connection)
+
+
+def run(ground: Ground, *arguments: str) -> Result:
+    with chdir(ground.root):
+        return CliRunner().invoke(evolve, arguments, standalone_mode=False)
+
+
+@pytest.mark.parametrize("name", sorted(COMMANDS.keys() - {*READING} - ELSEWHERE))
+def test_what_writes_is_refused_before_anything_is_touched(ground: Ground, name: str) -> None:
+    before = ground.snapshot()
+    done = run(ground, *COMMANDS[name])
+    assert isinstance(done.exception, StandbyServer), done.output
+    assert ground.snapshot() == before
+
+
+@pytest.mark.parametrize("name", READING)
+def test_what_reads_works(ground: Ground, name: str) -> None:
+    done = run(ground, *COMMANDS[name])
+    assert done.exception is None, done.output
+
+
+def test_it_says_where_to_go(ground: Ground) -> None:
+    said = str(run(ground, "advance", CHANGE).exception)
+    assert "this server is a standby, which can only be read" in said
+    assert "connect to the primary" in said
+
+
+def test_a_plan_tells_whose_facts_it_shows(ground: Ground) -> None:
+    assert "These facts come from a standby" in run(ground, *COMMANDS["plan add-index"]).stdout.replace(
+        "\n", " "
+    )
+
+
+def test_who_works_on_the_primary_is_not_known(ground: Ground) -> None:
+    shown = run(ground, "status", CHANGE).stdout
+    assert "a standby does not know who works on its primary" in shown
