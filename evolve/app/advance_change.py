@@ -21,6 +21,7 @@ from evolve.postgres import evidence
 from evolve.postgres.connect import Connection
 from evolve.postgres.plan_facts import LiveFacts
 from evolve.postgres.stamps import applied_heads
+from evolve.postgres.writable import refuse_read_only
 from evolve.revisions.project import Project
 
 
@@ -111,10 +112,12 @@ def advance(
         WordTooEarly: a word that the next phase does not ask for.
         NothingToOverride, NotOverridable: a gate named in `override` is not shut, or may not be passed.
         StrangeRevisions: the database is at a revision that the project does not have.
+        StandbyServer, ReadOnlySession: evidence cannot be kept there.
     """
     who = actor or default_actor()
     changes, manifest = read_change(project, identifier)
     with evidence.looking(url, "evolve advance") as connection:
+        refuse_read_only(connection)
         if changes.missing(manifest):
             return _finish(changes, manifest, manifest.plan)
         plan = None if manifest.following is None else _plan(connection, manifest)

@@ -44,6 +44,7 @@ from evolve.postgres.connect import Connection, connect
 from evolve.postgres.fence import older_transactions
 from evolve.postgres.journal import latest_run
 from evolve.postgres.refusal import forbidden
+from evolve.postgres.writable import is_standby
 from evolve.sql.names import QualifiedName
 
 VERSION = 2
@@ -325,6 +326,8 @@ def _trigger(
 
 
 def _older(connection: Connection, gate: Gate, table: QualifiedName, trigger: str) -> Observation:
+    if is_standby(connection):
+        return Observation(gate, False, "a standby does not know who works on its primary", "ask the primary")
     # ACCESS SHARE on catalogs only. xmin is the 32-bit id of the transaction that made the trigger; the snapshot
     # tells the epoch.
     row = connection.execute(
