@@ -4,6 +4,8 @@
 database_url = "env:DATABASE_URL"
 alembic_config = "backend/alembic.ini"
 alembic_section = "tenant"                # as alembic --name takes it
+expand_branch = "pre"                     # labels of two branches: one adds, the other takes away
+contract_branch = "post"
 
 [tool.evolve.lint]
 fail_on = "warning"
@@ -146,6 +148,7 @@ class Config:
         database_url: as written; `resolved_database_url` looks up "env:NAME".
         alembic_config: path of alembic.ini, relative paths starting at the configuration file's folder.
         alembic_section: of alembic.ini, as `alembic --name` takes it.
+        expand_branch, contract_branch: labels of two branches of revisions; both or none.
         partition: table → how it is partitioned.
         environments: names of those that have settings of their own.
     """
@@ -154,6 +157,8 @@ class Config:
     database_url: str | None = field(default=None, repr=False)
     alembic_config: Path | None = None
     alembic_section: str = "alembic"
+    expand_branch: str | None = None
+    contract_branch: str | None = None
     lint: Lint = Lint()
     upgrade: Upgrade = Upgrade()
     preflight: Preflight = Preflight()
@@ -161,6 +166,13 @@ class Config:
     gates: Gates = Gates()
     partition: Mapping[str, PartitionedTable] = field(default_factory=lambda: MappingProxyType({}))
     environments: tuple[str, ...] = ()
+
+    @property
+    def branches(self) -> tuple[str, str] | None:
+        """(the one that adds, the one that takes away); None where there is one line."""
+        if self.expand_branch is None or self.contract_branch is None:
+            return None
+        return self.expand_branch, self.contract_branch
 
     def resolved_database_url(self) -> str | None:
         """The database URL, "env:NAME" replaced by the variable's value.
@@ -281,11 +293,19 @@ def _config(top: Table, environments: tuple[str, ...], *, may_have_environments:
     named = [each.name for each in fields(Config) if each.name != "file"]
     top.allow(name for name in named if may_have_environments or name != "environments")
     alembic_config = top.text("alembic_config", None)
+    expand, contract = top.text("expand_branch", None), top.text("contract_branch", None)
+    if (expand is None) is not (contract is None):
+        missing = "expand_branch" if expand is None else "contract_branch"
+        raise top.bad(missing, "the label of the other branch", None)
+    if expand is not None and expand == contract:
+        raise top.bad("contract_branch", "another label than expand_branch", contract)
     return Config(
         file=file,
         database_url=top.text("database_url", None),
         alembic_config=file.parent / alembic_config if alembic_config else None,
         alembic_section=top.text("alembic_section", None) or "alembic",
+        expand_branch=expand,
+        contract_branch=contract,
         lint=read_lint(top.table("lint")),
         upgrade=_upgrade(top.table("upgrade")),
         preflight=read_preflight(top.table("preflight")),

@@ -45,6 +45,7 @@ class Standing:
         missing: revisions the manifest names and no file holds.
         not_applied: revisions of begun phases that the database does not have.
         seen: the gates of `following`, looked at now.
+        upgrade: the command that applies `not_applied`.
     """
 
     manifest: Manifest
@@ -53,6 +54,7 @@ class Standing:
     missing: tuple[str, ...]
     not_applied: tuple[str, ...]
     seen: tuple[Observation, ...]
+    upgrade: str = "evolve upgrade"
 
     @property
     def open(self) -> bool:
@@ -73,11 +75,13 @@ class Advanced:
         standing: as it was before.
         begun: the phase that has begun now; None where a gate is shut or the change is at its end.
         written: revision files made, oldest first.
+        upgrade: the command that applies them.
     """
 
     standing: Standing
     begun: Phase | None
     written: tuple[Path, ...]
+    upgrade: str = "evolve upgrade"
 
 
 def advance(
@@ -139,7 +143,7 @@ def advance(
 
     begun = manifest.begin(following.name, [new_revision_id() for _ in following.parts])
     written = write_phase(changes, begun, plan, following)
-    return Advanced(standing, following, written.revisions)
+    return Advanced(standing, following, written.revisions, written.upgrade)
 
 
 def stand(connection: Connection, changes: Changes, manifest: Manifest, rules: Rules) -> Standing:
@@ -186,6 +190,7 @@ def _stand(
         changes.missing(manifest),
         not_applied,
         seen,
+        changes.branches.upgrade(not_applied),
     )
 
 
@@ -199,7 +204,7 @@ def _finish(changes: Changes, manifest: Manifest, plan: Plan) -> Advanced:
     phase = next(phase for phase in plan.phases if phase.name == record.name)
     standing = Standing(manifest, record, phase, changes.missing(manifest), (), ())
     written = write_phase(changes, manifest, plan, phase)
-    return Advanced(standing, phase, written.revisions)
+    return Advanced(standing, phase, written.revisions, written.upgrade)
 
 
 def _hear(
@@ -260,7 +265,7 @@ def next_command(standing: Standing) -> str:
     if standing.missing:
         return f"evolve advance {identifier}"
     if standing.not_applied:
-        return "evolve upgrade"
+        return standing.upgrade
     if standing.following is None:
         return ""
     shut = [observation for observation in standing.seen if not observation.open]

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
+from evolve.app.branches import needed_first
 from evolve.app.project_changes import Changes, read_changes, refuse_conflicts
 from evolve.errors import Refused
 from evolve.files import refuse_unwritable
@@ -73,10 +74,11 @@ class Planned:
 
 @dataclass(frozen=True, slots=True)
 class Written:
-    """Files that `write_plan` made, revisions oldest first."""
+    """Files that `write_plan` made, revisions oldest first; `upgrade` is the command that applies them."""
 
     manifest: Path
     revisions: tuple[Path, ...]
+    upgrade: str = "evolve upgrade"
 
 
 def plan_change(project: Project, change: Change, url: str | None) -> Planned:
@@ -152,14 +154,17 @@ def write_phase(changes: Changes, manifest: Manifest, plan: Plan, phase: Phase) 
     path = path_of(project.script_directory, manifest.id)
     save(path, manifest, plan)
     record = next(record for record in manifest.phases if record.name == phase.name)
-    head = changes.head
+    head = changes.branches.head(phase.name)
+    depends_on = _needed_first(changes, plan, phase)
     written = []
     for revision, part in zip(record.revisions, phase.parts, strict=True):
         if revision in changes.history.revisions:
             continue
-        written.append(write_revision(project, NewRevision(revision, manifest.id, phase.name, part), head))
-        head = revision
-    return Written(path, tuple(written))
+        written.append(
+            write_revision(project, NewRevision(revision, manifest.id, phase.name, part, depends_on), head)
+        )
+        head, depends_on = revision, ()
+    return Written(path, tuple(written), changes.branches.upgrade(record.revisions))
 
 
 def refuse_unready(changes: Changes, identifier: str, phase: Phase) -> None:
@@ -171,11 +176,20 @@ def refuse_unready(changes: Changes, identifier: str, phase: Phase) -> None:
     from evolve.revisions.writer import NewRevision, new_revision_id, rehearse
 
     project = changes.project
-    parts = [NewRevision(new_revision_id(), identifier, phase.name, part) for part in phase.parts]
-    rehearse(project, parts, changes.head)
+    # That any is named is enough: the template must have a place for it.
+    others = tuple(filter(None, [changes.branches.expand])) if changes.branches.two else ()
+    parts = [NewRevision(new_revision_id(), identifier, phase.name, part, others) for part in phase.parts]
+    rehearse(project, parts, changes.branches.head(phase.name))
     for versions in project.version_directories:
         refuse_unwritable(versions)
     refuse_unwritable(directory(project.script_directory))
+
+
+def _needed_first(changes: Changes, plan: Plan, phase: Phase) -> tuple[str, ...]:
+    if not changes.branches.two:
+        return ()
+    recordings = read(changes.project, Range(_EVERYTHING), history=changes.history)
+    return needed_first(changes.branches, changes.history, phase, plan, recordings)
 
 
 # -- facts --------------------------------------------------------------------------------------------------
@@ -217,10 +231,13 @@ def _not_owned(connection: Connection, facts: KeptFacts) -> list[str]:
 def _behind(connection: Connection, changes: Changes) -> list[str]:
     project = changes.project
     applied = applied_heads(connection, project.version_table, project.version_table_schema)
-    if changes.head is None or changes.head in applied:
+    heads = dict.fromkeys(filter(None, [changes.branches.expand, changes.branches.contract]))
+    there = changes.history.ancestors(applied & changes.history.revisions.keys())
+    missing = ", ".join(head for head in heads if head not in there)
+    if not missing:
         return []
     return [
-        f"The database is at {', '.join(sorted(applied)) or 'base'}, the project's head is {changes.head}: the facts "
+        f"The database is at {', '.join(sorted(applied)) or 'base'}, the project's head is {missing}: the facts "
         "above leave out what the revisions between them do."
     ]
 

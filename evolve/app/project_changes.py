@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 
+from evolve.app.branches import Branches, find_branches
 from evolve.errors import Misuse, Refused
 from evolve.plan.change import Change, Place, Uses
 from evolve.plan.manifest import BadManifest, Manifest, load_all, load_named, path_of
@@ -44,15 +45,11 @@ class StrangeRevisions(Misuse):
 
 @dataclass(frozen=True, slots=True)
 class Changes:
-    """What the files say.
-
-    Args:
-        head: of the one chain; None where there is no revision yet.
-    """
+    """What the files say."""
 
     project: Project
     history: History
-    head: str | None
+    branches: Branches
     manifests: tuple[Manifest, ...]
 
     def missing(self, manifest: Manifest) -> tuple[str, ...]:
@@ -75,10 +72,11 @@ def read_changes(project: Project) -> Changes:
     """Read history and manifests.
 
     Raises:
-        MultipleHeads: there is more than one head; BadManifest: a manifest cannot be trusted.
+        SeveralHeads, MultipleHeads, NoSuchBranch: it is not clear where revisions go.
+        BadManifest: a manifest cannot be trusted.
     """
     history = read_history(project)
-    changes = Changes(project, history, history.head(), load_all(project.script_directory))
+    changes = Changes(project, history, find_branches(project, history), load_all(project.script_directory))
     for manifest in changes.manifests:
         _refuse_strangers(changes, manifest)
     return changes

@@ -77,7 +77,10 @@ def command(
         raise NoReason
     config = location.config()
     project = find_project(
-        location.directory, configuration=config.alembic_config, section=config.alembic_section
+        location.directory,
+        configuration=config.alembic_config,
+        section=config.alembic_section,
+        branches=config.branches,
     )
     url = target.database_url(database_url or config.resolved_database_url(), None, project.database_url)
     flags = ((OLD_CODE_GONE, old_code_gone), (PURGE_APPROVED, purge_approved))
@@ -104,14 +107,15 @@ def _text(outcome: Advanced) -> str:
     identifier = standing.manifest.id
     if standing.following is None:
         if standing.not_applied:
-            return f"{identifier}: written to its end; apply revision {', '.join(standing.not_applied)}: evolve upgrade"
+            lacking = ", ".join(standing.not_applied)
+            return f"{identifier}: written to its end; apply revision {lacking}: {standing.upgrade}"
         return f"{identifier}: at its end"
     lines = [f"{identifier}: {standing.current.name} > {standing.following.name}"]
     if standing.missing:
         lines[0] = f"{identifier}: {standing.following.name} was cut short; its revisions are written now"
     elif standing.not_applied:
         lines.append(f"    shut this database lacks revision {', '.join(standing.not_applied)}")
-        lines.append("         run: evolve upgrade")
+        lines.append(f"         run: {standing.upgrade}")
     lines += gates(standing.seen, detailed=True)
     if outcome.begun is None:
         lines.append(f"next: {next_command(standing)}")
@@ -120,7 +124,9 @@ def _text(outcome: Advanced) -> str:
     lines += [f"wrote {file}" for file in outcome.written]
     lines += [f"    {instruction}" for instruction in outcome.begun.instructions]
     last = standing.manifest.phases[-1].name == outcome.begun.name
-    command = onward(identifier, outcome.begun, written=bool(outcome.written), last=last)
+    command = onward(
+        identifier, outcome.begun, written=bool(outcome.written), last=last, upgrade=outcome.upgrade
+    )
     if command:
         lines.append(f"next: {command}")
     return "\n".join(lines)

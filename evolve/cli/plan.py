@@ -197,7 +197,10 @@ def _plan(
 
     config = location.config()
     project = find_project(
-        location.directory, configuration=config.alembic_config, section=config.alembic_section
+        location.directory,
+        configuration=config.alembic_config,
+        section=config.alembic_section,
+        branches=config.branches,
     )
     url = None
     if not offline:
@@ -225,6 +228,8 @@ def _report(planned: Planned, written: Written | None, report_format: str, *, ex
     if written is not None:
         lines += ["", *(f"wrote {file}" for file in files)]
         first, last = plan.phases[0], len(plan.phases) == 1
-        command = changes.onward(plan.id, first, written=bool(written.revisions), last=last)
+        command = changes.onward(
+            plan.id, first, written=bool(written.revisions), last=last, upgrade=written.upgrade
+        )
         lines.append(f"next: {command}" if written.revisions else f"next: commit it; {command}")
     return "\n".join(lines)

@@ -64,7 +64,10 @@ def command(
 
     config = location.config()
     project = find_project(
-        location.directory, configuration=config.alembic_config, section=config.alembic_section
+        location.directory,
+        configuration=config.alembic_config,
+        section=config.alembic_section,
+        branches=config.branches,
     )
     url = target.database_url(database_url or config.resolved_database_url(), None, project.database_url)
     answers = Answers(_pairs("--renamed", renamed), _pairs("--value", value))
@@ -107,7 +110,7 @@ def _text(found: FromModels, *, write: bool) -> str:
         lines += [f"    {text}" for text in found.ordinary]
     written = [wished.written for wished in found.wished if wished.written is not None]
     if any(each.revisions for each in written):
-        lines.append("next: review and commit them, then: evolve upgrade; evolve status")
+        lines.append(f"next: review and commit them, then: {written[-1].upgrade}; evolve status")
     elif written:
         lines.append("next: commit them, then: evolve status")
     elif found.wished and not write:

@@ -34,7 +34,10 @@ def command(
 
     config = location.config()
     project = find_project(
-        location.directory, configuration=config.alembic_config, section=config.alembic_section
+        location.directory,
+        configuration=config.alembic_config,
+        section=config.alembic_section,
+        branches=config.branches,
     )
     url = None
     if not offline and not graph:

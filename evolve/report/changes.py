@@ -100,16 +100,19 @@ def gates(seen: Sequence[Observation], *, detailed: bool) -> Iterator[str]:
             yield f"         {observation.fix}"
 
 
-def onward(identifier: str, phase: Phase, *, written: bool, last: bool) -> str:
+def onward(
+    identifier: str, phase: Phase, *, written: bool, last: bool, upgrade: str = "evolve upgrade"
+) -> str:
     """What to do once `phase` has begun; empty where that was all.
 
     Args:
         written: revisions were, and not a manifest alone.
         last: no phase follows.
+        upgrade: the command that applies them.
     """
     advance = "" if last else f"evolve advance {identifier}"
     if written:
-        return "review and commit, then: " + "; ".join(filter(None, ("evolve upgrade", advance)))
+        return "review and commit, then: " + "; ".join(filter(None, (upgrade, advance)))
     return f"once that is done: {advance}" if advance and phase.instructions else advance
 
 

@@ -122,6 +122,8 @@ class Project:
         database_url: `sqlalchemy.url` as SQLAlchemy reads it, password and all; None where only `env.py` knows it.
         environment: how `env.py` configures Alembic.
         other_sections: of alembic.ini that name a script directory as well, for `alembic --name`.
+        branches: labels of the branch that adds and of the one that takes away, where the settings of evolve name
+            them.
         databases: names of those that `env.py` runs each revision on, as alembic.ini lists them for Alembic's template
             for several; empty for one, and where only the application knows them.
     """
@@ -138,6 +140,7 @@ class Project:
     database_url: str | None = field(default=None, repr=False)
     other_sections: tuple[str, ...] = ()
     databases: tuple[str, ...] = ()
+    branches: tuple[str, str] | None = None
 
     @property
     def transaction_per_migration(self) -> bool:
@@ -156,7 +159,13 @@ class Project:
         return self.environment.version_table_schema
 
 
-def find_project(directory: Path, *, configuration: Path | None = None, section: str = "alembic") -> Project:
+def find_project(
+    directory: Path,
+    *,
+    configuration: Path | None = None,
+    section: str = "alembic",
+    branches: tuple[str, str] | None = None,
+) -> Project:
     """Find the project that Alembic would find when run in `directory`, or Flask-Migrate, which runs Alembic.
 
     Flask-Migrate keeps alembic.ini beside env.py, in a folder of the project, and tells Alembic that folder itself.
@@ -164,6 +173,7 @@ def find_project(directory: Path, *, configuration: Path | None = None, section:
     Args:
         configuration: an alembic.ini or pyproject.toml to use, relative to `directory`, instead of looking for one.
         section: of alembic.ini, as `alembic --name` takes it.
+        branches: as `Project.branches`.
 
     Raises:
         NoProject: neither file is there, or neither speaks of Alembic.
@@ -214,6 +224,7 @@ def find_project(directory: Path, *, configuration: Path | None = None, section:
         database_url=options.database_url(),
         other_sections=tuple(name for name in others if name != section),
         databases=tuple(re.findall(r"[^\s,]+", options.plain().get("databases", ""))),
+        branches=branches,
     )
 
 

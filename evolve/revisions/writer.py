@@ -48,12 +48,14 @@ class NewRevision:
     Args:
         revision: its id, chosen before so that the manifest can name it first.
         change: id of the change it belongs to.
+        depends_on: ids that must be applied before it, on another branch.
     """
 
     revision: str
     change: str
     phase: PhaseName
     part: Part
+    depends_on: tuple[str, ...] = ()
 
     @property
     def message(self) -> str:
@@ -124,6 +126,7 @@ class _Scripts(ScriptDirectory):
             imports="",
             upgrades=_upgrades(new),
             downgrades=_body(list(_statements(new.part.undo))),
+            depends_on=new.depends_on or None,
         )
 
     @classmethod
@@ -185,7 +188,8 @@ def _finished(text: str, new: NewRevision, template: Path) -> str:
     if not re.search(r"\bop\.(execute|evolve_gate)\(", text) or not _binds_op(body):
         raise BrokenTemplate(template, "it does not say `from alembic import op` and ${upgrades}")
     identifiers = [node for node in body if _assigns(node) & _IDENTIFIERS]
-    missing = {"revision", "down_revision"}.difference(*map(_assigns, identifiers))
+    needed = {"revision", "down_revision", *(["depends_on"] if new.depends_on else ())}
+    missing = needed.difference(*map(_assigns, identifiers))
     if missing:
         raise BrokenTemplate(template, f"it declares no {sorted(missing)[-1]}")
     lines = [line.rstrip() for line in text.splitlines()]

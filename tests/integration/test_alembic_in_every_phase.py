@@ -78,7 +78,7 @@ def road(project: ChangeProject, words: tuple[str, ...]) -> Iterator[str]:
         with alembic(project.root, project.url) as config:
             command.upgrade(config, "head")
         status = project.status(change)
-        begun = [phase["name"] for phase in status["phases"] if phase["state"] == "begun"]  # type: ignore[attr-defined]
+        begun = [phase["name"] for phase in status["phases"] if phase["state"] == "begun"]
         if begun[-1] == "backfill":
             project.ok("backfill", "run", change)
         yield begun[-1]
@@ -98,7 +98,7 @@ def models(url: str) -> sa.MetaData:
     return metadata
 
 
-def rows(url: str, code: sa.MetaData) -> dict[str, list[object]]:
+def rows(url: str, code: sa.MetaData) -> dict[str, list[tuple[object, ...]]]:
     """What `code` reads of every table, in the order of keys."""
     engine = sa.create_engine(sqlalchemy_url(url))
     with engine.connect() as connection:

@@ -66,6 +66,8 @@ def test_every_setting_is_read(tmp_path: Path) -> None:
         database_url = "postgresql://localhost/shop"
         alembic_config = "db/alembic.ini"
         alembic_section = "tenant"
+        expand_branch = "pre"
+        contract_branch = "post"
         [lint]
         fail_on = "warning"
         ignore = ["EV701", "drop-table"]
@@ -98,6 +100,7 @@ def test_every_setting_is_read(tmp_path: Path) -> None:
         tmp_path / "db/alembic.ini",
         "tenant",
     )
+    assert read.branches == ("pre", "post")
     assert read.lint == config.Lint(
         "warning", ("EV701", "drop-table"), ("7xx",), ("made_at",), ("squawk",), ("2019_*",), 17, 2.0
     )
@@ -145,6 +148,7 @@ def test_unknown_key_far_from_any_lists_the_valid_ones(tmp_path: Path) -> None:
             '"lint.postgres_version" is 9, but must be a whole number from 14 to 18',
         ),
         ("[lint]\ntime_limit = nan", '"lint.time_limit" is nan, but must be a number of seconds'),
+        ('expand_branch = "pre"', '"contract_branch" is missing, but must be the label of the other branch'),
         (
             "[upgrade]\nlock_timeout = 0",
             '"upgrade.lock_timeout" is 0, but must be a whole number of at least 1',
