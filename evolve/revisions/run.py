@@ -246,7 +246,7 @@ class _Attempt:
     place: str = ""
     ordinal: int = 0
     now: Sent | None = None
-    alone: bool = False
+    sent: bool = False  # `now`, outside a transaction
     skipping: bool = False
     stamped: bool = False
     lost: bool = False
@@ -357,6 +357,8 @@ class Runner:
             except DBAPIError as error:
                 raise self._failed(step, error) from error
             except (Exception, SystemExit) as error:
+                if self._attempt.lost and (first := _server_error(error)) is not None:
+                    raise self._failed(step, first) from error
                 if any(frame.filename == str(step.file) for frame in _frames(error)):
                     half_applied = self._attempt.half_applied
                     raise RevisionRaised(step, error, half_applied, recorded=self._keeps()) from error
@@ -418,8 +420,8 @@ class Runner:
         attempt, ledger = self._attempt, self.ledger
         attempt.statement = statement
         attempt.place = self._place()
-        attempt.now, attempt.skipping = None, False
-        alone = attempt.alone = _outside_transaction(connection)
+        attempt.now, attempt.skipping, attempt.sent = None, False, False
+        alone = _outside_transaction(connection)
         starts = words(statement, 1)
         if not attempt.place and _WRITES.issuperset(starts) and self._version_table in statement:
             attempt.stamped = True
@@ -438,6 +440,7 @@ class Runner:
             if is_concurrent(statement):
                 ledger.waits(attempt.now, search_path)
             ledger.sends(attempt.now, search_path)
+            attempt.sent = True
         if self._takes_long(statement):
             cursor.execute("SET statement_timeout = 0")
         # A detachment ends with ACCESS EXCLUSIVE on the partition, which others do queue behind.
@@ -462,7 +465,7 @@ class Runner:
             if not last or words(last[0], 1) not in (["ROLLBACK"], ["ABORT"]):
                 attempt.permanent += attempt.open
             attempt.open = []
-        if now is not None and attempt.alone and self.ledger is not None:
+        if now is not None and attempt.sent and self.ledger is not None:
             self.ledger.succeeded(now)
         if self._takes_long(statement):
             self._restore(connection)
@@ -481,7 +484,7 @@ class Runner:
         attempt = self._attempt
         if context.is_disconnect:
             attempt.lost = True  # whether it was done, only the server knows
-        elif attempt.now is not None and attempt.alone and self.ledger is not None:
+        elif attempt.now is not None and attempt.sent and self.ledger is not None:
             self.ledger.failed(attempt.now)
 
     def _keeps(self) -> bool:
@@ -600,6 +603,14 @@ class NoSuchTarget(Misuse):
                 else "see `alembic history` for the revisions there are"
             ),
         )
+
+
+def _server_error(error: BaseException) -> DBAPIError | None:
+    """What the server said first, where SQLAlchemy then stumbled over a connection that is gone."""
+    found: BaseException | None = error
+    while found is not None and (not isinstance(found, DBAPIError) or found.orig is None):
+        found = found.__context__
+    return found
 
 
 def _in_transaction(connection: Connection) -> bool:
