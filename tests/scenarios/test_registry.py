@@ -1,0 +1,108 @@
+"""A version that still maps the old column: contract stays shut, whoever would run it, until it is gone or overruled."""
+
+from __future__ import annotations
+
+import io
+import warnings
+from collections.abc import Callable
+from contextlib import chdir
+
+import pytest
+from alembic import command
+from alembic.config import Config
+from sqlalchemy.exc import DBAPIError
+from support.alembic_project import AlembicProject
+from support.change_project import ChangeProject
+from support.deployed import deployed
+from support.programs import psql
+from support.renaming import CHANGE, NewBase, OldBase
+
+from evolve.plan.gate_sql import SHUT
+
+pytestmark = pytest.mark.server
+
+OLD = "app 2026.10 (1 instance, last seen "
+MAPS = "maps users.name"
+
+
+@pytest.fixture
+def users(make_project: Callable[..., AlembicProject], database_url: str) -> ChangeProject:
+    """A rename before its contract."""
+    users = ChangeProject(
+        make_project(database_url),
+        database_url,
+        "CREATE TABLE users (id bigint PRIMARY KEY, name text, visits int)",
+    )
+    users.ok("plan", "rename-column", "users.name", "full_name", "--write")
+    users.ok("upgrade")
+    for _ in ("backfill", "validate", "switch"):
+        users.ok("advance", CHANGE)
+        users.ok("upgrade")
+    users.ok("registry", "install")
+    return users
+
+
+def alembic(users: ChangeProject, act: Callable[[Config], None]) -> str:
+    """What it printed."""
+    out = io.StringIO()
+    with chdir(users.root), warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        act(Config("alembic.ini", output_buffer=out))
+    return out.getvalue()
+
+
+def contract_written(users: ChangeProject) -> None:
+    users.ok("advance", CHANGE, "--old-code-gone")
+    assert "contract" in users.revisions[-1].name
+
+
+def test_advance_waits_for_the_version_that_maps_the_column(users: ChangeProject) -> None:
+    with deployed(users.url, OldBase, "2026.10"), deployed(users.url, NewBase, "2026.11"):
+        answer = users.run("advance", CHANGE, "--old-code-gone")
+        assert answer.returncode == 1
+        assert OLD in answer.stdout
+        assert MAPS in answer.stdout
+        listed = users.ok("registry", "list", "--column", "users.name")
+        assert "2026.10" in listed
+        assert "2026.11" not in listed
+    assert "no live version; the last was app 2026.1" in users.ok("advance", CHANGE)
+
+
+def test_plain_alembic_and_its_script_wait_as_well(users: ChangeProject) -> None:
+    contract_written(users)
+    script = alembic(users, lambda config: command.upgrade(config, "head", sql=True))
+    contract = "BEGIN;" + script.rsplit("BEGIN;", 1)[1]
+    with deployed(users.url, OldBase, "2026.10"):
+        with pytest.raises(DBAPIError) as refused:
+            alembic(users, lambda config: command.upgrade(config, "head"))
+        assert getattr(refused.value.orig, "sqlstate", None) == SHUT
+        assert OLD in str(refused.value)
+        ran = psql(users.url, contract)
+        assert SHUT in ran.stderr
+        assert MAPS in ran.stderr
+    ran = psql(users.url, contract)
+    assert ran.returncode == 0, ran.stderr
+
+
+def test_an_override_opens_the_revision_too(users: ChangeProject) -> None:
+    with deployed(users.url, OldBase, "2026.10"):
+        users.ok("advance", CHANGE, "--old-code-gone", "--override", "mapped", "--because", "it only reads")
+        users.ok("upgrade")
+    assert ("override", "mapped", "it only reads") in users.sql(
+        "SELECT kind, name, note FROM evolve.change_event"
+    )
+
+
+def test_a_revision_that_is_written_can_be_overridden_in_another_database(users: ChangeProject) -> None:
+    contract_written(users)
+    with deployed(users.url, OldBase, "2026.10"):
+        assert users.run("upgrade").returncode == 1
+        users.run("advance", CHANGE, "--override", "mapped", "--because", "it only reads")
+        users.ok("upgrade")
+
+
+def test_a_project_may_require_that_versions_report(users: ChangeProject) -> None:
+    (users.root / "evolve.toml").write_text('[gates]\nregistry = "required"\n')
+    answer = users.run("advance", CHANGE, "--old-code-gone")
+    assert answer.returncode == 1
+    assert "no version reports what it maps" in answer.stdout
