@@ -1,4 +1,4 @@
-"""A version that still maps the old column: contract stays shut, whoever would run it, until it is gone or overruled."""
+"""A version that still maps the old column: contract is shut, whoever runs it, until it is gone or overruled."""
 
 from __future__ import annotations
 
