@@ -15,7 +15,7 @@ from evolve.plan.drift import refuse_drift
 from evolve.plan.gates import Observation, Override, Rules, gates_before, overridden
 from evolve.plan.lost_rows import accepted, accepting
 from evolve.plan.manifest import Manifest, PhaseRecord
-from evolve.plan.model import LostRows, Phase, PhaseName, Plan, Word
+from evolve.plan.model import LostRows, NotMapped, NotUsed, Phase, PhaseName, Plan, Word
 from evolve.plan.target import Target
 from evolve.postgres import evidence
 from evolve.postgres.connect import Connection
@@ -130,6 +130,9 @@ def advance(
         _hear(connection, changes, manifest, plan, words, who)
         rules = rules or Rules()
         standing = _stand(connection, changes, manifest, plan, rules)
+        if standing.not_applied and override is not None:
+            _overrule(connection, manifest, override, rules, who)
+            return Advanced(standing, None, ())
         seen = evidence.watch(connection, identifier, standing.seen, rules)
         standing = replace(standing, seen=overridden(seen, override))
         following = standing.following
@@ -144,6 +147,17 @@ def advance(
     begun = manifest.begin(following.name, [new_revision_id() for _ in following.parts])
     written = write_phase(changes, begun, plan, following)
     return Advanced(standing, following, written.revisions, written.upgrade)
+
+
+def _overrule(
+    connection: Connection, manifest: Manifest, override: Override, rules: Rules, actor: str
+) -> None:
+    """Override what the revisions of a phase ask that has begun, in a database that does not have them yet."""
+    phase = manifest.plan.phase(manifest.current.name)
+    gates = gates_before(phase, rules) if phase is not None else ()
+    asked = [gate for gate in gates if isinstance(gate, NotMapped | NotUsed)]
+    seen = [evidence.observe(connection, manifest.id, gate, rules) for gate in asked]
+    evidence.overrule(connection, manifest.id, manifest.current.name, overridden(seen, override), actor)
 
 
 def stand(connection: Connection, changes: Changes, manifest: Manifest, rules: Rules) -> Standing:

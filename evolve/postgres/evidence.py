@@ -189,15 +189,30 @@ def keep(connection: Connection, change: str, phase: str, seen: Sequence[Observa
             if isinstance(observation.gate, NotUsed) and not observation.because:
                 statement_use.settle(connection, change)
             if observation.because:
-                connection.execute(
-                    "INSERT INTO evolve.change_event (change, phase, kind, name, note, actor)"
-                    " VALUES (%s, %s, 'override', %s, %s, %s)",
-                    (change, phase, gate_name(observation.gate), observation.because, actor),
-                )
+                _override(connection, change, phase, observation, actor)
             connection.execute(
                 "INSERT INTO evolve.evidence (change, phase, gate, observed, actor) VALUES (%s, %s, %s, %s, %s)",
                 (change, phase, exact_gate(observation.gate), observation.observed, actor),
             )
+
+
+def overrule(
+    connection: Connection, change: str, phase: str, seen: Sequence[Observation], actor: str
+) -> None:
+    """Keep which gates were overridden of a phase that has begun already: its revisions ask again."""
+    ensure_evidence(connection)
+    with connection.transaction():
+        for observation in seen:
+            if observation.because:
+                _override(connection, change, phase, observation, actor)
+
+
+def _override(connection: Connection, change: str, phase: str, observation: Observation, actor: str) -> None:
+    connection.execute(
+        "INSERT INTO evolve.change_event (change, phase, kind, name, note, actor)"
+        " VALUES (%s, %s, 'override', %s, %s, %s)",
+        (change, phase, gate_name(observation.gate), observation.because, actor),
+    )
 
 
 def watch(
