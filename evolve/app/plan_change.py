@@ -161,7 +161,9 @@ def write_phase(changes: Changes, manifest: Manifest, plan: Plan, phase: Phase) 
         if revision in changes.history.revisions:
             continue
         written.append(
-            write_revision(project, NewRevision(revision, manifest.id, phase.name, part, depends_on), head)
+            write_revision(
+                project, NewRevision(revision, manifest.id, phase.name, part, depends_on=depends_on), head
+            )
         )
         head, depends_on = revision, ()
     return Written(path, tuple(written), changes.branches.upgrade(record.revisions))
@@ -178,7 +180,10 @@ def refuse_unready(changes: Changes, identifier: str, phase: Phase) -> None:
     project = changes.project
     # That any is named is enough: the template must have a place for it.
     others = tuple(filter(None, [changes.branches.expand])) if changes.branches.two else ()
-    parts = [NewRevision(new_revision_id(), identifier, phase.name, part, others) for part in phase.parts]
+    parts = [
+        NewRevision(new_revision_id(), identifier, phase.name, part, depends_on=others)
+        for part in phase.parts
+    ]
     rehearse(project, parts, changes.branches.head(phase.name))
     for versions in project.version_directories:
         refuse_unwritable(versions)

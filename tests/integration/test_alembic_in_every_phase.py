@@ -8,6 +8,7 @@ import warnings
 from collections.abc import Callable, Iterator
 from contextlib import chdir, contextmanager
 from pathlib import Path
+from typing import Any
 
 import psycopg
 import pytest
@@ -78,7 +79,8 @@ def road(project: ChangeProject, words: tuple[str, ...]) -> Iterator[str]:
         with alembic(project.root, project.url) as config:
             command.upgrade(config, "head")
         status = project.status(change)
-        begun = [phase["name"] for phase in status["phases"] if phase["state"] == "begun"]
+        listed: Any = status["phases"]
+        begun = [phase["name"] for phase in listed if phase["state"] == "begun"]
         if begun[-1] == "backfill":
             project.ok("backfill", "run", change)
         yield begun[-1]

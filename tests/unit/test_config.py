@@ -148,7 +148,10 @@ def test_unknown_key_far_from_any_lists_the_valid_ones(tmp_path: Path) -> None:
             '"lint.postgres_version" is 9, but must be a whole number from 14 to 18',
         ),
         ("[lint]\ntime_limit = nan", '"lint.time_limit" is nan, but must be a number of seconds'),
-        ('expand_branch = "pre"', '"contract_branch" is missing, but must be the label of the other branch'),
+        (
+            'expand_branch = "pre"\ncontract_branch = "pre"',
+            '"contract_branch" is "pre", but must be another label',
+        ),
         (
             "[upgrade]\nlock_timeout = 0",
             '"upgrade.lock_timeout" is 0, but must be a whole number of at least 1',
