@@ -131,8 +131,8 @@ def advance(
         rules = rules or Rules()
         standing = _stand(connection, changes, manifest, plan, rules)
         if standing.not_applied and override is not None:
-            _overrule(connection, manifest, override, rules, who)
-            return Advanced(standing, None, ())
+            seen = _overrule(connection, manifest, override, rules, who)
+            return Advanced(replace(standing, seen=seen), None, ())
         seen = evidence.watch(connection, identifier, standing.seen, rules)
         standing = replace(standing, seen=overridden(seen, override))
         following = standing.following
@@ -151,13 +151,14 @@ def advance(
 
 def _overrule(
     connection: Connection, manifest: Manifest, override: Override, rules: Rules, actor: str
-) -> None:
+) -> tuple[Observation, ...]:
     """Override what the revisions of a phase ask that has begun, in a database that does not have them yet."""
     phase = manifest.plan.phase(manifest.current.name)
     gates = gates_before(phase, rules) if phase is not None else ()
     asked = [gate for gate in gates if isinstance(gate, NotMapped | NotUsed)]
-    seen = [evidence.observe(connection, manifest.id, gate, rules) for gate in asked]
-    evidence.overrule(connection, manifest.id, manifest.current.name, overridden(seen, override), actor)
+    seen = overridden([evidence.observe(connection, manifest.id, gate, rules) for gate in asked], override)
+    evidence.overrule(connection, manifest.id, manifest.current.name, seen, actor)
+    return seen
 
 
 def stand(connection: Connection, changes: Changes, manifest: Manifest, rules: Rules) -> Standing:
