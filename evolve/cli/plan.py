@@ -228,8 +228,9 @@ def _report(planned: Planned, written: Written | None, report_format: str, *, ex
     if written is not None:
         lines += ["", *(f"wrote {file}" for file in files)]
         first, last = plan.phases[0], len(plan.phases) == 1
-        command = changes.onward(
-            plan.id, first, written=bool(written.revisions), last=last, upgrade=written.upgrade
-        )
-        lines.append(f"next: {command}" if written.revisions else f"next: commit it; {command}")
+        if written.revisions:
+            command = changes.onward(plan.id, first, written=True, last=last, upgrade=written.upgrade)
+            lines.append(f"next: {command}")
+        else:
+            lines.append(f"next: commit it, then: evolve advance {plan.id}")
     return "\n".join(lines)

@@ -50,16 +50,19 @@ def read_expression(option: str, text: str, target: Target, *, column: str) -> E
         HoldsQuery: it reads more than its row.
         ExpressionGivesNull: it is a bare NULL.
     """
-    try:
-        read = expression(text)
-    except ExpressionNotRead as error:
-        raise BadExpression(option, text, str(error.__cause__ or "it does not parse")) from error
+    read = _read(option, text)
     if any(kind == "SQL_COMMENT" for kind, _, _ in tokens(text)):
         raise BadExpression(option, text, "it holds a comment, which would swallow what stands behind it")
     if read.query:
         raise HoldsQuery(option, text)
     if read.sql.strip("()").upper() == "NULL":
         raise ExpressionGivesNull(option)
+    if read.qualified:
+        raise BadExpression(
+            option,
+            text,
+            "it names a column with its table, and a trigger knows the row by no name: name columns alone",
+        )
     if column in read.columns:
         raise BadExpression(option, text, f'it reads "{column}", the column it is to fill')
     known = {known.name for known in target.columns}
@@ -73,13 +76,23 @@ def read_expression(option: str, text: str, target: Target, *, column: str) -> E
     return read
 
 
+def _read(option: str, text: str) -> Expression:
+    try:
+        return expression(text)
+    except ExpressionNotRead as error:
+        raise BadExpression(option, text, str(error.__cause__ or "it does not parse")) from error
+
+
 def read_default(option: str, text: str, target: Target, *, column: str) -> Expression:
     """Read a default.
 
     Raises:
-        BadExpression: it is not one expression, or reads columns, which no default can.
+        BadExpression: it is not one expression, or reads columns or tables, which no default can.
         ExpressionGivesNull: it is a bare NULL.
     """
+    read = _read(option, text)
+    if read.query:
+        raise BadExpression(option, text, "it holds a query, which PostgreSQL takes for no default")
     read = read_expression(option, text, target, column=column)
     if read.columns:
         raise BadExpression(

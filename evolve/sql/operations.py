@@ -32,6 +32,7 @@ class Expression:
         not_null_columns: columns that hold no null in a row for which it is not false, as PostgreSQL itself
         infers it.
         query: it holds one: (SELECT …), EXISTS (…), IN (TABLE …), ARRAY(…).
+        qualified: it names a column together with its table.
     """
 
     sql: str
@@ -40,6 +41,7 @@ class Expression:
     constant: bool = False
     not_null_columns: tuple[str, ...] = ()
     query: bool = False
+    qualified: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -431,7 +431,7 @@ def _expression(node: Node) -> Expression:
     functions: list[str] = []
     columns: list[str] = []
     constant = True
-    query = False
+    query = qualified = False
     for part in walk(node):
         match type(part).__name__:
             case "SubLink":
@@ -446,6 +446,7 @@ def _expression(node: Node) -> Expression:
                 column = column_of(part)
                 if column is not None:
                     columns.append(column)
+                qualified = qualified or len(part.fields) > 1
                 constant = False
             case "TypeCast":
                 if kind_of(part.arg) not in ("a_const", "type_cast", "a_array_expr"):
@@ -459,6 +460,7 @@ def _expression(node: Node) -> Expression:
         constant=constant,
         not_null_columns=tuple(sorted(_not_null(node, holds=True))),
         query=query,
+        qualified=qualified,
     )
 
 

@@ -168,7 +168,7 @@ REFUSED: dict[str, tuple[str, Change, type[EvolveError], str]] = {
     "unknown column": ("", AddCheck(ORDERS, "nobody > 0"), Misuse, 'no column "nobody"'),
     "unknown fill": ("", AddCheck(ORDERS, "cents > 0", (("nobody", "1"),)), Misuse, 'no column "nobody"'),
     "no expression": ("", AddCheck(ORDERS, "cents > 0) NOT VALID; DROP TABLE orders; --"), Misuse, "CHECK"),
-    "query": ("", AddCheck(ORDERS, "cents > (SELECT 0)"), Misuse, "cannot hold a query"),
+    "query": ("", AddCheck(ORDERS, "cents > (SELECT 0)"), Misuse, "made of the row alone"),
     "no column": ("", AddCheck(ORDERS, "1 > 0"), Misuse, "reads no column"),
     "there already": ("ALTER TABLE orders ADD CHECK (cents > -9)", PLAIN, Misuse, "already"),
     "no key": ("ALTER TABLE orders DROP CONSTRAINT orders_pkey", FILLED, Refused, "no primary key"),
