@@ -10,7 +10,7 @@ from evolve.app.backfill_work import actor as default_actor
 from evolve.app.edited_revisions import refuse_edited
 from evolve.app.plan_change import refuse_unclean, refuse_unready, write_phase
 from evolve.app.project_changes import Changes, read_change
-from evolve.errors import Misuse
+from evolve.errors import Misuse, Refused
 from evolve.plan.drift import refuse_drift
 from evolve.plan.gates import Observation, Override, Rules, gates_before, overridden
 from evolve.plan.lost_rows import accepted, accepting
@@ -35,6 +35,15 @@ class WordTooEarly(Misuse):
         )
 
 
+class UndoCutShort(Refused):
+    def __init__(self, manifest: Manifest) -> None:
+        super().__init__(
+            f'change "{manifest.id}" is being undone',
+            why="evolve undo was cut short before it had written all that takes the change back",
+            fix=f"end that first: evolve undo {manifest.id} --write",
+        )
+
+
 @dataclass(frozen=True, slots=True)
 class Standing:
     """Where a change is in one database.
@@ -43,7 +52,8 @@ class Standing:
         current: the last phase that has begun.
         following: the phase to come; None at the end.
         missing: revisions the manifest names and no file holds.
-        not_applied: revisions of begun phases that the database does not have.
+        undo_cut_short: `evolve undo` has not written all that it was to write.
+        not_applied: revisions of begun phases, and of undone ones, that the database does not have.
         seen: the gates of `following`, looked at now.
         upgrade: the command that applies `not_applied`.
     """
@@ -54,6 +64,7 @@ class Standing:
     missing: tuple[str, ...]
     not_applied: tuple[str, ...]
     seen: tuple[Observation, ...]
+    undo_cut_short: bool = False
     upgrade: str = "evolve upgrade"
 
     @property
@@ -120,6 +131,8 @@ def advance(
     """
     who = actor or default_actor()
     changes, manifest = read_change(project, identifier)
+    if manifest.over or changes.not_undone(manifest):
+        raise UndoCutShort(manifest)
     with evidence.looking(url, "evolve advance") as connection:
         refuse_read_only(connection)
         if changes.missing(manifest):
@@ -192,7 +205,8 @@ def _stand(
     project = changes.project
     heads = applied_heads(connection, project.version_table, project.version_table_schema)
     applied = changes.applied(heads)
-    not_applied = tuple(revision for revision in manifest.revisions if revision not in applied)
+    undoing = tuple(back.revision for back in manifest.taken_back)
+    not_applied = tuple(revision for revision in (*manifest.revisions, *undoing) if revision not in applied)
     following = _following(manifest, plan)
     seen: tuple[Observation, ...] = ()
     if following is not None and not not_applied:
@@ -205,6 +219,7 @@ def _stand(
         changes.missing(manifest),
         not_applied,
         seen,
+        manifest.over or bool(changes.not_undone(manifest)),
         changes.branches.upgrade(not_applied),
     )
 
@@ -277,6 +292,8 @@ def _accepting(
 def next_command(standing: Standing) -> str:
     """What to run now."""
     identifier = standing.manifest.id
+    if standing.undo_cut_short:
+        return f"evolve undo {identifier} --write"
     if standing.missing:
         return f"evolve advance {identifier}"
     if standing.not_applied:

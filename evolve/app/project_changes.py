@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from evolve.app.branches import Branches, find_branches
 from evolve.errors import Misuse, Refused
 from evolve.plan.change import Change, Place, Uses
-from evolve.plan.manifest import BadManifest, Manifest, load_all, load_named, path_of
+from evolve.plan.manifest import BadManifest, Manifest, TakenBack, load_all, load_named, path_of
 from evolve.plan.model import PHASES
 from evolve.revisions.history import History, RevisionFile, read_history
 from evolve.revisions.project import Project
@@ -61,6 +61,10 @@ class Changes:
         """Revisions that the manifest names and no file holds: a run of evolve was cut short between the two."""
         return tuple(revision for revision in manifest.revisions if revision not in self.history.revisions)
 
+    def not_undone(self, manifest: Manifest) -> tuple[TakenBack, ...]:
+        """What `evolve undo` was to take back, and was cut short before it wrote the revision."""
+        return tuple(back for back in manifest.taken_back if back.revision not in self.history.revisions)
+
     def applied(self, heads: Collection[str]) -> frozenset[str]:
         """Revisions that a database at `heads` has.
 
@@ -103,12 +107,13 @@ def _refuse_strangers(changes: Changes, manifest: Manifest) -> None:
                 )
     # A revision named wrongly looks like one that a crash left unwritten; writing it would do the phase twice.
     done = changes.history.ancestors(revision for revision in manifest.revisions if revision in revisions)
+    undone = {back.of for back in manifest.taken_back} | {back.revision for back in manifest.taken_back}
     left = [
         file
         for file in revisions.values()
         if _claims(file)[0] == manifest.id
         and file.revision not in manifest.revisions
-        and file.revision not in done
+        and file.revision not in done | undone
     ]
     for number, record in enumerate(manifest.phases, 1):
         absent = [revision for revision in record.revisions if revision not in revisions]

@@ -16,8 +16,8 @@ class CameSince(Refused):
             f'{what} came to "{table.plain}" after change "{plan.id}" was planned',
             why="the phases to come were made without it: it would be left behind with the old shape, or break at "
             "the next phase",
-            fix="drop it and make it again when the change is over; or go back, and plan the change anew: evolve "
-            f"downgrade, then delete {plan.id}.toml",
+            fix="drop it and make it again when the change is over; or drop it, go back, and plan the change anew: "
+            f"evolve undo {plan.id}",
         )
 
 

@@ -70,11 +70,28 @@ class PhaseRecord:
 
 
 @dataclass(frozen=True, slots=True)
+class TakenBack:
+    """One part of a phase that a revision further up the history takes back.
+
+    Args:
+        part: which of the phase's, counted from 0.
+        of: the revision that had done it.
+        revision: the one that takes it back.
+    """
+
+    phase: PhaseName
+    part: int
+    of: str
+    revision: str
+
+
+@dataclass(frozen=True, slots=True)
 class Manifest:
     """A change in flight.
 
     Args:
         facts: what its plan was made from.
+        taken_back: what `evolve undo` has gone back on, oldest first.
     """
 
     id: str
@@ -82,6 +99,7 @@ class Manifest:
     phases: tuple[PhaseRecord, ...]
     created: datetime
     facts: KeptFacts
+    taken_back: tuple[TakenBack, ...] = ()
 
     @property
     def plan(self) -> Plan:
@@ -102,6 +120,32 @@ class Manifest:
     @property
     def revisions(self) -> tuple[str, ...]:
         return tuple(revision for phase in self.phases for revision in phase.revisions)
+
+    @property
+    def over(self) -> bool:
+        """All of it has been taken back."""
+        return bool(self.taken_back) and all(phase.state == "planned" for phase in self.phases)
+
+    def back_to(self, name: PhaseName | None, revisions: Sequence[str]) -> Manifest:
+        """As if the phases after `name` had not begun, or none had where that is None.
+
+        Args:
+            name: a phase that has begun.
+            revisions: ids for what takes their parts back, the newest part first.
+        """
+        kept = PHASES.index(name) if name is not None else -1
+        leaving = [phase for phase in self.phases if PHASES.index(phase.name) > kept]
+        parts = [
+            (phase.name, number, revision)
+            for phase in reversed(leaving)
+            for number, revision in reversed(list(enumerate(phase.revisions)))
+        ]
+        back = tuple(
+            TakenBack(phase, number, of, revision)
+            for (phase, number, of), revision in zip(parts, revisions, strict=True)
+        )
+        phases = tuple(PhaseRecord(phase.name) if phase in leaving else phase for phase in self.phases)
+        return replace(self, phases=phases, taken_back=(*self.taken_back, *back))
 
     def begin(self, name: PhaseName, revisions: Sequence[str]) -> Manifest:
         begun = PhaseRecord(name, "begun", tuple(revisions))
@@ -184,6 +228,8 @@ def save(path: Path, manifest: Manifest, plan: Plan) -> None:
             for table in tables:
                 record = next(phase for phase in manifest.phases if phase.name == table["name"])
                 _fill(table, record)
+        if manifest.taken_back:
+            document["undone"] = _undone(manifest)
     else:
         document = _document(manifest, plan)
     write_whole(path, tomlkit.dumps(document).encode())
@@ -211,6 +257,15 @@ def _document(manifest: Manifest, plan: Plan) -> tomlkit.TOMLDocument:
     document.add("phase", phases)
     document.add("facts", _facts_table(manifest.facts))
     return document
+
+
+def _undone(manifest: Manifest) -> AoT:
+    tables = tomlkit.aot()
+    for back in manifest.taken_back:
+        table = tomlkit.table()
+        table.update({"phase": back.phase, "part": back.part + 1, "of": back.of, "revision": back.revision})
+        tables.append(table)
+    return tables
 
 
 def _fill(table: Table, record: PhaseRecord) -> None:
@@ -244,7 +299,9 @@ class _Reader:
         self._document = document
 
     def read(self) -> Manifest:
-        self._only("", self._document, ("schema", "id", "kind", "created", "change", "phase", "facts"))
+        self._only(
+            "", self._document, ("schema", "id", "kind", "created", "change", "phase", "facts", "undone")
+        )
         schema = self._document.get("schema")
         if schema != SCHEMA or isinstance(schema, bool):
             raise self._bad("schema", f"is {schema!r}", f"it must be {SCHEMA}; a newer evolve writes others")
@@ -260,7 +317,7 @@ class _Reader:
             raise self._bad("created", f"is {created!r}", "it must be a date and time")
         if created.tzinfo is None:
             created = created.replace(tzinfo=UTC)
-        manifest = Manifest(identifier, change, self._phases(), created, self._facts())
+        manifest = Manifest(identifier, change, self._phases(), created, self._facts(), self._taken_back())
         self._compare(manifest)
         return manifest
 
@@ -323,6 +380,27 @@ class _Reader:
             raise self._bad("phase[1].name", f'is "{records[0].name}"', 'the first phase is "expand"')
         return tuple(records)
 
+    def _taken_back(self) -> tuple[TakenBack, ...]:
+        tables = self._document.get("undone", [])
+        if not isinstance(tables, list):
+            raise self._bad("undone", "is no list of tables", "evolve undo writes it")
+        found = []
+        for number, table in enumerate(tables, 1):
+            key = f"undone[{number}]."
+            if not isinstance(table, dict):
+                raise self._bad(key[:-1], "is no table", "evolve undo writes it")
+            self._only(key, table, ("phase", "part", "of", "revision"))
+            phase = cast("PhaseName", self._choice(key, table, "phase", PHASES))
+            part = table.get("part")
+            if not isinstance(part, int) or isinstance(part, bool) or part < 1:
+                raise self._bad(f"{key}part", f"is {part!r}", "it must be a number of 1 or more")
+            of, revision = (self._text(key, table, name) for name in ("of", "revision"))
+            for name, text in (("of", of), ("revision", revision)):
+                if not _REVISION.match(text):
+                    raise self._bad(f"{key}{name}", f"is {text!r}", "it must be a revision id")
+            found.append(TakenBack(phase, part - 1, of, revision))
+        return tuple(found)
+
     def _facts(self) -> KeptFacts:
         try:
             return KeptFacts.from_plain(self._mapping("facts"))
@@ -342,6 +420,12 @@ class _Reader:
                 f"names {', '.join(recorded)}",
                 f"for this change there must be {', '.join(planned)}",
             )
+        for number, back in enumerate(manifest.taken_back, 1):
+            undone = plan.phase(back.phase)
+            if undone is None or back.part >= len(undone.parts):
+                raise self._bad(
+                    f"undone[{number}].part", f"is {back.part + 1}", f'"{back.phase}" has fewer parts'
+                )
         for number, (phase, record) in enumerate(zip(plan.phases, manifest.phases, strict=True), 1):
             if record.state == "begun" and len(record.revisions) != len(phase.parts):
                 raise self._bad(

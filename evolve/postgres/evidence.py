@@ -94,7 +94,7 @@ class Event:
     """Something that happened to a change.
 
     Args:
-        kind: "begun", "word" or "override".
+        kind: "begun", "word", "override" or "undone".
         name: what a word confirmed, or the gate that was overridden.
         note: why it was.
     """
@@ -111,6 +111,8 @@ class Event:
         match self.kind:
             case "begun":
                 return f"{self.phase} begun"
+            case "undone":
+                return f"{self.phase} undone"
             case "override":
                 return f"{self.name} before {self.phase} overridden: {self.note}"
             case _:
@@ -180,7 +182,9 @@ def keep(connection: Connection, change: str, phase: str, seen: Sequence[Observa
         begun = connection.execute(
             "INSERT INTO evolve.change_event (change, phase, kind, actor) SELECT %(change)s, %(phase)s, 'begun', "
             "%(actor)s WHERE NOT EXISTS (SELECT FROM evolve.change_event WHERE change = %(change)s "
-            "AND phase = %(phase)s AND kind = 'begun') RETURNING event_id",
+            "AND phase = %(phase)s AND kind = 'begun' AND event_id > coalesce((SELECT max(event_id) "
+            "FROM evolve.change_event WHERE change = %(change)s AND phase = %(phase)s AND kind = 'undone'), 0)) "
+            "RETURNING event_id",
             {"change": change, "phase": phase, "actor": actor},
         ).fetchone()
         if begun is None:
@@ -205,6 +209,24 @@ def overrule(
         for observation in seen:
             if observation.because:
                 _override(connection, change, phase, observation, actor)
+
+
+def undone(
+    connection: Connection, change: str, phases: Sequence[str], seen: Sequence[Observation], actor: str
+) -> None:
+    """Keep that `phases` were gone back on: what was said before them counts no longer. One transaction."""
+    ensure_evidence(connection)
+    with connection.transaction():
+        # ROW EXCLUSIVE on our own tables.
+        connection.execute("SELECT pg_advisory_xact_lock(hashtext('evolve.change'), hashtext(%s))", (change,))
+        for phase in phases:
+            connection.execute(
+                "INSERT INTO evolve.change_event (change, phase, kind, actor) VALUES (%s, %s, 'undone', %s)",
+                (change, phase, actor),
+            )
+        for observation in seen:
+            if observation.because and isinstance(observation.gate, NotMapped):
+                _override(connection, change, observation.gate.phase, observation, actor)
 
 
 def _override(connection: Connection, change: str, phase: str, observation: Observation, actor: str) -> None:
@@ -265,7 +287,10 @@ def events(connection: Connection, change: str) -> list[Event]:
 
 
 def _said(connection: Connection, change: str, word: str) -> Event | None:
-    return next((e for e in events(connection, change) if e.kind == "word" and e.name == word), None)
+    told = events(connection, change)
+    word_of = [number for number, e in enumerate(told) if e.kind == "word" and e.name == word]
+    undone_at = {e.phase: number for number, e in enumerate(told) if e.kind == "undone"}
+    return next((told[n] for n in word_of if n > undone_at.get(told[n].phase, -1)), None)
 
 
 # -- gates --------------------------------------------------------------------------------------------------
@@ -480,7 +505,8 @@ def _index(connection: Connection, gate: Gate, index: QualifiedName) -> Observat
 
 
 def _regret(connection: Connection, change: str, gate: Gate, phase: str, seconds: float) -> Observation:
-    begun = next((e.at for e in events(connection, change) if (e.kind, e.phase) == ("begun", phase)), None)
+    told = reversed(events(connection, change))  # the newest: it may have been undone, and begun once more
+    begun = next((e.at for e in told if (e.kind, e.phase) == ("begun", phase)), None)
     if begun is None:
         return Observation(
             gate, False, f"this database never saw {phase} begin", f"see: evolve status {change}"

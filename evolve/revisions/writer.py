@@ -49,6 +49,7 @@ class NewRevision:
         revision: its id, chosen before so that the manifest can name it first.
         change: id of the change it belongs to.
         depends_on: ids that must be applied before it, on another branch.
+        undoes: the revision that it takes back; `part` is then what takes it back.
     """
 
     revision: str
@@ -56,11 +57,13 @@ class NewRevision:
     phase: PhaseName
     part: Part
     depends_on: tuple[str, ...] = ()
+    undoes: str | None = None
 
     @property
     def message(self) -> str:
         """First line of the file; the template pastes it into a docstring, so nothing in it may end that."""
-        text = f"{self.phase.capitalize()}: {self.part.title}"
+        phase = f"Undo {self.phase}" if self.undoes else self.phase.capitalize()
+        text = f"{phase}: {self.part.title}"
         return " ".join(re.sub(r'["\\\x00-\x1f]', " ", text).split())
 
 
@@ -197,7 +200,8 @@ def _finished(text: str, new: NewRevision, template: Path) -> str:
         for number in range(node.lineno - 1, node.end_lineno or node.lineno):
             lines[number] = re.sub(r"'(\w*)'", r'"\1"', lines[number])  # repr() and formatters disagree
     last = max(node.end_lineno or 0 for node in identifiers)
-    attribute = f'evolve = {{"change": {python_string(new.change)}, "phase": {python_string(new.phase)}}}'
+    undoes = f', "undoes": {python_string(new.undoes)}' if new.undoes else ""
+    attribute = f'evolve = {{"change": {python_string(new.change)}, "phase": {python_string(new.phase)}{undoes}}}'
     lines[last:last] = ["", "# read by evolve: the change in flight that this revision belongs to", attribute]
     first = body[0]
     if isinstance(first, ast.Expr) and isinstance(first.value, ast.Constant) and len(body) > 1:

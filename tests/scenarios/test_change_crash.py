@@ -4,16 +4,13 @@ from __future__ import annotations
 
 import os
 import random
-import signal
-import subprocess
-import sys
 import time
 from collections.abc import Callable
 
 import pytest
 from support.alembic_project import AlembicProject
 from support.change_project import ChangeProject
-from support.command_line import environment, evolve, start_evolve
+from support.command_line import evolve, start_evolve
 
 pytestmark = pytest.mark.server
 
@@ -24,40 +21,10 @@ SCHEMA = """
     INSERT INTO users SELECT n, 'user ' || n FROM generate_series(1, 100) n;
 """
 
-# Dies for good the n-th time a function of evolve is entered, as kill -9 would have it.
-DYING = """
-import importlib, os, signal, sys
-module, name, nth = sys.argv[1], sys.argv[2], int(sys.argv[3])
-del sys.argv[1:4]
-owner = importlib.import_module(module)
-real, calls = getattr(owner, name), 0
-def dying(*arguments, **options):
-    global calls
-    calls += 1
-    if calls == nth:
-        os.kill(os.getpid(), signal.SIGKILL)
-    return real(*arguments, **options)
-setattr(owner, name, dying)
-from evolve.cli import main
-main()
-"""
-
 
 @pytest.fixture
 def users(make_project: Callable[..., AlembicProject], database_url: str) -> ChangeProject:
     return ChangeProject(make_project(database_url), database_url, SCHEMA)
-
-
-def killed(users: ChangeProject, module: str, name: str, nth: int, *arguments: str) -> None:
-    done = subprocess.run(
-        [sys.executable, "-c", DYING, module, name, str(nth), *arguments],
-        cwd=users.root,
-        env=environment(),
-        capture_output=True,
-        text=True,
-        timeout=60,
-    )
-    assert done.returncode == -signal.SIGKILL, done.stdout + done.stderr
 
 
 def to_the_end(users: ChangeProject) -> None:
@@ -91,7 +58,7 @@ WRITES = [
 
 @pytest.mark.parametrize(("module", "name", "nth"), WRITES)
 def test_a_plan_killed_while_it_is_written(users: ChangeProject, module: str, name: str, nth: int) -> None:
-    killed(users, module, name, nth, *PLAN)
+    users.killed(module, name, nth, *PLAN)
     assert users.run("upgrade").returncode == 0  # Alembic can read what is there
     if not users.revisions:
         users.ok(*PLAN)
@@ -114,7 +81,7 @@ def test_an_advance_killed_while_it_writes(users: ChangeProject, module: str, na
     users.ok("upgrade")
     users.ok("advance", CHANGE)
     users.ok("backfill", "run", CHANGE)
-    killed(users, module, name, nth, "advance", CHANGE)
+    users.killed(module, name, nth, "advance", CHANGE)
     assert users.run("upgrade").returncode == 0
     to_the_end(users)
     whole(users)
@@ -139,14 +106,14 @@ def test_killed_at_random_moments(users: ChangeProject) -> None:
 
 
 def test_a_manifest_without_its_revision_says_so(users: ChangeProject) -> None:
-    killed(users, "evolve.revisions.writer", "write_revision", 1, *PLAN)
+    users.killed("evolve.revisions.writer", "write_revision", 1, *PLAN)
     shown = users.ok("status", CHANGE)
     assert "was named and never written" in shown
     assert f"next: evolve advance {CHANGE}" in shown
 
 
 def test_nothing_is_left_behind_by_a_killed_writer(users: ChangeProject) -> None:
-    killed(users, "evolve.files", "_sync_directory", 1, *PLAN)
+    users.killed("evolve.files", "_sync_directory", 1, *PLAN)
     users.ok("advance", CHANGE)
     leftovers = [name for _, _, names in os.walk(users.root) for name in names if name.endswith(".part")]
     assert leftovers == []

@@ -29,6 +29,7 @@ COMMANDS: dict[str, tuple[str, ...]] = {
     "plan add-index": ("plan", "add-index", "orders", "--on", "at"),
     "advance": ("advance", CHANGE),
     "status": ("status",),
+    "undo": ("undo", CHANGE, "--write"),
     "preflight": ("preflight",),
     "upgrade": ("upgrade",),
     "upgrade --dry-run": ("upgrade", "--dry-run"),

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import signal
 import subprocess
+import sys
 import warnings
 from contextlib import chdir
 from pathlib import Path
@@ -13,7 +15,25 @@ from click.testing import CliRunner
 
 from evolve.cli import evolve as command_line
 from support.alembic_project import AlembicProject
-from support.command_line import evolve
+from support.command_line import environment, evolve
+
+# Dies for good the n-th time a function of evolve is entered, as kill -9 would have it.
+DYING = """
+import importlib, os, signal, sys
+module, name, nth = sys.argv[1], sys.argv[2], int(sys.argv[3])
+del sys.argv[1:4]
+owner = importlib.import_module(module)
+real, calls = getattr(owner, name), 0
+def dying(*arguments, **options):
+    global calls
+    calls += 1
+    if calls == nth:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return real(*arguments, **options)
+setattr(owner, name, dying)
+from evolve.cli import main
+main()
+"""
 
 
 class ChangeProject:
@@ -39,6 +59,18 @@ class ChangeProject:
             done = CliRunner(env={"NO_COLOR": "1"}).invoke(command_line, arguments, standalone_mode=False)
         assert done.exception is None, f"evolve {arguments}: {done.exception}\n{done.stdout}\n{done.stderr}"
         return done.stdout
+
+    def killed(self, module: str, name: str, nth: int, *arguments: str) -> None:
+        """A command that dies for good where it calls `module.name` for the nth time."""
+        done = subprocess.run(
+            [sys.executable, "-c", DYING, module, name, str(nth), *arguments],
+            cwd=self.root,
+            env=environment(),
+            capture_output=True,
+            text=True,
+            timeout=60,
+        )
+        assert done.returncode == -signal.SIGKILL, done.stdout + done.stderr
 
     def sql(self, query: str) -> list[tuple[object, ...]]:
         with psycopg.connect(self.url, autocommit=True) as connection:

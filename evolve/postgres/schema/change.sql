@@ -28,7 +28,7 @@ CREATE INDEX IF NOT EXISTS evidence_change ON evolve.evidence (change, evidence_
 -- Since version 2.
 ALTER TABLE evolve.change_event ADD COLUMN IF NOT EXISTS note text NOT NULL DEFAULT '';
 ALTER TABLE evolve.change_event DROP CONSTRAINT IF EXISTS change_event_kind_check;
-ALTER TABLE evolve.change_event ADD CONSTRAINT change_event_kind_check CHECK (kind IN ('begun', 'word', 'override'));
+ALTER TABLE evolve.change_event ADD CONSTRAINT change_event_kind_check CHECK (kind IN ('begun', 'word', 'override', 'undone'));
 
 -- What pg_stat_statements had counted when one began to watch that nobody uses what a change takes away.
 CREATE TABLE IF NOT EXISTS evolve.statement_window (
