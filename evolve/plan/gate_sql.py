@@ -259,17 +259,18 @@ def _in_use(change: str, phase: str, places: Sequence[Place]) -> str:
     evolve_may_ask := (
       SELECT pg_catalog.has_schema_privilege(n.oid, 'USAGE')
         AND pg_catalog.has_function_privilege(p.oid, 'EXECUTE')
-        -- Nobody else's function is run with the rights of who migrates.
-        AND (r.rolsuper OR pg_catalog.pg_has_role(r.oid, 'MEMBER') OR r.oid = (
+        -- No stranger's function is run with the rights of who migrates.
+        AND (r.rolsuper OR r.rolname IN (current_user, session_user) OR r.oid = (
           SELECT datdba FROM pg_catalog.pg_database WHERE datname = pg_catalog.current_database()))
       FROM pg_catalog.pg_proc AS p JOIN pg_catalog.pg_namespace AS n ON n.oid = p.pronamespace
-        JOIN pg_catalog.pg_roles AS r ON r.oid = p.proowner
+        JOIN pg_catalog.pg_roles AS r ON r.oid = n.nspowner
       WHERE n.nspname = '{_REGISTRY}' AND p.proname = 'in_use');
     IF evolve_may_ask AND NOT evolve_passed THEN
       evolve_use := {_REGISTRY}.in_use({_text(places_json(places))});
     ELSIF NOT evolve_may_ask AND NOT evolve_passed THEN
       evolve_use := 'role ' || current_user || ' may not ask which versions are deployed; it needs EXECUTE on'
-        || ' function {_REGISTRY}.in_use, and USAGE on its schema, of a role that owns the database or that it has';
+        || ' function {_REGISTRY}.in_use and USAGE on its schema, which has to belong to it, to the owner of the'
+        || ' database or to a superuser';
     END IF;
     IF evolve_use IS NOT NULL THEN
       RAISE EXCEPTION USING ERRCODE = {_text(SHUT)},

@@ -41,9 +41,10 @@ class RegistryDenied(Misuse):
 class StrangeRegistry(Misuse):
     def __init__(self, owner: str) -> None:
         super().__init__(
-            f'schema "evolve_client" belongs to role "{owner}", and this role is no member of it',
-            why="its functions run with the rights of whoever owns them",
-            fix=f'if that is right, install as "{owner}"; else drop it: DROP SCHEMA evolve_client CASCADE',
+            f'schema "evolve_client" belongs to role "{owner}", '
+            "which is neither this one, nor the owner of the database, nor a superuser",
+            why="its functions would run with the rights of whoever calls them",
+            fix=f'if that is right, work as "{owner}"; else drop it: DROP SCHEMA evolve_client CASCADE',
         )
 
 
@@ -75,13 +76,18 @@ class NoSuchRole(Misuse):
 
 # -- installation -------------------------------------------------------------------------------------------
 def installed_version(connection: Connection) -> int | None:
-    """None where there is none."""
+    """None where there is none.
+
+    Raises:
+        StrangeRegistry: somebody has made one who may not have it run anything.
+    """
     # ACCESS SHARE on catalogs only.
     row = connection.execute(
         "SELECT obj_description(oid, 'pg_namespace') FROM pg_namespace WHERE nspname = 'evolve_client'"
     ).fetchone()
     if row is None:
         return None
+    _refuse_strange(connection)
     last = str(row[0]).rpartition(" ")[2]
     return int(last) if last.isdigit() else 0
 
@@ -104,10 +110,8 @@ def install(connection: Connection, roles: Collection[str] = (), readers: Collec
         RegistryDenied, StrangeRegistry, RegistryTooNew, NoSuchRole: nothing was changed.
     """
     version = installed_version(connection)
-    if version is not None:
-        _refuse_strange(connection)
-        if version > VERSION:
-            raise RegistryTooNew(version)
+    if version is not None and version > VERSION:
+        raise RegistryTooNew(version)
     ddl = files("evolve.postgres.schema").joinpath("client.sql").read_bytes()
     try:
         with connection.transaction():
@@ -138,10 +142,13 @@ def _grants(roles: Collection[str], readers: Collection[str]) -> sql.Composed:
 
 
 def _refuse_strange(connection: Connection) -> None:
-    # ACCESS SHARE on catalogs only.
+    # ACCESS SHARE on catalogs only. A superuser is a member of every role: membership alone would say nothing.
     row = connection.execute(
-        "SELECT pg_get_userbyid(nspowner) FROM pg_namespace"
-        " WHERE nspname = 'evolve_client' AND NOT pg_has_role(nspowner, 'USAGE')"
+        """
+        SELECT r.rolname FROM pg_namespace AS n JOIN pg_roles AS r ON r.oid = n.nspowner
+         WHERE n.nspname = 'evolve_client' AND NOT r.rolsuper AND r.rolname NOT IN (current_user, session_user)
+           AND r.oid <> (SELECT datdba FROM pg_database WHERE datname = current_database())
+        """
     ).fetchone()
     if row is not None:
         raise StrangeRegistry(str(row[0]))

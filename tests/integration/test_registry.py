@@ -18,6 +18,7 @@ from support.deployed import deployed, rows, told, until
 from support.renaming import NewBase, OldBase
 
 from evolve import client
+from evolve.plan.gate_sql import SHUT, Conditions, gate_block
 from evolve.plan.gates import Rules
 from evolve.plan.model import NotMapped
 from evolve.postgres import registry
@@ -255,22 +256,29 @@ def test_only_named_roles_may_report(connection: Connection, role: str) -> None:
         beat(role, ONE)
 
 
-def test_a_registry_that_a_stranger_has_made_is_not_touched(
-    connection: Connection, database_url: str, role: str
+def test_a_registry_that_a_stranger_has_made_is_neither_asked_nor_brought_up_to_date(
+    connection: Connection, role: str
 ) -> None:
     connection.execute("DROP SCHEMA evolve_client CASCADE")
     name = psycopg.conninfo.conninfo_to_dict(role)["user"]
     connection.execute(f"GRANT CREATE ON DATABASE {connection.info.dbname} TO {name}".encode())
     with psycopg.connect(role, autocommit=True) as stranger:
         stranger.execute("CREATE SCHEMA evolve_client")
-    admin = f"evolve_admin_{os.getpid()}"
-    connection.execute(f"CREATE ROLE {admin} LOGIN PASSWORD 'app'".encode())
+        stranger.execute(
+            "CREATE FUNCTION evolve_client.in_use(text) RETURNS text LANGUAGE plpgsql AS $$"
+            " BEGIN RAISE 'run as %', current_user; END $$"
+        )
     try:
-        url = psycopg.conninfo.make_conninfo(database_url, user=admin, password="app")  # noqa: S106
-        with psycopg.connect(url, autocommit=True) as session, pytest.raises(registry.StrangeRegistry):
-            registry.install(session)
+        with pytest.raises(registry.StrangeRegistry):
+            registry.install(connection)
+        with pytest.raises(registry.StrangeRegistry):
+            open_(connection)
+        with pytest.raises(psycopg.Error, match="may not ask") as refused:
+            connection.execute(
+                gate_block("x", Conditions(phase="contract", unmapped=("users.name",))).encode()
+            )
+        assert refused.value.sqlstate == SHUT
     finally:
-        connection.execute(f"DROP ROLE {admin}".encode())
         connection.execute(f"DROP OWNED BY {name}".encode())
 
 
