@@ -42,9 +42,9 @@ _DENIED = frozenset(
     {"42501", "42703", "42P01"}
 )  # a privilege, a column or a relation that is not there any more
 
-# No error, which the server's log would repeat every few seconds, where there is no registry or it is not for us.
+# No error, which the server's log would repeat every few seconds, on a standby, or where there is no registry for us.
 _READY = (
-    "SELECT NOT pg_is_in_recovery() AND has_schema_privilege(n.oid, 'USAGE')"
+    "SELECT current_setting('transaction_read_only') = 'off' AND has_schema_privilege(n.oid, 'USAGE')"
     " AND has_function_privilege(p.oid, 'EXECUTE')"
     " FROM pg_proc AS p JOIN pg_namespace AS n ON n.oid = p.pronamespace"
     " WHERE n.nspname = 'evolve_client' AND p.proname = 'heartbeat'"
@@ -420,8 +420,10 @@ def _through_engine(engine: Any) -> Callable[[Talk], None]:
             connection = pool.connect()
             try:
                 _talk(connection, talk, placeholder)
-            finally:
-                connection.close()
+            except BaseException:
+                connection.invalidate()  # else the pool would log that it cannot roll back
+                raise
+            connection.close()
         finally:
             pool.dispose()
 

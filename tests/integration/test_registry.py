@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
 import signal
 import subprocess
@@ -111,6 +112,21 @@ def test_a_client_waits_for_the_registry(database_url: str) -> None:
     assert [
         each[0] for each in rows(database_url, "SELECT gone IS NOT NULL FROM evolve_client.instance")
     ] == [True]
+
+
+def test_an_application_does_not_notice_that_heartbeats_fail(
+    connection: Connection, database_url: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    connection.execute(
+        "CREATE OR REPLACE FUNCTION evolve_client.heartbeat(said text, mapped text, search name[]) RETURNS boolean"
+        " LANGUAGE sql AS 'SELECT pg_terminate_backend(pg_backend_pid())'"
+    )
+    caplog.set_level(logging.DEBUG, "evolve.client")
+    engine = create_engine(sqlalchemy_url(database_url))
+    heart = client.register(engine, version="1", models=OldBase, interval=0.2)
+    until(lambda: bool(caplog.records))
+    heart.leave()
+    assert {(each.name, each.levelname) for each in caplog.records} == {("evolve.client", "DEBUG")}
 
 
 def test_a_forked_process_is_an_instance_of_its_own(connection: Connection, database_url: str) -> None:
