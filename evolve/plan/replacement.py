@@ -77,7 +77,8 @@ class Replacement:
         change: whose road it is.
         target: the table before it.
         old: the columns that go; `fill` makes each of the new ones, and only of them.
-        new: the columns that come; `fill` makes each of the old ones, and only of them.
+        new: the columns that come; `fill` makes each of the old ones, and only of them. Where no column has one, the
+            new one holds what the old one does.
         wish: of the change, for titles: "users.name to full_name".
         carried: what hangs on an old column and is made again on a new one.
         comments: new columns are commented like the old one.
@@ -151,6 +152,15 @@ class Replacement:
     def sides(self) -> tuple[Side, ...]:
         return tuple(column.side for column in self.new)
 
+    @property
+    def copies(self) -> bool:
+        """The one new column holds what the one old column does."""
+        return all(side.fill is None for side in (*self.old, *self.sides))
+
+    def _say(self, copied: str, made: str) -> str:
+        """What is said of columns that are equal, and of such that are made of each other."""
+        return copied if self.copies else made
+
     def quarantine(self, column: str) -> str:
         return quarantine_name(self.id if len(self.old) == 1 else f"{self.id}_{column}")
 
@@ -180,9 +190,12 @@ class Replacement:
         """Rows of which neither shape is what it would be made of the other."""
         predicate = disagreement(self.old, self.sides)
         missing = [f"{quote(column.side.column)} IS NULL" for column in self.new if column.not_null]
-        if missing:
+        if missing and not self.copies:
             predicate = " OR ".join([f"({predicate})", *missing])
-        return NoRows(self.table, predicate, f"{self._news} and {self._olds} do not agree")
+        same = self._say(
+            f"{self._news} differs from {self._olds}", f"{self._news} and {self._olds} do not agree"
+        )
+        return NoRows(self.table, predicate, same)
 
     @property
     def spec(self) -> Spec:
@@ -254,28 +267,31 @@ class Replacement:
             sync.drop_trigger(self.table, self.trigger),
             self._alter(
                 ",\n    ".join(f"DROP COLUMN {quote(side.column)}" for side in self.sides),
-                "catalog only; what code has written is in the old shape too",
+                self._say(
+                    "catalog only; the old column holds every value",
+                    "catalog only; what code has written is in the old shape too",
+                ),
             ),
             sync.drop_function(self.function),
             *(drop for _, drop in self.helpers),
         ]
         return Phase(
             "expand",
-            f"{self._news} {_are(self.sides)} there beside {self._olds}, and a trigger keeps them in step on every "
-            "write",
+            f"{self._news} {_are(self.sides)} there beside {self._olds}, and a trigger keeps "
+            f"{self._say('the two equal', 'them in step')} on every write",
             (*self.before, Part(self.wish, tuple(statements), tuple(undo))),
             instructions=(
                 "Code that runs now goes on as it is."
                 if self.swap
                 else f"Code that runs now goes on as it is; code that writes {self._news} may start.",
             ),
-            go_back="downgrade the expand revision: trigger, function and new columns go",
+            go_back=f"downgrade the expand revision: trigger, function and new {self._say('column', 'columns')} go",
         )
 
     def backfill(self) -> Phase:
         return Phase(
             "backfill",
-            f"every row has {self._news}",
+            self._say(f"{self._news} equals {self._olds} in every row", f"every row has {self._news}"),
             gates=(self.armed, NoOlderTransaction(self.table, self.trigger)),
             backfills=(self.spec,),
             instructions=(f"Run: evolve backfill run {self.id}",),
@@ -317,15 +333,26 @@ class Replacement:
                 self._alter(f"ALTER COLUMN {name} DROP NOT NULL", "catalog only"),
             ]
         if proofs or not parts:
-            title = f"what {self.table.plain}.{self._news} {'promises' if proofs else 'holds'}"
+            name = f"{self.table.plain}.{self._news}"
+            title = (
+                f"what {name} promises"
+                if proofs
+                else self._say(f"every row has {name}", f"what {name} holds")
+            )
             # One look at every row is enough for the phase; a new database has seed rows, which only a gate fills.
             parts.append(Part(title, tuple(proofs), tuple(undo), fills=() if parts else (self.spec,)))
         return Phase(
             "validate",
-            f"{self._news} can stand in for {self._olds}",
+            self._say(
+                f"{self._news} has the same indexes and constraints as {self._olds}, all of them valid",
+                f"{self._news} can stand in for {self._olds}",
+            ),
             tuple(parts),
             gates=(self.armed, BackfillDone(self.id), self.divergent),
-            go_back="downgrade the validate revisions: indexes and constraints of the new shape go",
+            go_back=self._say(
+                "downgrade the validate revisions: the new column's indexes and constraints go",
+                "downgrade the validate revisions: indexes and constraints of the new shape go",
+            ),
         )
 
     def switch(self) -> Phase:
@@ -342,7 +369,7 @@ class Replacement:
         elif not instructions:
             instructions = (
                 f"Deploy code that reads and writes {self._news} and no longer maps {self._olds}.",
-                "One class must not map both: it would write a null to one of them.",
+                f"One class must not map {self._say('both columns', 'both')}: it would write a null to one of them.",
             )
         return Phase(
             "switch",
@@ -351,7 +378,7 @@ class Replacement:
             else f"all code reads and writes {self._news}",
             gates=(self.armed, *proofs, self.divergent),
             instructions=instructions,
-            go_back="deploy the old code again; the trigger kept the old shape fresh",
+            go_back=f"deploy the old code again; the trigger kept {self._say('its column', 'the old shape')} fresh",
         )
 
     def contract(self) -> Phase:
@@ -370,7 +397,10 @@ class Replacement:
         undo = [
             self._alter(
                 f"RENAME COLUMN {quote(to)} TO {quote(name)}",
-                "catalog only; the trigger kept the old shape in step",
+                self._say(
+                    "catalog only; the trigger kept the column equal, so nothing is lost",
+                    "catalog only; the trigger kept the old shape in step",
+                ),
             )
             for name, to in reversed(renames)
         ]
@@ -379,7 +409,8 @@ class Replacement:
             statements.append(
                 self._alter(
                     f"ALTER COLUMN {name} SET DEFAULT {column}",
-                    "catalog only; until now the trigger made the value of what the old column's default gave",
+                    "catalog only; until now the trigger "
+                    f"{self._say('copied', 'made the value of')} what the old column's default gave",
                 )
             )
             undo.insert(0, self._alter(f"ALTER COLUMN {name} DROP DEFAULT", "catalog only"))
@@ -387,16 +418,20 @@ class Replacement:
             Statement(
                 self.backward(),
                 None,
-                "from here on the trigger only writes the old shape, so that the way back stays open",
+                f"from here on the trigger only {self._say('copies to the old column', 'writes the old shape')}, so "
+                "that the way back stays open",
             )
         )
-        undo.append(Statement(self.two_way(), None, "both shapes may be written again"))
-        gone = f"{self._olds} {_are(self.old)}"
+        both = self._say("both columns", "both shapes")
+        undo.append(Statement(self.two_way(), None, f"{both} may be written again"))
+        gone = f"{self._olds} {_are(self.old)} gone for every client"
         return Phase(
             "contract",
             f"{self._olds} is a {self.sides[0].type}; the old values are kept"
             if self.swap
-            else f"{gone} gone for every client; the values are kept",
+            else self._say(
+                f"{gone}; its values are kept under {self._kept[0].column}", f"{gone}; the values are kept"
+            ),
             (
                 Part(
                     f"{self.table.plain}.{self._olds} "
@@ -413,16 +448,23 @@ class Replacement:
             )
             if self.swap
             else (),
-            go_back=f"downgrade the contract revision: {self._olds} {_are(self.old)} back, with every value",
+            go_back="downgrade the contract revision: "
+            f"{self._say('the old column', self._olds)} {_are(self.old)} back, with every value",
         )
 
     def purge(self) -> Phase:
         kept, lasting = self._kept, self._lasting
+        news = _and(side.column for side in lasting)
         told = NoRows(
             self.table,
             disagreement(kept, lasting),
-            f"{_and(side.column for side in lasting)} and what is kept of {self._olds} do not agree",
-            fix="make them the same: somebody has written one of them past the trigger",
+            self._say(
+                f"{news} differs from what is kept of {self._olds}",
+                f"{news} and what is kept of {self._olds} do not agree",
+            ),
+            fix=None
+            if self.copies
+            else "make them the same: somebody has written one of them past the trigger",
         )
         losing = self._losing()
         names = {side.column for side in self.old}
@@ -440,7 +482,10 @@ class Replacement:
             ),
             self._alter(
                 ",\n    ".join(f"DROP COLUMN {quote(side.column)}" for side in kept),
-                "catalog only; indexes go with it, and the new shape holds what is needed",
+                self._say(
+                    "catalog only; its indexes go with it, and the new column holds every value",
+                    "catalog only; indexes go with it, and the new shape holds what is needed",
+                ),
             ),
             *self._renames(back=False),
             sync.drop_function(self.function),
@@ -448,7 +493,7 @@ class Replacement:
         )
         return Phase(
             "purge",
-            "nothing of the old shape is left",
+            f"nothing of the old {self._say('column', 'shape')} is left",
             (
                 Part(
                     f"what was {self.table.plain}.{self._olds}",
@@ -460,13 +505,18 @@ class Replacement:
             gates=(
                 Word(
                     PURGE_APPROVED,
-                    f"nobody will want {self.table.plain}.{self._olds} as {_they(self.old)} back"
+                    f"nobody will want {self.table.plain}.{self._olds}"
+                    f"{self._say('', f' as {_they(self.old)}')} back"
                     + (f"; {self.loses_at_purge} is gone then" if self.loses_at_purge else ""),
                 ),
                 told,
                 *losing,
             ),
-            go_back="downgrade the purge revision: it makes the old values anew from the new ones, in one transaction",
+            go_back="downgrade the purge revision: it "
+            + self._say(
+                "fills the column again from the new one", "makes the old values anew from the new ones"
+            )
+            + ", in one transaction",
             undo_loses=self.loses_at_purge,
         )
 
@@ -513,6 +563,10 @@ class Replacement:
         )
 
     def backward(self) -> str:
+        if self.copies:
+            return sync.copy_function(
+                self.function, self.table, self._lasting[0].column, self._kept[0].column
+            )
         return sync.backward_function(self.function, self.table, self._kept, self._lasting)
 
     def _late_defaults(self) -> Iterator[str]:
@@ -610,6 +664,9 @@ class Replacement:
 # -- expressions --------------------------------------------------------------------------------------------
 def disagreement(old: Sequence[Side], new: Sequence[Side]) -> str:
     """Predicate of rows of which neither shape is what it would be made of the other."""
+    if all(side.fill is None for side in (*old, *new)):
+        ((one,), (other,)) = (new, old)
+        return sync.differs(quote(one.column), quote(other.column), exact=one.exact)
     upward = " OR ".join(_differs(side, old) for side in new)
     downward = " OR ".join(_differs(side, new) for side in old)
     return f"({upward}) AND ({downward})"
@@ -638,6 +695,8 @@ def default_of(side: Side, target: Target, old: Sequence[Side], *, late: bool = 
             defaults[other.column] = default
     if not defaults or (not late and any(other.volatile for other in old)):
         return None
+    if side.fill is None:
+        return next(iter(defaults.values()))
     values = {other.column: defaults.get(other.column, f"NULL::{other.type}") for other in old}
     return substitute_in_expression(_value(side, old), values)
 
