@@ -333,8 +333,12 @@ _FUNCTIONS = sql.SQL("""
     SELECT pg_get_function_identity_arguments(p.oid) AS arguments, pg_get_function_result(p.oid) AS result,
         pg_get_functiondef(p.oid) AS definition, p.provolatile::text AS volatility,
         ARRAY(SELECT DISTINCT pg_describe_object(d.classid, d.objid, d.objsubid) FROM pg_depend d
-            WHERE d.refclassid = 'pg_proc'::regclass AND d.refobjid = p.oid AND d.deptype = 'n' ORDER BY 1)
-            AS callers,
+            WHERE d.refclassid = 'pg_proc'::regclass AND d.refobjid = p.oid AND d.deptype = 'n'
+            UNION SELECT pg_describe_object('pg_attrdef'::regclass, e.oid, 0)  -- a generated column, of PostgreSQL 14
+            FROM pg_depend d JOIN pg_attrdef e ON d.classid = 'pg_class'::regclass
+                AND (e.adrelid, e.adnum) = (d.objid, d.objsubid)
+            WHERE d.refclassid = 'pg_proc'::regclass AND d.refobjid = p.oid AND d.deptype = 'a'
+            ORDER BY 1) AS callers,
         ARRAY(SELECT ARRAY[x.privilege_type,
                 CASE WHEN x.grantee = 0 THEN 'PUBLIC' ELSE pg_get_userbyid(x.grantee)::text END,
                 x.is_grantable::text]

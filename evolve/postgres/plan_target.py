@@ -380,6 +380,9 @@ _DEPENDENTS = sql.SQL("""
     FROM used u JOIN pg_attrdef e ON u.classid = 'pg_attrdef'::regclass AND e.oid = u.objid
     JOIN pg_attribute g ON g.attrelid = e.adrelid AND g.attnum = e.adnum AND g.attgenerated <> ''
     WHERE (e.adrelid, e.adnum) <> (%(oid)s, u.attnum)
+    UNION SELECT u.column, 'generated column', 'generated column "' || g.attname || '"'  -- as PostgreSQL 14 keeps it
+    FROM used u JOIN pg_attribute g ON u.classid = 'pg_class'::regclass AND u.objid = %(oid)s
+        AND g.attrelid = u.objid AND g.attnum = u.objsubid AND g.attgenerated <> ''
     UNION SELECT u.column, 'policy', 'row security policy "' || p.polname || '"'
     FROM used u JOIN pg_policy p ON u.classid = 'pg_policy'::regclass AND p.oid = u.objid
     UNION SELECT u.column, 'publication', pg_describe_object(u.classid, u.objid, u.objsubid)

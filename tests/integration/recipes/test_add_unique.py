@@ -12,7 +12,7 @@ from support.way_back import phases, tried
 from evolve.errors import EvolveError, Misuse, Refused
 from evolve.plan.change import Change
 from evolve.plan.recipes import make_plan
-from evolve.plan.recipes.constraints.add_unique import AddUnique, Duplicates
+from evolve.plan.recipes.constraints.add_unique import AddUnique, Duplicates, NullsBefore15
 from evolve.postgres.catalog import read_schema
 from evolve.postgres.plan_facts import LiveFacts
 from evolve.sql.names import QualifiedName
@@ -71,6 +71,10 @@ def test_validate_can_be_taken_back_alone_and_come_again(connection: Connection,
 )
 def test_the_constraint_is_there(connection: Connection, change: Change, name: str, definition: str) -> None:
     connection.execute("DELETE FROM users WHERE id = 99")
+    if change is EQUAL and connection.info.server_version < 150000:
+        with pytest.raises(NullsBefore15):
+            Carried(connection, change)
+        return
     Carried(connection, change).up("expand", "validate")
     (made,) = [c for c in table(connection, "users").constraints if c.kind == "unique"]
     assert (made.name, made.definition, made.index) == (name, definition, name)
@@ -145,6 +149,8 @@ def test_nulls_are_no_duplicates(connection: Connection) -> None:
 
 
 def test_nulls_are_duplicates_where_they_count_as_equal(connection: Connection) -> None:
+    if connection.info.server_version < 150000:
+        pytest.skip("refused, as another test tells")
     with pytest.raises(Duplicates, match=r"2 rows .*id=98, email=None"):
         tried(connection, EQUAL)
 

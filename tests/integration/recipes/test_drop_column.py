@@ -297,6 +297,8 @@ REFUSED: dict[str, tuple[str, DropColumn, type[EvolveError], str]] = {
 def test_refused(
     connection: Connection, arrange: str, change: DropColumn, error: type[EvolveError], says: str
 ) -> None:
+    if "PUBLICATION" in arrange and connection.info.server_version < 150000:
+        pytest.skip("publications of some columns came with PostgreSQL 15")
     if arrange:
         connection.execute(arrange.encode())
     with pytest.raises(error) as raised:

@@ -233,6 +233,8 @@ def test_privileges_are_those_of_the_table(connection: Connection) -> None:
 
 
 def test_row_security_holds_through_the_view(connection: Connection) -> None:
+    if connection.info.server_version < 150000:
+        pytest.skip("refused, as the next test tells")
     connection.execute("""
         ALTER TABLE users ENABLE ROW LEVEL SECURITY;
         CREATE POLICY seven ON users TO pg_monitor USING (id = 7);

@@ -435,6 +435,8 @@ REFUSED: dict[str, tuple[str, WidenKey, type[EvolveError], str]] = {
 @pytest.mark.parametrize("case", list(REFUSED))
 def test_what_cannot_be_done_is_refused(connection: Connection, case: str) -> None:
     ddl, change, cause, words = REFUSED[case]
+    if "PUBLICATION" in ddl and connection.info.server_version < 150000:
+        pytest.skip("publications of some columns came with PostgreSQL 15")
     connection.execute(SCHEMA)
     if ddl:
         connection.execute(ddl.encode())
