@@ -30,6 +30,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import field, fields, replace
 from pathlib import Path
 from types import MappingProxyType
+from typing import Literal, get_args
 
 from evolve.config_gates import Gates, read_gates
 from evolve.config_lint import Lint, read_lint
@@ -39,6 +40,8 @@ from evolve.config_table import Table
 from evolve.config_table import UnknownKey as UnknownKey
 from evolve.errors import Misuse
 from evolve.values import dataclass
+
+Log = Literal["text", "json"]
 
 _VARIABLE = "env:"
 # What an environment sets in the place of the other.
@@ -150,6 +153,8 @@ class Config:
         alembic_section: of alembic.ini, as `alembic --name` takes it.
         expand_branch, contract_branch: labels of two branches of revisions; both or none.
         partition: table → how it is partitioned.
+        log: how a command that works for long writes its log: as text, or as JSON with one event a line.
+        on_event: called with each event: "package.module:function", or a command.
         environments: names of those that have settings of their own.
     """
 
@@ -165,6 +170,8 @@ class Config:
     backfill: Backfill = Backfill()
     gates: Gates = Gates()
     partition: Mapping[str, PartitionedTable] = field(default_factory=lambda: MappingProxyType({}))
+    log: Log = "text"
+    on_event: tuple[str, ...] = ()
     environments: tuple[str, ...] = ()
 
     @property
@@ -312,8 +319,19 @@ def _config(top: Table, environments: tuple[str, ...], *, may_have_environments:
         backfill=_backfill(top.table("backfill")),
         gates=read_gates(top.table("gates")),
         partition=_partition(top.table("partition")),
+        log=_log(top),
+        on_event=top.texts("on_event"),
         environments=environments,
     )
+
+
+def _log(top: Table) -> Log:
+    value = top.text("log", None) or "text"
+    for choice in get_args(Log):
+        if value == choice:
+            found: Log = choice
+            return found
+    raise top.bad("log", f"one of {', '.join(get_args(Log))}", value)
 
 
 def _upgrade(table: Table) -> Upgrade:

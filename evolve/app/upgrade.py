@@ -87,7 +87,7 @@ class Observer:
     def retries(self, failure: RevisionFailed, blockers: list[Blocker], delay: float) -> None: ...
     def session_ended(self, blocker: Blocker) -> None: ...
     def ends(self, done: Done) -> None: ...
-    def fails(self, step: Pending, error: EvolveError) -> None: ...
+    def fails(self, step: Pending, error: BaseException) -> None: ...
     def closes(self, outcome: Outcome) -> None: ...
 
 
@@ -282,9 +282,10 @@ class _Attempts:
             self.observer.begins(step, number, len(steps))
             try:
                 done.append(self.run(step))
-            except EvolveError as error:
+            except BaseException as error:
                 self.observer.fails(step, error)
-                self._end(error)
+                if isinstance(error, EvolveError):
+                    self._end(error)
                 raise
             self.observer.ends(done[-1])
         if self.record is not None:

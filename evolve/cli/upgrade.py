@@ -65,6 +65,11 @@ def _build(name: str, direction: Direction, summary: str, default: str | None) -
         type=click.Choice(["again", "done", "restart"]),
         help="What to do about the rest of a run that was cut short, where evolve asks.",
     )
+    @click.option(
+        "--log-format",
+        type=click.Choice(["text", "json"]),
+        help="How the log on stderr is written.  [default: log of the settings, else text]",
+    )
     @click.option("--sql", "as_sql", is_flag=True, help="Only print the SQL, as `alembic --sql` does.")
     @click.option("--dry-run", is_flag=True, help="Only list what would run.")
     @format_option("text", "json")
@@ -85,9 +90,12 @@ def _build(name: str, direction: Direction, summary: str, default: str | None) -
         statement_timeout: int | None,
         terminate_blockers: tuple[str, ...],
         unfinished: Unfinished | None,
+        log_format: str | None,
     ) -> None:
         from evolve.app import target as targets
-        from evolve.app.upgrade import Patience, migrate, preview
+        from evolve.app.listeners import listening
+        from evolve.app.upgrade import Observer, Patience, migrate, preview
+        from evolve.app.upgrade_events import Announcer
         from evolve.cli import upgrade_text
         from evolve.postgres.allow_list import read_allowances
         from evolve.revisions.project import find_project
@@ -106,26 +114,32 @@ def _build(name: str, direction: Direction, summary: str, default: str | None) -
             upgrade_text.print_pending(preview(project, url, target, direction), direction, report_format)
             return
         settings = config.upgrade
-        outcome = migrate(
-            project,
-            url,
-            target,
-            direction,
-            limits=Limits(
-                _first(lock_timeout, settings.lock_timeout),
-                settings.concurrently_lock_timeout,
-                _first(statement_timeout, settings.statement_timeout),
-            ),
-            patience=Patience(
-                wait=_first(wait, settings.runner_wait),
-                retries=_first(retries, settings.max_retries),
-                budget=_first(budget, settings.retry_budget),
-            ),
-            observer=upgrade_text.Narrator(),
-            override_url=override,
-            terminate=read_allowances(terminate_blockers or settings.terminate_blockers),
-            unfinished=unfinished,
+        as_json = (log_format or config.log) == "json"
+        events = listening(
+            config.on_event, project.root, lambda line: click.echo(line, err=True), as_json=as_json
         )
+        narrator = Observer() if as_json else upgrade_text.Narrator()
+        with upgrade_text.told_by_events(as_json), Announcer(events, direction, target, narrator) as observer:
+            outcome = migrate(
+                project,
+                url,
+                target,
+                direction,
+                limits=Limits(
+                    _first(lock_timeout, settings.lock_timeout),
+                    settings.concurrently_lock_timeout,
+                    _first(statement_timeout, settings.statement_timeout),
+                ),
+                patience=Patience(
+                    wait=_first(wait, settings.runner_wait),
+                    retries=_first(retries, settings.max_retries),
+                    budget=_first(budget, settings.retry_budget),
+                ),
+                observer=observer,
+                override_url=override,
+                terminate=read_allowances(terminate_blockers or settings.terminate_blockers),
+                unfinished=unfinished,
+            )
         upgrade_text.print_outcome(outcome, report_format)
 
     return run

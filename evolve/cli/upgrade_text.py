@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
 import click
 
 from evolve.app.upgrade import Direction, Done, Observer, Outcome
+from evolve.app.upgrade_events import session
+from evolve.errors import EvolveError
 from evolve.postgres.blockers import Blocker
 from evolve.revisions.run import Pending, RevisionFailed
 
@@ -55,6 +58,17 @@ class Narrator(Observer):
         click.echo(f"    done in {done.seconds:.2f} s{tries}", err=True)
 
 
+@contextmanager
+def told_by_events(as_json: bool) -> Iterator[None]:
+    """Where the log is JSON an error is one of its events, and no text of several lines behind it."""
+    try:
+        yield
+    except EvolveError as error:
+        if not as_json:
+            raise
+        raise SystemExit(error.exit_code) from error
+
+
 def print_pending(steps: list[Pending], direction: Direction, report_format: str) -> None:
     if report_format == "json":
         rows = [
@@ -78,7 +92,7 @@ def print_outcome(outcome: Outcome, report_format: str) -> None:
                 "seconds": round(done.seconds, 3),
                 "retries": done.retries,
                 "blockers": [str(blocker) for blocker in done.blockers],
-                "ended": [_session(blocker) for blocker in done.blockers if blocker.ended],
+                "ended": [session(blocker) for blocker in done.blockers if blocker.ended],
             }
             for done in outcome.done
         ]
@@ -95,14 +109,3 @@ def print_outcome(outcome: Outcome, report_format: str) -> None:
         click.echo(f"{word} {count} revision{'s' if count > 1 else ''}; the database is at {heads}")
     else:
         click.echo(f"nothing to do; the database is at {heads}")
-
-
-def _session(blocker: Blocker) -> dict[str, object]:
-    return {
-        "pid": blocker.pid,
-        "user": blocker.user,
-        "application": blocker.application,
-        "state": blocker.state,
-        "age": round(blocker.age.total_seconds(), 3),
-        "query": blocker.query,
-    }
