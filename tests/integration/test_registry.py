@@ -165,6 +165,7 @@ def test_what_the_server_refuses_is_told_at_once(connection: Connection, databas
             with pytest.raises(ProgrammingError):
                 session.execute(text("SELECT name FROM users"))
             session.rollback()
+    engine.dispose()
     since = before[0]
     until(lambda: sum(each.count for each in registry.denials(connection, since)) == 3)  # type: ignore[arg-type]
     heart.leave()
