@@ -18,13 +18,15 @@ from evolve.postgres.connect import Connection, connect
 from evolve.postgres.invalid_indexes import drop_invalid_index
 from evolve.postgres.old_snapshots import OldSnapshot, old_snapshots, waits
 from evolve.postgres.runner_lock import RunnerLockLost, runner_lock
-from evolve.postgres.stamps import applied_heads, server_identity
+from evolve.postgres.stamps import applied_heads, has_versions, server_identity
 from evolve.postgres.upgrade_record import UpgradeRecord, can_record
 from evolve.revisions.ledger import Sent
 from evolve.revisions.project import Project
 from evolve.revisions.run import DUPLICATE_TABLE, Limits, Pending, RevisionFailed, Runner, ServerIdentity
 
 Direction = Literal["upgrade", "downgrade"]
+# The applied heads of each place that env.py runs revisions in: mostly one.
+Standings = tuple[tuple[str, ...], ...]
 
 _PAUSE = 0.2  # seconds between two looks at what passes by itself
 
@@ -125,6 +127,16 @@ class OldTransactions(Refused):
         )
 
 
+class SeveralStandings(Misuse):
+    def __init__(self, standings: Sequence[tuple[str, ...]]) -> None:
+        listed = "; ".join(", ".join(heads) or "base" for heads in standings)
+        super().__init__(
+            f"env.py runs revisions in several places, which are not at the same one: {listed}",
+            why="a number of steps, or a way down, would mean another revision in each",
+            fix="bring all to the same first: evolve upgrade heads",
+        )
+
+
 class NothingRan(Misuse):
     """env.py came to its end, and the version table does not say what it should."""
 
@@ -192,13 +204,11 @@ def migrate(
         url, version_table, wait=patience.wait, on_wait=observer.waiting_for_runner, sleep=environment.sleep
     ) as own:
         # Which revisions are missing is asked only now: a runner that waited finds nothing left to do.
-        runner, steps = _planned(project, own, target, direction, limits, override_url)
+        runner, standings, steps = _planned(project, own, target, direction, limits, override_url)
         observer.opens(direction, steps)
         if steps:
             with BlockerWatch(url, allowances=terminate) as watch:
-                record = _record(
-                    own, version_table, runner.applied(_heads(own, project)), direction, target, observer
-                )
+                record = _record(own, version_table, runner, standings, direction, target, observer)
                 attempts = _Attempts(
                     project, runner, direction, own, watch, record, limits, patience, observer, environment, terminate,
                     unfinished,
@@ -206,7 +216,8 @@ def migrate(
                 done = attempts.run_all(steps)
         else:
             done = []
-        outcome = Outcome(direction, tuple(done), _heads(own, project))
+        reached = {head for heads in _standings(runner, own, project) for head in heads}
+        outcome = Outcome(direction, tuple(done), tuple(sorted(reached)))
         observer.closes(outcome)
         return outcome
 
@@ -218,38 +229,58 @@ def _planned(
     direction: Direction,
     limits: Limits,
     override_url: str | None,
-) -> tuple[Runner, list[Pending]]:
+) -> tuple[Runner, Standings, list[Pending]]:
     runner = Runner(project, override_url, limits, expected=ServerIdentity(*server_identity(own)))
-    heads = _heads(own, project)
-    if unknown := runner.unknown(heads):
+    standings = _standings(runner, own, project)
+    if unknown := runner.unknown(dict.fromkeys(head for heads in standings for head in heads)):
         raise StrangeRevisions(unknown)
-    return runner, runner.pending(target, heads) if direction == "upgrade" else runner.to_revert(
-        target, heads
-    )
+    return runner, standings, _steps(runner, standings, target, direction)
+
+
+def _steps(runner: Runner, standings: Standings, target: str, direction: Direction) -> list[Pending]:
+    """What any of them lacks. Alembic passes over a revision where it is applied already."""
+    different = sorted(set(standings))
+    if len(different) == 1:
+        heads = different[0]
+        return runner.pending(target, heads) if direction == "upgrade" else runner.to_revert(target, heads)
+    if direction == "downgrade" or target.startswith(("+", "-")):
+        raise SeveralStandings(different)
+    missing = {step.revision for heads in different for step in runner.pending(target, heads)}
+    return [step for step in runner.pending(target, ()) if step.revision in missing]
+
+
+def _standings(runner: Runner, own: Connection, project: Project) -> Standings:
+    """The applied heads of every place that env.py runs revisions in: of one, unless it loops over several."""
+    if has_versions(own, project.version_table, project.version_table_schema):
+        return (_heads(own, project),)
+    return runner.survey() or ((),)
 
 
 def _record(
     own: Connection,
     version_table: str,
-    applied: frozenset[str],
+    runner: Runner,
+    standings: Standings,
     direction: Direction,
     target: str,
     observer: Observer,
 ) -> UpgradeRecord | None:
     """None where the role may not keep one: it may be allowed to migrate all the same."""
     reason = can_record(own)
+    if len(standings) > 1:
+        reason = f"env.py runs each revision in {len(standings)} places, and what is half-done is told of one"
     if reason is not None:
         observer.not_recorded(reason)
         return None
     record = UpgradeRecord(own, version_table)
-    record.begin_run(direction, target, applied)
+    record.begin_run(direction, target, runner.applied(standings[0]))
     return record
 
 
 def preview(project: Project, url: str, target: str, direction: Direction) -> list[Pending]:
     """The revisions that `migrate` would run now, in order; reads the version table and nothing else."""
     with connect(url, autocommit=True) as connection:
-        return _planned(project, connection, target, direction, Limits(0, 0), None)[1]
+        return _planned(project, connection, target, direction, Limits(0, 0), None)[2]
 
 
 def _heads(connection: Connection, project: Project) -> tuple[str, ...]:
@@ -406,8 +437,9 @@ class _Attempts:
             self._wait_a_little(OldTransactions(step.revision, sent, self.waited - began, there))
 
     def _confirm(self, step: Pending) -> None:
-        applied = step.revision in _heads(self.own, self.project)
-        if applied is not (self.direction == "upgrade"):
+        standings = _standings(self.runner, self.own, self.project)
+        everywhere = {step.revision in self.runner.applied(heads) for heads in standings}
+        if everywhere != {self.direction == "upgrade"}:
             raise NothingRan(step, self.project, self.direction)
 
     def _cleared(self, failure: RevisionFailed) -> bool:

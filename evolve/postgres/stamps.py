@@ -41,6 +41,14 @@ def applied_heads(
     return frozenset(str(version) for (version,) in rows)
 
 
+def has_versions(connection: Connection, table: str, schema: str | None) -> bool:
+    """Whether Alembic's version table is where it would be looked for."""
+    name = sql.Identifier(schema, table) if schema else sql.Identifier(table)
+    # ACCESS SHARE on catalogs only.
+    row = connection.execute("SELECT to_regclass(%s) IS NOT NULL", (name.as_string(connection),)).fetchone()
+    return row == (True,)
+
+
 def server_identity(connection: Connection) -> tuple[str, str]:
     """(database, moment its server started): equal for two connections just where they reach the same database."""
     row = connection.execute(

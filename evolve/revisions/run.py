@@ -21,6 +21,8 @@ from typing import TYPE_CHECKING, Literal
 
 from alembic import command
 from alembic.config import Config
+from alembic.runtime.environment import EnvironmentContext
+from alembic.runtime.migration import MigrationContext
 from alembic.script import Script, ScriptDirectory
 from alembic.script.revision import RevisionError
 from alembic.util.exc import CommandError
@@ -284,6 +286,31 @@ class Runner:
         self.ledger: Ledger | None = None
         self._attempt = _Attempt()
         self._script = load_scripts(project, self._config)
+
+    def survey(self) -> tuple[tuple[str, ...], ...]:
+        """The applied heads of every database or schema that env.py runs revisions in, in its order; nothing is run.
+
+        As `alembic current` does, for projects whose version table only env.py knows: one that loops over tenants has
+        one for each.
+
+        Raises:
+            WrongDatabase: env.py talks to another database. RevisionBroken: it raised.
+        """
+        found: list[tuple[str, ...]] = []
+
+        def look(heads: tuple[str, ...], _context: MigrationContext) -> list[object]:
+            found.append(tuple(sorted(heads)))
+            return []
+
+        with self._listening(), chdir(self._root), redirect_stdout(sys.stderr):
+            try:
+                with EnvironmentContext(self._config, self._script, fn=look, dont_mutate=True):
+                    self._script.run_env()
+            except (Misuse, Refused):
+                raise
+            except (Exception, SystemExit) as error:
+                raise RevisionBroken(error) from error
+        return tuple(found)
 
     def unknown(self, revisions: Iterable[str]) -> tuple[str, ...]:
         """Those that no file declares."""
