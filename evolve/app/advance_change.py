@@ -16,6 +16,7 @@ from evolve.plan.gates import Observation, Override, Rules, gates_before, overri
 from evolve.plan.lost_rows import accepted, accepting
 from evolve.plan.manifest import Manifest, PhaseRecord
 from evolve.plan.model import LostRows, NotMapped, NotUsed, Phase, PhaseName, Plan, Word
+from evolve.plan.retired import retired
 from evolve.plan.target import Target
 from evolve.postgres import evidence
 from evolve.postgres.connect import Connection
@@ -211,6 +212,7 @@ def _stand(
     seen: tuple[Observation, ...] = ()
     if following is not None and not not_applied:
         gates = gates_before(following, rules)
+        gates += evidence.missed(connection, manifest.id, retired(following))
         seen = tuple(evidence.observe(connection, manifest.id, gate, rules) for gate in gates)
     return Standing(
         manifest,

@@ -72,7 +72,10 @@ def command(
         raise NoReason
     config = location.config()
     project = find_project(
-        location.directory, configuration=config.alembic_config, section=config.alembic_section
+        location.directory,
+        configuration=config.alembic_config,
+        section=config.alembic_section,
+        branches=config.branches,
     )
     url = target.database_url(database_url or config.resolved_database_url(), None, project.database_url)
     rules = gate_rules(config)

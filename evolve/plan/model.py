@@ -136,6 +136,13 @@ class NotUsed:
 
 
 @dataclass(frozen=True, slots=True)
+class NotMissed:
+    """Nobody missed any of `places` in the last brown-out, and none is under way."""
+
+    places: tuple[Place, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class RegretOver:
     """`phase` began in this database so long ago that nobody will want to go back behind it.
 
@@ -176,6 +183,7 @@ Gate = (
     | Holds
     | NotMapped
     | NotUsed
+    | NotMissed
     | RegretOver
     | Word
 )

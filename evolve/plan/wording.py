@@ -16,6 +16,7 @@ from evolve.plan.model import (
     NoOlderTransaction,
     NoRows,
     NotMapped,
+    NotMissed,
     NotUsed,
     Part,
     RegretOver,
@@ -52,6 +53,8 @@ def describe_gate(gate: Gate) -> str:
             return f"no deployed version maps {places_text(places)}"
         case NotUsed(places):
             return f"no statement has used {places_text(places)} for a while"
+        case NotMissed(places):
+            return f"nobody has missed {places_text(places)} in a brown-out"
         case RegretOver(phase, seconds):
             return f"{phase} began at least {duration(seconds)} ago"
         case Word(_, question):
@@ -103,6 +106,8 @@ def gate_name(gate: Gate) -> str:
             return MAPPED
         case NotUsed():
             return STATEMENTS
+        case NotMissed():
+            return "brown-out"
         case RegretOver():
             return "regret-window"
         case Word(name):
@@ -156,7 +161,15 @@ def conditions(part: Part) -> Conditions:
                 holds.append((condition, meaning))
             case NotMapped(phase, places):
                 unmapped = tuple(place_text(place) for place in places)
-            case NoOlderTransaction() | BackfillDone() | ColumnNotNull() | NotUsed() | RegretOver() | Word():
+            case (
+                NoOlderTransaction()
+                | BackfillDone()
+                | ColumnNotNull()
+                | NotUsed()
+                | NotMissed()
+                | RegretOver()
+                | Word()
+            ):
                 pass  # the journal, the session list and people are asked by `evolve advance` alone
             case _:
                 assert_never(gate)

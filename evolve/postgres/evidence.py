@@ -19,6 +19,7 @@ from psycopg.rows import class_row, scalar_row
 from evolve.backfill.status import State
 from evolve.counted import counted
 from evolve.errors import Misuse, Refused
+from evolve.plan.change import Place
 from evolve.plan.gates import Observation, Rules
 from evolve.plan.lost_rows import accepted, word
 from evolve.plan.model import (
@@ -30,6 +31,7 @@ from evolve.plan.model import (
     NoOlderTransaction,
     NoRows,
     NotMapped,
+    NotMissed,
     NotUsed,
     RegretOver,
     TriggerArmed,
@@ -38,7 +40,7 @@ from evolve.plan.model import (
     Word,
 )
 from evolve.plan.wording import duration, exact_gate, gate_name
-from evolve.postgres import registry, statement_use
+from evolve.postgres import brown_out, registry, statement_use
 from evolve.postgres.composing import table_name, written
 from evolve.postgres.connect import Connection, connect
 from evolve.postgres.fence import older_transactions
@@ -94,7 +96,7 @@ class Event:
     """Something that happened to a change.
 
     Args:
-        kind: "begun", "word", "override" or "undone".
+        kind: "begun", "word", "override", "undone" or "brown-out".
         name: what a word confirmed, or the gate that was overridden.
         note: why it was.
     """
@@ -113,6 +115,8 @@ class Event:
                 return f"{self.phase} begun"
             case "undone":
                 return f"{self.phase} undone"
+            case "brown-out":
+                return "brown-out: nobody missed it" if self.name == "clean" else f"brown-out: {self.note}"
             case "override":
                 return f"{self.name} before {self.phase} overridden: {self.note}"
             case _:
@@ -229,6 +233,16 @@ def undone(
                 _override(connection, change, observation.gate.phase, observation, actor)
 
 
+def browned_out(connection: Connection, change: str, how: str, note: str, actor: str) -> None:
+    """Keep how a brown-out ended: "clean" or "denied", and who missed what."""
+    # ROW EXCLUSIVE on our own table.
+    connection.execute(
+        "INSERT INTO evolve.change_event (change, phase, kind, name, note, actor)"
+        " VALUES (%s, 'switch', 'brown-out', %s, %s, %s)",
+        (change, how, note, actor),
+    )
+
+
 def _override(connection: Connection, change: str, phase: str, observation: Observation, actor: str) -> None:
     connection.execute(
         "INSERT INTO evolve.change_event (change, phase, kind, name, note, actor)"
@@ -296,6 +310,7 @@ def _said(connection: Connection, change: str, word: str) -> Event | None:
 # -- gates --------------------------------------------------------------------------------------------------
 def observe(connection: Connection, change: str, gate: Gate, rules: Rules | None = None) -> Observation:
     """Look at one gate now. Reads only; the counts scan their table under ACCESS SHARE."""
+    rules = rules or Rules()
     match gate:
         case TriggerArmed(table, trigger, fires):
             return _trigger(connection, gate, table, trigger, fires)
@@ -318,7 +333,9 @@ def observe(connection: Connection, change: str, gate: Gate, rules: Rules | None
         case NotMapped():
             return registry.observe(connection, gate, rules)
         case NotUsed():
-            return statement_use.observe(connection, change, gate, rules or Rules())
+            return statement_use.observe(connection, change, gate, rules)
+        case NotMissed():
+            return _missed(connection, change, gate)
         case RegretOver(phase, seconds):
             return _regret(connection, change, gate, phase, seconds)
         case Word(name):
@@ -502,6 +519,40 @@ def _index(connection: Connection, gate: Gate, index: QualifiedName) -> Observat
     if row[0]:
         return Observation(gate, True, "valid")
     return Observation(gate, False, "invalid", f"run: REINDEX INDEX CONCURRENTLY {index}")
+
+
+def last_brown_out(connection: Connection, change: str) -> Event | None:
+    """The newest that has come to its end since `change` was last taken back."""
+    told = events(connection, change)
+    undone_at = max((number for number, e in enumerate(told) if e.kind == "undone"), default=-1)
+    return next((e for e in reversed(told[undone_at + 1 :]) if e.kind == "brown-out"), None)
+
+
+def missed(connection: Connection, change: str, places: Sequence[Place]) -> tuple[Gate, ...]:
+    """The gate before `places` are taken away, where a brown-out was tried or is under way."""
+    tried = brown_out.hidden(connection, change) or last_brown_out(connection, change) is not None
+    return (NotMissed(tuple(places)),) if places and tried else ()
+
+
+def _missed(connection: Connection, change: str, gate: NotMissed) -> Observation:
+    for hidden in brown_out.hidden(connection, change):
+        return Observation(
+            gate,
+            False,
+            f"{hidden.places} is hidden since {hidden.began:%Y-%m-%d %H:%M} ({hidden.actor})",
+            f"wait until it ends, at {hidden.ends:%H:%M}, or run: evolve brown-out {change} --end",
+        )
+    last = last_brown_out(connection, change)
+    if last is None:
+        return Observation(gate, True, "none was tried")
+    if last.name == "clean":
+        return Observation(gate, True, f"nobody, {last.at:%Y-%m-%d %H:%M} ({last.actor})")
+    return Observation(
+        gate,
+        False,
+        f"{last.at:%Y-%m-%d %H:%M}: {last.note}",
+        f"let it do without, then once more: evolve brown-out {change}",
+    )
 
 
 def _regret(connection: Connection, change: str, gate: Gate, phase: str, seconds: float) -> Observation:

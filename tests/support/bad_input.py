@@ -29,6 +29,7 @@ COMMANDS: dict[str, tuple[str, ...]] = {
     "plan add-index": ("plan", "add-index", "orders", "--on", "at"),
     "advance": ("advance", CHANGE),
     "status": ("status",),
+    "brown-out": ("brown-out", CHANGE, "--for", "1s"),
     "undo": ("undo", CHANGE, "--write"),
     "preflight": ("preflight",),
     "upgrade": ("upgrade",),

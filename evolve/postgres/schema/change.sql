@@ -28,7 +28,7 @@ CREATE INDEX IF NOT EXISTS evidence_change ON evolve.evidence (change, evidence_
 -- Since version 2.
 ALTER TABLE evolve.change_event ADD COLUMN IF NOT EXISTS note text NOT NULL DEFAULT '';
 ALTER TABLE evolve.change_event DROP CONSTRAINT IF EXISTS change_event_kind_check;
-ALTER TABLE evolve.change_event ADD CONSTRAINT change_event_kind_check CHECK (kind IN ('begun', 'word', 'override', 'undone'));
+ALTER TABLE evolve.change_event ADD CONSTRAINT change_event_kind_check CHECK (kind IN ('begun', 'word', 'override', 'undone', 'brown-out'));
 
 -- What pg_stat_statements had counted when one began to watch that nobody uses what a change takes away.
 CREATE TABLE IF NOT EXISTS evolve.statement_window (
@@ -48,6 +48,16 @@ CREATE TABLE IF NOT EXISTS evolve.statement_count (
     top boolean NOT NULL,
     calls bigint NOT NULL,
     PRIMARY KEY (change, server, role, query_id, top)
+);
+
+-- What a brown-out has taken away and not given back yet.
+CREATE TABLE IF NOT EXISTS evolve.brown_out (
+    change text PRIMARY KEY,
+    places text NOT NULL,                   -- for messages: users.name
+    taken jsonb NOT NULL,                   -- [{schema, table, privileges: [{role, name, column, grantable}]}]
+    actor text NOT NULL,
+    began timestamptz NOT NULL DEFAULT clock_timestamp(),
+    ends timestamptz NOT NULL               -- when it is to be given back
 );
 
 COMMENT ON TABLE evolve.change_event IS 'evolve changes, version 2';
