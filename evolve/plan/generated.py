@@ -1,19 +1,30 @@
-"""Generated columns: what every recipe about them asks first, and how one is made again on the way back."""
+"""Generated columns: what every recipe about them asks first, how a trigger computes one instead, and the way back."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 
 from evolve.backfill.spec import Spec
 from evolve.errors import Misuse, Refused
 from evolve.plan import sync
 from evolve.plan.carry import comment_and_grants
+from evolve.plan.change import Change
 from evolve.plan.conversion import refuse_unstable
 from evolve.plan.expressions import BadExpression, read_expression
-from evolve.plan.model import NoRows
+from evolve.plan.model import (
+    BackfillDone,
+    NoOlderTransaction,
+    NoRows,
+    Part,
+    Phase,
+    TriggerArmed,
+    function_name,
+    trigger_name,
+)
 from evolve.plan.target import Target, TargetColumn, known_column
 from evolve.sql.locks import LockMode
-from evolve.sql.names import quote
+from evolve.sql.names import QualifiedName, quote
 from evolve.sql.operations import Expression
 from evolve.sql.statements import Statement
 
@@ -82,24 +93,102 @@ def read_generation(target: Target, name: str, text: str) -> Expression:
     return read
 
 
-def wrong(target: Target, column: TargetColumn, expression: str) -> NoRows:
-    """Rows that do not hold what the expression gives."""
-    exact = sync.is_exact(column.type, collation=column.collation, enum=column.enum)
-    differs = sync.differs(quote(column.name), f"CAST({expression} AS {column.type})", exact=exact)
-    return NoRows(target.table, differs, f"{column.name} is not what its expression gives")
+@dataclass(frozen=True, slots=True)
+class Computed:
+    """A plain column that a trigger computes on every write, for good.
 
+    Args:
+        column: as it is once it is plain.
+        expression: over the row's other columns.
+    """
 
-def filling(identifier: str, target: Target, column: TargetColumn, expression: str) -> Spec:
-    has_key = any(constraint.kind == "primary key" for constraint in target.constraints)
-    predicate = wrong(target, column, expression).predicate
-    return Spec(
-        identifier,
-        target.table,
-        ((column.name, expression),),
-        where=predicate,
-        key=None if has_key else target.key,
-        mismatch=predicate,
-    )
+    change: Change
+    target: Target
+    column: TargetColumn
+    expression: str
+
+    @property
+    def place(self) -> str:
+        """In words."""
+        return f"{self.target.table.plain}.{self.column.name}"
+
+    # -- the trigger ----------------------------------------------------------------------------------------
+    def create_function(self) -> Statement:
+        sql = sync.computed_function(self._function, self.target.table, self.column.name, self.expression)
+        return sync.create_function(sql)
+
+    def arm(self) -> Iterable[Statement]:
+        return sync.create_trigger(self.target.table, self._trigger, self._function)
+
+    def disarmed(self, statements: Iterable[Statement]) -> tuple[Statement, ...]:
+        """`statements` where no trigger computes the column any more."""
+        return (
+            sync.drop_trigger(self.target.table, self._trigger),
+            *statements,
+            sync.drop_function(self._function),
+        )
+
+    @property
+    def _function(self) -> QualifiedName:
+        return function_name(self.change.id)
+
+    @property
+    def _trigger(self) -> str:
+        return trigger_name(self.change.id)
+
+    @property
+    def _armed(self) -> TriggerArmed:
+        return TriggerArmed(self.target.table, self._trigger)
+
+    # -- the rows -------------------------------------------------------------------------------------------
+    @property
+    def _right(self) -> NoRows:
+        column = self.column
+        exact = sync.is_exact(column.type, collation=column.collation, enum=column.enum)
+        differs = sync.differs(quote(column.name), f"CAST({self.expression} AS {column.type})", exact=exact)
+        return NoRows(self.target.table, differs, f"{column.name} is not what its expression gives")
+
+    @property
+    def _spec(self) -> Spec:
+        return Spec(
+            self.change.id,
+            self.target.table,
+            ((self.column.name, self.expression),),
+            where=self._right.predicate,
+            key=self.target.other_key,
+            mismatch=self._right.predicate,
+        )
+
+    # -- phases ---------------------------------------------------------------------------------------------
+    def filled(self, summary: str, go_back: str) -> tuple[Phase, Phase]:
+        """Backfill and validate; summary and way back of the first."""
+        right = f"{self.place} is right in every row"
+        return (
+            Phase(
+                "backfill",
+                summary,
+                gates=(self._armed, NoOlderTransaction(self.target.table, self._trigger)),
+                backfills=(self._spec,),
+                instructions=(f"Run: evolve backfill run {self.change.id}",),
+                go_back=go_back,
+            ),
+            Phase(
+                "validate",
+                right,
+                (Part(right, (), (), fills=(self._spec,)),),
+                gates=(self._armed, BackfillDone(self.change.id), self._right),
+                go_back="downgrade the validate revision: nothing changes",
+            ),
+        )
+
+    def switch(self, summary: str, deploy: str) -> Phase:
+        return Phase(
+            "switch",
+            summary,
+            gates=(self._armed, self._right),
+            instructions=(deploy,),
+            go_back="deploy the old code again",
+        )
 
 
 def generate_again(target: Target, column: TargetColumn, expression: str) -> Iterator[Statement]:

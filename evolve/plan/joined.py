@@ -335,13 +335,12 @@ class Twin:
     @property
     def spec(self) -> Spec:
         touch = cross_sync.touch(self.link)
-        has_key = any(constraint.kind == "primary key" for constraint in self.source.constraints)
         return Spec(
             self.id,
             self.source.table,
             touch.assignments,
             touch.where,
-            key=None if has_key else self.source.key,
+            key=self.source.other_key,
             mismatch=touch.mismatch,
         )
 

@@ -64,14 +64,13 @@ def no_nulls(table: QualifiedName, column: str) -> NoRows:
 
 def fill_nulls(identifier: str, target: Target, column: str, value: str) -> Spec:
     """A backfill that gives each row without a value its own."""
-    has_key = any(constraint.kind == "primary key" for constraint in target.constraints)
     empty = no_nulls(target.table, column).predicate
     return Spec(
         identifier,
         target.table,
         ((column, value),),
         where=empty,
-        key=None if has_key else target.key,
+        key=target.other_key,
         mismatch=empty,
     )
 

@@ -199,13 +199,12 @@ class Replacement:
 
     @property
     def spec(self) -> Spec:
-        has_key = any(constraint.kind == "primary key" for constraint in self.target.constraints)
         return Spec(
             self.id,
             self.table,
             tuple((side.column, _value(side, self.old)) for side in self.sides),
             where=self.divergent.predicate,
-            key=None if has_key else self.target.key,
+            key=self.target.other_key,
             mismatch=self.divergent.predicate,
         )
 

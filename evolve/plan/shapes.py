@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
-from evolve.errors import EvolveError, Misuse
+from evolve.counted import rows_of
+from evolve.errors import Misuse, Refused
 from evolve.plan import sync
 from evolve.plan.conversion import refuse_other_columns, refuse_unstable
 from evolve.plan.expressions import BadExpression, read_expression
@@ -24,7 +25,7 @@ class NamedTwice(Misuse):
 
 
 @dataclass(frozen=True, slots=True)
-class Made:
+class _Made:
     """A column and the expression that makes it of the other shape.
 
     Args:
@@ -37,7 +38,25 @@ class Made:
     option: str
 
 
-def old_sides(target: Target, made: Sequence[Made]) -> tuple[Side, ...]:
+def both_sides(
+    target: Target, down: Sequence[tuple[str, str]], into: Sequence[tuple[str, str]]
+) -> tuple[tuple[Side, ...], tuple[Side, ...]]:
+    """The columns that are there and those to come, each with what makes it of the others.
+
+    Args:
+        down: (column, expression), as --down gives them; `into`: as --into does.
+
+    Raises:
+        Misuse: a name is unknown, taken or given twice, or an expression reads what is not of its shape.
+    """
+    old = [_Made(name, known_column(target, name).type, expression, "--down") for name, expression in down]
+    new = [_Made(name, _type_of(expression), expression, "--into") for name, expression in into]
+    _refuse_unreadable(target, old, new)
+    sides = _old_sides(target, old)
+    return sides, _new_sides(target, new, sides)
+
+
+def _old_sides(target: Target, made: Sequence[_Made]) -> tuple[Side, ...]:
     """The columns that are there.
 
     Raises:
@@ -60,7 +79,7 @@ def old_sides(target: Target, made: Sequence[Made]) -> tuple[Side, ...]:
     return tuple(sides)
 
 
-def new_sides(target: Target, made: Sequence[Made], old: Sequence[Side]) -> tuple[Side, ...]:
+def _new_sides(target: Target, made: Sequence[_Made], old: Sequence[Side]) -> tuple[Side, ...]:
     """The columns to come, with the defaults that follow from those of the old ones."""
     sides = [
         Side(each.column, each.type, sync.is_exact(each.type, collation=None), fill=each.expression)
@@ -69,7 +88,7 @@ def new_sides(target: Target, made: Sequence[Made], old: Sequence[Side]) -> tupl
     return tuple(replace(side, default=default_of(side, target, old)) for side in sides)
 
 
-def refuse_unreadable(target: Target, old: Sequence[Made], new: Sequence[Made]) -> None:
+def _refuse_unreadable(target: Target, old: Sequence[_Made], new: Sequence[_Made]) -> None:
     """Raise `Misuse` for a name that is taken or given twice, or an expression that reads what is not of its shape."""
     for group in (old, new):
         names = [each.column for each in group]
@@ -93,12 +112,12 @@ def refuse_unreadable(target: Target, old: Sequence[Made], new: Sequence[Made]) 
                 )
 
 
-def type_of(expression: str) -> str:
+def _type_of(expression: str) -> str:
     """The type that it is cast to in the end; text where there is no such cast, and where nothing can be read."""
     try:
         return outer_cast(expression) or "text"
     except ExpressionNotRead:
-        return "text"  # `refuse_unreadable` says what is wrong
+        return "text"  # `_refuse_unreadable` says what is wrong
 
 
 # -- laws ---------------------------------------------------------------------------------------------------
@@ -131,18 +150,25 @@ def unsettled(old: Sequence[Side], new: Sequence[Side]) -> str:
     return _unlike(new, back, upward)
 
 
+class NotSettled(Refused):
+    def __init__(
+        self, target: Target, apart: str, together: str, count: int, examples: tuple[str, ...]
+    ) -> None:
+        super().__init__(
+            f"for {rows_of(target.table.plain, count)} what --into gives is not what --down and --into make of "
+            "it again: " + "; ".join(examples),
+            why="each write of old code would change what new code wrote, and the other way round, without end",
+            fix=f"let {apart} take apart what {together} puts together, also where a part is missing",
+        )
+
+
 def law_trials(
-    target: Target,
-    old: Sequence[Side],
-    new: Sequence[Side],
-    option: str,
-    refusal: Callable[[int, tuple[str, ...]], EvolveError],
-    accept_lost: int,
+    target: Target, old: Sequence[Side], new: Sequence[Side], apart: str, together: str, accept_lost: int
 ) -> Iterator[Trial]:
     """That each expression fails for no row, that the new shape is settled, and which rows lose something.
 
     Args:
-        option: that the expressions of the new columns were given with.
+        apart: the option whose expressions take a value apart; `together`: that whose put it together.
         accept_lost: rows that may lose something.
     """
     table = target.table
@@ -150,14 +176,14 @@ def law_trials(
         yield AddsWithoutRewrite(
             side.type, "give the domain's base type, and add a NOT VALID check afterwards"
         )
-        yield ExpressionHolds(table, option, str(side.fill), side.type, may_be_null=True)
+        yield ExpressionHolds(table, "--into", str(side.fill), side.type, may_be_null=True)
     show = (*target.key, *(side.column for side in old if side.column not in target.key))
     yield NoSuchRow(
         table,
         unsettled(old, new),
         "the new columns, made into the old ones and back, are not the same any more",
         show,
-        refusal,
+        lambda count, examples: NotSettled(target, apart, together, count, examples),
         fails=True,
     )
     names = " and ".join(side.column for side in new)

@@ -15,14 +15,22 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, get_args
 
+from evolve.plan.parameters import Parameter, option
 from evolve.sql.locks import LockMode
 from evolve.sql.names import QualifiedName, literal
 from evolve.sql.names import quote as quote_for_sql
 from evolve.sql.statements import Statement
 
 OnConflict = Literal["raise", "new-wins", "old-wins"]
+
+
+def on_conflict(both: str) -> Parameter:
+    """What becomes of a statement that writes different values to `both`."""
+    what = f"When one statement writes different values to {both}."
+    return option("on_conflict", "choice", what, choices=get_args(OnConflict))
+
 
 # Types for which `=` means "the same bytes", so that IS DISTINCT FROM sees every change. Not so for citext,
 # numeric (1.0 = 1.00), floats (0 = -0), jsonb, interval, character(n); json and xml have no equality at all.

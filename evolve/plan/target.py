@@ -186,6 +186,11 @@ class Target:
                 return index.columns
         return ()
 
+    @property
+    def other_key(self) -> tuple[str, ...] | None:
+        """`key` where it is not the primary key, which a backfill finds by itself."""
+        return None if any(c.kind == "primary key" for c in self.constraints) else self.key
+
     # -- the table as it would be ---------------------------------------------------------------------------
     def without_column(self, name: str) -> Target:
         """The table before `name` was added, with all that hangs on it."""

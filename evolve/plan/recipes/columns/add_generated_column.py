@@ -10,15 +10,11 @@ from evolve.plan import sync
 from evolve.plan.change import Change, Uses, columns, columns_read, table_words
 from evolve.plan.expressions import read_type
 from evolve.plan.facts import Facts
-from evolve.plan.generated import VIRTUAL_SINCE, NoVirtualColumns, filling, read_generation, wrong
+from evolve.plan.generated import VIRTUAL_SINCE, Computed, NoVirtualColumns, read_generation
 from evolve.plan.model import (
-    BackfillDone,
-    NoOlderTransaction,
     Part,
     Phase,
     Plan,
-    TriggerArmed,
-    function_name,
     trigger_name,
 )
 from evolve.plan.parameters import COLUMN, Parameter, option
@@ -115,56 +111,31 @@ def _virtual(change: AddGeneratedColumn, column: TargetColumn) -> Phase:
 
 
 def _stored(change: AddGeneratedColumn, target: Target, column: TargetColumn) -> tuple[Phase, ...]:
-    name = f"{change.table.plain}.{change.column}"
-    function, trigger = function_name(change.id), trigger_name(change.id)
-    armed = TriggerArmed(change.table, trigger)
-    spec = filling(change.id, target, column, change.expression)
-    right = wrong(target, column, change.expression)
+    kept = Computed(change, target, column, change.expression)
+    name = kept.place
     statements = (
         sync.create_schema(),
-        sync.create_function(
-            sync.computed_function(function, change.table, change.column, change.expression)
-        ),
+        kept.create_function(),
         Statement(
             f"ALTER TABLE {change.table}\n    ADD COLUMN {quote(change.column)} {_spelled(column)}",
             LockMode.ACCESS_EXCLUSIVE,
             "a nullable column without a default changes only the catalog; GENERATED … STORED would write each row "
             "anew while nobody reads or writes the table",
         ),
-        *sync.create_trigger(change.table, trigger, function),
+        *kept.arm(),
     )
-    undo = (sync.drop_trigger(change.table, trigger), _drop(change), sync.drop_function(function))
     return (
         Phase(
             "expand",
             f"{name} is there, and a trigger computes it on every write",
-            (Part(f"add {name}", statements, undo),),
+            (Part(f"add {name}", statements, kept.disarmed((_drop(change),))),),
             instructions=("Code that runs now goes on as it is.",),
             go_back="downgrade the expand revision: trigger, function and column go",
         ),
-        Phase(
-            "backfill",
-            f"{name} is computed in every row",
-            gates=(armed, NoOlderTransaction(change.table, trigger)),
-            backfills=(spec,),
-            instructions=(f"Run: evolve backfill run {change.id}",),
-            go_back="stop the backfill; rows filled so far do no harm",
-        ),
-        Phase(
-            "validate",
-            f"{name} is right in every row",
-            (Part(f"{name} is right in every row", (), (), fills=(spec,)),),
-            gates=(armed, BackfillDone(change.id), right),
-            go_back="downgrade the validate revision: nothing changes",
-        ),
-        Phase(
-            "switch",
+        *kept.filled(f"{name} is computed in every row", "stop the backfill; rows filled so far do no harm"),
+        kept.switch(
             f"code may read {name}; the trigger stays for good",
-            gates=(armed, right),
-            instructions=(
-                f"Deploy code that reads {name}. It need not write it: the trigger sets it, whatever was given.",
-            ),
-            go_back="deploy the old code again",
+            f"Deploy code that reads {name}. It need not write it: the trigger sets it, whatever was given.",
         ),
     )
 

@@ -10,15 +10,11 @@ from evolve.errors import Misuse, Refused
 from evolve.plan import sync
 from evolve.plan.change import Change, Uses, columns, columns_read, table_words
 from evolve.plan.facts import Facts
-from evolve.plan.generated import filling, generate_again, generated_column, read_generation, wrong
+from evolve.plan.generated import Computed, generate_again, generated_column, read_generation
 from evolve.plan.model import (
-    BackfillDone,
-    NoOlderTransaction,
     Part,
     Phase,
     Plan,
-    TriggerArmed,
-    function_name,
     trigger_name,
 )
 from evolve.plan.parameters import COLUMN, Parameter
@@ -128,29 +124,20 @@ def _virtual(change: ChangeGeneratedColumn, generation: str) -> Phase:
 def _stored(
     change: ChangeGeneratedColumn, target: Target, column: TargetColumn, generation: str
 ) -> tuple[Phase, ...]:
-    name = f"{change.table.plain}.{change.column}"
-    function, trigger = function_name(change.id), trigger_name(change.id)
-    armed = TriggerArmed(change.table, trigger)
-    spec = filling(change.id, target, column, change.expression)
-    right = wrong(target, column, change.expression)
+    kept = Computed(change, target, column, change.expression)
+    name = kept.place
     statements = (
         sync.create_schema(),
-        sync.create_function(
-            sync.computed_function(function, change.table, change.column, change.expression)
-        ),
+        kept.create_function(),
         Statement(
             f"ALTER TABLE {change.table}\n    ALTER COLUMN {quote(change.column)} DROP EXPRESSION",
             LockMode.ACCESS_EXCLUSIVE,
             "catalog only: each row keeps its value, and the trigger of the same transaction computes it from here on",
             allow=("drop-generated-expression",),
         ),
-        *sync.create_trigger(change.table, trigger, function),
+        *kept.arm(),
     )
-    undo = (
-        sync.drop_trigger(change.table, trigger),
-        *generate_again(target, column, generation),
-        sync.drop_function(function),
-    )
+    undo = kept.disarmed(generate_again(target, column, generation))
     return (
         Phase(
             "expand",
@@ -160,27 +147,12 @@ def _stored(
             go_back="downgrade the expand revision: the column is dropped and computed anew in every row; what was "
             "made from it, such as a view, must be dropped before",
         ),
-        Phase(
-            "backfill",
-            f"{name} is computed in the new way in every row",
-            gates=(armed, NoOlderTransaction(change.table, trigger)),
-            backfills=(spec,),
-            instructions=(f"Run: evolve backfill run {change.id}",),
-            go_back="stop the backfill; rows stay as they are",
+        *kept.filled(
+            f"{name} is computed in the new way in every row", "stop the backfill; rows stay as they are"
         ),
-        Phase(
-            "validate",
-            f"{name} is right in every row",
-            (Part(f"{name} is right in every row", (), (), fills=(spec,)),),
-            gates=(armed, BackfillDone(change.id), right),
-            go_back="downgrade the validate revision: nothing changes",
-        ),
-        Phase(
-            "switch",
+        kept.switch(
             f"all code may take {name} in its new meaning; the trigger stays for good",
-            gates=(armed, right),
-            instructions=(f"Deploy code that relies on the new meaning of {name}.",),
-            go_back="deploy the old code again",
+            f"Deploy code that relies on the new meaning of {name}.",
         ),
     )
 

@@ -500,12 +500,7 @@ RECIPE = Recipe(
             "What becomes of values that the new type cannot give back.",
             choices=("refuse", "null", "accept"),
         ),
-        option(
-            "on_conflict",
-            "choice",
-            "When one statement writes different values to both columns.",
-            choices=("raise", "new-wins", "old-wins"),
-        ),
+        sync.on_conflict("both columns"),
         ACCEPT_LOST,
     ),
     plan,

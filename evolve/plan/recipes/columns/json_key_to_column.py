@@ -454,12 +454,7 @@ RECIPE = Recipe(
             choices=("refuse", "null"),
         ),
         option("remove_key", "flag", "In the end take the key out of the documents, in batches."),
-        option(
-            "on_conflict",
-            "choice",
-            "When one statement writes different values to key and column.",
-            choices=("raise", "new-wins", "old-wins"),
-        ),
+        sync.on_conflict("key and column"),
         ACCEPT_LOST,
     ),
     plan,

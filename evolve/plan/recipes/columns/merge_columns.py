@@ -6,8 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
-from evolve.counted import rows_of
-from evolve.errors import Misuse, Refused
+from evolve.errors import Misuse
 from evolve.plan import sync
 from evolve.plan.carry import refuse_dependents
 from evolve.plan.change import Change, Uses, columns, table_words
@@ -17,16 +16,7 @@ from evolve.plan.model import Plan
 from evolve.plan.parameters import TABLE, option
 from evolve.plan.recipe import Recipe
 from evolve.plan.replacement import NewColumn, Replacement
-from evolve.plan.shapes import (
-    Made,
-    law_trials,
-    new_sides,
-    notes,
-    old_sides,
-    refuse_unreadable,
-    type_of,
-)
-from evolve.plan.target import Target, known_column
+from evolve.plan.shapes import both_sides, law_trials, notes
 from evolve.plan.trials import Trial
 from evolve.plan.versions import Shapes
 
@@ -73,16 +63,6 @@ class NothingToMerge(Misuse):
         )
 
 
-class NotSettled(Refused):
-    def __init__(self, change: MergeColumns, count: int, examples: tuple[str, ...]) -> None:
-        super().__init__(
-            f"for {rows_of(change.table.plain, count)} what --into gives is not what --down and --into make of "
-            "it again: " + "; ".join(examples),
-            why="each write of old code would change what new code wrote, and the other way round, without end",
-            fix="let --down take apart what --into puts together, also where a part is missing",
-        )
-
-
 def plan(change: MergeColumns, facts: Facts) -> Plan:
     """The six phases of a merge.
 
@@ -95,7 +75,7 @@ def plan(change: MergeColumns, facts: Facts) -> Plan:
         raise NotOne(change)
     if len(change.down) < 2:
         raise NothingToMerge(change)
-    old, new = _shapes(change, target)
+    old, new = both_sides(target, change.down, change.into)
     for side in old:
         refuse_dependents(target, side.column)
     names = ", ".join(side.column for side in old)
@@ -115,27 +95,10 @@ def plan(change: MergeColumns, facts: Facts) -> Plan:
     return Plan(change.id, change, road.phases(), told, target.source)
 
 
-def _shapes(change: MergeColumns, target: Target) -> tuple[tuple[sync.Side, ...], tuple[sync.Side, ...]]:
-    made = [
-        Made(name, known_column(target, name).type, expression, "--down") for name, expression in change.down
-    ]
-    into = [Made(name, type_of(expression), expression, "--into") for name, expression in change.into]
-    refuse_unreadable(target, made, into)
-    old = old_sides(target, made)
-    return old, new_sides(target, into, old)
-
-
 def trials(change: MergeColumns, facts: Facts) -> Iterator[Trial]:
     target = facts.table(change.table)
-    old, new = _shapes(change, target)
-    yield from law_trials(
-        target,
-        old,
-        new,
-        "--into",
-        lambda count, examples: NotSettled(change, count, examples),
-        change.accept_lost,
-    )
+    old, new = both_sides(target, change.down, change.into)
+    yield from law_trials(target, old, new, "--down", "--into", change.accept_lost)
 
 
 def shapes(change: MergeColumns, facts: Facts) -> Shapes:
@@ -165,12 +128,7 @@ RECIPE = Recipe(
             required=True,
             metavar="NAME=SQL",
         ),
-        option(
-            "on_conflict",
-            "choice",
-            "When one statement writes different values to old and new columns.",
-            choices=("raise", "new-wins", "old-wins"),
-        ),
+        sync.on_conflict("old and new columns"),
         ACCEPT_LOST,
     ),
     plan,

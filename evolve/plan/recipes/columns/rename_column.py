@@ -13,7 +13,7 @@ from evolve.plan.change import Change, Uses, columns, table_words
 from evolve.plan.expressions import read_type
 from evolve.plan.facts import Facts
 from evolve.plan.model import Plan
-from evolve.plan.parameters import COLUMN, Parameter, option
+from evolve.plan.parameters import COLUMN, Parameter
 from evolve.plan.recipe import Recipe
 from evolve.plan.replacement import NewColumn, Replacement
 from evolve.plan.target import ColumnExists, known_column, refuse_family
@@ -126,12 +126,7 @@ RECIPE = Recipe(
     (
         COLUMN,
         Parameter("to", "name", "Its new name.", metavar="NAME"),
-        option(
-            "on_conflict",
-            "choice",
-            "When one statement writes different values to both names.",
-            choices=("raise", "new-wins", "old-wins"),
-        ),
+        sync.on_conflict("both names"),
     ),
     plan,
     trials,

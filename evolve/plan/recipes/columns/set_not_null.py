@@ -251,13 +251,12 @@ class _Recipe:
         )
 
     def spec(self, fill: Expression) -> Spec:
-        has_key = any(constraint.kind == "primary key" for constraint in self.target.constraints)
         return Spec(
             self.id,
             self.table,
             ((self.change.column, fill.sql),),
             where=self.no_nulls.predicate,
-            key=None if has_key else self.target.key,
+            key=self.target.other_key,
             mismatch=self.no_nulls.predicate,
         )
 

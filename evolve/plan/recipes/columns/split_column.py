@@ -6,8 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
-from evolve.counted import rows_of
-from evolve.errors import Misuse, Refused
+from evolve.errors import Misuse
 from evolve.plan import sync
 from evolve.plan.carry import refuse_dependents
 from evolve.plan.change import Change, Uses, columns, table_words
@@ -17,16 +16,8 @@ from evolve.plan.model import Plan
 from evolve.plan.parameters import COLUMN, option
 from evolve.plan.recipe import Recipe
 from evolve.plan.replacement import NewColumn, Replacement
-from evolve.plan.shapes import (
-    Made,
-    law_trials,
-    new_sides,
-    notes,
-    old_sides,
-    refuse_unreadable,
-    type_of,
-)
-from evolve.plan.target import Target, known_column
+from evolve.plan.shapes import both_sides, law_trials, notes
+from evolve.plan.target import known_column
 from evolve.plan.trials import Trial
 from evolve.plan.versions import Shapes
 
@@ -66,16 +57,6 @@ class OneColumn(Misuse):
         )
 
 
-class NotSettled(Refused):
-    def __init__(self, change: SplitColumn, count: int, examples: tuple[str, ...]) -> None:
-        super().__init__(
-            f"for {rows_of(change.table.plain, count)} what --into gives is not what --down and --into make of "
-            "it again: " + "; ".join(examples),
-            why="each write of old code would change what new code wrote, and the other way round, without end",
-            fix="let --into take apart what --down puts together, also where a part is missing",
-        )
-
-
 def plan(change: SplitColumn, facts: Facts) -> Plan:
     """The six phases of a split.
 
@@ -87,7 +68,7 @@ def plan(change: SplitColumn, facts: Facts) -> Plan:
     known_column(target, change.column)
     if len(change.into) < 2:
         raise OneColumn(change)
-    old, new = _shapes(change, target)
+    old, new = both_sides(target, ((change.column, change.down),), change.into)
     refuse_dependents(target, change.column)
     road = Replacement(
         change,
@@ -105,32 +86,10 @@ def plan(change: SplitColumn, facts: Facts) -> Plan:
     return Plan(change.id, change, road.phases(), told, target.source)
 
 
-def _made(change: SplitColumn, target: Target) -> tuple[list[Made], list[Made]]:
-    column = known_column(target, change.column)
-    return (
-        [Made(column.name, column.type, change.down, "--down")],
-        [Made(name, type_of(expression), expression, "--into") for name, expression in change.into],
-    )
-
-
-def _shapes(change: SplitColumn, target: Target) -> tuple[tuple[sync.Side, ...], tuple[sync.Side, ...]]:
-    made, into = _made(change, target)
-    refuse_unreadable(target, made, into)
-    old = old_sides(target, made)
-    return old, new_sides(target, into, old)
-
-
 def trials(change: SplitColumn, facts: Facts) -> Iterator[Trial]:
     target = facts.table(change.table)
-    old, new = _shapes(change, target)
-    yield from law_trials(
-        target,
-        old,
-        new,
-        "--into",
-        lambda count, examples: NotSettled(change, count, examples),
-        change.accept_lost,
-    )
+    old, new = both_sides(target, ((change.column, change.down),), change.into)
+    yield from law_trials(target, old, new, "--into", "--down", change.accept_lost)
 
 
 def shapes(change: SplitColumn, facts: Facts) -> Shapes:
@@ -156,12 +115,7 @@ RECIPE = Recipe(
             "The old value, an expression over the new columns.",
             required=True,
         ),
-        option(
-            "on_conflict",
-            "choice",
-            "When one statement writes different values to old and new columns.",
-            choices=("raise", "new-wins", "old-wins"),
-        ),
+        sync.on_conflict("old and new columns"),
         ACCEPT_LOST,
     ),
     plan,

@@ -291,13 +291,12 @@ class _Recipe:
 
     # -- parts ----------------------------------------------------------------------------------------------
     def spec(self) -> Spec:
-        has_key = any(constraint.kind == "primary key" for constraint in self.target.constraints)
         return Spec(
             self.change.id,
             self.table,
             self.fill,
             where=self.broken.predicate,
-            key=None if has_key else self.target.key,
+            key=self.target.other_key,
             mismatch=self.broken.predicate,
         )
 

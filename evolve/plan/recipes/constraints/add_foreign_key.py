@@ -352,13 +352,12 @@ class _Recipe:
         )
 
     def spec(self) -> Spec:
-        has_key = any(constraint.kind == "primary key" for constraint in self.target.constraints)
         return Spec(
             self.change.id,
             self.table,
             ((self.change.column, "NULL"),),
             where=self.no_orphans.predicate,
-            key=None if has_key else self.target.key,
+            key=self.target.other_key,
             mismatch=self.no_orphans.predicate,
         )
 

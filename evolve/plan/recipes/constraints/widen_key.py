@@ -409,13 +409,12 @@ class _Recipe:
 
     # -- backfills and gates --------------------------------------------------------------------------------
     def spec(self, table: _Table) -> Spec:
-        has_primary = any(c.kind == "primary key" for c in table.target.constraints)
         return Spec(
             table.backfill,
             table.table,
             tuple((column.twin, quote(column.name)) for column in table.columns),
             where=table.differs,
-            key=None if has_primary else table.target.key,
+            key=table.target.other_key,
             mismatch=table.differs,
         )
 

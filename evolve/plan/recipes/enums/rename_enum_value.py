@@ -171,7 +171,6 @@ class _Table:
 
     @property
     def spec(self) -> Spec:
-        has_key = any(constraint.kind == "primary key" for constraint in self.target.constraints)
         return Spec(
             self.backfill,
             self.table,
@@ -180,7 +179,7 @@ class _Table:
                 for name in self.columns
             ),
             where=self.left,
-            key=None if has_key else self.target.key,
+            key=self.target.other_key,
             mismatch=self.left,
         )
 

@@ -275,13 +275,12 @@ class _Recipe:
     @property
     def spec(self) -> Spec:
         touch = cross_sync.touch(self.link)
-        primary = any(constraint.kind == "primary key" for constraint in self.source.constraints)
         return Spec(
             self.id,
             self.table,
             touch.assignments,
             where=touch.where,
-            key=None if primary else self.source.key,
+            key=self.source.other_key,
             mismatch=touch.mismatch,
         )
 

@@ -271,13 +271,12 @@ class _Recipe:
     @property
     def spec(self) -> Spec:
         touch = junction_sync.touch(self.link)
-        primary = any(constraint.kind == "primary key" for constraint in self.target.constraints)
         return Spec(
             self.id,
             self.table,
             touch.assignments,
             where=touch.where,
-            key=None if primary else self.target.key,
+            key=self.target.other_key,
             mismatch=touch.mismatch,
         )
 
