@@ -9,6 +9,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Literal
 
+from evolve.app.half_applied import take_back
 from evolve.app.project_changes import StrangeRevisions
 from evolve.app.upgrade_ledger import NoLedger, RevisionLedger, Unfinished
 from evolve.errors import EvolveError, Misuse, Refused
@@ -82,6 +83,9 @@ class Observer:
 
     def goes_on(self, step: Pending, done: Sequence[str]) -> None:
         """An earlier run did a part of it, which is not done again."""
+
+    def takes_back(self, revision: str, statement: str) -> None:
+        """What an earlier run did of a revision that is not applied is undone, before any is reverted."""
 
     def waits(self, reason: str) -> None:
         """Something that is in the way passes by itself."""
@@ -204,8 +208,18 @@ def migrate(
         url, version_table, wait=patience.wait, on_wait=observer.waiting_for_runner, sleep=environment.sleep
     ) as own:
         # Which revisions are missing is asked only now: a runner that waited finds nothing left to do.
-        runner, standings, steps = _planned(project, own, target, direction, limits, override_url)
+        runner, standings, steps = planned(project, own, target, direction, limits, override_url)
         observer.opens(direction, steps)
+        if direction == "downgrade":
+            take_back(
+                project,
+                own,
+                version_table,
+                runner.applied(_heads(own, project)),
+                lock_timeout=limits.concurrently_lock_timeout,
+                on_undo=observer.takes_back,
+                sleep=environment.sleep,
+            )
         if steps:
             with BlockerWatch(url, allowances=terminate) as watch:
                 record = _record(own, version_table, runner, standings, direction, target, observer)
@@ -222,7 +236,7 @@ def migrate(
         return outcome
 
 
-def _planned(
+def planned(
     project: Project,
     own: Connection,
     target: str,
@@ -280,7 +294,7 @@ def _record(
 def preview(project: Project, url: str, target: str, direction: Direction) -> list[Pending]:
     """The revisions that `migrate` would run now, in order; reads the version table and nothing else."""
     with connect(url, autocommit=True) as connection:
-        return _planned(project, connection, target, direction, Limits(0, 0), None)[2]
+        return planned(project, connection, target, direction, Limits(0, 0), None)[2]
 
 
 def _heads(connection: Connection, project: Project) -> tuple[str, ...]:

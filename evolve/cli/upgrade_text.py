@@ -8,6 +8,7 @@ from contextlib import contextmanager
 
 import click
 
+from evolve.app.dry_run import DryRun
 from evolve.app.upgrade import Direction, Done, Observer, Outcome
 from evolve.app.upgrade_events import session
 from evolve.errors import EvolveError
@@ -39,6 +40,9 @@ class Narrator(Observer):
         click.echo("    goes on where an earlier attempt ended; done already:", err=True)
         for statement in done:
             click.echo(f"      {statement}", err=True)
+
+    def takes_back(self, revision: str, statement: str) -> None:
+        click.echo(f"takes back what was done of {revision}: {' '.join(statement.split())}", err=True)
 
     def waits(self, reason: str) -> None:
         click.echo(f"    waiting: {reason}", err=True)
@@ -80,6 +84,67 @@ def print_pending(steps: list[Pending], direction: Direction, report_format: str
         click.echo(f"{step.revision} {step.message}")
     if not steps:
         click.echo("nothing to do")
+
+
+def print_dry_run(tried: DryRun, report_format: str) -> None:
+    if report_format == "json":
+        click.echo(json.dumps(_dry_run_json(tried), indent=2))
+        return
+    for step in tried.steps:
+        click.echo(f"{step.revision} {step.message}: {step.seconds:.2f} s on a copy without rows")
+        for each in step.statements:
+            click.echo(f"    {each.statement} ({each.place}): {each.seconds:.3f} s")
+            for table, mode in sorted(each.locks.items()):
+                click.echo(f"        {mode} on {table}, {_size(tried.sizes.get(table, 0))}")
+        for table, size in step.rewritten.items():
+            click.echo(f"    rewrites {table}, {_size(size)}: it is locked for as long as that takes")
+        if step.error is not None:
+            click.echo(f"    fails: {step.error}")
+    if not tried.steps:
+        click.echo("nothing to do")
+    if tried.version != tried.live_version:
+        click.echo(f"run on PostgreSQL {tried.version}, the database has {tried.live_version}", err=True)
+    if tried.copied_by != "pg_dump":
+        click.echo(f"the copy was made by {tried.copied_by}, since pg_dump could not", err=True)
+
+
+def _dry_run_json(tried: DryRun) -> dict[str, object]:
+    steps = [
+        {
+            "revision": step.revision,
+            "message": step.message,
+            "seconds": round(step.seconds, 3),
+            "statements": [
+                {
+                    "statement": each.statement,
+                    "place": each.place,
+                    "seconds": round(each.seconds, 4),
+                    "locks": {table: str(mode) for table, mode in sorted(each.locks.items())},
+                }
+                for each in step.statements
+            ],
+            "rewritten": dict(step.rewritten),
+            "error": step.error,
+        }
+        for step in tried.steps
+    ]
+    return {
+        "schema": _SCHEMA,
+        "direction": tried.direction,
+        "version": tried.version,
+        "live_version": tried.live_version,
+        "copied_by": tried.copied_by,
+        "steps": steps,
+    }
+
+
+def _size(number: int) -> str:
+    size, unit = float(number), "B"
+    for larger in ("kB", "MB", "GB", "TB"):
+        if size < 1024:
+            break
+        size, unit = size / 1024, larger
+    return f"{size:.0f} {unit}"
 
 
 def print_outcome(outcome: Outcome, report_format: str) -> None:

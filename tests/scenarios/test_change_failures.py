@@ -39,7 +39,7 @@ def forward_until(road: Road, command: str) -> None:
 # -- a backfill is killed, and its change is completed all the same --------------------------------------------
 def test_a_half_filled_change_cannot_be_contracted(road: Road) -> None:
     forward_until(road, "evolve backfill run")
-    killed = road.forward(Death(12))
+    killed = road.forward(Death(let_by=10))
     assert killed is not None
     assert killed.killed
     assert sql(road, "SELECT count(*) > 100 FROM users WHERE full_name IS NULL") == [(True,)]

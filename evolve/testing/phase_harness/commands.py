@@ -12,22 +12,22 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Literal, Self
-
-How = Literal["after", "during"]
+from typing import Self
 
 
 @dataclass(frozen=True, slots=True)
 class Death:
-    """When SIGKILL hits a command.
+    """When SIGKILL hits a command; dying.py says what moments there are.
 
     Args:
-        at: which statement that is no query, commit, or file put in its place, from 1.
-        how: right after it was done, or while the server may be at it.
+        survived: moments that it has died at before: it dies at the first other one.
+        let_by: how many of those others are let by as well.
+        lasting: only at moments that may leave another state than the last did.
     """
 
-    at: int
-    how: How = "after"
+    survived: frozenset[str] = frozenset()
+    let_by: int = 0
+    lasting: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +46,11 @@ class Ended:
     @property
     def killed(self) -> bool:
         return self.status == -signal.SIGKILL
+
+    @property
+    def moment(self) -> str:
+        """At which it was killed."""
+        return self.stderr.rstrip().rpartition("\n")[2]
 
 
 class Commands:
@@ -80,7 +85,7 @@ class Commands:
 
     def run(self, *arguments: str, death: Death | None = None) -> Ended:
         """Wait for its end, however it ends."""
-        asked = {"arguments": arguments, "death": None if death is None else asdict(death)}
+        asked = {"arguments": arguments, "death": None if death is None else _plain(death)}
         if self._server.stdin is None or self._server.stdout is None:
             raise RuntimeError("the process that runs commands has no pipes")
         self._server.stdin.write(json.dumps(asked) + "\n")
@@ -90,6 +95,10 @@ class Commands:
             raise RuntimeError(f"the process that runs commands ended at: evolve {spelled(arguments)}")
         status, stdout, stderr = json.loads(answer)
         return Ended(f"evolve {spelled(arguments)}", status, stdout, stderr)
+
+
+def _plain(death: Death) -> dict[str, object]:
+    return {**asdict(death), "survived": sorted(death.survived)}
 
 
 def spelled(arguments: Sequence[str]) -> str:

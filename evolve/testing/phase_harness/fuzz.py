@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_state_machine_as_test
 
 from evolve.postgres.scratch import Server
-from evolve.testing.phase_harness.commands import Death, How
+from evolve.testing.phase_harness.commands import Death
 from evolve.testing.phase_harness.road import Road
 from evolve.testing.phase_harness.scene import Scene
 
@@ -40,9 +40,9 @@ def fuzz(scene: Scene, server: Server, *, examples: int, steps: int = 15, each: 
         def forward(self) -> None:
             self.road.forward()
 
-        @rule(at=st.integers(1, 12), how=st.sampled_from(("after", "during")))
-        def forward_and_killed(self, at: int, how: How) -> None:
-            self.road.forward(Death(at, how))
+        @rule(let_by=st.integers(0, 30))
+        def forward_and_killed(self, let_by: int) -> None:
+            self.road.forward(Death(let_by=let_by))
 
         @rule()
         def back(self) -> None:

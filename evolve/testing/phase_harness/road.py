@@ -135,17 +135,21 @@ class Road:
         self._after_back(revision)
         return True
 
-    def to_the_start(self) -> bool:
-        """Take everything back by one command; False where a phase has been entered that is not gone back from."""
+    def to_the_start(self, death: Death | None = None) -> Ended | None:
+        """Take everything back by one command; None where a phase has been entered that is not gone back from.
+
+        Args:
+            death: kills it, if it comes so far. The next call goes on from there.
+        """
         before = self.standing()
         if before is None or before.entered(self.scene.no_return):
-            return False
+            return None
         if self.scene.new_from is not None:
             self.crowd.stop_new()
         through = any(phase.name in self.scene.recycled for phase, _ in before.applied)
-        self._move("back to the start", "downgrade", FIRST, recycled=through)
+        ended = self._move("back to the start", "downgrade", FIRST, recycled=through, death=death)
         self._after_back(None)
-        return True
+        return ended
 
     def to(self, phase: str) -> None:
         """Forward until that phase is complete in the database.
@@ -166,7 +170,8 @@ class Road:
         """A command of evolve in the scene's project, outside of the road's own count; however it ends."""
         began, self._known = time.monotonic(), False
         ended = self._commands.run(*words, death=death)
-        self.story.append(f"{ended.command}: exit {ended.status}, {time.monotonic() - began:.2f} s")
+        how = ended.moment if ended.killed else f"exit {ended.status}"
+        self.story.append(f"{ended.command}: {how}, {time.monotonic() - began:.2f} s")
         return ended
 
     # -- looking --------------------------------------------------------------------------------------------

@@ -96,4 +96,3 @@ class TestWidenKey(SceneContract):
         old_until=None,
         recycled=frozenset({"contract"}),
     )
-    every = 20  # it has more than a hundred deeds
