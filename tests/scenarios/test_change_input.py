@@ -315,17 +315,6 @@ def test_a_gate_on_rows_that_nothing_mends_sends_nobody_to_the_same_place_twice(
     assert "fix: see: evolve status add_unique_users_email" in done.stderr
 
 
-def test_what_a_merge_cannot_tell_can_be_counted(users: ChangeProject) -> None:
-    made = ("--into", "whole=name || '/' || email", "--down", "name=split_part(whole, '/', 1)")
-    back = ("--down", "email=split_part(whole, '/', 2)")
-    plan = json.loads(users.ok("plan", "merge-columns", "users", *made, *back, "--format", "json"))
-    (query,) = [
-        note.partition("Before contract: ")[2] for note in plan["notes"] if "Before contract: " in note
-    ]
-    users.sql("INSERT INTO users VALUES (1, 'Ann', 'a@x'), (2, 'Bob', NULL)")
-    assert users.sql(query) == [(1,)]
-
-
 def test_a_role_that_does_not_own_the_table_is_told(users: ChangeProject) -> None:
     users.sql(
         "CREATE ROLE planner LOGIN PASSWORD 'p'; "
