@@ -72,6 +72,11 @@ def _build(name: str, direction: Direction, summary: str, default: str | None) -
     )
     @click.option("--sql", "as_sql", is_flag=True, help="Only print the SQL, as `alembic --sql` does.")
     @click.option("--dry-run", is_flag=True, help="Only list what would run.")
+    @click.option(
+        "--on-copy",
+        is_flag=True,
+        help="A dry run that runs them on a scratch copy of the schema, and shows their locks.",
+    )
     @format_option("text", "json")
     @database_url_option
     @project_options
@@ -82,6 +87,7 @@ def _build(name: str, direction: Direction, summary: str, default: str | None) -
         database_url: str | None,
         report_format: str,
         dry_run: bool,
+        on_copy: bool,
         as_sql: bool,
         wait: float | None,
         budget: float | None,
@@ -110,8 +116,16 @@ def _build(name: str, direction: Direction, summary: str, default: str | None) -
             return
         override = database_url or config.resolved_database_url()
         url = targets.database_url(override, None, project.database_url)
-        if dry_run:
+        if dry_run and not on_copy:
             upgrade_text.print_pending(preview(project, url, target, direction), direction, report_format)
+            return
+        if on_copy:
+            from evolve.app.dry_run import dry_run as run_on_copy
+
+            tried = run_on_copy(project, url, target, direction)
+            upgrade_text.print_dry_run(tried, report_format)
+            if tried.failed:
+                raise SystemExit(1)
             return
         settings = config.upgrade
         as_json = (log_format or config.log) == "json"

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 import sys
+import time
 import warnings
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import chdir, contextmanager, redirect_stdout
@@ -250,6 +251,7 @@ class _Attempt:
     now: Sent | None = None
     sent: bool = False  # `now`, outside a transaction
     skipping: bool = False
+    began: float = 0.0
     stamped: bool = False
     lost: bool = False
 
@@ -266,7 +268,8 @@ class Runner:
         expected: the database that evolve itself talks to; a connection of env.py to another one is refused.
 
     `on_backend` is told the pid of every backend that env.py opens, and when it began, in seconds since 1970; `ledger`
-    of every statement on its way.
+    of every statement on its way,
+    and `on_statement` of each that is done, with the seconds that it took.
     """
 
     def __init__(
@@ -282,6 +285,7 @@ class Runner:
         self._limits = limits
         self._expected = expected
         self.on_backend: Callable[[int, str], None] | None = None
+        self.on_statement: Callable[[Sent, float], None] | None = None
         self._version_table = project.version_table
         self.ledger: Ledger | None = None
         self._attempt = _Attempt()
@@ -342,7 +346,7 @@ class Runner:
         Raises:
             Misuse: `target` names no revision below the heads, or the way down is not one chain. A merge may end it.
         """
-        if len(heads) > 1:
+        if len(heads) > 1 and "@" not in target:
             raise SeveralApplied(heads)
         try:
             found = list(
@@ -473,6 +477,7 @@ class Runner:
         # A detachment ends with ACCESS EXCLUSIVE on the partition, which others do queue behind.
         if is_concurrent(statement) and not (self._keeps() and _DETACH.search(statement)):
             cursor.execute(f"SET lock_timeout = {self._limits.concurrently_lock_timeout:d}")
+        attempt.began = time.perf_counter()
 
     def _skips(self, *_: object) -> bool | None:
         """True: SQLAlchemy takes the statement as executed."""
@@ -487,6 +492,8 @@ class Runner:
         if now is not None:
             now = replace(now, rows=bool(cursor.description))
             attempt.open.append(now)
+            if self.on_statement is not None:
+                self.on_statement(now, time.perf_counter() - attempt.began)
         if not _in_transaction(connection):
             last = split(statement)[-1:]
             if not last or words(last[0], 1) not in (["ROLLBACK"], ["ABORT"]):
@@ -616,7 +623,7 @@ class SeveralApplied(Misuse):
         super().__init__(
             f"the way down branches: {', '.join(revisions)}",
             why="with several branches it is not certain which revision was applied last",
-            fix="downgrade one branch with `alembic downgrade BRANCH@REVISION`",
+            fix=f"name the branch: `evolve downgrade {revisions[0]}@-1` reverts {revisions[0]} and leaves the others",
         )
 
 

@@ -173,7 +173,7 @@ def test_nor_behind_a_vacuum_against_wraparound(make_project: MakeProject) -> No
             connection.execute(
                 "DO $$BEGIN FOR i IN 1..110000 LOOP PERFORM pg_current_xact_id(); COMMIT; END LOOP; END$$"
             )
-            vacuum = "SELECT count(*) FROM pg_stat_activity WHERE query LIKE 'autovacuum: VACUUM public.users (to %'"
+            vacuum = "SELECT count(*) FROM pg_stat_activity WHERE query LIKE 'autovacuum: VACUUM%public.users (to %'"
             end = time.monotonic() + 30
             while connection.execute(vacuum).fetchone() == (0,):
                 assert time.monotonic() < end
