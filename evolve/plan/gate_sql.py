@@ -181,8 +181,10 @@ def _count(change: str, lost: Lost) -> str:
   BEGIN
     IF evolve_found > evolve_accepted AND {_EVENTS_READABLE} THEN
       evolve_accepted := greatest(evolve_accepted, (
-        SELECT max(substr(name, {len(WORD) + 1})::bigint) FROM evolve.change_event
-        WHERE change = {_text(change)} AND kind = 'word' AND name ~ '^{WORD}[0-9]{{1,18}}$'));
+        SELECT max(substr(w.name, {len(WORD) + 1})::bigint) FROM evolve.change_event AS w
+        WHERE w.change = {_text(change)} AND w.kind = 'word' AND w.name ~ '^{WORD}[0-9]{{1,18}}$'
+          AND NOT EXISTS (SELECT FROM evolve.change_event AS u WHERE u.change = w.change AND u.phase = w.phase
+            AND u.kind = 'undone' AND u.event_id > w.event_id)));
     END IF;
     IF evolve_found > evolve_accepted THEN
       RAISE EXCEPTION USING ERRCODE = {_text(SHUT)},

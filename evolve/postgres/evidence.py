@@ -473,10 +473,13 @@ def _lost(connection: Connection, change: str, gate: LostRows) -> Observation:
 
 def most_lost(connection: Connection, change: str) -> tuple[int, Event] | None:
     """How many rows somebody has accepted in this database to lose something, at most, and who."""
+    told = events(connection, change)
+    undone_at = {e.phase: number for number, e in enumerate(told) if e.kind == "undone"}
     said = [
         (number, event)
-        for event in events(connection, change)
-        if event.kind == "word" and (number := accepted(event.name)) is not None
+        for at, event in enumerate(told)
+        if event.kind == "word" and at > undone_at.get(event.phase, -1)
+        if (number := accepted(event.name)) is not None
     ]
     return max(said, key=lambda each: each[0], default=None)
 

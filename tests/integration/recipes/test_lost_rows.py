@@ -150,6 +150,10 @@ def test_what_is_accepted_in_a_database_counts_in_its_revisions(connection: Conn
     evidence.say(connection, "another", "purge", "lost-7", "ada")
     with pytest.raises(psycopg.Error, match="accepted: 0"):
         carried.up("purge")
+    evidence.say(connection, "x", "purge", "lost-2", "ada")
+    evidence.undone(connection, "x", ["purge"], (), "ada")
+    with pytest.raises(psycopg.Error, match="accepted: 0"):
+        carried.up("purge")
     evidence.say(connection, "x", "purge", "lost-1", "ada")
     assert seen(carried).observed.startswith("1 row, ada accepted 1 at ")
     carried.up("purge")
