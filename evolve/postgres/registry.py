@@ -129,8 +129,8 @@ def _grants(roles: Collection[str], readers: Collection[str]) -> sql.Composed:
     """The DDL has taken everything from PUBLIC before."""
     told = sql.SQL("evolve_client.heartbeat(text, text, name[]), evolve_client.farewell(text)")
     asked = sql.SQL("evolve_client.mapped_by(text), evolve_client.in_use(text)")
-    lines = [sql.SQL("REVOKE USAGE ON SCHEMA evolve_client FROM PUBLIC;")]
-    tellers = [sql.Identifier(role) for role in roles] or [sql.SQL("PUBLIC")]
+    lines: list[sql.Composable] = [sql.SQL("REVOKE USAGE ON SCHEMA evolve_client FROM PUBLIC;")]
+    tellers: list[sql.Composable] = [sql.Identifier(role) for role in roles] or [sql.SQL("PUBLIC")]
     for role in tellers:
         lines.append(sql.SQL("GRANT USAGE ON SCHEMA evolve_client TO {};").format(role))
         lines.append(sql.SQL("GRANT EXECUTE ON FUNCTION {} TO {};").format(told, role))

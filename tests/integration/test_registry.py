@@ -9,9 +9,11 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
+from datetime import datetime
 
 import psycopg
 import pytest
+from psycopg import conninfo
 from sqlalchemy import create_engine, text
 from sqlalchemy.exc import ProgrammingError
 from support.alembic_project import sqlalchemy_url
@@ -54,7 +56,7 @@ def role(connection: Connection, database_url: str) -> Iterator[str]:
     """The URL of a role that may do nothing but what everybody may."""
     name = f"evolve_app_{os.getpid()}"
     connection.execute(f"CREATE ROLE {name} LOGIN PASSWORD 'app'".encode())
-    yield psycopg.conninfo.make_conninfo(database_url, user=name, password="app")  # noqa: S106
+    yield conninfo.make_conninfo(database_url, user=name, password="app")  # noqa: S106
     connection.execute(f"DROP ROLE {name}".encode())
 
 
@@ -155,8 +157,10 @@ time.sleep(60)
 
 
 def test_what_the_server_refuses_is_told_at_once(connection: Connection, database_url: str) -> None:
-    before = connection.execute("SELECT clock_timestamp()").fetchone()
-    assert before is not None
+    row = connection.execute("SELECT clock_timestamp()").fetchone()
+    assert row is not None
+    since = row[0]
+    assert isinstance(since, datetime)
     connection.execute("ALTER TABLE users DROP COLUMN name")
     engine = create_engine(sqlalchemy_url(database_url))
     heart = client.register(engine, version="2026.10", models=OldBase, interval=600)
@@ -166,10 +170,9 @@ def test_what_the_server_refuses_is_told_at_once(connection: Connection, databas
                 session.execute(text("SELECT name FROM users"))
             session.rollback()
     engine.dispose()
-    since = before[0]
-    until(lambda: sum(each.count for each in registry.denials(connection, since)) == 3)  # type: ignore[arg-type]
+    until(lambda: sum(each.count for each in registry.denials(connection, since)) == 3)
     heart.leave()
-    [denials] = registry.denials(connection, since)  # type: ignore[arg-type]
+    [denials] = registry.denials(connection, since)
     assert (denials.version, denials.sqlstate) == ("2026.10", "42703")
     assert denials.message == 'column "name" does not exist'
 
@@ -197,7 +200,7 @@ def test_which_column_is_meant(
     is_open: bool,
 ) -> None:
     connection.execute("CREATE SCHEMA other CREATE TABLE users (id int, name text)")
-    url = psycopg.conninfo.make_conninfo(database_url, options=f"-c search_path={path.replace(' ', '')}")
+    url = conninfo.make_conninfo(database_url, options=f"-c search_path={path.replace(' ', '')}")
     digest = "x"
     beat(url, ONE, mapped, digest=digest)
     connection.execute(
@@ -217,9 +220,7 @@ def test_a_version_that_has_not_told_what_it_maps_may_map_anything(
 
 def test_a_role_without_any_right_may_report_and_nothing_else(connection: Connection, role: str) -> None:
     beat(role, ONE)
-    assert [each.role for each in registry.instances(connection)] == [
-        psycopg.conninfo.conninfo_to_dict(role)["user"]
-    ]
+    assert [each.role for each in registry.instances(connection)] == [conninfo.conninfo_to_dict(role)["user"]]
     for statement in ("SELECT FROM evolve_client.instance", "SELECT evolve_client.in_use('[]')"):
         with psycopg.connect(role) as session, pytest.raises(psycopg.errors.InsufficientPrivilege):
             session.execute(statement)
@@ -277,7 +278,7 @@ def test_a_registry_that_a_stranger_has_made_is_neither_asked_nor_brought_up_to_
     connection: Connection, role: str
 ) -> None:
     connection.execute("DROP SCHEMA evolve_client CASCADE")
-    name = psycopg.conninfo.conninfo_to_dict(role)["user"]
+    name = conninfo.conninfo_to_dict(role)["user"]
     connection.execute(f"GRANT CREATE ON DATABASE {connection.info.dbname} TO {name}".encode())
     with psycopg.connect(role, autocommit=True) as stranger:
         stranger.execute("CREATE SCHEMA evolve_client")

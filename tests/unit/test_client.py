@@ -17,6 +17,9 @@ class Base(DeclarativeBase):
     pass
 
 
+members = Table("members", Base.metadata, Column("person", Integer), Column("club", Integer))
+
+
 class Person(Base):
     __tablename__ = "people"
 
@@ -48,7 +51,6 @@ class Part(Base):
 
 
 Clerk.parts = column_property(select(func.sum(Part.__table__.c.counted)).scalar_subquery())
-members = Table("members", Base.metadata, Column("person", Integer), Column("club", Integer))
 
 
 def mapped(models: object) -> dict[tuple[str | None, str], set[str] | None]:
