@@ -23,7 +23,7 @@ from evolve.testing.scratch_project import ScratchProject
 LOCK_TIMEOUT = 0.5  # seconds that a statement of evolve waits for a lock, others behind it
 _PATIENCE = 20.0  # seconds to wait for a gate that opens by itself
 _UNMOVED = 5  # commands that end well and change nothing, one after another
-_FIX = re.compile(r"\b(?:run|then): (evolve [^;\n]+)")
+_FIX = re.compile(r"\b(?:run|then): (evolve [^;(\n]+)")
 
 
 class Road:
