@@ -13,7 +13,8 @@ from evolve.lint.thresholds import Thresholds
 from evolve.postgres.catalog import read_schema
 from evolve.postgres.connect import connect
 from evolve.postgres.database_facts import read_facts
-from evolve.postgres.server_state import only_read, read_only_because, read_server
+from evolve.postgres.pooler import refuse_pooled
+from evolve.postgres.server_state import read_only_because, read_server
 from evolve.revisions.history import read_history
 from evolve.revisions.project import Project
 from evolve.revisions.read import record_from
@@ -66,14 +67,15 @@ def preflight(
         store: readings of earlier runs.
 
     Raises:
+        PooledByTransaction: `url` leads to a pooler, behind which `evolve upgrade` would be refused.
         StrangeRevisions: the database is at a revision that the project does not have.
         Misuse: the causes of `preview` and `read_history`: a name leads nowhere, or a file is broken.
     """
     pending = preview(project, url, target, "upgrade")
     replayed, recordings = _recorded(project, pending, time_limit, store)
     with connect(url, application_name="evolve preflight", autocommit=True) as connection:
+        refuse_pooled(connection, url)
         read_only = read_only_because(connection)
-        only_read(connection)
         facts = read_facts(connection)
         schema = read_schema(connection)
         # What functions do is read from the revisions alone.
@@ -82,7 +84,7 @@ def preflight(
         own = _own_privileges(versions, schema, role) if pending else []
         forecasts = forecast(recordings, schema, facts, sizes, role)
         asked = [*own, *(need for each in forecasts for need in each.needs)]
-        server = read_server(connection, asked, read_only=read_only if pending else None, pooled=None)
+        server = read_server(connection, asked, read_only=read_only if pending else None)
     unread = [recording.revision for recording in recordings if not recording.whole]
     return Preflight(
         tuple(pending),

@@ -24,6 +24,7 @@ from evolve.postgres.partitions import (
     read_partitioned,
     read_template,
 )
+from evolve.postgres.pooler import refuse_pooled
 from evolve.postgres.writable import refuse_read_only
 from evolve.sql.names import QualifiedName, parse_name
 
@@ -188,6 +189,7 @@ class _Work:
             )
             check_scheme(read_partitioned(connection, table), partitioner)
             if not self.dry_run:
+                refuse_pooled(connection, self.url)
                 premake_lock(connection, table)
             # Looked at again only now: a run that waited finds nothing left to do.
             due = due_now(connection, read_partitioned(connection, table), partitioner, self.now)

@@ -90,7 +90,6 @@ class Server:
         lag: bytes of WAL that the slowest standby has yet to replay; None where that is not to be seen.
         tablespaces: table → the tablespace that its rows lie in.
         may_end: the role may end sessions of others.
-        pooled: why it seems that a pooler hands out sessions by the transaction; None where not.
     """
 
     version: int
@@ -106,7 +105,6 @@ class Server:
     lag: int | None = 0
     tablespaces: Mapping[QualifiedName, str] = field(default_factory=dict)
     may_end: bool = True
-    pooled: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,7 +151,6 @@ def check(
     for name, checks in (
         ("version", _version(server)),
         ("writable", _writable(server)),
-        ("pooler", _pooler(server)),
         ("privileges", _privileges(server)),
         ("locks", _locks(forecasts, limits)),
         ("unread", _unread(forecasts, unread)),
@@ -172,7 +169,6 @@ def check(
 _PASSES = {
     "version": "the server's version is one that evolve is tested on",
     "writable": "the server takes writes",
-    "pooler": "each session is one of the server's own",
     "privileges": "the role may do all that the statements need, as far as they were read",
     "locks": "no statement keeps readers or writers waiting for longer than the limit",
     "unread": "every statement was read",
@@ -222,16 +218,6 @@ def _writable(server: Server) -> Iterator[Check]:
             "fails",
             f"no transaction may write: {server.read_only_because}",
             "name the primary, and a role that may write, in --database-url",
-        )
-
-
-def _pooler(server: Server) -> Iterator[Check]:
-    if server.pooled is not None:
-        yield Check(
-            "pooler",
-            "fails",
-            f"a pooler gives each transaction another session of the server: {server.pooled}",
-            "connect to the server itself: the lock of the runner and SET lock_timeout need a session of their own",
         )
 
 

@@ -18,6 +18,7 @@ from evolve.partition.record import NotARecord, decode, encode
 from evolve.partition.steps import Track
 from evolve.postgres.connect import Connection, connect
 from evolve.postgres.failure import message
+from evolve.postgres.pooler import refuse_pooled
 from evolve.postgres.writable import refuse_read_only
 from evolve.sql.names import QualifiedName
 
@@ -289,6 +290,7 @@ def conversion_lock(
     """
     with connect(url, application_name="evolve partition", autocommit=True) as connection:
         refuse_read_only(connection)
+        refuse_pooled(connection, url)
         _take(connection, table, _RUNNER_LOCK, wait, sleep, clock)
         yield connection  # closing the connection, or dying, lets the lock go
 

@@ -14,6 +14,7 @@ import psycopg
 
 from evolve.errors import Refused
 from evolve.postgres.connect import Connection, connect
+from evolve.postgres.pooler import refuse_pooled
 from evolve.postgres.writable import refuse_read_only
 
 # "evolve" in ASCII, cut to 31 bits, is the class; the object is a hash of the version table's name.
@@ -59,10 +60,12 @@ def runner_lock(
     Raises:
         AnotherRunner: it was still held after `wait` seconds.
         StandbyServer, ReadOnlySession: nothing can be written there.
+        PooledByTransaction: `url` leads to a pooler behind which no lock holds.
         RunnerLockLost: the block used the connection after the server or the network had ended it.
     """
     with connect(url, application_name="evolve runner", autocommit=True) as connection:
         refuse_read_only(connection)
+        refuse_pooled(connection, url)
         # No lock. The session is idle while a revision runs, and must not be ended for it.
         connection.execute("SET idle_session_timeout = 0")
         started = clock()

@@ -18,18 +18,8 @@ LOCK_TIMEOUT = 1_000  # milliseconds
 STATEMENT_TIMEOUT = 60_000
 
 
-def only_read(connection: Connection) -> None:
-    """Let every later transaction of the session be read-only and neither wait nor work for long."""
-    # No lock.
-    connection.execute(
-        "SELECT set_config('default_transaction_read_only', 'on', false),"
-        " set_config('lock_timeout', %s::text, false), set_config('statement_timeout', %s::text, false)",
-        (LOCK_TIMEOUT, STATEMENT_TIMEOUT),
-    )
-
-
 def read_only_because(connection: Connection) -> str | None:
-    """Why no transaction may write here; None where one may. To be asked before `only_read`."""
+    """Why no transaction may write here; None where one may."""
     # No lock.
     row = connection.execute(
         "SELECT pg_is_in_recovery(), current_setting('default_transaction_read_only')"
@@ -39,18 +29,27 @@ def read_only_because(connection: Connection) -> str | None:
     return "default_transaction_read_only is on" if row is not None and row[1] == "on" else None
 
 
-def read_server(
-    connection: Connection, privileges: Iterable[Privilege], *, read_only: str | None, pooled: str | None
-) -> Server:
-    """Look at the server once; no snapshot is kept, since half of it has none.
+def read_server(connection: Connection, privileges: Iterable[Privilege], *, read_only: str | None) -> Server:
+    """Look at the server once, in one transaction that writes nothing and neither waits nor works for long.
 
     Needs no privilege beyond that of connecting; what the role may not see is counted in `Server.hidden`.
 
     Args:
         connection: in autocommit mode.
         privileges: that are asked about.
-        read_only, pooled: as those of `Server`.
+        read_only: as `Server.read_only_because`.
     """
+    with connection.transaction():
+        # SET LOCAL by function: takes no lock, and nothing outlives the transaction.
+        connection.execute(
+            "SELECT set_config('transaction_read_only', 'on', true), set_config('lock_timeout', %s::text, true),"
+            " set_config('statement_timeout', %s::text, true)",
+            (LOCK_TIMEOUT, STATEMENT_TIMEOUT),
+        )
+        return _read(connection, privileges, read_only)
+
+
+def _read(connection: Connection, privileges: Iterable[Privilege], read_only: str | None) -> Server:
     # Catalogs and shared memory only, no lock on a table of users; the same below.
     row = connection.execute(
         """
@@ -76,7 +75,6 @@ def read_server(
         lag=None if read_only == "this server is a standby" else ReplicaSensor(connection).lag_bytes(),
         tablespaces=_tablespaces(connection),
         may_end=superuser or may_signal,
-        pooled=pooled,
     )
 
 

@@ -12,6 +12,7 @@ from psycopg import sql
 from evolve.backfill.ports import DatabaseFailure
 from evolve.postgres.connect import Connection, connect
 from evolve.postgres.failure import translated
+from evolve.postgres.pooler import behind_pooler
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +39,14 @@ class Session:
         self._url = url
         self._application_name = application_name
         self.timeouts = timeouts or Timeouts()
-        self._connection = connect(url, application_name=application_name, autocommit=True)
+        self._connection = self._opened()
+
+    def _opened(self) -> Connection:
+        connection = connect(self._url, application_name=self._application_name, autocommit=True)
+        if behind_pooler(connection):
+            # Each transaction may get another session of the server, which lacks what was prepared in the last one.
+            connection.prepare_threshold = None
+        return connection
 
     def current(self) -> Connection:
         return self._connection
@@ -50,7 +58,7 @@ class Session:
             DatabaseFailure: what answers is a standby, or is shutting down.
         """
         self._connection.close()
-        self._connection = connect(self._url, application_name=self._application_name, autocommit=True)
+        self._connection = self._opened()
         with translated(self._connection):
             standby = self._connection.execute("SELECT pg_is_in_recovery()").fetchone()
         if standby == (True,):

@@ -18,7 +18,7 @@ from hashlib import sha256
 from pathlib import Path
 from sysconfig import get_path
 from traceback import StackSummary, extract_tb, walk_stack
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal, cast
 
 from alembic import command
 from alembic.config import Config
@@ -41,7 +41,7 @@ from evolve.revisions.project import Project
 from evolve.revisions.sql_text import split, words
 
 if TYPE_CHECKING:
-    from sqlalchemy.engine.interfaces import DBAPIConnection, DBAPICursor
+    from sqlalchemy.engine.interfaces import DBAPIConnection, DBAPICursor, Dialect
 
 # Statements that wait for old snapshots and need longer than a lock that blocks others may take.
 _CONCURRENTLY = re.compile(r"\bCONCURRENTLY\b", re.IGNORECASE)
@@ -194,6 +194,17 @@ class RevisionBroken(Misuse):
         )
 
 
+class PooledByTransaction(Misuse):
+    def __init__(self, pid: int) -> None:
+        super().__init__(
+            "the project's env.py connects to a pooler that hands out sessions by the transaction: two connections had "
+            f"session {pid} of the server in turn",
+            why="lock_timeout is the session's: it would hold for others, and not for the revisions",
+            fix="let env.py connect to the server itself, by its own host and port: config.get_main_option("
+            "'sqlalchemy.url') is what --database-url says",
+        )
+
+
 class WrongDatabase(Misuse):
     def __init__(self, theirs: str, ours: str) -> None:
         super().__init__(
@@ -286,6 +297,7 @@ class Runner:
         self._expected = expected
         self.on_backend: Callable[[int, str], None] | None = None
         self.on_statement: Callable[[Sent, float], None] | None = None
+        self._opens: Callable[[], DBAPIConnection] | None = None
         self._version_table = project.version_table
         self.ledger: Ledger | None = None
         self._attempt = _Attempt()
@@ -399,6 +411,7 @@ class Runner:
     @contextmanager
     def _listening(self) -> Iterator[None]:
         listeners: list[tuple[type[Pool] | type[Engine], str, Callable[..., object]]] = [
+            (Engine, "do_connect", self._connects),
             (Pool, "connect", self._connected),
             (Engine, "before_cursor_execute", self._before),
             (Engine, "do_execute", self._skips),
@@ -417,27 +430,48 @@ class Runner:
             for target, name, listener in listeners:
                 event.remove(target, name, listener)
 
+    def _connects(
+        self, dialect: Dialect, _: ConnectionPoolEntry, cargs: list[object], cparams: object
+    ) -> None:
+        self._opens = lambda: dialect.connect(*cargs, **cast("dict[str, Any]", cparams))
+
     def _connected(self, connection: DBAPIConnection, _entry: ConnectionPoolEntry) -> None:
         cursor = connection.cursor()
         try:
-            # No lock. The limits hold for the session until the project's own SET overrides them.
-            cursor.execute(f"SET lock_timeout = {self._limits.lock_timeout:d}")
-            cursor.execute(f"SET statement_timeout = {self._limits.statement_timeout:d}")
             cursor.execute(
                 "SELECT pg_backend_pid(), current_database(), extract(epoch FROM pg_postmaster_start_time())::text,"
                 " (SELECT extract(epoch FROM backend_start)::text FROM pg_stat_activity WHERE pid = pg_backend_pid())"
             )
             row = cursor.fetchone()
+            connection.commit()
+            if row is not None:
+                self._refuse_strangers(connection, int(str(row[0])), ServerIdentity(str(row[1]), str(row[2])))
+            # No lock. The limits hold for the session until the project's own SET overrides them.
+            cursor.execute(f"SET lock_timeout = {self._limits.lock_timeout:d}")
+            cursor.execute(f"SET statement_timeout = {self._limits.statement_timeout:d}")
         finally:
             cursor.close()
         connection.commit()
-        if row is None:
-            return
-        theirs = ServerIdentity(str(row[1]), str(row[2]))
+        if self.on_backend is not None and row is not None:
+            self.on_backend(int(str(row[0])), str(row[3]))
+
+    def _refuse_strangers(self, connection: DBAPIConnection, pid: int, theirs: ServerIdentity) -> None:
         if theirs != self._expected:
             raise WrongDatabase(f'database "{theirs.database}"', f'database "{self._expected.database}"')
-        if self.on_backend is not None:
-            self.on_backend(int(str(row[0])), str(row[3]))
+        # A pooler answers a connection with a key of its own in the place of the session's pid.
+        if _told_pid(connection) not in (None, pid) and self._shares(connection, pid):
+            raise PooledByTransaction(pid)
+
+    def _shares(self, connection: DBAPIConnection, pid: int) -> bool:
+        """Whether a second connection is given the same session of the server, or this one another."""
+        if self._opens is None:
+            return False
+        other = self._opens()
+        try:
+            # Its transaction stays open, and with it the session that it was given.
+            return any(_pid(other) == pid or _pid(connection, ends=True) != pid for _ in range(5))
+        finally:
+            other.close()
 
     def _before(
         self,
@@ -645,6 +679,26 @@ def _server_error(error: BaseException) -> DBAPIError | None:
     while found is not None and (not isinstance(found, DBAPIError) or found.orig is None):
         found = found.__context__
     return found
+
+
+def _told_pid(connection: DBAPIConnection) -> int | None:
+    """What the server said when it was connected to; None where the driver does not tell."""
+    driver = getattr(connection, "driver_connection", connection)
+    told = getattr(getattr(driver, "info", None), "backend_pid", None)  # psycopg, psycopg2
+    asked = getattr(driver, "get_server_pid", None)  # asyncpg
+    return told if isinstance(told, int) else int(asked()) if callable(asked) else None
+
+
+def _pid(connection: DBAPIConnection, *, ends: bool = False) -> int:
+    cursor = connection.cursor()
+    try:
+        cursor.execute("SELECT pg_backend_pid()")
+        row = cursor.fetchone()
+    finally:
+        cursor.close()
+    if ends:
+        connection.commit()
+    return int(str(row[0])) if row else 0
 
 
 def _in_transaction(connection: Connection) -> bool:
