@@ -21,7 +21,7 @@ from support.deployed import deployed, rows, told, until
 from support.renaming import NewBase, OldBase
 
 from evolve import client
-from evolve.plan.gate_sql import SHUT, Conditions, gate_block
+from evolve.plan.gate_sql import SHUT, Conditions, gate_block, place_text
 from evolve.plan.gates import Rules
 from evolve.plan.model import NotMapped
 from evolve.postgres import registry
@@ -207,6 +207,25 @@ def test_which_column_is_meant(
         "UPDATE evolve_client.instance SET digest = (SELECT digest FROM evolve_client.mapping)"
     )
     assert open_(connection, NotMapped("contract", (place,))) is is_open
+
+
+def test_names_that_mean_ill(connection: Connection, database_url: str) -> None:
+    table, column = 'U "$evolve$" é', "it's; -- \\ :a %s\n"
+    heart = client.heartbeat(
+        lambda: psycopg.connect(database_url),
+        version="'; --",
+        application="$$ % \0",
+        maps={table: [column]},
+        interval=0.2,
+    )
+    place = (QualifiedName(table), column)
+    block = gate_block("x", Conditions(phase="contract", unmapped=(place_text(place),)))
+    until(lambda: not open_(connection, NotMapped("contract", (place,))))
+    with pytest.raises(psycopg.Error, match="maps U") as refused:
+        connection.execute(block.encode())
+    assert refused.value.sqlstate == SHUT
+    heart.leave()
+    connection.execute(block.encode())
 
 
 def test_a_version_that_has_not_told_what_it_maps_may_map_anything(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 import warnings
 from collections.abc import Callable
 from contextlib import chdir
@@ -10,6 +11,7 @@ from contextlib import chdir
 import pytest
 from alembic import command
 from alembic.config import Config
+from click.testing import CliRunner
 from sqlalchemy.exc import DBAPIError
 from support.alembic_project import AlembicProject
 from support.change_project import ChangeProject
@@ -17,6 +19,7 @@ from support.deployed import deployed
 from support.programs import psql
 from support.renaming import CHANGE, NewBase, OldBase
 
+from evolve.cli import evolve as command_line
 from evolve.plan.gate_sql import SHUT
 
 pytestmark = pytest.mark.server
@@ -106,3 +109,21 @@ def test_a_project_may_require_that_versions_report(users: ChangeProject) -> Non
     answer = users.run("advance", CHANGE, "--old-code-gone")
     assert answer.returncode == 1
     assert "no version reports what it maps" in answer.stdout
+
+
+def test_versions_are_listed_and_forgotten(database_url: str) -> None:
+    def run(*arguments: str) -> str:
+        done = CliRunner().invoke(command_line, ["registry", *arguments, "--database-url", database_url])
+        assert done.exception is None, done.stderr
+        return done.stdout
+
+    run("install")
+    assert "no version has reported yet" in run("list")
+    with deployed(database_url, NewBase, "2026.11"):
+        assert "app 2026.11: 1 instance, since" in run("list")
+        [version] = json.loads(run("list", "--format", "json"))["versions"]
+        assert version["maps"] == {"users": ["full_name", "id", "visits"]}
+        [user] = json.loads(run("list", "--table", "users", "--format", "json"))["users"]
+        assert user["maps"] == ["users"]
+    assert "app 2026.11: gone" in run("list")
+    assert run("forget") == "1 instance forgotten\n"

@@ -140,6 +140,7 @@ def test_unknown_key_far_from_any_lists_the_valid_ones(tmp_path: Path) -> None:
     [
         ("database_url = 5", '"database_url" is 5, but must be a text'),
         ("lint = 5", '"lint" is 5, but must be a table'),
+        ("[gates]\nregistry = 'off'", '"gates.registry" is "off", but must be one of where-there, required'),
         ("[lint]\nfail_on = 'fatal'", '"lint.fail_on" is "fatal", but must be one of error, warning, info'),
         ("[lint]\nignore = 'EV101'", '"lint.ignore" is "EV101", but must be a list of texts'),
         ("[lint]\nignore = [101]", '"lint.ignore" is [101], but must be a list of texts'),

@@ -21,6 +21,7 @@ def test_the_reader_of_sql_knows_it() -> None:
         Conditions(no_rows=("t WHERE a = '$evolve$'", "t WHERE b -- a comment")),
         Conditions(validated=('"odd name".c', 'app.t."its"')),
         Conditions(valid_indexes=('"I"', "app.i"), enabled_triggers=("t.trigger",)),
+        Conditions(phase="contract", unmapped=('t."$evolve$ its \\:a %s"', '"T".*')),
         Conditions(fill=(Fill("t", "a = '$evolve1$' || '$evolve$'", "a IS NULL -- no more"),)),
     ],
 )

@@ -1,0 +1,42 @@
+"""Gates before whatever takes something away, and how a revision names what goes."""
+
+from __future__ import annotations
+
+import pytest
+
+from evolve.plan.change import Change, Place
+from evolve.plan.gate_sql import parse_place, place_text
+from evolve.plan.model import NotMapped, Part, Phase, Plan
+from evolve.plan.use_gates import with_use_gates
+from evolve.sql.names import QualifiedName
+from evolve.sql.statements import Statement
+
+USERS = QualifiedName("users")
+
+
+def part(*statements: str) -> Part:
+    return Part("", tuple(Statement(each, None, "") for each in statements))
+
+
+def test_a_phase_that_takes_something_away_is_guarded_and_so_is_its_first_revision() -> None:
+    expand = Phase("expand", "", (part("ALTER TABLE users ADD COLUMN full_name text"),))
+    contract = Phase("contract", "", (part("SELECT 1"), part("ALTER TABLE users DROP COLUMN name")))
+    plan = with_use_gates(Plan("x", Change(USERS), (expand, contract)))
+    gate = NotMapped("contract", ((USERS, "name"),))
+    assert plan.phases[0] == expand
+    assert plan.phases[1].gates == (gate,)
+    assert [each.conditions for each in plan.phases[1].parts] == [(gate,), ()]
+
+
+@pytest.mark.parametrize(
+    "place",
+    [
+        (USERS, "name"),
+        (USERS, None),
+        (QualifiedName('A "b"', "c.d"), 'e.f"g'),
+        (QualifiedName("*", "stock"), None),
+        (QualifiedName("stock"), "*"),
+    ],
+)
+def test_a_revision_names_places_so_that_they_can_be_read_again(place: Place) -> None:
+    assert parse_place(place_text(place)) == place
