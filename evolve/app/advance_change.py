@@ -18,7 +18,7 @@ from evolve.plan.manifest import Manifest, PhaseRecord
 from evolve.plan.model import LostRows, NotMapped, NotUsed, Phase, PhaseName, Plan, Word
 from evolve.plan.retired import retired
 from evolve.plan.target import Target
-from evolve.postgres import evidence
+from evolve.postgres import evidence, tripwire
 from evolve.postgres.connect import Connection
 from evolve.postgres.plan_facts import LiveFacts
 from evolve.postgres.stamps import applied_heads
@@ -155,6 +155,8 @@ def advance(
         manifest, plan, following = _accepting(connection, manifest, plan, following)
         refuse_unclean(changes, replace(plan, phases=(following,)))
         refuse_unready(changes, identifier, following)
+        if retired(following):
+            tripwire.disarm(connection, identifier)  # what it hangs on could not go while it does
         evidence.keep(connection, identifier, following.name, standing.seen, who)
     from evolve.revisions.writer import new_revision_id  # Alembic takes a while to import
 
@@ -212,7 +214,7 @@ def _stand(
     seen: tuple[Observation, ...] = ()
     if following is not None and not not_applied:
         gates = gates_before(following, rules)
-        gates += evidence.missed(connection, manifest.id, retired(following))
+        gates += evidence.probed(connection, manifest.id, retired(following))
         seen = tuple(evidence.observe(connection, manifest.id, gate, rules) for gate in gates)
     return Standing(
         manifest,

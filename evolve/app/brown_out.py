@@ -15,14 +15,9 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Literal
 
-from evolve.app.advance_change import stand
 from evolve.app.backfill_work import actor as default_actor
-from evolve.app.project_changes import read_change
-from evolve.errors import EvolveError, Misuse, Refused
-from evolve.plan.change import Place
-from evolve.plan.gates import Rules
-from evolve.plan.manifest import Manifest
-from evolve.plan.retired import retired
+from evolve.app.places_to_go import places_to_go
+from evolve.errors import EvolveError, Refused
 from evolve.plan.wording import places_text
 from evolve.postgres import brown_out, evidence
 from evolve.postgres.brown_out import Untouched
@@ -34,27 +29,6 @@ _EVERY = 1.0  # seconds between two looks
 _CHECK_TIMEOUT = 30.0  # seconds that --check may take
 
 How = Literal["clean", "denied", "ended"]
-
-
-class NothingToHide(Misuse):
-    def __init__(self, manifest: Manifest) -> None:
-        following = manifest.following
-        super().__init__(
-            f'change "{manifest.id}" takes nothing away next: it goes into {following.name}'
-            if following is not None
-            else f'change "{manifest.id}" is at its end',
-            why="a brown-out hides what the next phase will take away",
-            fix=f"see where it is: evolve status {manifest.id}",
-        )
-
-
-class NotApplied(Refused):
-    def __init__(self, manifest: Manifest, missing: tuple[str, ...]) -> None:
-        super().__init__(
-            f'this database lacks revision {", ".join(missing)} of change "{manifest.id}"',
-            why="what the code could use instead is not there",
-            fix="run: evolve upgrade",
-        )
 
 
 class GuardFailed(Refused):
@@ -113,11 +87,11 @@ def look(project: Project, url: str, identifier: str) -> Planned:
     """What a brown-out of the change would do; changes nothing.
 
     Raises:
-        NoSuchChange, BadManifest, CannotConnect, StrangeRevisions; NothingToHide, NotApplied.
+        NoSuchChange, BadManifest, CannotConnect, StrangeRevisions; NothingToGo, NotApplied.
         NobodyToHideFrom, GrantedByAnother: it would not keep anybody out, or could not give back what it took.
     """
     with evidence.looking(url, "evolve brown-out") as connection:
-        places = _places(project, connection, identifier)
+        places = places_to_go(project, connection, identifier)
         return Planned(
             identifier,
             places_text(places),
@@ -149,7 +123,7 @@ def run(
     watching = watching or Watching()
     who = actor or default_actor()
     with evidence.looking(url, "evolve brown-out") as connection:
-        places = _places(project, connection, identifier)
+        places = places_to_go(project, connection, identifier)
         guard = _start_guard(url, identifier)
         began = watching.clock()
         complaints: list[str] = []
@@ -177,17 +151,6 @@ def end(url: str, identifier: str, *, as_it_is: bool = False) -> bool:
     """
     with evidence.looking(url, "evolve brown-out") as connection:
         return brown_out.give_back(connection, identifier, as_it_is=as_it_is)
-
-
-def _places(project: Project, connection: Connection, identifier: str) -> tuple[Place, ...]:
-    changes, manifest = read_change(project, identifier)
-    standing = stand(connection, changes, manifest, Rules(statements="off"))
-    if standing.not_applied:
-        raise NotApplied(manifest, standing.not_applied)
-    places = retired(standing.following) if standing.following is not None else ()
-    if not places:
-        raise NothingToHide(manifest)
-    return places
 
 
 # -- watching -----------------------------------------------------------------------------------------------

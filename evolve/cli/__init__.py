@@ -39,6 +39,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "advance": ("advance", "Take a change into its next phase when its gates are open."),
     "status": ("status", "Show the changes in flight and what each waits for."),
     "brown-out": ("brown_out", "Hide what a change takes away next, to see whether anybody misses it."),
+    "tripwire": ("tripwire", "Have the database tell who still writes what a change takes away next."),
     "undo": ("undo", "Take a change back, after saying what that would lose."),
     "registry": ("registry", "Show which versions of the application are deployed, and what they map."),
     "preflight": ("preflight", "Look whether a database is ready for the pending revisions."),

@@ -54,7 +54,8 @@ def _strangers(plan: Plan, kept: Target, today: Target) -> Iterator[str]:
     for dependent in today.dependents:
         known = (dependent.column, dependent.description) in dependents
         name = dependent.description.rpartition(" ")[2].strip('"').rpartition(".")[2]
-        if not known and dependent.column in columns and quote(name) not in own:
+        ours = name.startswith(SYNC_TRIGGER) or quote(name) in own
+        if not known and dependent.column in columns and not ours:
             yield dependent.description
 
 

@@ -7,7 +7,16 @@ from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from evolve.errors import Misuse, Refused
-from evolve.plan.model import Gate, NoOlderTransaction, NotMapped, NotMissed, NotUsed, Phase, RegretOver
+from evolve.plan.model import (
+    Gate,
+    NoOlderTransaction,
+    NotMapped,
+    NotMissed,
+    NotTripped,
+    NotUsed,
+    Phase,
+    RegretOver,
+)
 from evolve.plan.retired import retired
 from evolve.plan.wording import gate_name
 
@@ -16,7 +25,7 @@ Statements = Literal["where-there", "required", "off"]
 
 # Those that guard against time and use, where a person may know better. The others guard values and statements: behind
 # them a row would be lost, or a revision fail.
-_OVERRIDABLE = (NoOlderTransaction, NotMapped, NotUsed, NotMissed, RegretOver)
+_OVERRIDABLE = (NoOlderTransaction, NotMapped, NotUsed, NotMissed, NotTripped, RegretOver)
 
 
 @dataclass(frozen=True, slots=True)

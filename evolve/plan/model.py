@@ -143,6 +143,13 @@ class NotMissed:
 
 
 @dataclass(frozen=True, slots=True)
+class NotTripped:
+    """No statement has written any of `places` since a tripwire was armed on them."""
+
+    places: tuple[Place, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class RegretOver:
     """`phase` began in this database so long ago that nobody will want to go back behind it.
 
@@ -184,6 +191,7 @@ Gate = (
     | NotMapped
     | NotUsed
     | NotMissed
+    | NotTripped
     | RegretOver
     | Word
 )

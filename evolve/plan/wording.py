@@ -17,6 +17,7 @@ from evolve.plan.model import (
     NoRows,
     NotMapped,
     NotMissed,
+    NotTripped,
     NotUsed,
     Part,
     RegretOver,
@@ -55,6 +56,8 @@ def describe_gate(gate: Gate) -> str:
             return f"no statement has used {places_text(places)} for a while"
         case NotMissed(places):
             return f"nobody has missed {places_text(places)} in a brown-out"
+        case NotTripped(places):
+            return f"nobody has written {places_text(places)} since a tripwire was armed"
         case RegretOver(phase, seconds):
             return f"{phase} began at least {duration(seconds)} ago"
         case Word(_, question):
@@ -108,6 +111,8 @@ def gate_name(gate: Gate) -> str:
             return STATEMENTS
         case NotMissed():
             return "brown-out"
+        case NotTripped():
+            return "tripwire"
         case RegretOver():
             return "regret-window"
         case Word(name):
@@ -167,6 +172,7 @@ def conditions(part: Part) -> Conditions:
                 | ColumnNotNull()
                 | NotUsed()
                 | NotMissed()
+                | NotTripped()
                 | RegretOver()
                 | Word()
             ):

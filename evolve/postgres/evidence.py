@@ -32,6 +32,7 @@ from evolve.plan.model import (
     NoRows,
     NotMapped,
     NotMissed,
+    NotTripped,
     NotUsed,
     RegretOver,
     TriggerArmed,
@@ -40,7 +41,7 @@ from evolve.plan.model import (
     Word,
 )
 from evolve.plan.wording import duration, exact_gate, gate_name
-from evolve.postgres import brown_out, registry, statement_use
+from evolve.postgres import brown_out, registry, statement_use, tripwire
 from evolve.postgres.composing import table_name, written
 from evolve.postgres.connect import Connection, connect
 from evolve.postgres.fence import older_transactions
@@ -336,6 +337,8 @@ def observe(connection: Connection, change: str, gate: Gate, rules: Rules | None
             return statement_use.observe(connection, change, gate, rules)
         case NotMissed():
             return _missed(connection, change, gate)
+        case NotTripped():
+            return tripwire.observe(connection, change, gate)
         case RegretOver(phase, seconds):
             return _regret(connection, change, gate, phase, seconds)
         case Word(name):
@@ -531,10 +534,16 @@ def last_brown_out(connection: Connection, change: str) -> Event | None:
     return next((e for e in reversed(told[undone_at + 1 :]) if e.kind == "brown-out"), None)
 
 
-def missed(connection: Connection, change: str, places: Sequence[Place]) -> tuple[Gate, ...]:
-    """The gate before `places` are taken away, where a brown-out was tried or is under way."""
-    tried = brown_out.hidden(connection, change) or last_brown_out(connection, change) is not None
-    return (NotMissed(tuple(places)),) if places and tried else ()
+def probed(connection: Connection, change: str, places: Sequence[Place]) -> tuple[Gate, ...]:
+    """The gates before `places` are taken away where somebody has tried something: a brown-out, a tripwire."""
+    if not places:
+        return ()
+    found: list[Gate] = []
+    if brown_out.hidden(connection, change) or last_brown_out(connection, change) is not None:
+        found.append(NotMissed(tuple(places)))
+    if tripwire.armed(connection, change):
+        found.append(NotTripped(tuple(places)))
+    return tuple(found)
 
 
 def _missed(connection: Connection, change: str, gate: NotMissed) -> Observation:

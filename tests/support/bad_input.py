@@ -30,6 +30,7 @@ COMMANDS: dict[str, tuple[str, ...]] = {
     "advance": ("advance", CHANGE),
     "status": ("status",),
     "brown-out": ("brown-out", CHANGE, "--for", "1s"),
+    "tripwire": ("tripwire", CHANGE),
     "undo": ("undo", CHANGE, "--write"),
     "preflight": ("preflight",),
     "upgrade": ("upgrade",),

@@ -60,4 +60,46 @@ CREATE TABLE IF NOT EXISTS evolve.brown_out (
     ends timestamptz NOT NULL               -- when it is to be given back
 );
 
+-- Tables on which a trigger tells who still writes what a change takes away, and who did.
+CREATE TABLE IF NOT EXISTS evolve.tripwire (
+    change text NOT NULL,
+    relation text NOT NULL,                 -- "public"."users"
+    trigger text NOT NULL,
+    actor text NOT NULL,
+    at timestamptz NOT NULL DEFAULT clock_timestamp(),
+    PRIMARY KEY (change, relation)
+);
+CREATE TABLE IF NOT EXISTS evolve.tripwire_hit (
+    hit_id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    change text NOT NULL,
+    application text NOT NULL,
+    role text NOT NULL,
+    statement text NOT NULL,                -- without its texts
+    at timestamptz NOT NULL DEFAULT clock_timestamp()
+);
+CREATE INDEX IF NOT EXISTS tripwire_hit_change ON evolve.tripwire_hit (change, hit_id);
+
+-- Runs in transactions of the application, with its owner's rights: it may slow no writer and fail none. A session tells
+-- of itself once a minute; nothing waits, since rows are only added.
+CREATE OR REPLACE FUNCTION evolve.tripped() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path = pg_catalog, pg_temp AS $evolve$
+DECLARE
+    told text := 'evolve.tripped_' || md5(TG_ARGV[0]);
+BEGIN
+    IF coalesce(nullif(current_setting(told, true), ''), '0')::double precision
+        > extract(epoch FROM clock_timestamp()) - 60 THEN
+        RETURN NULL;
+    END IF;
+    BEGIN
+        INSERT INTO evolve.tripwire_hit (change, application, role, statement) VALUES (
+            TG_ARGV[0], coalesce(current_setting('application_name', true), ''), session_user,
+            left(regexp_replace(coalesce(current_query(), ''), '''(?:[^'']|'''')*''', '''…''', 'g'), 500));
+        PERFORM set_config(told, extract(epoch FROM clock_timestamp())::text, false);
+    EXCEPTION WHEN OTHERS THEN
+        NULL;
+    END;
+    RETURN NULL;
+END
+$evolve$;
+
 COMMENT ON TABLE evolve.change_event IS 'evolve changes, version 2';
