@@ -26,6 +26,7 @@ from evolve.plan.wording import conditions
 from evolve.postgres.connect import Connection
 from evolve.postgres.evidence import looking
 from evolve.postgres.plan_facts import LiveFacts, may_act_as
+from evolve.postgres.publications import of_all_tables
 from evolve.postgres.stamps import applied_heads
 from evolve.postgres.trials import attempt
 from evolve.postgres.writable import StandbyServer, is_standby
@@ -107,6 +108,7 @@ def plan_change(project: Project, change: Change, url: str | None) -> Planned:
                 *_tried(connection, planned),
                 *_behind(connection, changes),
                 *_not_owned(connection, planned.facts),
+                *_sent_along(connection),
             ]
             standby = is_standby(connection)
         if standby:
@@ -230,6 +232,17 @@ def _not_owned(connection: Connection, facts: KeptFacts) -> list[str]:
         f'as "{owner}" or a member of it.'
         for owner, table in owners.items()
         if not may_act_as(connection, owner)
+    ]
+
+
+def _sent_along(connection: Connection) -> list[str]:
+    names = of_all_tables(connection)
+    if not names:
+        return []
+    return [
+        f"Publication {', '.join(names)} sends all tables, and so those that evolve keeps in schema evolve: a server "
+        "that subscribes to it stops at the first row of one that it lacks, from the first `evolve upgrade` on. "
+        "Let the publication name its schemas (FOR TABLES IN SCHEMA, from PostgreSQL 15 on) or its tables."
     ]
 
 

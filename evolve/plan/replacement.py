@@ -45,7 +45,7 @@ from evolve.plan.model import (
     trigger_name,
 )
 from evolve.plan.sync import Side
-from evolve.plan.target import NoKey, Target, refuse_family, refuse_later_triggers
+from evolve.plan.target import NoKey, Target, known_column, refuse_family, refuse_later_triggers
 from evolve.sql.locks import LockMode
 from evolve.sql.names import QualifiedName, quote, shorten
 from evolve.sql.parse import rename_in_definition, substitute_in_expression
@@ -221,11 +221,19 @@ class Replacement:
         if renames:
             olds = ", ".join(f"{quote(self.quarantine(side.column))} {side.type}" for side in self.old)
             needs += f", and {olds} before contract"
+            empty = [
+                quote(side.column)
+                for side in self.old
+                if not self.swap and known_column(self.target, side.column).not_null
+            ]
+            if empty:  # nothing comes under their names any more
+                needs += f", with {', '.join(empty)} no longer NOT NULL there"
         note = f"{self.table.plain} is published by {', '.join(self.target.published)}: {needs}, else they stop with "
         note += "an error."
         if renames and self.swap:
             note += (
-                f" From contract on they get values of {self.sides[0].type} for {quote(self.old[0].column)}."
+                f" From contract on they get values of {self.sides[0].type} for {quote(self.old[0].column)}, which its "
+                "type there must take."
             )
         return (note,)
 

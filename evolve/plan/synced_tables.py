@@ -62,7 +62,8 @@ def published_notes(target: Target, made: QualifiedName) -> Iterator[str]:
         yield (
             f"{target.table.plain} is published by {', '.join(target.published)}: create {made.plain} on every "
             "subscriber, and add it to the publication, before code reads it there; the triggers fire on the publisher "
-            "alone. Before contract the subscribers need the columns that it renames under their new names, too."
+            "alone. Before contract the subscribers need the columns that it renames under their new names, too, "
+            "and those of the old names without NOT NULL."
         )
 
 

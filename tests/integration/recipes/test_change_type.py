@@ -267,7 +267,7 @@ def test_subscribers_need_the_columns_of_every_phase(connection: Connection) -> 
         f"{WIDER.new_name} bigint before expand, and {quarantine_name(WIDER.id)} integer before contract"
         in note
     )
-    assert "From contract on they get values of bigint for age." in note
+    assert "From contract on they get values of bigint for age, which its type there must take." in note
 
 
 def test_names_are_swapped_in_one_transaction(connection: Connection) -> None:

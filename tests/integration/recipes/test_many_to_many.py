@@ -234,8 +234,14 @@ def test_the_plan_tells_subscribers(connection: Connection) -> None:
 
 
 def test_the_recipe_reads_what_is_typed() -> None:
-    typed = {"column": "x", "table": ORDERS, "junction": LINKS, "child_columns": ("a", "b")}
-    assert [p.flag for p in RECIPE.parameters if p.option] == ["--child-column"]
+    typed = {
+        "column": "x",
+        "table": ORDERS,
+        "junction": LINKS,
+        "child_columns": ("a", "b"),
+        "versions": False,
+    }
+    assert [p.flag for p in RECIPE.parameters if p.option] == ["--child-column", "--versions"]
     assert set(typed) == {"table", *(parameter.name for parameter in RECIPE.parameters)}
 
 

@@ -261,6 +261,11 @@ def _in_place(
         'must not change result type", and in autocommit mode until it is replaced: psycopg 3 prepares after five '
         "runs, asyncpg always, psycopg2 never. Where no transaction may fail, give the column another name: --to NAME.",
     )
+    if target.published:
+        notes += (
+            f"{change.table.plain} is published by {', '.join(target.published)}: change the type on its subscribers "
+            "before expand, else they stop at the first value that the type there cannot take.",
+        )
     return Plan(change.id, change, (expand, switch), notes, target.source)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import ClassVar
 
 from evolve.errors import Misuse, Refused
@@ -26,6 +26,7 @@ from evolve.plan.model import (
     trigger_name,
 )
 from evolve.plan.parameters import COLUMN, option
+from evolve.plan.published import needs_kept
 from evolve.plan.put_back import hang_again, point_again, type_of
 from evolve.plan.recipe import Recipe
 from evolve.plan.target import (
@@ -396,9 +397,13 @@ class _Recipe:
         if gone:
             notes.append(f"What goes with the column when it is purged: {', '.join(gone)}.")
         if self.target.published:
+            empty = f"before expand {column.name} without NOT NULL, and " if self.nullable else ""
+            kept = needs_kept(
+                replace(column, not_null=column.not_null and not self.nullable), self.quarantine
+            )
             notes.append(
-                f"The table is published by {', '.join(self.target.published)}: its subscribers need, before contract, "
-                f"a column {self.quarantine} {type_of(column)}, else they stop with an error."
+                f"The table is published by {', '.join(self.target.published)}: its subscribers need {empty}before "
+                f"contract {kept}, else they stop with an error."
             )
         notes.append("PostgreSQL gives back the space of a dropped column only as rows are written anew.")
         return tuple(notes)

@@ -41,6 +41,7 @@ from evolve.plan.model import (
     quarantine_name,
 )
 from evolve.plan.parameters import COLUMN, ColumnName, Parameter, option
+from evolve.plan.published import needs_kept
 from evolve.plan.put_back import hang_again, type_of
 from evolve.plan.recipe import Recipe
 from evolve.plan.target import InTheWay, TargetConstraint, TargetIndex, known_column
@@ -451,7 +452,7 @@ class _Recipe:
         if twin.source.published:
             told.append(
                 f"{self.source.plain} is published by {', '.join(twin.source.published)}: its subscribers need, before "
-                f"contract, a column {self.quarantine} {type_of(twin.column)}, else they stop with an error."
+                f"contract, {needs_kept(twin.column, self.quarantine)}, else they stop with an error."
             )
         return tuple(told)
 

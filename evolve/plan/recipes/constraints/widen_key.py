@@ -969,10 +969,13 @@ class _Recipe:
             notes.append(f"About {counted(written, 'row')} in {tables} will be written.")
         for table in self.widened:
             if table.target.published:
+                twins = ", ".join(f"{column.twin} {self.change.to}" for column in table.columns)
+                kept = ", ".join(f"{column.kept} {column.known.type}" for column in table.columns)
+                names = ", ".join(column.name for column in table.columns)
                 notes.append(
-                    f"{table.table.plain} is published by {', '.join(table.target.published)}: add the twin on every "
-                    "subscriber before expand, and swap it there right after contract; the key of the swapped table is "
-                    "its replica identity."
+                    f"{table.table.plain} is published by {', '.join(table.target.published)}: its subscribers need "
+                    f"{twins} before expand, and {kept} before contract, else they stop with an error; and {names} as "
+                    f"{self.change.to} before a value passes {limit}."
                 )
         told = dict.fromkeys(
             dependent.description
