@@ -64,5 +64,8 @@ def _function(text: str, folder: Path) -> Listener:
         raise BadHook(text, str(error)) from error
     if not callable(found):
         raise BadHook(text, "it is no function")
-    listener: Listener = found
-    return listener
+
+    def call(event: Event) -> None:
+        found(event)
+
+    return call

@@ -7,6 +7,7 @@ from typing import Literal, assert_never
 
 from psycopg import errors, sql
 
+from evolve.postgres.composing import identifier, table_name
 from evolve.postgres.connect import Connection
 from evolve.sql import operations as op
 from evolve.sql.names import QualifiedName, quote
@@ -187,8 +188,9 @@ def finalize(connection: Connection, what: Detached, search_path: str, lock_time
             # SHARE UPDATE EXCLUSIVE on the parent, ACCESS EXCLUSIVE on the partition, for an instant.
             connection.execute(
                 sql.SQL("ALTER TABLE {} DETACH PARTITION {} FINALIZE").format(
-                    sql.SQL(written(what.table)), sql.SQL(written(what.partition))
-                )
+                    _found(what.table), _found(what.partition)
+                ),
+                {},
             )
     except (errors.LockNotAvailable, errors.DeadlockDetected):
         return False
@@ -198,3 +200,8 @@ def finalize(connection: Connection, what: Detached, search_path: str, lock_time
 def written(name: QualifiedName) -> str:
     """As the search path finds it where it was written without a schema: the parser takes that for `public`."""
     return quote(name.name) if name.schema == "public" else name.full
+
+
+def _found(name: QualifiedName) -> sql.SQL:
+    """The same, composed."""
+    return identifier(name.name) if name.schema == "public" else table_name(name)

@@ -55,6 +55,7 @@ class Ledger(Protocol):
 
     def skips(self, sent: Sent, search_path: Callable[[], str]) -> bool:
         """True where an earlier run has done it for good."""
+        ...
 
     def sends(self, sent: Sent, search_path: str) -> None:
         """It is about to be sent outside a transaction, so that it becomes permanent by itself."""
