@@ -273,10 +273,9 @@ def _losing(
     applied = changes.applied(applied_heads(connection, project.version_table, project.version_table_schema))
     here = {record.name for record in manifest.phases if not applied.issuperset(record.revisions)}
     waiting = [phase for phase in manifest.plan.phases if phase.name in here]
-    for phase in (*waiting, *((following,) if following else ())):
-        if any(isinstance(gate, LostRows) for gate in phase.gates):
-            return phase
-    return None
+    if following is not None:
+        waiting.append(following)
+    return next((phase for phase in waiting if any(isinstance(gate, LostRows) for gate in phase.gates)), None)
 
 
 def _accepting(
