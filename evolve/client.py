@@ -65,6 +65,8 @@ def register(
 ) -> Heart:
     """Tell the database of `engine` that this version runs, and name its connections `application@version`.
 
+    It begins with the first connection that the application makes, in each process.
+
     Args:
         engine: of SQLAlchemy, sync or async, for PostgreSQL; any other is left alone, as that of a test.
         version: as a person names it; at most 40 characters.
@@ -80,7 +82,6 @@ def register(
         sync = getattr(engine, "sync_engine", engine)
         if sync.dialect.name == "postgresql":
             _attach(heart, sync)
-            heart.start()
     except Exception:
         log.debug("not registered", exc_info=True)
     return heart
@@ -365,7 +366,7 @@ def _attach(heart: Heart, engine: Any) -> None:
 
     def connected(_connection: Any, _record: Any) -> None:
         try:
-            heart.start()  # in a process that was forked since
+            heart.start()
         except Exception:
             log.debug("no heart", exc_info=True)
 
@@ -375,10 +376,13 @@ def _attach(heart: Heart, engine: Any) -> None:
         except Exception:
             log.debug("error not counted", exc_info=True)
 
+    heart.transact = _through_engine(engine)
+    # Not before the application has connected: whoever does it first sets the dialect up, which others rely on.
+    if getattr(engine.dialect, "server_version_info", None) is not None:
+        heart.start()
     event.listen(engine, "do_connect", mark)
     event.listen(engine, "connect", connected)
     event.listen(engine, "handle_error", failed)
-    heart.transact = _through_engine(engine)
     weakref.finalize(
         engine, heart.stop
     ).atexit = False  # an engine that nobody has any more, as that of a test

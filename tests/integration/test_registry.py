@@ -14,7 +14,7 @@ from datetime import datetime
 import psycopg
 import pytest
 from psycopg import conninfo
-from sqlalchemy import create_engine, text
+from sqlalchemy import NullPool, create_engine, text
 from sqlalchemy.exc import ProgrammingError
 from support.alembic_project import sqlalchemy_url
 from support.deployed import deployed, rows, told, until
@@ -105,8 +105,9 @@ def test_a_job_counts_on_after_its_end(connection: Connection, database_url: str
 
 
 def test_a_client_waits_for_the_registry(database_url: str) -> None:
-    engine = create_engine(sqlalchemy_url(database_url))
+    engine = create_engine(sqlalchemy_url(database_url), poolclass=NullPool)
     heart = client.register(engine, version="1", models=OldBase, interval=0.2)
+    engine.connect().close()
     with psycopg.connect(database_url, autocommit=True) as connection:
         registry.install(connection)
     until(lambda: told(database_url, "1"))
@@ -124,8 +125,9 @@ def test_an_application_does_not_notice_that_heartbeats_fail(
         " LANGUAGE sql AS 'SELECT pg_terminate_backend(pg_backend_pid())'"
     )
     caplog.set_level(logging.DEBUG, "evolve.client")
-    engine = create_engine(sqlalchemy_url(database_url))
+    engine = create_engine(sqlalchemy_url(database_url), poolclass=NullPool)
     heart = client.register(engine, version="1", models=OldBase, interval=0.2)
+    engine.connect().close()
     until(lambda: bool(caplog.records))
     heart.leave()
     assert {(each.name, each.levelname) for each in caplog.records} == {("evolve.client", "DEBUG")}
@@ -138,6 +140,7 @@ from evolve import client
 from sqlalchemy import create_engine
 engine = create_engine(sys.argv[1])
 client.register(engine, version="1", maps={"users": None}, interval=0.2)
+engine.connect().close()
 time.sleep(1)
 if os.fork() == 0:
     engine.dispose(close=False)

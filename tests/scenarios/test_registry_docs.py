@@ -8,6 +8,7 @@ from importlib.resources import files
 from pathlib import Path
 
 import pytest
+from sqlalchemy import Engine
 from support.alembic_project import AlembicProject
 from support.deployed import rows, until
 from support.pages import Section, run, sections
@@ -39,5 +40,9 @@ def test_applications_report_as_the_guide_says(
         names: dict[str, object] = {}
         exec(said.replace("postgresql://app@localhost/shop", database_url), names)  # noqa: S102 - of the guide
         hearts.append(names)
+        engine = names.get("engine")
+        if isinstance(engine, Engine):
+            engine.connect().close()
+            engine.dispose()
     query = "SELECT application, version FROM evolve_client.instance ORDER BY 1"
     until(lambda: rows(database_url, query) == [("mailer", "2026.11.3"), ("shop", "2026.11.3")])

@@ -19,6 +19,7 @@ def deployed(url: str, models: type[DeclarativeBase], version: str) -> Iterator[
     """One instance of that version, alive until the block ends; it has told what it maps when the block begins."""
     engine = create_engine(sqlalchemy_url(url), connect_args={"application_name": "app"})
     heart = client.register(engine, version=version, models=models, interval=0.2)
+    engine.connect().close()
     try:
         until(lambda: told(url, version))
         yield engine

@@ -106,5 +106,8 @@ def test_an_application_without_a_version_is_named_all_the_same() -> None:
 
 def test_another_kind_of_database_is_left_alone() -> None:
     before = set(threading.enumerate())
-    client.register(create_engine("sqlite://"), version="1", models=Base)
+    engine = create_engine("sqlite://")
+    client.register(engine, version="1", models=Base)
+    engine.connect().close()
+    engine.dispose()
     assert set(threading.enumerate()) <= before
