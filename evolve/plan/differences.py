@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import assert_never
 
 from evolve.sql.names import QualifiedName
 
@@ -135,3 +136,39 @@ Difference = (
     | ConstraintDropped
     | Other
 )
+
+
+def told(difference: Difference) -> str:
+    """One sentence: what the models have that the database has not, or the other way round."""
+    match difference:
+        case ColumnAdded(table, column):
+            return f"column {table.plain}.{column.name} {column.type} is in the models only"
+        case ColumnDropped(table, name, type_):
+            return f"column {table.plain}.{name}{f' {type_}' if type_ else ''} is in the database only"
+        case ColumnAltered(table, column, not_null, type_, default):
+            ways = [f"type {type_}"] if type_ is not None else []
+            ways += [] if not_null is None else ["NOT NULL" if not_null else "nullable"]
+            ways += [] if default is None else [f"default {default}" if default else "no default"]
+            return f"column {table.plain}.{column.name} has {', '.join(ways)} in the models"
+        case TableAdded(table):
+            return f"table {table.plain} is in the models only"
+        case TableDropped(table):
+            return f"table {table.plain} is in the database only"
+        case IndexAdded(table, name):
+            return f"index {name} on {table.plain} is in the models only"
+        case UniqueAdded(table, name, columns) | ForeignKeyAdded(table, name, columns):
+            kind = "unique constraint" if isinstance(difference, UniqueAdded) else "foreign key"
+            what = (
+                f"{kind} {name} on {table.plain}"
+                if name
+                else f"{kind} on {table.plain} ({', '.join(columns)})"
+            )
+            return f"{what} is in the models only"
+        case IndexDropped(table, name):
+            return f"index {name} on {table.plain} is in the database only"
+        case ConstraintDropped(table, name):
+            return f"constraint {name} on {table.plain} is in the database only"
+        case Other(_, text):
+            return text
+        case _:
+            assert_never(difference)
