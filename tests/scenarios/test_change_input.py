@@ -315,6 +315,12 @@ def test_a_gate_on_rows_that_nothing_mends_sends_nobody_to_the_same_place_twice(
     assert "fix: see: evolve status add_unique_users_email" in done.stderr
 
 
+def test_what_comes_next_where_only_a_manifest_was_written(users: ChangeProject) -> None:
+    users.sql("ALTER TABLE users ALTER COLUMN name SET NOT NULL")
+    told = users.ok("plan", "drop-not-null", "users.name", "--write")
+    assert "next: commit it, then: evolve advance drop_not_null_users_name" in told
+
+
 def test_a_role_that_does_not_own_the_table_is_told(users: ChangeProject) -> None:
     users.sql(
         "CREATE ROLE planner LOGIN PASSWORD 'p'; "
