@@ -27,11 +27,16 @@ FEW = 1000  # rows that a revision may bring up to date by itself: no longer tha
 
 @dataclass(frozen=True, slots=True)
 class Fill:
-    """Rows that still need work, and the work: `UPDATE table SET assignments WHERE where`."""
+    """Rows that still need work, and the work: `UPDATE table SET assignments WHERE where`.
+
+    Args:
+        backfill: the one that does it; "": that of the change's own name.
+    """
 
     table: str
     assignments: str
     where: str
+    backfill: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,7 +124,7 @@ def _checks(change: str, conditions: Conditions) -> Iterator[str]:
             f"(SELECT count(*) FROM ({found}) AS found) > {FEW}",  # noqa: S608 - of the revision
             change,
             f"more than {FEW} rows still need work: {fill.table} WHERE {fill.where}",
-            f"run: evolve backfill run {change} (with --restart where it has ended before)",
+            f"run: evolve backfill run {fill.backfill or change} (with --restart where it has ended before)",
         )
     for rows in conditions.no_rows:
         yield _refuse(

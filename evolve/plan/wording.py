@@ -141,6 +141,7 @@ def conditions(part: Part) -> Conditions:
             str(spec.table),
             ", ".join(f"{quote(column)} = {value}" for column, value in spec.assignments),
             spec.where,
+            spec.name,
         )
         for spec in part.fills
         if spec.where is not None

@@ -38,7 +38,8 @@ class EvolveGate(MigrateOperation):
         Args:
             operations: Alembic's.
             change: its id.
-            fill: {"table", "set", "where"}: at most a thousand such rows are left, and they are brought up to date.
+            fill: {"table", "set", "where"}: at most a thousand such rows are left, and they are brought up to date;
+                "backfill" names the one that does it where there are more, if it is not called like the change.
             no_rows: "table WHERE predicate": no such row exists.
             validated: "table.constraint": it is validated.
             valid_indexes: "index": it is valid.
@@ -51,7 +52,7 @@ class EvolveGate(MigrateOperation):
                 overridden that before this phase in this database.
         """
         conditions = Conditions(
-            tuple(Fill(rows["table"], rows["set"], rows["where"]) for rows in fill),
+            tuple(Fill(rows["table"], rows["set"], rows["where"], rows.get("backfill", "")) for rows in fill),
             as_tuple(no_rows),
             as_tuple(validated),
             as_tuple(valid_indexes),

@@ -201,7 +201,9 @@ def _finished(text: str, new: NewRevision, template: Path) -> str:
             lines[number] = re.sub(r"'(\w*)'", r'"\1"', lines[number])  # repr() and formatters disagree
     last = max(node.end_lineno or 0 for node in identifiers)
     undoes = f', "undoes": {python_string(new.undoes)}' if new.undoes else ""
-    attribute = f'evolve = {{"change": {python_string(new.change)}, "phase": {python_string(new.phase)}{undoes}}}'
+    attribute = (
+        f'evolve = {{"change": {python_string(new.change)}, "phase": {python_string(new.phase)}{undoes}}}'
+    )
     lines[last:last] = ["", "# read by evolve: the change in flight that this revision belongs to", attribute]
     first = body[0]
     if isinstance(first, ast.Expr) and isinstance(first.value, ast.Constant) and len(body) > 1:
@@ -248,7 +250,11 @@ def _gate(change: str, known: Conditions) -> Iterator[str]:
     ]
     lines += _mappings(
         "fill",
-        [{"table": fill.table, "set": fill.assignments, "where": fill.where} for fill in known.fill],
+        [
+            {"table": fill.table, "set": fill.assignments, "where": fill.where}
+            | ({"backfill": fill.backfill} if fill.backfill not in ("", change) else {})
+            for fill in known.fill
+        ],
     )
     for name, values in (
         ("no_rows", known.no_rows),

@@ -124,6 +124,7 @@ def test_scripts_stop_at_rows_that_are_left_and_go_on_behind_them(
             done = psql(scripted, script(project, "head"))
             if done.returncode and SHUT in done.stderr:
                 stopped.append(phase)
+                assert any(f"evolve backfill run {each.name} " in done.stderr for each in phase.backfills)
         for backfill in phase.backfills:
             for url in (scripted, upgraded):
                 project.ok("backfill", "run", backfill.name, "--quiet", "--database-url", url)
