@@ -105,6 +105,10 @@ class Server:
         statement = sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name))
         if template is not None:
             statement += sql.SQL(" TEMPLATE {}").format(sql.Identifier(template))
+        if self.provider != "url" and self.version >= 15:
+            # Half the work of the default, which writes each page to the log. It asks for a checkpoint: cheap on
+            # servers of our own, which flush nothing to disk. Before 15 there is no other way.
+            statement += sql.SQL(" STRATEGY file_copy")
         # Keeps new connections out of the template while it is copied: nobody works in a template.
         self._admin.execute(statement)
         return _with_database(self.url, name)
