@@ -42,6 +42,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "tripwire": ("tripwire", "Have the database tell who still writes what a change takes away next."),
     "undo": ("undo", "Take a change back, after saying what that would lose."),
     "registry": ("registry", "Show which versions of the application are deployed, and what they map."),
+    "history": ("history", "Show what evolve did in a database, who did it and when."),
     "drift": ("drift", "Compare a live schema with its revisions and with the models."),
     "preflight": ("preflight", "Look whether a database is ready for the pending revisions."),
     "upgrade": ("upgrade", "Apply revisions with short lock waits, retries, one runner at a time."),

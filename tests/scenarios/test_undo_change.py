@@ -84,6 +84,10 @@ def test_back_to_switch_and_on_again(users: ChangeProject) -> None:
         for event in json.loads(users.ok("status", CHANGE, "--format", "json"))["changes"][0]["history"]
     ]
     assert "contract undone" in told
+    kept = users.ok("history", CHANGE, "--gates")
+    assert "before contract: somebody has confirmed" in kept
+    assert kept.count("old-code-gone confirmed") == 2
+    assert "applied in" in users.ok("history", "--last", "1")
     assert told.count("contract begun") == 2
 
 

@@ -27,6 +27,7 @@ COMMANDS: dict[str, tuple[str, ...]] = {
     "plan set-not-null": ("plan", "set-not-null", "users.email", "--fill", "''"),
     "plan auto": ("plan", "auto", "--non-interactive"),
     "plan add-index": ("plan", "add-index", "orders", "--on", "at"),
+    "history": ("history",),
     "drift": ("drift",),
     "advance": ("advance", CHANGE),
     "status": ("status",),
