@@ -281,13 +281,13 @@ def _record(
 ) -> UpgradeRecord | None:
     """None where the role may not keep one: it may be allowed to migrate all the same."""
     reason = can_record(own)
-    if len(standings) > 1:
-        reason = f"env.py runs each revision in {len(standings)} places, and what is half-done is told of one"
     if reason is not None:
         observer.not_recorded(reason)
         return None
     record = UpgradeRecord(own, version_table)
-    record.begin_run(direction, target, runner.applied(standings[0]))
+    applied = [runner.applied(heads) for heads in standings] or [frozenset()]
+    through = frozenset.intersection(*applied) if direction == "upgrade" else frozenset.union(*applied)
+    record.begin_run(direction, target, through)
     return record
 
 

@@ -81,6 +81,7 @@ class NoLedger:
     def succeeded(self, sent: Sent) -> None: ...
     def failed(self, sent: Sent) -> None: ...
     def commits(self, statements: Sequence[Sent], transaction: str, search_path: str) -> None: ...
+    def stamps(self, transaction: str) -> None: ...
 
 
 @dataclass(slots=True)
@@ -108,6 +109,7 @@ class RevisionLedger:
     on_wait: Callable[[Sent, str], None]
     known: dict[int, Recorded] = field(default_factory=dict)
     keeps: bool = True
+    stamping: bool = False
 
     def begin(self) -> list[str]:
         """Look at what is recorded, when whatever an earlier run left at work has ended; returns what is done.
@@ -116,6 +118,7 @@ class RevisionLedger:
             StillAtWork: it has not ended in time.
         """
         self.known = self.record.statements()
+        self._let_go_of_stamped()
         if self.known and self.unfinished == "restart":
             self.record.forget()
             self.known = {}
@@ -126,6 +129,13 @@ class RevisionLedger:
             if each.transaction is not None and each.state == "sent":
                 self._ask_for_transaction(each, each.transaction)
         return [str(each) for each in self.known.values() if each.state == "done"]
+
+    def _let_go_of_stamped(self) -> None:
+        """What was stamped since is through; what follows is the same revision for another tenant."""
+        stamped = self.record.stamped_by()
+        if stamped is not None and self.record.fate(stamped) == "committed":
+            self.record.forget()
+            self.known = {}
 
     def _ask_for_transaction(self, each: Recorded, transaction: str) -> None:
         match self.record.fate(transaction):
@@ -151,6 +161,9 @@ class RevisionLedger:
         self.on_wait(sent, search_path)
 
     def skips(self, sent: Sent, search_path: Callable[[], str]) -> bool:
+        if self.stamping:
+            self.stamping = False
+            self._let_go_of_stamped()
         recorded = self.known.get(sent.ordinal)
         if recorded is None:
             return False
@@ -234,6 +247,10 @@ class RevisionLedger:
 
     def commits(self, statements: Sequence[Sent], transaction: str, search_path: str) -> None:
         self._write(statements, transaction, search_path, "sent")
+
+    def stamps(self, transaction: str) -> None:
+        self.record.stamps(transaction)
+        self.stamping = True
 
     def _write(
         self, statements: Sequence[Sent], transaction: str | None, path: str, state: Literal["sent"]

@@ -137,7 +137,8 @@ class UpgradeRecord:
         """Begin a run; half-done revisions that somebody has settled by hand since are let go.
 
         Args:
-            applied: the revisions that the database has.
+            applied: the revisions that the database has; of several places, those that all have, or on the way down
+                those that any has.
         """
         with self._held():
             # ROW EXCLUSIVE on tables of evolve's own, here and below.
@@ -149,8 +150,8 @@ class UpgradeRecord:
             self._connection.execute(
                 "UPDATE evolve.upgrade_step AS s SET state = 'left' FROM evolve.upgrade_run AS r"
                 " WHERE r.run_id = s.run_id AND r.version_table = %s AND s.state IN ('running', 'failed')"
-                " AND (r.direction = 'upgrade') = (s.revision = ANY (%s))",
-                (self._version_table, list(applied)),
+                " AND r.direction = %s AND (r.direction = 'upgrade') = (s.revision = ANY (%s))",
+                (self._version_table, direction, list(applied)),
             )
 
     def begin_step(self, revision: str, direction: Direction) -> None:
@@ -170,8 +171,9 @@ class UpgradeRecord:
                 return
             self._connection.execute(
                 "WITH moved AS ("
-                "UPDATE evolve.upgrade_step SET state = 'left' WHERE step_id = %(old)s RETURNING backends)"
-                " UPDATE evolve.upgrade_step AS s SET backends = moved.backends FROM moved WHERE s.step_id = %(new)s",
+                "UPDATE evolve.upgrade_step SET state = 'left' WHERE step_id = %(old)s RETURNING backends, stamped_by)"
+                " UPDATE evolve.upgrade_step AS s SET backends = moved.backends, stamped_by = moved.stamped_by"
+                " FROM moved WHERE s.step_id = %(new)s",
                 {"old": earlier[0], "new": self._step},
             )
             self._connection.execute(
@@ -262,7 +264,27 @@ class UpgradeRecord:
 
     def forget(self) -> None:
         """Let go all that was done of the revision at hand: somebody has undone it."""
-        self._write("DELETE FROM evolve.upgrade_statement WHERE step_id = %s", (self._step,))
+        with self._held(), self._connection.transaction():
+            # ROW EXCLUSIVE on tables of evolve's own.
+            self._connection.execute("DELETE FROM evolve.upgrade_statement WHERE step_id = %s", (self._step,))
+            self._connection.execute(
+                "UPDATE evolve.upgrade_step SET stamped_by = NULL WHERE step_id = %s", (self._step,)
+            )
+
+    def stamps(self, transaction: str) -> None:
+        """Write which transaction brings the statements so far to their end, where it is committed."""
+        self._write(
+            "UPDATE evolve.upgrade_step SET stamped_by = %s::text::xid8 WHERE step_id = %s",
+            (transaction, self._step),
+        )
+
+    def stamped_by(self) -> str | None:
+        with self._held():
+            # ACCESS SHARE on a table of evolve's own.
+            row = self._connection.execute(
+                "SELECT stamped_by::text FROM evolve.upgrade_step WHERE step_id = %s", (self._step,)
+            ).fetchone()
+        return str(row[0]) if row is not None and row[0] is not None else None
 
     # -- what became of an earlier run -------------------------------------------------------------------------------
     def fate(self, transaction: str) -> Fate:

@@ -68,3 +68,6 @@ class Ledger(Protocol):
 
     def commits(self, statements: Sequence[Sent], transaction: str, search_path: str) -> None:
         """The transaction with this id did `statements`, and is about to be committed in the middle of the revision."""
+
+    def stamps(self, transaction: str) -> None:
+        """The transaction with this id writes the version, and is about to be committed; then all before is through."""

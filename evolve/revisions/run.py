@@ -51,6 +51,9 @@ _VALIDATE = re.compile(r"\bVALIDATE\s+CONSTRAINT\b", re.IGNORECASE)
 _CONTROL = frozenset({"BEGIN", "START", "COMMIT", "END", "ROLLBACK", "ABORT"})
 _COMMITS = frozenset({"COMMIT", "END"})
 _WRITES = frozenset({"INSERT", "UPDATE", "DELETE"})
+_STAMPING = frozenset(
+    {"_insert_version", "_update_version", "_delete_version"}
+)  # of Alembic's HeadMaintainer
 _INDEX_BUILD = re.compile(
     r'\s*CREATE\s+(?:UNIQUE\s+)?INDEX\s+CONCURRENTLY\s+(?:IF\s+NOT\s+EXISTS\s+)?((?:"(?:[^"]|"")+"|\w)+)\s+ON\s+'
     r'(?:ONLY\s+)?((?:"(?:[^"]|"")+"|\w|\.)+)',
@@ -298,7 +301,6 @@ class Runner:
         self.on_backend: Callable[[int, str], None] | None = None
         self.on_statement: Callable[[Sent, float], None] | None = None
         self._opens: Callable[[], DBAPIConnection] | None = None
-        self._version_table = project.version_table
         self.ledger: Ledger | None = None
         self._attempt = _Attempt()
         self._script = load_scripts(project, self._config)
@@ -488,7 +490,7 @@ class Runner:
         attempt.now, attempt.skipping, attempt.sent = None, False, False
         alone = _outside_transaction(connection)
         starts = words(statement, 1)
-        if not attempt.place and _WRITES.issuperset(starts) and self._version_table in statement:
+        if not attempt.place and _WRITES.issuperset(starts) and _stamping():
             attempt.stamped = True
         # A gate only looks, or fills what it may fill again.
         if attempt.place and MARKER not in statement and not _CONTROL.issuperset(starts):
@@ -585,7 +587,7 @@ class Runner:
         attempt = self._attempt
         stamped, attempt.stamped = attempt.stamped, False
         statements = (*attempt.open, with_it) if with_it is not None else tuple(attempt.open)
-        if self.ledger is None or stamped or not statements:
+        if self.ledger is None or not (attempt.permanent if stamped else statements):
             return
         transaction = "pg_current_xact_id_if_assigned" if with_it is None else "pg_current_xact_id"
         cursor = connection.connection.cursor()
@@ -596,7 +598,13 @@ class Runner:
         finally:
             cursor.close()
         if row is not None and row[0] is not None:
-            self.ledger.commits(statements, str(row[0]), str(row[1]))
+            if stamped:
+                self.ledger.stamps(str(row[0]))
+            else:
+                self.ledger.commits(statements, str(row[0]), str(row[1]))
+        if stamped:
+            # An env.py that loops over tenants runs the revision once more, for the next of them.
+            attempt.permanent, attempt.open, attempt.ordinal = [], [], 0
 
     def _rolled_back(self, _connection: Connection) -> None:
         self._attempt.open = []
@@ -671,6 +679,11 @@ class NoSuchTarget(Misuse):
                 else "see `alembic history` for the revisions there are"
             ),
         )
+
+
+def _stamping() -> bool:
+    """Whether it is Alembic that writes, into its version table, whatever that is called."""
+    return any(frame.f_code.co_name in _STAMPING for frame, _ in walk_stack(None))
 
 
 def _server_error(error: BaseException) -> DBAPIError | None:

@@ -349,3 +349,53 @@ def test_what_is_kept_of_a_run(project: AlembicProject, database_url: str) -> No
     assert kept == {
         "direction": "upgrade", "target": "head", "error": None, "revision": "one", "state": "done", "attempts": 1,
     }  # fmt: skip
+
+
+TENANTS = """
+import sqlalchemy as sa
+from alembic import context
+
+engine = sa.create_engine(context.config.get_main_option("sqlalchemy.url"), poolclass=sa.pool.NullPool)
+with engine.connect() as connection:
+    for tenant in ("a", "b", "c"):
+        connection.execute(sa.text(f"CREATE SCHEMA IF NOT EXISTS {tenant}"))
+        connection.execute(sa.text(f"SET search_path TO {tenant}"))
+        connection.commit()
+        connection.dialect.default_schema_name = tenant
+        context.configure(connection=connection, transaction_per_migration=True)
+        with context.begin_transaction():
+            context.run_migrations()
+"""
+
+
+def test_tenants_are_gone_on_with_where_each_was_cut_short(
+    make_project: MakeProject, database_url: str
+) -> None:
+    project = make_project(database_url, env=TENANTS)
+    project.add("one", 'op.execute("CREATE TABLE log (what text)")')
+    upgrade(project, database_url)
+    project.add(
+        "two",
+        """
+        with op.get_context().autocommit_block():
+            op.execute("INSERT INTO log VALUES ('first')")
+            op.execute("CREATE INDEX CONCURRENTLY log_what ON log (what)")
+            op.execute("ALTER TABLE extra ADD x int")
+        op.execute("INSERT INTO log VALUES ('last')")
+        """,
+    )
+    with psycopg.connect(database_url) as connection:
+        connection.execute("CREATE TABLE a.extra (); CREATE TABLE c.extra ()")
+    with pytest.raises(RevisionFailed, match="extra"):
+        upgrade(project, database_url)
+    with psycopg.connect(database_url) as connection:
+        connection.execute("CREATE TABLE b.extra ()")
+    upgrade(project, database_url)
+    for tenant in "abc":
+        assert scalar(database_url, f"SELECT array_agg(what ORDER BY what) FROM {tenant}.log") == [
+            "first",
+            "last",
+        ]
+        assert scalar(
+            database_url, f"SELECT indisvalid FROM pg_index WHERE indexrelid = '{tenant}.log_what'::regclass"
+        )

@@ -20,6 +20,7 @@ CREATE TABLE IF NOT EXISTS evolve.upgrade_step (
     attempts integer NOT NULL DEFAULT 0,
     blockers jsonb NOT NULL DEFAULT '[]',
     backends text[] NOT NULL DEFAULT '{}',  -- of env.py: pid and the moment it began
+    stamped_by xid8,                        -- transaction that wrote the version behind the statements below, if it was committed
     began_at timestamptz NOT NULL DEFAULT clock_timestamp(),
     ended_at timestamptz
 );
