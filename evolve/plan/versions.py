@@ -633,6 +633,12 @@ class _Walk:
             f"From here on {_listed(self._old)} {'are' if them == 'them' else 'is'} the {tables} as old code knows "
             f"{them}, and {_listed(self._new)} as new code does: set search_path to {old}, {own} in the one and to "
             f"{new}, {own} in the other, or name the views."
+            + (
+                f" What was written before is complete in {_listed(self._new)} from the end of the backfill on: code "
+                "that has to find it there waits for that."
+                if self._plan.backfills
+                else ""
+            )
         )
 
     def _notes(self) -> Iterator[str]:
