@@ -83,8 +83,8 @@ def arm(survived: Collection[str], let_by: int, lasting: bool) -> None:
 
     psycopg.Cursor.execute = executing  # type: ignore[method-assign]
     psycopg.Connection._exec_command = commanding  # type: ignore[method-assign]  # noqa: SLF001
-    psycopg.Connection.wait = waiting  # type: ignore[method-assign]
-    os.replace = replacing
+    psycopg.Connection.wait = waiting  # type: ignore[method-assign, assignment]
+    os.replace = replacing  # type: ignore[assignment]
 
 
 class _Watch:
@@ -107,7 +107,7 @@ class _Watch:
         if len(written) == 1 and not self._lasting:
             self._once_sent(f"in the transaction of {_named(written)}")
 
-    def commits(self, connection: Any, sending: Iterator[Any]) -> Iterator[Any]:
+    def commits(self, connection: Any, sending: Any) -> Any:
         written = self._written.pop(connection, None)
         if written is None:
             return (yield from sending)
