@@ -70,14 +70,15 @@ def register(
     Args:
         engine: of SQLAlchemy, sync or async, for PostgreSQL; any other is left alone, as that of a test.
         version: as a person names it; at most 40 characters.
-        models: declarative base, registry or MetaData, or several. What is mapped later is told later.
+        models: declarative base, registry or MetaData, or several. What is mapped later is told later. Where neither they
+            nor `maps` are given, the version counts as mapping everything.
         maps: what hand-written SQL uses beside them: "table" or "schema.table" → its columns, None for all of them.
         application: its name; that of its connections (application_name) where none is given.
         interval: seconds between heartbeats, a fifth more or less.
         lives: seconds for which it counts as deployed after its last heartbeat, also where it has ended well: for jobs
             that only run now and then. Otherwise four intervals, or until it ends.
     """
-    heart = Heart(version, lambda: _mapped(models, maps or {}), application, interval, lives)
+    heart = Heart(version, lambda: _mapped(models, maps), application, interval, lives)
     try:
         sync = getattr(engine, "sync_engine", engine)
         if sync.dialect.name == "postgresql":
@@ -274,9 +275,11 @@ class Heart:
 
 
 # -- what is mapped -----------------------------------------------------------------------------------------
-def _mapped(models: Any, maps: Mapping[str, Iterable[str] | None]) -> Places:
+def _mapped(models: Any, maps: Mapping[str, Iterable[str] | None] | None) -> Places:
+    if models == () and maps is None:
+        raise TypeError("neither models nor maps: nobody knows what this version maps")
     places: Places = {}
-    for relation, columns in maps.items():
+    for relation, columns in (maps or {}).items():
         schema, _, table = relation.rpartition(".")
         places[schema or None, table] = None if columns is None else set(columns)
     for model in models if isinstance(models, (list, tuple, set, frozenset)) else (models,):
@@ -383,9 +386,8 @@ def _attach(heart: Heart, engine: Any) -> None:
     event.listen(engine, "do_connect", mark)
     event.listen(engine, "connect", connected)
     event.listen(engine, "handle_error", failed)
-    weakref.finalize(
-        engine, heart.stop
-    ).atexit = False  # an engine that nobody has any more, as that of a test
+    # An engine that nobody has any more, as that of a test, keeps no thread.
+    weakref.finalize(engine, heart.stop).atexit = False
 
 
 def _mark(heart: Heart, driver: str, options: dict[str, Any]) -> None:

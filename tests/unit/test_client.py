@@ -111,3 +111,8 @@ def test_another_kind_of_database_is_left_alone() -> None:
     engine.connect().close()
     engine.dispose()
     assert set(threading.enumerate()) <= before
+
+
+def test_who_says_nothing_maps_who_knows_what() -> None:
+    with pytest.raises(TypeError, match="neither models nor maps"):
+        client._mapped((), None)
