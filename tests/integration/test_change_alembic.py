@@ -105,25 +105,6 @@ def test_a_fresh_database_takes_the_whole_history(
     assert row == (True,)
 
 
-def test_the_script_of_the_whole_history_is_complete(
-    users: ChangeProject, make_database: Callable[..., str]
-) -> None:
-    list(road(users))
-    with alembic(users) as config:
-        command.upgrade(config, "head", sql=True)
-        script = config.output_buffer.getvalue()  # type: ignore[union-attr]
-    assert script.count("-- evolve: gate") == 3
-    fresh = make_database()
-    from evolve.sql.parse import split
-
-    with psycopg.connect(fresh, autocommit=True) as connection:
-        for statement in split(script):
-            connection.execute(statement.encode())
-        row = connection.execute("SELECT count(*) FROM pg_attribute WHERE attname = 'full_name'").fetchone()
-    assert row is not None
-    assert row[0] >= 1
-
-
 def test_a_shut_gate_stops_plain_alembic_and_changes_nothing(users: ChangeProject) -> None:
     for phase in road(users):
         if phase == "switch":
