@@ -70,8 +70,8 @@ def register(
     Args:
         engine: of SQLAlchemy, sync or async, for PostgreSQL; any other is left alone, as that of a test.
         version: as a person names it; at most 40 characters.
-        models: declarative base, registry or MetaData, or several. What is mapped later is told later. Where neither they
-            nor `maps` are given, the version counts as mapping everything.
+        models: declarative base, registry or MetaData, or several. What is mapped later is told later. Without them
+            and without `maps` the version counts as mapping everything.
         maps: what hand-written SQL uses beside them: "table" or "schema.table" → its columns, None for all of them.
         application: its name; that of its connections (application_name) where none is given.
         interval: seconds between heartbeats, a fifth more or less.
@@ -211,6 +211,8 @@ class Heart:
                 except RuntimeError:
                     log.debug("no thread for a heartbeat", exc_info=True)
             pause = self._interval * random.uniform(0.8, 1.2)  # noqa: S311 - not to beat together
+        for beat in beats:
+            beat.join(_FAREWELL / 2)  # else it could speak after the goodbye
         if self._spoke and self._lives is None:
             self._try(self._farewell())
         self._left.set()

@@ -38,7 +38,7 @@ PROCESS = """
 import sys, time
 from evolve import client
 import psycopg
-client.heartbeat(lambda: psycopg.connect(sys.argv[1]), version="2026.10", maps={"users": ["name"]}, interval=0.25)
+client.heartbeat(lambda: psycopg.connect(sys.argv[1]), version="2026.10", maps={"users": ["name"]}, interval=0.5)
 time.sleep(60)
 """
 
