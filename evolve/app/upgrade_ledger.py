@@ -184,6 +184,8 @@ class RevisionLedger:
         if what is not None:
             return self._looks_done(sent, what, path)
         if recorded.state == "failed" or (same and lasting.repeatable(sent.text)):
+            while left := lasting.leftovers(self.own, sent.text, path):
+                self._clear_away(*left[0])
             return False
         if self.unfinished == "done":
             self._settle(recorded, "done")

@@ -172,6 +172,28 @@ def resolved(connection: Connection, name: QualifiedName, search_path: str) -> s
     return str(row[0]) if row is not None else name.full
 
 
+def leftovers(connection: Connection, text: str, search_path: str) -> list[tuple[str, str]]:
+    """Indexes, each with its table as SQL, that a REINDEX CONCURRENTLY left invalid when it was cut short."""
+    match parse(text):
+        case (op.Reindex(kind="index" | "table", name=QualifiedName() as name, concurrently=True),):
+            pass
+        case _:
+            return []
+    with connection.transaction():
+        # No lock; for the name below only.
+        connection.execute("SELECT set_config('search_path', %s, true)", (search_path,))
+        # ACCESS SHARE on catalogs only.
+        rows = connection.execute(
+            "SELECT x.relname, format('%%I.%%I', n.nspname, t.relname) FROM (SELECT to_regclass(%s)::oid AS oid) AS r"
+            " JOIN pg_class AS t ON t.oid = coalesce((SELECT indrelid FROM pg_index WHERE indexrelid = r.oid), r.oid)"
+            " JOIN pg_namespace AS n ON n.oid = t.relnamespace JOIN pg_index AS i ON i.indrelid = t.oid"
+            " JOIN pg_class AS x ON x.oid = i.indexrelid"
+            " WHERE NOT i.indisvalid AND x.relname ~ '_cc(new|old)[0-9]*$'",
+            (written(name),),
+        ).fetchall()
+    return [(str(index), str(table)) for index, table in rows]
+
+
 def finalize(connection: Connection, what: Detached, search_path: str, lock_timeout: int) -> bool:
     """End a detachment that was cut short; False where its locks were not to be had.
 

@@ -8,7 +8,7 @@ import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import psycopg
 import pytest
@@ -220,6 +220,31 @@ BUILD = """
 
 
 @pytest.mark.usefixtures("nobody_is_older")
+def test_an_interrupted_reindex_leaves_no_index_behind(project: AlembicProject, database_url: str) -> None:
+    run(project, database_url)
+    project.add(
+        "two",
+        """
+        with op.get_context().autocommit_block():
+            op.execute("REINDEX TABLE CONCURRENTLY users")
+        """,
+    )
+    witness = Witness()
+    invalid = "SELECT count(*) FROM pg_index WHERE NOT indisvalid"
+    with holding(database_url, "UPDATE users SET id = id") as writer:
+
+        def wait() -> None:
+            assert witness.retried.wait(20)
+            assert scalar(database_url, invalid) == 1
+            writer.rollback()
+
+        threading.Thread(target=wait).start()
+        limits = Limits(lock_timeout=100, concurrently_lock_timeout=300)
+        run(project, database_url, witness=witness, limits=limits)
+    assert scalar(database_url, invalid) == 0
+
+
+@pytest.mark.usefixtures("nobody_is_older")
 def test_a_build_that_clears_away_first_is_tried_again(project: AlembicProject, database_url: str) -> None:
     run(project, database_url)
     project.add("two", BUILD)
@@ -338,6 +363,30 @@ def test_an_interrupted_concurrent_index_is_dropped_and_built_again(
     assert scalar(database_url, VALID) is True
 
 
+@pytest.mark.parametrize(
+    ("statement", "limit"),
+    [
+        ("INSERT INTO seen SELECT current_setting('statement_timeout')", "40s"),
+        # Long, and in nobody's way; what is checked looks at the limit that holds meanwhile.
+        ("ALTER TABLE users VALIDATE CONSTRAINT looks", "0"),
+    ],
+)
+def test_a_statement_timeout_holds_for_what_may_be_in_the_way(
+    project: AlembicProject, database_url: str, statement: str, limit: str
+) -> None:
+    run(project, database_url)
+    with psycopg.connect(database_url) as connection:
+        connection.execute("CREATE TABLE seen (value text); INSERT INTO users VALUES (1)")
+        connection.execute(
+            "CREATE FUNCTION look(int) RETURNS boolean LANGUAGE plpgsql AS $$BEGIN"
+            " INSERT INTO seen VALUES (current_setting('statement_timeout')); RETURN true; END$$"
+        )
+        connection.execute("ALTER TABLE users ADD CONSTRAINT looks CHECK (look(id)) NOT VALID")
+    project.add("two", f'op.execute("{statement}")')
+    run(project, database_url, limits=replace(LIMITS, statement_timeout=40_000))
+    assert scalar(database_url, "SELECT value FROM seen") == limit
+
+
 def test_concurrent_builds_get_their_own_longer_timeout(project: AlembicProject, database_url: str) -> None:
     run(project, database_url)
     project.add(
@@ -439,11 +488,23 @@ def test_the_lock_outlives_an_idle_session_timeout(project: AlembicProject, data
     assert run(project, database_url).heads == ("two",)
 
 
+RUNNERS = "pg_stat_activity WHERE application_name = 'evolve runner' AND datname = current_database()"
+UNTIL_TWO = f'''
+op.execute("""
+DO $$BEGIN
+  WHILE (SELECT count(*) < 2 FROM {RUNNERS}) LOOP
+    PERFORM pg_sleep(0.1), pg_stat_clear_snapshot();
+  END LOOP;
+  PERFORM pg_sleep(1);
+END$$""")
+'''
+
+
 def test_a_second_runner_waits_and_finds_nothing_to_do(project: AlembicProject, database_url: str) -> None:
-    project.add("two", 'op.execute("SELECT pg_sleep(4)")')
+    project.add("two", UNTIL_TWO)
     first = threading.Thread(target=run, args=(project, database_url))
     first.start()
-    while not scalar(database_url, "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory'"):
+    while not scalar(database_url, f"SELECT count(*) FROM {RUNNERS}"):
         assert first.is_alive()
     try:
         outcome = in_another_process(project, database_url)
