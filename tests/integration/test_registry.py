@@ -82,6 +82,13 @@ def test_a_connection_carries_the_version_in_its_name(connection: Connection, da
         assert session.scalar(text("SELECT current_setting('application_name')")) == "app@2026.11"
 
 
+def test_where_nobody_reports_a_project_may_require_that_somebody_does(connection: Connection) -> None:
+    seen = registry.observe(connection, NAME, Rules())
+    assert seen.open
+    assert "only somebody's word tells" in seen.observed
+    assert not registry.observe(connection, NAME, Rules(registry="required")).open
+
+
 def test_a_killed_instance_counts_until_it_was_silent_for_long_enough(
     connection: Connection, database_url: str
 ) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from evolve import config
+from evolve.app.gate_rules import gate_rules
 from evolve.config import (
     BadValue,
     BrokenToml,
@@ -17,6 +18,7 @@ from evolve.config import (
     TwoConfigurations,
     UnknownKey,
 )
+from evolve.config_gates import Gates
 from evolve.config_table import line_of
 from evolve.lint.settings import AllowedBySetting, SeveritySetting
 
@@ -402,3 +404,9 @@ def test_an_alembic_ini_of_ones_own_is_not_replaced_by_settings_further_up(tmp_p
         "shop": None,
         "docs": tmp_path / "billing/alembic.ini",
     }
+
+
+def test_what_gates_ask_is_what_the_settings_say() -> None:
+    settings = config.Config(gates=Gates(regret_window=60, registry="required"))
+    rules = gate_rules(settings)
+    assert (rules.regret_window, rules.registry) == (60, "required")
