@@ -6,6 +6,7 @@ import uuid
 
 import pytest
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+from support.versions import through_versions
 
 from evolve.testing.phase_harness import Dice, Rows, Scene, SceneContract, Values, Version
 
@@ -59,3 +60,8 @@ class TestAddColumn(SceneContract):
         to_old=without_token,
         divergent="SELECT count(*) - count(DISTINCT token) FROM orders",
     )
+
+
+@pytest.mark.long
+class TestAddColumnThroughVersions(SceneContract):
+    scene = through_versions(TestAddColumn.scene)
