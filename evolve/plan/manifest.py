@@ -31,7 +31,7 @@ from evolve.plan.wording import describe_gate
 SCHEMA = 1
 PhaseState = Literal["planned", "begun"]
 
-_REVISION = re.compile(r"[A-Za-z0-9_]+\Z")
+_REVISION = re.compile(r"[A-Za-z0-9_]{1,100}\Z")
 
 
 class BadManifest(Misuse):
@@ -190,7 +190,7 @@ def load_named(script_directory: Path, identifier: str) -> Manifest:
     """
     path = path_of(script_directory, identifier)
     # An id is a file name here: one with a slash in it must not lead elsewhere.
-    if not re.fullmatch(r"[a-z0-9_]+", identifier) or not path.is_file():
+    if not re.fullmatch(r"[a-z0-9_]{1,200}", identifier) or not path.is_file():
         known = [found.stem for found in sorted(directory(script_directory).glob("*.toml"))]
         raise NoSuchChange(identifier, known)
     return load(path)

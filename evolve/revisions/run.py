@@ -47,6 +47,12 @@ if TYPE_CHECKING:
 _CONCURRENTLY = re.compile(r"\bCONCURRENTLY\b", re.IGNORECASE)
 _DETACH = re.compile(r"\bDETACH\s+PARTITION\b", re.IGNORECASE)
 _VALIDATE = re.compile(r"\bVALIDATE\s+CONSTRAINT\b", re.IGNORECASE)
+# What leaves a session with the server's own limits, which are mostly none.
+_FORGETS = re.compile(
+    r"\b(?:RESET\s+(?:ALL|lock_timeout|statement_timeout)|DISCARD\s+ALL"
+    r"|SET\s+(?:\w+\s+)?(?:lock|statement)_timeout\s*(?:=|\bTO\b)\s*DEFAULT)\b",
+    re.IGNORECASE,
+)
 # What begins or ends a transaction, and changes nothing by itself.
 _CONTROL = frozenset({"BEGIN", "START", "COMMIT", "END", "ROLLBACK", "ABORT"})
 _COMMITS = frozenset({"COMMIT", "END"})
@@ -537,7 +543,7 @@ class Runner:
             attempt.open = []
         if now is not None and attempt.sent and self.ledger is not None:
             self.ledger.succeeded(now)
-        if self._takes_long(statement):
+        if self._takes_long(statement) or _FORGETS.search(statement):
             self._restore(connection)
 
     def _erred(self, context: ExceptionContext) -> None:
