@@ -13,6 +13,7 @@ from psycopg import sql
 
 from evolve.postgres.allow_list import Allowance
 from evolve.postgres.connect import Connection, connect
+from evolve.redaction import without_passwords
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,5 +179,13 @@ def _blocker(row: tuple[object, ...]) -> Blocker:
     if not isinstance(pid, int) or not isinstance(age, timedelta):
         raise TypeError(row)
     return Blocker(
-        pid, str(user), str(application), str(state), age, str(query), str(kind), ended is True, str(spared)
+        pid,
+        str(user),
+        str(application),
+        str(state),
+        age,
+        without_passwords(str(query)),
+        str(kind),
+        ended is True,
+        str(spared),
     )

@@ -10,6 +10,7 @@ from psycopg import sql
 from evolve.lint.readiness import Server, Session, Slot
 from evolve.postgres.connect import Connection
 from evolve.postgres.replica_lag import ReplicaSensor
+from evolve.redaction import without_passwords
 from evolve.sql.locks import LockMode
 from evolve.sql.names import QualifiedName
 from evolve.sql.privileges import Privilege
@@ -114,7 +115,7 @@ def _sessions(connection: Connection) -> tuple[tuple[Session, ...], frozenset[Qu
             application=str(application),
             state=str(state),
             seconds=cast("float", seconds),
-            what=str(query),
+            what=without_passwords(str(query)),
             kind=str(kind),
             here=bool(here),
             snapshot=bool(snapshot),

@@ -34,6 +34,7 @@ from sqlalchemy.pool import ConnectionPoolEntry, Pool
 
 from evolve.errors import EvolveError, Misuse, Refused
 from evolve.plan.gate_sql import MARKER, SHUT
+from evolve.redaction import without_passwords
 from evolve.revisions.history import RESERVED, BrokenRevision, read_history
 from evolve.revisions.ledger import Ledger, Sent
 from evolve.revisions.percent_signs import plain_percent_signs
@@ -106,7 +107,7 @@ class RevisionFailed(Refused):
         recorded: bool = False,
         lost: bool = False,
     ) -> None:
-        first = " ".join(statement.split())
+        first = without_passwords(" ".join(statement.split()))
         shown = first if len(first) <= 160 else first[:157] + "…"
         why, fix = _after_failure(step, place, half_applied, recorded=recorded)
         if lost and (recorded or not half_applied):
@@ -117,7 +118,9 @@ class RevisionFailed(Refused):
         elif sqlstate == SHUT and hint is not None:
             fix = hint
         super().__init__(
-            f"revision {step.revision} failed at {place}: {message}\n  sql: {shown}", why=why, fix=fix
+            f"revision {step.revision} failed at {place}: {without_passwords(message)}\n  sql: {shown}",
+            why=why,
+            fix=fix,
         )
         self.revision = step.revision
         self.reason = message
@@ -157,8 +160,9 @@ class RevisionRaised(Refused):
                 "autocommit_block() ends Alembic's transaction, and env.py has begun one of its own around it"
             )
             fix = "let env.py use engine.connect() in the place of engine.begin()"
+        raised = f"{type(cause).__name__}: {without_passwords(str(cause))}"
         super().__init__(
-            f"revision {step.revision} failed at {place}: {type(cause).__name__}: {cause}".rstrip(": "),
+            f"revision {step.revision} failed at {place}: {raised}".rstrip(": "),
             why=why,
             fix=fix,
         )
@@ -197,7 +201,7 @@ class RevisionBroken(Misuse):
     def __init__(self, cause: BaseException) -> None:
         place = _innermost_place(cause)
         super().__init__(
-            f"the project's migrations cannot be run: {type(cause).__name__}: {cause}",
+            f"the project's migrations cannot be run: {type(cause).__name__}: {without_passwords(str(cause))}",
             why=f"raised at {place}" if place else None,
             fix="mend the file; `alembic history` shows the same error",
         )

@@ -17,14 +17,13 @@ from support.command_line import environment, evolve
 pytestmark = pytest.mark.server
 
 # Whole, in halves, and as a URL writes it: no part of it may be seen.
-SECRET = "hunter2@/:%#?sesame"
+SECRET = "hunter2@/:%#?sesame"  # noqa: S105
 PARTS = ("hunter2", "sesame", quote(SECRET, safe=""))
 
 COMMANDS = [
     ("upgrade",),
     ("upgrade", "--format", "json"),
     ("preflight", "--format", "json"),
-    ("status", "--format", "json"),
     ("lint", "--unapplied"),
     ("backfill", "status"),
     ("plan", "rename-column", "users.name", "full_name"),
@@ -130,6 +129,16 @@ def test_an_env_py_that_fails_with_its_url_in_hand(
     assert done.returncode == 2, done.stdout
     password = psycopg.conninfo.conninfo_to_dict(database_url)["password"]
     assert str(password) not in done.stdout + done.stderr
+    silent(done)
+
+
+def test_a_statement_that_sets_a_password_fails_without_telling_it(
+    make_project: Callable[..., AlembicProject], database_url: str
+) -> None:
+    project = make_project(database_url)
+    project.add("one", "op.execute(\"ALTER ROLE nobody_at_all PASSWORD 'hunter2 sesame'\")")
+    done = evolve("upgrade", cwd=project.root)
+    assert done.returncode == 1, done.stdout
     silent(done)
 
 
