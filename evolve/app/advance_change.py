@@ -36,6 +36,16 @@ class WordTooEarly(Misuse):
         )
 
 
+class ArchiveTooEarly(Misuse):
+    def __init__(self, manifest: Manifest) -> None:
+        following = manifest.following
+        super().__init__(
+            f'--archive goes with purge, and change "{manifest.id}" '
+            + (f"goes into {following.name} next" if following is not None else "is at its end"),
+            fix=f"see where it is: evolve status {manifest.id}",
+        )
+
+
 class UndoCutShort(Refused):
     def __init__(self, manifest: Manifest) -> None:
         super().__init__(
@@ -106,6 +116,7 @@ def advance(
     accept_edits: bool = False,
     rules: Rules | None = None,
     override: Override | None = None,
+    archive: bool = False,
 ) -> Advanced:
     """Look at the gates before the next phase of a change, and begin it where all are open.
 
@@ -120,11 +131,13 @@ def advance(
         actor: who acts; the user of this process unless given.
         accept_edits: revisions of the change may send something else than its plan says.
         rules: what the project asks of its gates.
+        archive: purge is to keep what it drops.
         override: gates to pass though they are shut; kept in the database with the reason.
 
     Raises:
         Edited: one of them does.
         NoSuchChange, BadManifest, MultipleHeads, CannotWrite, CannotConnect, EvidenceDenied.
+        ArchiveTooEarly: the next phase is not purge; NothingToArchive.
         WordTooEarly: a word that the next phase does not ask for.
         NothingToOverride, NotOverridable: a gate named in `override` is not shut, or may not be passed.
         StrangeRevisions: the database is at a revision that the project does not have.
@@ -143,6 +156,8 @@ def advance(
             refuse_edited(changes, manifest)
         _hear(connection, changes, manifest, plan, words, who)
         rules = rules or Rules()
+        if archive and (manifest.following is None or manifest.following.name != "purge"):
+            raise ArchiveTooEarly(manifest)
         standing = _stand(connection, changes, manifest, plan, rules)
         if standing.not_applied and override is not None:
             seen = _overrule(connection, manifest, override, rules, who)
@@ -153,6 +168,10 @@ def advance(
         if plan is None or following is None or not standing.open:
             return Advanced(standing, None, ())
         manifest, plan, following = _accepting(connection, manifest, plan, following)
+        if archive:
+            manifest = replace(manifest, archive=True)
+            plan = manifest.plan
+            following = next(phase for phase in plan.phases if phase.name == following.name)
         refuse_unclean(changes, replace(plan, phases=(following,)))
         refuse_unready(changes, identifier, following)
         if retired(following):

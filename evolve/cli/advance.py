@@ -33,6 +33,11 @@ if TYPE_CHECKING:
     help="Go on though a revision of the change was edited since it was written.",
 )
 @click.option(
+    "--archive",
+    is_flag=True,
+    help="With purge: keep what is dropped, keys and values, in a table of schema evolve.",
+)
+@click.option(
     "--override",
     "overrides",
     multiple=True,
@@ -50,6 +55,7 @@ def command(
     purge_approved: bool,
     confirm: tuple[str, ...],
     accept_edits: bool,
+    archive: bool,
     overrides: tuple[str, ...],
     because: str | None,
     report_format: str,
@@ -92,6 +98,7 @@ def command(
         words,
         accept_edits=accept_edits,
         rules=gate_rules(config),
+        archive=archive,
         override=Override(frozenset(overrides), because) if because else None,
     )
     click.echo(_json(outcome) if report_format == "json" else _text(outcome))

@@ -26,9 +26,10 @@ def command(
 ) -> None:
     """Have the database tell who still writes what CHANGE takes away next.
 
-    A trigger notes role, application and statement, each session once a minute; it neither slows nor fails a write. Of a
-    column it tells every UPDATE that names it, of a table every write. `evolve status CHANGE` shows who met it, and the
-    gate before the next phase is shut until one that is armed anew has met nobody. `evolve advance` takes it away.
+    A trigger notes role, application and statement, each session once a minute; it neither slows nor fails a write.
+    Of a column it tells every UPDATE that names it, of a table every write. `evolve status CHANGE` shows who met it,
+    and the gate before the next phase is shut until one that is armed anew has met nobody. `evolve advance` takes it
+    away.
     """
     from evolve.app import target, tripwire
     from evolve.revisions.project import find_project

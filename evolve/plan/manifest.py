@@ -20,6 +20,7 @@ from tomlkit.items import AoT, Table
 from evolve.counted import counted
 from evolve.errors import EvolveError, Misuse
 from evolve.files import write_whole
+from evolve.plan.archive import with_archive
 from evolve.plan.change import Change
 from evolve.plan.kept_facts import BadFacts, KeptFacts
 from evolve.plan.model import PHASES, PhaseName, Plan
@@ -92,6 +93,7 @@ class Manifest:
     Args:
         facts: what its plan was made from.
         taken_back: what `evolve undo` has gone back on, oldest first.
+        archive: purge keeps what it drops.
     """
 
     id: str
@@ -100,11 +102,13 @@ class Manifest:
     created: datetime
     facts: KeptFacts
     taken_back: tuple[TakenBack, ...] = ()
+    archive: bool = False
 
     @property
     def plan(self) -> Plan:
         """Its phases, made anew from the facts of the day it was planned."""
-        return make_plan(self.change, self.facts)
+        plan = make_plan(self.change, self.facts)
+        return with_archive(plan) if self.archive else plan
 
     @property
     def current(self) -> PhaseRecord:
@@ -228,6 +232,8 @@ def save(path: Path, manifest: Manifest, plan: Plan) -> None:
             for table in tables:
                 record = next(phase for phase in manifest.phases if phase.name == table["name"])
                 _fill(table, record)
+        if manifest.archive:
+            document["archive"] = True
         if manifest.taken_back:
             document["undone"] = _undone(manifest)
     else:
@@ -300,7 +306,9 @@ class _Reader:
 
     def read(self) -> Manifest:
         self._only(
-            "", self._document, ("schema", "id", "kind", "created", "change", "phase", "facts", "undone")
+            "",
+            self._document,
+            ("schema", "id", "kind", "created", "change", "phase", "facts", "undone", "archive"),
         )
         schema = self._document.get("schema")
         if schema != SCHEMA or isinstance(schema, bool):
@@ -317,7 +325,12 @@ class _Reader:
             raise self._bad("created", f"is {created!r}", "it must be a date and time")
         if created.tzinfo is None:
             created = created.replace(tzinfo=UTC)
-        manifest = Manifest(identifier, change, self._phases(), created, self._facts(), self._taken_back())
+        archive = self._document.get("archive", False)
+        if not isinstance(archive, bool):
+            raise self._bad("archive", f"is {archive!r}", "it must be true or false")
+        manifest = Manifest(
+            identifier, change, self._phases(), created, self._facts(), self._taken_back(), archive
+        )
         self._compare(manifest)
         return manifest
 

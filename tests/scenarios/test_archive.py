@@ -1,0 +1,78 @@
+"""`evolve advance --archive`: purge keeps what it drops, and going back finds it there."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+from support.alembic_project import AlembicProject
+from support.change_project import ChangeProject
+
+pytestmark = pytest.mark.server
+
+SCHEMA = """
+    CREATE TABLE users (id bigint, "Odd ""region'" text, nick text, PRIMARY KEY (id, "Odd ""region'"));
+    INSERT INTO users SELECT n, 'r', CASE WHEN n > 2 THEN 'nick ' || n END FROM generate_series(1, 5) n;
+"""
+
+
+@pytest.fixture
+def users(make_project: Callable[..., AlembicProject], database_url: str) -> ChangeProject:
+    return ChangeProject(make_project(database_url), database_url, SCHEMA)
+
+
+def test_a_column(users: ChangeProject) -> None:
+    change = "drop_users_nick"
+    users.ok("plan", "drop-column", "users.nick", "--write")
+    users.ok("advance", change)
+    users.ok("advance", change, "--old-code-gone")
+    users.ok("upgrade")
+    assert users.run("advance", change, "--archive").returncode == 1  # nobody has approved
+    users.ok("advance", change, "--purge-approved", "--archive")
+    users.ok("upgrade")
+    archive = users.sql(
+        "SELECT to_jsonb(a) - '_evolve_q_drop_users_nick' FROM evolve.archive_drop_users_nick a ORDER BY id"
+    )
+    assert archive == [({"id": n, "Odd \"region'": "r"},) for n in (3, 4, 5)]
+    users.sql("DELETE FROM users WHERE id = 5")
+    users.ok("undo", change, "--write")
+    users.ok("upgrade")
+    assert users.sql("SELECT id, nick FROM users ORDER BY id") == [
+        (1, None),
+        (2, None),
+        (3, "nick 3"),
+        (4, "nick 4"),
+    ]
+
+
+def test_a_table(users: ChangeProject) -> None:
+    change = "drop_users"
+    users.ok("plan", "drop-table", "users", "--write")
+    users.ok("advance", change)
+    users.ok("advance", change, "--old-code-gone")
+    users.ok("upgrade")
+    users.ok("advance", change, "--purge-approved", "--archive")
+    users.ok("upgrade")
+    assert users.sql("SELECT count(*) FROM evolve.archive_drop_users") == [(5,)]
+    users.ok("undo", change, "--write")
+    users.ok("upgrade")
+    assert users.sql("SELECT count(nick) FROM users") == [(3,)]
+
+
+def test_too_early(users: ChangeProject) -> None:
+    users.ok("plan", "drop-column", "users.nick", "--write")
+    refused = users.run("advance", "drop_users_nick", "--archive")
+    assert (refused.returncode, "--archive goes with purge" in refused.stderr) == (2, True)
+
+
+def test_a_table_without_a_key_is_not_archived(users: ChangeProject) -> None:
+    users.sql("ALTER TABLE users DROP CONSTRAINT users_pkey")
+    change = "drop_users_nick"
+    users.ok("plan", "drop-column", "users.nick", "--write")
+    users.ok("advance", change)
+    users.ok("advance", change, "--old-code-gone")
+    users.ok("upgrade")
+    users.ok("advance", change, "--purge-approved", "--archive")
+    refused = users.run("upgrade")
+    assert (refused.returncode, "has no primary key" in refused.stderr) == (1, True)
+    assert users.sql("SELECT count(_evolve_q_drop_users_nick) FROM users") == [(3,)]
