@@ -256,7 +256,7 @@ def _in_place(
         instructions=("From here on code may rely on the new type.",),
         go_back="nothing is to be done",
     )
-    notes = (
+    notes: tuple[str, ...] = (
         'In place, each connection that prepared a statement which gives back the column fails once with "cached plan '
         'must not change result type", and in autocommit mode until it is replaced: psycopg 3 prepares after five '
         "runs, asyncpg always, psycopg2 never. Where no transaction may fail, give the column another name: --to NAME.",
