@@ -130,16 +130,15 @@ class _OwnCursor(psycopg.Cursor[Row]):
         binary: bool | None = None,
     ) -> Self:
         # A line of its own: the last of the statement may end in a comment.
-        match query:
-            case bytes():
-                query += _MARK
-            case str():
-                query = query.encode() + _MARK
-            case sql.Composable():
-                query = query.as_bytes(self) + _MARK
-            case _:  # a template string: none is sent here
-                pass
-        return super().execute(query, params, prepare=prepare, binary=binary)
+        if isinstance(query, sql.Composable):
+            text = query.as_bytes(self)
+        elif isinstance(query, str):
+            text = query.encode()
+        elif isinstance(query, bytes):
+            text = query
+        else:
+            raise TypeError("template strings are not sent here")
+        return super().execute(text + _MARK, params, prepare=prepare, binary=binary)
 
 
 def _sentence(error: psycopg.Error) -> str:
