@@ -69,7 +69,7 @@ def to_graph(manifests: Sequence[Manifest]) -> str:
     """Who works where: each table and column with the changes in flight that write or read it."""
     places: dict[str, list[str]] = {}
     for manifest in manifests:
-        uses = manifest.change.uses()
+        uses = manifest.plan.uses
         for verb, found in (("writes", uses.writes), ("reads", uses.reads)):
             for place in found:
                 places.setdefault(_place(place), []).append(f"{manifest.id} {verb}")
@@ -126,8 +126,8 @@ def _data(line: Line) -> dict[str, object]:
         "change": manifest.id,
         "kind": manifest.change.kind,
         "table": manifest.change.table.plain,
-        "writes": sorted(_place(place) for place in manifest.change.uses().writes),
-        "reads": sorted(_place(place) for place in manifest.change.uses().reads),
+        "writes": sorted(_place(place) for place in manifest.plan.uses.writes),
+        "reads": sorted(_place(place) for place in manifest.plan.uses.reads),
         "phase": manifest.current.name,
         "following": line.following,
         "phases": [
