@@ -23,6 +23,7 @@ from evolve.postgres import brown_out, evidence
 from evolve.postgres.brown_out import Untouched
 from evolve.postgres.connect import Connection
 from evolve.postgres.registry import NoRegistry, denials
+from evolve.postgres.writable import refuse_read_only
 from evolve.revisions.project import Project
 
 _EVERY = 1.0  # seconds between two looks
@@ -91,6 +92,7 @@ def look(project: Project, url: str, identifier: str) -> Planned:
         NobodyToHideFrom, GrantedByAnother: it would not keep anybody out, or could not give back what it took.
     """
     with evidence.looking(url, "evolve brown-out") as connection:
+        refuse_read_only(connection)
         places = places_to_go(project, connection, identifier)
         return Planned(
             identifier,
@@ -123,6 +125,7 @@ def run(
     watching = watching or Watching()
     who = actor or default_actor()
     with evidence.looking(url, "evolve brown-out") as connection:
+        refuse_read_only(connection)
         places = places_to_go(project, connection, identifier)
         guard = _start_guard(url, identifier)
         began = watching.clock()
@@ -150,6 +153,7 @@ def end(url: str, identifier: str, *, as_it_is: bool = False) -> bool:
         NotGivenBack: as it cannot be given back whole; nothing was changed.
     """
     with evidence.looking(url, "evolve brown-out") as connection:
+        refuse_read_only(connection)
         return brown_out.give_back(connection, identifier, as_it_is=as_it_is)
 
 

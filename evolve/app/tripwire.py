@@ -9,6 +9,7 @@ from evolve.plan.change import Place
 from evolve.plan.wording import places_text
 from evolve.postgres import evidence, tripwire
 from evolve.postgres.tripwire import Armed
+from evolve.postgres.writable import refuse_read_only
 from evolve.revisions.project import Project
 
 
@@ -28,6 +29,7 @@ def arm(project: Project, url: str, identifier: str, actor: str | None = None) -
         NoSuchChange, BadManifest, CannotConnect, StrangeRevisions; NothingToGo, NotApplied; NothingToArm; TableBusy.
     """
     with evidence.looking(url, "evolve tripwire") as connection:
+        refuse_read_only(connection)
         places = places_to_go(project, connection, identifier)
         evidence.ensure_evidence(connection)
         found = tripwire.arm(connection, identifier, places, actor or default_actor())
@@ -43,4 +45,5 @@ def disarm(url: str, identifier: str) -> bool:
         CannotConnect; TableBusy.
     """
     with evidence.looking(url, "evolve tripwire") as connection:
+        refuse_read_only(connection)
         return tripwire.disarm(connection, identifier)

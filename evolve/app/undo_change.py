@@ -28,6 +28,7 @@ from evolve.postgres.connect import Connection
 from evolve.postgres.journal import latest_run
 from evolve.postgres.plan_facts import LiveFacts
 from evolve.postgres.stamps import applied_heads
+from evolve.postgres.writable import refuse_read_only
 from evolve.revisions.project import Project
 from evolve.sql.locks import LockMode
 from evolve.sql.names import quote
@@ -134,6 +135,7 @@ def undo(
     changes, manifest = read_change(project, identifier)
     plan = manifest.plan
     with evidence.looking(url, "evolve undo") as connection:
+        refuse_read_only(connection)
         going = _preview(
             changes, connection, manifest, to, rules=rules, override=override, accept_edits=accept_edits
         )

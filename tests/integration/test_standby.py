@@ -18,7 +18,7 @@ pytestmark = pytest.mark.server
 
 READING = (
     *("lint", "lint --unapplied", "facts export", "plan set-not-null", "plan add-index", "status"),
-    *("upgrade --dry-run", "upgrade --sql", "backfill status", "partition status"),
+    *("upgrade --dry-run", "upgrade --sql", "backfill status", "partition status", "history", "drift"),
 )
 ELSEWHERE = {
     "init",
