@@ -267,6 +267,7 @@ def _standings(runner: Runner, own: Connection, project: Project) -> Standings:
     """The applied heads of every place that env.py runs revisions in: of one, unless it loops over several."""
     if has_versions(own, project.version_table, project.version_table_schema):
         return (_heads(own, project),)
+    _heads(own, project)  # refuses a table that is there and hidden
     return runner.survey() or ((),)
 
 

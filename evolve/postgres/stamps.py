@@ -20,6 +20,15 @@ class CannotReadVersions(Misuse):
         )
 
 
+class HiddenVersions(Misuse):
+    def __init__(self, schema: str, table: str, role: str) -> None:
+        super().__init__(
+            f'role "{role}" may not look into schema {schema}, which has a table {table}',
+            why="without it the database looks as if no revision was ever applied, and all would be run again",
+            fix=f"GRANT USAGE ON SCHEMA {schema} TO the role that connects",
+        )
+
+
 def applied_heads(
     connection: Connection, table: str = "alembic_version", schema: str | None = None
 ) -> frozenset[str]:
@@ -27,18 +36,31 @@ def applied_heads(
 
     Raises:
         CannotReadVersions: the role may not, or it is another kind of table.
+        HiddenVersions: it is there, and the role may not look into its schema.
     """
     name = sql.Identifier(schema, table) if schema else sql.Identifier(table)
     try:
         # ACCESS SHARE on catalogs only.
         row = connection.execute("SELECT to_regclass(%s)", (name.as_string(connection),)).fetchone()
         if row is None or row[0] is None:
+            _refuse_hidden(connection, table, schema or "public")
             return frozenset()
         # ACCESS SHARE on a table of a few rows.
         rows = connection.execute(sql.SQL("SELECT version_num FROM {}").format(name)).fetchall()
     except (psycopg.errors.InsufficientPrivilege, psycopg.errors.UndefinedColumn) as error:
         raise CannotReadVersions(name.as_string(connection), error) from error
     return frozenset(str(version) for (version,) in rows)
+
+
+def _refuse_hidden(connection: Connection, table: str, schema: str) -> None:
+    # ACCESS SHARE on catalogs only.
+    row = connection.execute(
+        "SELECT quote_ident(n.nspname), current_user FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace"
+        " WHERE n.nspname = %s AND c.relname = %s AND NOT has_schema_privilege(n.oid, 'USAGE')",
+        (schema, table),
+    ).fetchone()
+    if row is not None:
+        raise HiddenVersions(str(row[0]), table, str(row[1]))
 
 
 def has_versions(connection: Connection, table: str, schema: str | None) -> bool:

@@ -156,9 +156,9 @@ def privileges(operation: op.Operation, schema: Schema, role: str | None = None)
             yield from _own_type(name, schema, role)
         case op.AlterFunction(function=name) | op.DropFunction(function=name) if name in schema.functions:
             yield on("OWNER", "function", name)
-        case op.CreateSchema(schema=namespace):
-            if not (operation.if_not_exists and namespace in schema.schemas):
-                yield on("CREATE", "database", _DATABASE)
+        case op.CreateSchema():
+            # Asked for also where IF NOT EXISTS finds it there.
+            yield on("CREATE", "database", _DATABASE)
         case op.DropSchema(schema=namespace) | op.RenameSchema(schema=namespace):
             if namespace in schema.schemas:
                 yield on("OWNER", "schema", QualifiedName(namespace, ""))
