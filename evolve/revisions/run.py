@@ -709,7 +709,9 @@ def _told_pid(connection: DBAPIConnection) -> int | None:
     driver = getattr(connection, "driver_connection", connection)
     told = getattr(getattr(driver, "info", None), "backend_pid", None)  # psycopg, psycopg2
     asked = getattr(driver, "get_server_pid", None)  # asyncpg
-    return told if isinstance(told, int) else int(asked()) if callable(asked) else None
+    if told is None and callable(asked):
+        told = asked()
+    return told if isinstance(told, int) else None
 
 
 def _pid(connection: DBAPIConnection, *, ends: bool = False) -> int:

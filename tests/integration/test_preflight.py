@@ -11,7 +11,7 @@ from typing import Any
 import psycopg
 import pytest
 from click.testing import CliRunner, Result
-from psycopg import sql
+from psycopg import conninfo, sql
 from support.alembic_project import AlembicProject
 
 from evolve.cli import evolve as command_line
@@ -48,7 +48,7 @@ def role(database_url: str) -> Iterator[str]:
 
 
 def as_role(url: str, role: str) -> str:
-    found = psycopg.conninfo.conninfo_to_dict(url)
+    found = conninfo.conninfo_to_dict(url)
     return f"postgresql://{role}:secret@{found['host']}:{found['port']}/{found['dbname']}"
 
 

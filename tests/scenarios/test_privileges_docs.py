@@ -7,8 +7,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from importlib.resources import files
 
-import psycopg
 import pytest
+from psycopg import conninfo
 from support.alembic_project import AlembicProject
 from support.change_project import ChangeProject
 
@@ -36,7 +36,7 @@ class Shop:
             self.project.sql(self._named(statement))
 
     def url(self, role: str) -> str:
-        at = psycopg.conninfo.conninfo_to_dict(self.project.url)
+        at = conninfo.conninfo_to_dict(self.project.url)
         return f"postgresql://{self.names[role]}:secret@{at['host']}:{at['port']}/{at['dbname']}"
 
     def ok(self, role: str, *arguments: str) -> str:

@@ -11,6 +11,7 @@ from urllib.parse import quote
 
 import psycopg
 import pytest
+from psycopg import conninfo
 from support.alembic_project import AlembicProject
 from support.command_line import environment, evolve
 
@@ -31,7 +32,7 @@ COMMANDS = [
 
 
 def wrong(url: str, secret: str = SECRET, database: str | None = None) -> str:
-    at = psycopg.conninfo.conninfo_to_dict(url)
+    at = conninfo.conninfo_to_dict(url)
     return f"postgresql://{at['user']}:{quote(secret, safe='')}@{at['host']}:{at['port']}/{database or at['dbname']}"
 
 
@@ -66,7 +67,7 @@ def by_bad_url(url: str) -> tuple[tuple[str, ...], Mapping[str, str]]:
 
 
 def by_libpq(url: str) -> tuple[tuple[str, ...], Mapping[str, str]]:
-    at = psycopg.conninfo.conninfo_to_dict(url)
+    at = conninfo.conninfo_to_dict(url)
     return (), {
         "PGHOST": str(at["host"]),
         "PGPORT": str(at["port"]),
@@ -77,7 +78,7 @@ def by_libpq(url: str) -> tuple[tuple[str, ...], Mapping[str, str]]:
 
 
 def by_key_and_value(url: str) -> tuple[tuple[str, ...], Mapping[str, str]]:
-    at = psycopg.conninfo.conninfo_to_dict(url)
+    at = conninfo.conninfo_to_dict(url)
     return ("--database-url", f"host={at['host']} port={at['port']} user={at['user']} password={SECRET}"), {}
 
 
@@ -98,7 +99,7 @@ def test_a_password_given_in_any_way_is_in_no_output(
 def test_a_service_file_keeps_its_password(
     make_project: Callable[..., AlembicProject], database_url: str, tmp_path: Path
 ) -> None:
-    at = psycopg.conninfo.conninfo_to_dict(database_url)
+    at = conninfo.conninfo_to_dict(database_url)
     (tmp_path / "services").write_text(
         f"[shop]\nhost={at['host']}\nport={at['port']}\nuser={at['user']}\ndbname=nowhere\npassword={SECRET}\n"
     )
@@ -127,7 +128,7 @@ def test_an_env_py_that_fails_with_its_url_in_hand(
     variables = {"EVOLVE_DATABASE_URL": database_url.replace("postgresql://", "postgresql+psycopg://")}
     done = evolve("upgrade", cwd=project.root, env=variables)
     assert done.returncode == 2, done.stdout
-    password = psycopg.conninfo.conninfo_to_dict(database_url)["password"]
+    password = conninfo.conninfo_to_dict(database_url)["password"]
     assert str(password) not in done.stdout + done.stderr
     silent(done)
 
@@ -149,7 +150,7 @@ def test_nobody_who_lists_processes_or_sessions_sees_it(
     with psycopg.connect(database_url, autocommit=True) as connection:
         connection.execute("DROP ROLE IF EXISTS keeper_of_secrets")
         connection.execute(f"CREATE ROLE keeper_of_secrets LOGIN SUPERUSER PASSWORD '{SECRET}'".encode())
-        at = psycopg.conninfo.conninfo_to_dict(database_url)
+        at = conninfo.conninfo_to_dict(database_url)
         url = f"postgresql://keeper_of_secrets:{quote(SECRET, safe='')}@{at['host']}:{at['port']}/{at['dbname']}"
         project = make_project()
         project.add("one", 'op.execute("SELECT pg_sleep(3)")')

@@ -70,7 +70,7 @@ def walk(project: ChangeProject) -> None:
         if not status["next"]:
             return
         project.ok(*next_of(project))
-    pytest.fail(f"it does not come to its end: {status}")
+    pytest.fail(f"it does not come to its end: {project.status(CHANGE)}")
 
 
 def phases(project: ChangeProject) -> dict[str, list[dict[str, object]]]:

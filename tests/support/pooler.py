@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-import psycopg
+from psycopg import conninfo
 
 PROGRAM = shutil.which("pgbouncer") or shutil.which("pgbouncer", path="/usr/sbin")
 
@@ -19,7 +19,7 @@ PROGRAM = shutil.which("pgbouncer") or shutil.which("pgbouncer", path="/usr/sbin
 def pooled(url: str, directory: Path, mode: str = "transaction") -> Iterator[str]:
     """The URL of `url`'s database behind the pooler."""
     assert PROGRAM is not None
-    at = psycopg.conninfo.conninfo_to_dict(url)
+    at = conninfo.conninfo_to_dict(url)
     port = _free_port()
     target = " ".join(
         f"{key}={at[key]}" for key in ("host", "port", "dbname", "user", "password") if at.get(key)
