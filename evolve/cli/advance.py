@@ -77,17 +77,11 @@ def command(
     from evolve.app.gate_rules import gate_rules
     from evolve.plan.gates import NoReason, Override
     from evolve.plan.model import OLD_CODE_GONE, PURGE_APPROVED
-    from evolve.revisions.project import find_project
 
     if bool(overrides) != bool(because and because.strip()):
         raise NoReason
     config = location.config()
-    project = find_project(
-        location.directory,
-        configuration=config.alembic_config,
-        section=config.alembic_section,
-        branches=config.branches,
-    )
+    project = location.project(config)
     url = target.database_url(database_url or config.resolved_database_url(), None, project.database_url)
     flags = ((OLD_CODE_GONE, old_code_gone), (PURGE_APPROVED, purge_approved))
     words = [*(name for name, given in flags if given), *confirm]

@@ -129,12 +129,10 @@ def resolved_url(location: Location, database_url: str | None) -> str:
     given = database_url or config.resolved_database_url()
     if given:
         return given
-    from evolve.revisions.project import NoProject, find_project
+    from evolve.revisions.project import NoProject
 
     try:
-        alembic = find_project(
-            location.directory, configuration=config.alembic_config, section=config.alembic_section
-        ).database_url
+        alembic = location.project(config).database_url
     except NoProject:
         alembic = None
     return choose(None, None, alembic)

@@ -67,17 +67,11 @@ def command(
                  2  the question was wrong
     """
     from evolve.app import brown_out, target
-    from evolve.revisions.project import find_project
 
     if as_it_is and not end:
         raise click.UsageError("--as-it-is goes with --end")
     config = location.config()
-    project = find_project(
-        location.directory,
-        configuration=config.alembic_config,
-        section=config.alembic_section,
-        branches=config.branches,
-    )
+    project = location.project(config)
     url = target.database_url(database_url or config.resolved_database_url(), None, project.database_url)
     as_json = report_format == "json"
     if end:

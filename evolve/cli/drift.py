@@ -31,12 +31,9 @@ def command(location: Location, report_format: str, database_url: str | None) ->
     """
     from evolve.app import target
     from evolve.app.schema_drift import schema_drift
-    from evolve.revisions.project import find_project
 
     config = location.config()
-    project = find_project(
-        location.directory, configuration=config.alembic_config, section=config.alembic_section
-    )
+    project = location.project(config)
     url = target.database_url(database_url or config.resolved_database_url(), None, project.database_url)
     drift = schema_drift(project, url)
     click.echo(_json(drift) if report_format == "json" else "\n".join(_text(drift)))

@@ -34,12 +34,9 @@ def command(
     from evolve.app import target
     from evolve.postgres.evidence import looking
     from evolve.postgres.told import everything
-    from evolve.revisions.project import find_project
 
     config = location.config()
-    project = find_project(
-        location.directory, configuration=config.alembic_config, section=config.alembic_section
-    )
+    project = location.project(config)
     url = target.database_url(database_url or config.resolved_database_url(), None, project.database_url)
     with looking(url, "evolve history") as connection:
         found = [told for told in everything(connection, gates=gates) if subject in (None, told.subject)]

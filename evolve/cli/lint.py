@@ -178,15 +178,9 @@ def _project(
     from evolve.app.lint_scripts import OnlyForScripts
     from evolve.app.lint_words import refuse_beside_staged, revision_files, since_of_pre_commit
     from evolve.revisions.cache import open_store
-    from evolve.revisions.project import find_project
-
     if selecting.in_transaction:
         raise OnlyForScripts("--in-transaction")
-    project = find_project(
-        location.directory,
-        configuration=config.alembic_config,
-        section=selecting.section or config.alembic_section,
-    )
+    project = location.project(config, section=selecting.section)
     if project.other_sections:
         click.echo(
             f"reading [{project.section}] of {project.configuration.name}; "

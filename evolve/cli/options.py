@@ -13,6 +13,7 @@ from evolve.values import dataclass
 
 if TYPE_CHECKING:
     from evolve.config import Config
+    from evolve.revisions.project import Project
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -38,6 +39,21 @@ class Location:
         from evolve import config
 
         return config.load(self.directory, self.config_file, self.environment)
+
+    def project(self, config: Config, *, section: str | None = None) -> Project:
+        """The Alembic project here; raises what `evolve.revisions.project.find_project` raises.
+
+        Args:
+            section: of alembic.ini; that of the settings unless given.
+        """
+        from evolve.revisions.project import find_project
+
+        return find_project(
+            self.directory,
+            configuration=config.alembic_config,
+            section=section or config.alembic_section,
+            branches=config.branches,
+        )
 
 
 def location_options(command: F) -> F:

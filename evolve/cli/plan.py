@@ -193,15 +193,9 @@ def _plan(
     from evolve.app.plan_change import plan_change, write_plan
     from evolve.app.target import NoDatabase
     from evolve.app.target import database_url as choose
-    from evolve.revisions.project import find_project
 
     config = location.config()
-    project = find_project(
-        location.directory,
-        configuration=config.alembic_config,
-        section=config.alembic_section,
-        branches=config.branches,
-    )
+    project = location.project(config)
     url = None
     if not offline:
         try:

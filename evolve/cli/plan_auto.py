@@ -60,15 +60,9 @@ def command(
     from evolve.app import target
     from evolve.app.plan_from_models import plan_from_models
     from evolve.plan.auto import Answers
-    from evolve.revisions.project import find_project
 
     config = location.config()
-    project = find_project(
-        location.directory,
-        configuration=config.alembic_config,
-        section=config.alembic_section,
-        branches=config.branches,
-    )
+    project = location.project(config)
     url = target.database_url(database_url or config.resolved_database_url(), None, project.database_url)
     answers = Answers(_pairs("--renamed", renamed), _pairs("--value", value))
     ask = None if non_interactive or not sys.stdin.isatty() else _ask

@@ -48,7 +48,6 @@ def command(
     from evolve.lint.readiness import Limits
     from evolve.report.preflight import to_data, to_text
     from evolve.revisions.cache import open_store
-    from evolve.revisions.project import find_project
 
     config = location.config()
     settings = config.preflight
@@ -58,9 +57,7 @@ def command(
         if size is None:
             raise click.BadParameter(f'"{text}" is not {A_SIZE}', param_hint="--disk-free")
         free[size[0]] = size[1]
-    project = find_project(
-        location.directory, configuration=config.alembic_config, section=config.alembic_section
-    )
+    project = location.project(config)
     found = preflight(
         project,
         targets.database_url(database_url or config.resolved_database_url(), None, project.database_url),

@@ -30,15 +30,9 @@ def command(
     from evolve.app.target import NoDatabase
     from evolve.app.target import database_url as choose
     from evolve.report.changes import Line, to_graph, to_json, to_text
-    from evolve.revisions.project import find_project
 
     config = location.config()
-    project = find_project(
-        location.directory,
-        configuration=config.alembic_config,
-        section=config.alembic_section,
-        branches=config.branches,
-    )
+    project = location.project(config)
     url = None
     if not offline and not graph:
         try:

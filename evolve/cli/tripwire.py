@@ -32,15 +32,9 @@ def command(
     away.
     """
     from evolve.app import target, tripwire
-    from evolve.revisions.project import find_project
 
     config = location.config()
-    project = find_project(
-        location.directory,
-        configuration=config.alembic_config,
-        section=config.alembic_section,
-        branches=config.branches,
-    )
+    project = location.project(config)
     url = target.database_url(database_url or config.resolved_database_url(), None, project.database_url)
     if disarm:
         taken = tripwire.disarm(url, change)

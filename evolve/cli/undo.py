@@ -66,17 +66,11 @@ def command(
     from evolve.app.gate_rules import gate_rules
     from evolve.app.undo_change import preview, undo
     from evolve.plan.gates import NoReason, Override
-    from evolve.revisions.project import find_project
 
     if bool(overrides) != bool(because and because.strip()):
         raise NoReason
     config = location.config()
-    project = find_project(
-        location.directory,
-        configuration=config.alembic_config,
-        section=config.alembic_section,
-        branches=config.branches,
-    )
+    project = location.project(config)
     url = target.database_url(database_url or config.resolved_database_url(), None, project.database_url)
     rules = gate_rules(config)
     override = Override(frozenset(overrides), because) if because else None

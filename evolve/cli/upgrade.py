@@ -104,13 +104,10 @@ def _build(name: str, direction: Direction, summary: str, default: str | None) -
         from evolve.app.upgrade_events import Announcer
         from evolve.cli import upgrade_text
         from evolve.postgres.allow_list import read_allowances
-        from evolve.revisions.project import find_project
         from evolve.revisions.run import Limits, print_sql
 
         config = location.config()
-        project = find_project(
-            location.directory, configuration=config.alembic_config, section=config.alembic_section
-        )
+        project = location.project(config)
         if as_sql:
             print_sql(project, target, direction)
             return
