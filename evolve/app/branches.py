@@ -42,15 +42,6 @@ class SeveralHeads(Misuse):
         )
 
 
-class TwoBranches(Misuse):
-    def __init__(self, *heads: str | None) -> None:
-        super().__init__(
-            f"this is done on one line of revisions, and there are two branches: {', '.join(filter(None, heads))}",
-            why="what it writes belongs behind the last revision of both",
-            fix="go back one revision at a time: alembic downgrade BRANCH@REVISION",
-        )
-
-
 @dataclass(frozen=True, slots=True)
 class Branches:
     """The heads that revisions of changes go on; one of both kinds where there is one line.
@@ -66,17 +57,6 @@ class Branches:
 
     def head(self, phase: PhaseName) -> str | None:
         return self.contract if phase in _TAKES_AWAY else self.expand
-
-    @property
-    def one(self) -> str | None:
-        """The head of the one line.
-
-        Raises:
-            TwoBranches: there are two.
-        """
-        if self.two:
-            raise TwoBranches(self.expand, self.contract)
-        return self.expand
 
     def upgrade(self, revisions: Sequence[str]) -> str:
         """The command that applies `revisions`, the last of which needs all others; of two branches no more."""

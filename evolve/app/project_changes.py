@@ -52,11 +52,6 @@ class Changes:
     branches: Branches
     manifests: tuple[Manifest, ...]
 
-    @property
-    def head(self) -> str | None:
-        """Of the one line; raises `TwoBranches` where there are two."""
-        return self.branches.one
-
     def missing(self, manifest: Manifest) -> tuple[str, ...]:
         """Revisions that the manifest names and no file holds: a run of evolve was cut short between the two."""
         return tuple(revision for revision in manifest.revisions if revision not in self.history.revisions)

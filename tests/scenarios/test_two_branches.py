@@ -155,5 +155,26 @@ def test_a_branch_that_is_not_there(users: ChangeProject) -> None:
 
 
 def test_going_down_a_branch_says_with_what(branched: ChangeProject) -> None:
-    with pytest.raises(AssertionError, match="alembic downgrade BRANCH@REVISION"):
+    with pytest.raises(AssertionError, match="evolve downgrade c0@-1"):
         branched.ok("downgrade", "-1")
+
+
+def test_a_change_is_undone_behind_both_branches(branched: ChangeProject) -> None:
+    branched.ok("plan", "drop-column", "users.name", "--write")
+    branched.ok("upgrade", "heads")
+    branched.ok("advance", "drop_users_name")
+    branched.ok("advance", "drop_users_name", "--old-code-gone")
+    branched.ok("upgrade", "heads")
+    assert "name" not in columns(branched)
+    branched.ok("undo", "drop_users_name", "--write")
+    branched.ok("upgrade", "heads")
+    assert "name" in columns(branched)
+
+
+def columns(project: ChangeProject) -> list[object]:
+    return [
+        name
+        for (name,) in project.sql(
+            "SELECT attname::text FROM pg_attribute WHERE attrelid = 'users'::regclass"
+        )
+    ]
