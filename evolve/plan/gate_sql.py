@@ -9,15 +9,18 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from evolve.plan.change import Place
-from evolve.plan.lost_rows import WORD
 from evolve.sql.names import literal, parse_column, parse_name, quote
+
+if TYPE_CHECKING:  # it needs the parser, which those who only capture revisions do not wait for
+    from evolve.plan.change import Place
 
 SHUT = "EV001"  # SQLSTATE of a gate that is shut: what a runner may tell apart from a broken statement
 MARKER = "-- evolve: gate"  # first line of the block: what a reader of SQL may tell apart from any other DO
 
 
+LOST = "lost-"  # how a word begins that accepts rows which lose something; their number follows
 MAPPED = "mapped"  # the gate that asks deployed versions what they map, as an operator names it
 STATEMENTS = "statements"  # the gate that asks which statements were called
 _REGISTRY = "evolve_client"  # the schema in which they tell it
@@ -178,7 +181,7 @@ def _count(change: str, lost: Lost) -> str:
     look = f"SELECT * FROM {lost.table} WHERE {lost.where} LIMIT 10"  # noqa: S608 - it is shown
     what = f"the gate of change {change} is shut: rows of {lost.table} hold {lost.meaning}: "
     mend = (
-        f"purge drops that; {lost.fix} (look: {look}), or accept it: evolve advance {change} --confirm {WORD}"
+        f"purge drops that; {lost.fix} (look: {look}), or accept it: evolve advance {change} --confirm {LOST}"
     )
     return f"""  DECLARE
     evolve_found bigint := {found};
@@ -186,8 +189,8 @@ def _count(change: str, lost: Lost) -> str:
   BEGIN
     IF evolve_found > evolve_accepted AND {_EVENTS_READABLE} THEN
       evolve_accepted := greatest(evolve_accepted, (
-        SELECT max(substr(w.name, {len(WORD) + 1})::bigint) FROM evolve.change_event AS w
-        WHERE w.change = {_text(change)} AND w.kind = 'word' AND w.name ~ '^{WORD}[0-9]{{1,18}}$'
+        SELECT max(substr(w.name, {len(LOST) + 1})::bigint) FROM evolve.change_event AS w
+        WHERE w.change = {_text(change)} AND w.kind = 'word' AND w.name ~ '^{LOST}[0-9]{{1,18}}$'
           AND NOT EXISTS (SELECT FROM evolve.change_event AS u WHERE u.change = w.change AND u.phase = w.phase
             AND u.kind = 'undone' AND u.event_id > w.event_id)));
     END IF;

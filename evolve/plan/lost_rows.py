@@ -10,6 +10,7 @@ from typing import TypeVar
 from evolve.counted import counted
 from evolve.plan import sync
 from evolve.plan.change import Change
+from evolve.plan.gate_sql import LOST
 from evolve.plan.parameters import option
 from evolve.plan.sync import Side
 from evolve.sql.names import quote
@@ -52,17 +53,16 @@ def accepting(change: C, rows: int) -> C:
 
 # -- the word -----------------------------------------------------------------------------------------------
 # It names the number, so that ten that were accepted do not cover an eleventh. Revisions look for it, see gate_sql.
-WORD = "lost-"
 
 
 def word(rows: int) -> str:
     """What is said with `evolve advance CHANGE --confirm` to accept that so many rows lose something."""
-    return f"{WORD}{rows}"
+    return f"{LOST}{rows}"
 
 
 def accepted(spoken: str) -> int | None:
     """The number in such a word; None where it is another word."""
-    found = re.fullmatch(rf"{WORD}([0-9]{{1,18}})", spoken)
+    found = re.fullmatch(rf"{LOST}([0-9]{{1,18}})", spoken)
     return int(found[1]) if found else None
 
 

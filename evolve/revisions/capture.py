@@ -83,14 +83,19 @@ def capture(
         return _Reader(project, direction, time_limit, reflect, memory or NoMemory(), beat).read(revisions)
 
 
-def account_of(database_url: str | None) -> Account:
-    """How the project's driver keeps account of transactions; from its URL, else from what is installed here."""
+def account_of(database_url: str | None, *, asynchronous: bool = False) -> Account:
+    """How the project's driver keeps account of transactions; from its URL, else from what is installed here.
+
+    Args:
+        asynchronous: env.py could use an asynchronous driver.
+    """
     scheme = (database_url or "").partition("://")[0]
     driver = scheme.partition("+")[2]
     if driver:
         return Account.OWN if driver in ("psycopg2", "psycopg2cffi", "asyncpg") else Account.SERVER
     if database_url is None:
-        installed = any(find_spec(name) is not None for name in ("psycopg2", "asyncpg"))
+        drivers = ("psycopg2", "asyncpg") if asynchronous else ("psycopg2",)
+        installed = any(find_spec(name) is not None for name in drivers)
         return Account.OWN if installed else Account.SERVER
     # A URL without a driver means psycopg2 until SQLAlchemy 2.1, psycopg since.
     with suppress(PackageNotFoundError, ValueError):
@@ -132,7 +137,7 @@ class _Reader:
         self._time_limit = time_limit
         self._recorder = Recorder()
         self._recorder.told = reflect.sent if reflect is not None else None
-        self._account = account_of(project.database_url)
+        self._account = account_of(project.database_url, asynchronous=project.environment.asynchronous)
         self._reflect = reflect
         self._resume: int | None = None
         self._engine = recording_engine(self._recorder, self._account, reflect, self._resumed)

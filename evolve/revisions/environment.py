@@ -24,6 +24,7 @@ class Environment:
             its own and `autocommit_block()` cannot work; None where it leaves transactions to Alembic.
         outer_may_end: that transaction began with a statement, so that a revision's `commit()` ends it.
         given: names that it gives to the module `sqlalchemy`, for revisions to find there.
+        asynchronous: it runs coroutines, as an asynchronous driver needs.
         unread: options it sets from something that only running it would tell; the default stands for them here.
     """
 
@@ -35,6 +36,7 @@ class Environment:
     outer_transaction: int | None = None
     outer_may_end: bool = False
     given: tuple[str, ...] = ()
+    asynchronous: bool = False
     unread: tuple[str, ...] = ()
 
 
@@ -87,6 +89,7 @@ def read_environment(file: Path, options: Mapping[str, str]) -> Environment:
         include_schemas=flag("include_schemas", default=False),
         version_table=word("version_table") or "alembic_version",
         version_table_schema=word("version_table_schema"),
+        asynchronous=any(isinstance(node, ast.AsyncFunctionDef) for node in ast.walk(tree)),
         outer_transaction=begun if begun is not None else sent,
         outer_may_end=begun is None and sent is not None,
         given=tuple(_given_to_sqlalchemy(tree)),
