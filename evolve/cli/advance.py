@@ -75,11 +75,10 @@ def command(
     from evolve.app import target
     from evolve.app.advance_change import advance
     from evolve.app.gate_rules import gate_rules
-    from evolve.plan.gates import NoReason, Override
+    from evolve.plan.gates import override_of
     from evolve.plan.model import OLD_CODE_GONE, PURGE_APPROVED
 
-    if bool(overrides) != bool(because and because.strip()):
-        raise NoReason
+    override = override_of(overrides, because)
     config = location.config()
     project = location.project(config)
     url = target.database_url(database_url or config.resolved_database_url(), None, project.database_url)
@@ -93,7 +92,7 @@ def command(
         accept_edits=accept_edits,
         rules=gate_rules(config),
         archive=archive,
-        override=Override(frozenset(overrides), because) if because else None,
+        override=override,
     )
     click.echo(_json(outcome) if report_format == "json" else _text(outcome))
     if outcome.begun is None and outcome.standing.following is not None:

@@ -65,15 +65,13 @@ def command(
     from evolve.app import target
     from evolve.app.gate_rules import gate_rules
     from evolve.app.undo_change import preview, undo
-    from evolve.plan.gates import NoReason, Override
+    from evolve.plan.gates import override_of
 
-    if bool(overrides) != bool(because and because.strip()):
-        raise NoReason
+    override = override_of(overrides, because)
     config = location.config()
     project = location.project(config)
     url = target.database_url(database_url or config.resolved_database_url(), None, project.database_url)
     rules = gate_rules(config)
-    override = Override(frozenset(overrides), because) if because else None
     phase = cast("PhaseName | None", to)
     written: Written | None = None
     if write:

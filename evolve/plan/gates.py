@@ -109,6 +109,18 @@ class NoReason(Misuse):
         )
 
 
+def override_of(names: Collection[str], because: str | None) -> Override | None:
+    """What somebody asked to pass, and why, on one line: `evolve history` gives each event one. None: nothing.
+
+    Raises:
+        NoReason: one of the two was given without the other.
+    """
+    reason = " ".join((because or "").split())
+    if bool(names) != bool(reason):
+        raise NoReason
+    return Override(frozenset(names), reason) if names else None
+
+
 def gates_before(phase: Phase, rules: Rules) -> tuple[Gate, ...]:
     """What must hold before `phase`: its own gates, then those that the project asks for."""
     asked: list[Gate] = list(phase.gates)

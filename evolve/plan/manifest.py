@@ -128,7 +128,7 @@ class Manifest:
     @property
     def over(self) -> bool:
         """All of it has been taken back."""
-        return bool(self.taken_back) and all(phase.state == "planned" for phase in self.phases)
+        return all(phase.state == "planned" for phase in self.phases)
 
     def back_to(self, name: PhaseName | None, revisions: Sequence[str]) -> Manifest:
         """As if the phases after `name` had not begun, or none had where that is None.

@@ -188,7 +188,9 @@ def _finished(text: str, new: NewRevision, template: Path) -> str:
     functions = {node.name for node in body if isinstance(node, ast.FunctionDef)}
     if not {"upgrade", "downgrade"} <= functions:
         raise BrokenTemplate(template, "it has no upgrade() or no downgrade()")
-    if not re.search(r"\bop\.(execute|evolve_gate)\(", text) or not _binds_op(body):
+    # What takes back a revision that only asked has nothing to do.
+    idle = not new.part.statements and not conditions(new.part)
+    if not (idle or re.search(r"\bop\.(execute|evolve_gate)\(", text)) or not _binds_op(body):
         raise BrokenTemplate(template, "it does not say `from alembic import op` and ${upgrades}")
     identifiers = [node for node in body if _assigns(node) & _IDENTIFIERS]
     needed = {"revision", "down_revision", *(["depends_on"] if new.depends_on else ())}
@@ -234,7 +236,7 @@ def _upgrades(new: NewRevision) -> str:
 
 
 def _body(blocks: list[str]) -> str:
-    text = "\n\n".join(blocks)
+    text = "\n\n".join(blocks) or "pass"
     # The template has indented the first line already.
     return textwrap.indent(text, _INDENT, lambda line: bool(line.strip())).removeprefix(_INDENT)
 

@@ -91,6 +91,13 @@ def test_back_to_switch_and_on_again(users: ChangeProject) -> None:
     assert told.count("contract begun") == 2
 
 
+def test_a_change_without_revisions(users: ChangeProject) -> None:
+    users.ok("plan", "drop-table", "users", "--write")
+    users.ok("undo", "drop_users", "--write")
+    assert users.run("status", "drop_users").returncode == 2
+    users.ok("plan", "drop-table", "users", "--write")
+
+
 def test_it_only_tells_unless_it_is_to_write(users: ChangeProject) -> None:
     walk(users, "expand", "purge")
     files = sorted(users.root.rglob("*.py"))

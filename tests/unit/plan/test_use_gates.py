@@ -6,6 +6,7 @@ import pytest
 
 from evolve.plan.change import Change, Place
 from evolve.plan.gate_sql import parse_place, place_text
+from evolve.plan.gates import NoReason, Override, override_of
 from evolve.plan.model import NotMapped, Part, Phase, Plan
 from evolve.plan.use_gates import with_use_gates
 from evolve.sql.names import QualifiedName
@@ -40,3 +41,16 @@ def test_a_phase_that_takes_something_away_is_guarded_and_so_is_its_first_revisi
 )
 def test_a_revision_names_places_so_that_they_can_be_read_again(place: Place) -> None:
     assert parse_place(place_text(place)) == place
+
+
+def test_a_reason_is_one_line_wherever_it_is_shown() -> None:
+    override = override_of(["sessions"], " a report\n2026-01-01  contract begun ")
+    assert override == Override(frozenset({"sessions"}), "a report 2026-01-01 contract begun")
+
+
+@pytest.mark.parametrize(
+    ("names", "because"), [(["sessions"], " \n"), ([], "in a hurry"), (["sessions"], None)]
+)
+def test_no_override_without_a_reason_nor_a_reason_without_one(names: list[str], because: str | None) -> None:
+    with pytest.raises(NoReason):
+        override_of(names, because)

@@ -134,6 +134,13 @@ def test_a_revision_is_part_of_the_history(project: Project) -> None:
     assert dict(history.revisions["abc123"].metadata) == {"change": "change_of_mine", "phase": "expand"}
 
 
+def test_one_that_takes_back_what_only_asked_does_nothing(project: Project) -> None:
+    part = Part("it is so", ())
+    file = write_revision(project, NewRevision("abc123", "change_of_mine", "validate", part), None)
+    functions = [node for node in ast.parse(file.read_text()).body if isinstance(node, ast.FunctionDef)]
+    assert [ast.unparse(function.body[0]) for function in functions] == ["pass", "pass"]
+
+
 @pytest.mark.parametrize("length", [79, 88, 110, 140])
 def test_formatters_leave_it_alone(real_project: Project, length: int) -> None:
     file = write_revision(real_project, NEW, None)
