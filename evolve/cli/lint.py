@@ -178,6 +178,7 @@ def _project(
     from evolve.app.lint_scripts import OnlyForScripts
     from evolve.app.lint_words import refuse_beside_staged, revision_files, since_of_pre_commit
     from evolve.revisions.cache import open_store
+
     if selecting.in_transaction:
         raise OnlyForScripts("--in-transaction")
     project = location.project(config, section=selecting.section)
