@@ -6,6 +6,7 @@ back is what the part's own revision would do in its `downgrade`.
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -23,7 +24,7 @@ from evolve.plan.manifest import Manifest, TakenBack, directory, path_of, save
 from evolve.plan.model import NotMapped, Part, Phase, PhaseName, Plan
 from evolve.plan.retired import retired
 from evolve.plan.target import Target
-from evolve.postgres import evidence
+from evolve.postgres import evidence, tripwire
 from evolve.postgres.connect import Connection
 from evolve.postgres.journal import latest_run
 from evolve.postgres.plan_facts import LiveFacts
@@ -128,7 +129,8 @@ def undo(
     none of the change is left, its manifest is removed at the end.
 
     Raises:
-        CannotWrite: a directory cannot be written to; nothing was written. As `preview` besides.
+        CannotWrite: a directory cannot be written to; nothing was written. TableBusy: nor was it where a tripwire
+            could not be taken away. As `preview` besides.
     """
     from evolve.revisions.writer import new_revision_id  # Alembic takes a while to import
 
@@ -148,6 +150,7 @@ def undo(
             parts = [part for phase in going.leaving for part in reversed(phase.parts)]
             manifest = manifest.back_to(to, [new_revision_id() for _ in parts])
             _rehearse(changes, manifest, plan)
+            tripwire.disarm(connection, identifier)  # nobody would look at it any more
             left = [phase.name for phase in going.leaving]
             evidence.undone(connection, identifier, left, going.seen, actor or default_actor())
     return going, _write(changes, manifest, plan)
@@ -168,18 +171,14 @@ def _preview(
     applied = changes.applied(heads)
     not_applied = tuple(revision for revision in manifest.revisions if revision not in applied)
     if manifest.over or changes.not_undone(manifest):
-        names = dict.fromkeys(back.phase for back in changes.not_undone(manifest) or manifest.taken_back)
-        leaving = tuple(phase for name in names if (phase := plan.phase(name)) is not None)
+        names = {back.phase for back in changes.not_undone(manifest) or manifest.taken_back}
+        leaving = _newest_first(plan, names)
         kept = None if manifest.over else manifest.current.name
         return Undoing(manifest, leaving, kept, not_applied, finishing=True)
     begun = [phase.name for phase in manifest.phases if phase.state == "begun"]
     if to is not None and to not in begun[:-1]:
         raise NotBegun(manifest, to)
-    leaving = tuple(
-        phase
-        for name in reversed(begun[begun.index(to) + 1 :] if to is not None else begun)
-        if (phase := plan.phase(name)) is not None
-    )
+    leaving = _newest_first(plan, begun[begun.index(to) + 1 :] if to is not None else begun)
     if not accept_edits:
         refuse_edited(changes, manifest)
     for spec in plan.backfills:
@@ -195,6 +194,10 @@ def _preview(
     ]
     seen = tuple(evidence.observe(connection, manifest.id, gate, rules) for gate in gates)
     return Undoing(manifest, leaving, to, not_applied, seen=overridden(seen, override))
+
+
+def _newest_first(plan: Plan, names: Collection[PhaseName]) -> tuple[Phase, ...]:
+    return tuple(phase for phase in reversed(plan.phases) if phase.name in names)
 
 
 # -- writing ------------------------------------------------------------------------------------------------

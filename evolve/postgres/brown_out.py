@@ -13,6 +13,7 @@ import json
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime
+from typing import LiteralString
 
 from psycopg import sql
 from psycopg.rows import class_row
@@ -331,11 +332,11 @@ def _grant(table: QualifiedName, privilege: Privilege, columns: Sequence[str]) -
     )
 
 
-_OF_COLUMNS = ("SELECT", "INSERT", "UPDATE", "REFERENCES")
-_KNOWN = {*_OF_COLUMNS, "DELETE", "TRUNCATE", "TRIGGER", "MAINTAIN"}
+_OF_COLUMNS: tuple[LiteralString, ...] = ("SELECT", "INSERT", "UPDATE", "REFERENCES")
+_KNOWN: tuple[LiteralString, ...] = (*_OF_COLUMNS, "DELETE", "TRUNCATE", "TRIGGER", "MAINTAIN")
 
 
-def _known(privilege: str) -> str:
+def _known(privilege: str) -> LiteralString:
     """A privilege's name, as a keyword of ours: it comes back from a table that others may write to."""
     return next(name for name in _KNOWN if name == privilege)
 
