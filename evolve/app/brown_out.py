@@ -20,7 +20,7 @@ from evolve.app.places_to_go import places_to_go
 from evolve.errors import EvolveError, Refused
 from evolve.plan.wording import places_text
 from evolve.postgres import brown_out, evidence
-from evolve.postgres.brown_out import Untouched
+from evolve.postgres.brown_out import BrownOutUnderWay, Untouched
 from evolve.postgres.connect import Connection
 from evolve.postgres.registry import NoRegistry, denials
 from evolve.postgres.writable import refuse_read_only
@@ -89,11 +89,14 @@ def look(project: Project, url: str, identifier: str) -> Planned:
 
     Raises:
         NoSuchChange, BadManifest, CannotConnect, StrangeRevisions; NothingToGo, NotApplied.
+        BrownOutUnderWay.
         NobodyToHideFrom, GrantedByAnother: it would not keep anybody out, or could not give back what it took.
     """
     with evidence.looking(url, "evolve brown-out") as connection:
         refuse_read_only(connection)
         places = places_to_go(project, connection, identifier)
+        for other in brown_out.hidden(connection):  # who is kept out already is no longer to be seen
+            raise BrownOutUnderWay(identifier, other.change, other.actor)
         return Planned(
             identifier,
             places_text(places),
@@ -119,7 +122,7 @@ def run(
         check: a shell command, run every second; where it ends in another status than 0 somebody misses it.
 
     Raises:
-        BrownOutUnderWay; and as `look`: nothing was hidden.
+        As `look`: nothing was hidden.
         NotGivenBack: roles were changed meanwhile; it says what is missing.
     """
     watching = watching or Watching()

@@ -53,7 +53,7 @@ def command(
         click.echo(f"{told.at:%Y-%m-%d %H:%M:%S}  {told.subject:<{width}}  {told.what} ({told.actor})")
     if not shown:
         click.echo(
-            "nothing was kept in this database"
+            "nothing was kept in this database, or nothing that this role may read"
             if subject is None
             else f'nothing is known of "{subject}" here'
         )

@@ -110,6 +110,11 @@ def observe(connection: Connection, change: str, gate: NotTripped) -> Observatio
     tripwires = armed(connection, change)
     if not tripwires:
         return Observation(gate, True, "none is armed")
+    deaf = [each.relation for each in tripwires if not _listens(connection, each)]
+    if deaf:
+        # It may have been so for as long as anybody knows.
+        fix = f"arm it anew: evolve tripwire {change}; or do without: evolve tripwire {change} --disarm"
+        return Observation(gate, False, f"the tripwire on {', '.join(deaf)} is gone or disabled", fix)
     met = hits(connection, change)
     since = f"since {tripwires[0].at:%Y-%m-%d %H:%M}"
     if not met:
@@ -130,10 +135,12 @@ def arm(connection: Connection, change: str, places: Sequence[Place], actor: str
         TableBusy: the lock was not to be had; tables before it have theirs.
     """
     connection.execute("DELETE FROM evolve.tripwire_hit WHERE change = %s", (change,))
-    for table, columns in _tables(connection, places):
+    tables = list(_tables(connection, places))
+    for table, columns in tables:
         values = (change, table.full, trigger_name(change), actor)
         _patiently(connection, table, "arm", _arming(change, table, columns), values)
-    return armed(connection, change)
+    names = {table.full for table, _ in tables}
+    return [each for each in armed(connection, change) if each.relation in names]
 
 
 def disarm(connection: Connection, change: str) -> bool:
@@ -209,6 +216,15 @@ def _tables(
         ).fetchone()
         if row is not None and row[0] in ("r", "p"):
             yield table, () if table in whole else tuple(columns)
+
+
+def _listens(connection: Connection, tripwire: Armed) -> bool:
+    # ACCESS SHARE on catalogs only.
+    row = connection.execute(
+        "SELECT 1 FROM pg_trigger WHERE tgrelid = to_regclass(%s) AND tgname = %s AND tgenabled <> 'D'",
+        (tripwire.relation, tripwire.trigger),
+    ).fetchone()
+    return row is not None
 
 
 def _relation_exists(connection: Connection, relation: str) -> bool:

@@ -92,6 +92,7 @@ def test_it_is_ended_from_elsewhere(users: Users) -> None:
     running = start_evolve("brown-out", CHANGE, "--for", "10min", cwd=users.root)
     try:
         users.until(seen=False)
+        assert "is under way" in users.run("brown-out", CHANGE, "--for", "1s").stderr
         shut = users.run("advance", CHANGE, "--old-code-gone")
         assert shut.returncode == 1
         assert f"evolve brown-out {CHANGE} --end" in shut.stdout

@@ -100,3 +100,29 @@ def test_disarmed(users: ChangeProject) -> None:
     write(users, "UPDATE users SET name = 'old' WHERE id = 1")
     users.ok("advance", CHANGE, "--old-code-gone")
     assert "none was armed" in users.ok("tripwire", CHANGE, "--disarm")
+
+
+@pytest.mark.parametrize(
+    "deafened",
+    ["DROP TRIGGER zz_evolve_trip_{} ON users", "ALTER TABLE users DISABLE TRIGGER zz_evolve_trip_{}"],
+)
+def test_one_that_cannot_tell_is_not_taken_for_silent(users: ChangeProject, deafened: str) -> None:
+    users.ok("tripwire", CHANGE)
+    users.sql(deafened.format(CHANGE))
+    shut = users.run("advance", CHANGE, "--old-code-gone")
+    assert shut.returncode == 1
+    assert "is gone or disabled" in shut.stdout
+    users.ok("tripwire", CHANGE)
+    users.ok("advance", CHANGE)
+
+
+def test_undo_takes_it_away(users: ChangeProject) -> None:
+    users.ok("tripwire", CHANGE)
+    users.ok("undo", CHANGE, "--write")
+    assert users.sql("SELECT count(*) FROM pg_trigger WHERE tgname LIKE 'zz_evolve_trip%'") == [(0,)]
+
+
+def test_a_table_that_is_gone_can_have_none(users: ChangeProject) -> None:
+    users.ok("tripwire", CHANGE)
+    users.sql("DROP TABLE users")
+    assert users.run("tripwire", CHANGE).returncode == 1
