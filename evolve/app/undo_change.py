@@ -171,11 +171,11 @@ def _preview(
     applied = changes.applied(heads)
     not_applied = tuple(revision for revision in manifest.revisions if revision not in applied)
     if manifest.over or changes.not_undone(manifest):
-        names = {back.phase for back in changes.not_undone(manifest) or manifest.taken_back}
+        names: set[PhaseName] = {back.phase for back in changes.not_undone(manifest) or manifest.taken_back}
         leaving = _newest_first(plan, names)
         kept = None if manifest.over else manifest.current.name
         return Undoing(manifest, leaving, kept, not_applied, finishing=True)
-    begun = [phase.name for phase in manifest.phases if phase.state == "begun"]
+    begun: list[PhaseName] = [phase.name for phase in manifest.phases if phase.state == "begun"]
     if to is not None and to not in begun[:-1]:
         raise NotBegun(manifest, to)
     leaving = _newest_first(plan, begun[begun.index(to) + 1 :] if to is not None else begun)

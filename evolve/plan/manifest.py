@@ -139,7 +139,7 @@ class Manifest:
         """
         kept = PHASES.index(name) if name is not None else -1
         leaving = [phase for phase in self.phases if PHASES.index(phase.name) > kept]
-        parts = [
+        parts: list[tuple[PhaseName, int, str]] = [
             (phase.name, number, revision)
             for phase in reversed(leaving)
             for number, revision in reversed(list(enumerate(phase.revisions)))
