@@ -78,7 +78,7 @@ class Observer:
 
     def waiting_for_runner(self, holder: str) -> None: ...
     def opens(self, direction: Direction, steps: Sequence[Pending]) -> None: ...
-    def not_recorded(self, reason: str) -> None: ...
+    def not_recorded(self, reason: str, fix: str) -> None: ...
     def begins(self, step: Pending, number: int, total: int) -> None: ...
 
     def goes_on(self, step: Pending, done: Sequence[str]) -> None:
@@ -281,9 +281,9 @@ def _record(
     observer: Observer,
 ) -> UpgradeRecord | None:
     """None where the role may not keep one: it may be allowed to migrate all the same."""
-    reason = can_record(own)
-    if reason is not None:
-        observer.not_recorded(reason)
+    not_kept = can_record(own)
+    if not_kept is not None:
+        observer.not_recorded(not_kept.reason, not_kept.fix)
         return None
     record = UpgradeRecord(own, version_table)
     applied = [runner.applied(heads) for heads in standings] or [frozenset()]

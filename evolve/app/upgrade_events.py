@@ -43,8 +43,8 @@ class Announcer(Observer):
         self._narrator.opens(direction, steps)
         self._events.emit(f"{direction}.plan", revisions=[step.revision for step in steps])
 
-    def not_recorded(self, reason: str) -> None:
-        self._narrator.not_recorded(reason)
+    def not_recorded(self, reason: str, fix: str) -> None:
+        self._narrator.not_recorded(reason, fix)
         self._events.emit("record.denied", reason=reason)
 
     def begins(self, step: Pending, number: int, total: int) -> None:

@@ -24,14 +24,11 @@ class Narrator(Observer):
     def waiting_for_runner(self, holder: str) -> None:
         click.echo(f"another runner is at work ({holder}); waiting for it to end", err=True)
 
-    def not_recorded(self, reason: str) -> None:
+    def not_recorded(self, reason: str, fix: str) -> None:
         click.echo(
             f"steps are not recorded, a run that is cut short cannot be gone on with: {reason}", err=True
         )
-        click.echo(
-            "  fix: CREATE SCHEMA IF NOT EXISTS evolve; GRANT ALL ON SCHEMA evolve TO the role that connects",
-            err=True,
-        )
+        click.echo(f"  fix: {fix}", err=True)
 
     def begins(self, step: Pending, number: int, total: int) -> None:
         click.echo(f"{number}/{total} {step.revision} {step.message}", err=True)

@@ -19,6 +19,7 @@ from psycopg.types.json import Jsonb
 from evolve.errors import Misuse
 from evolve.postgres.blockers import Blocker
 from evolve.postgres.connect import Connection
+from evolve.postgres.publications import of_all_tables
 from evolve.postgres.runner_lock import RunnerLockLost
 
 VERSION = 1
@@ -68,8 +69,19 @@ class LiveBackend:
     query: str
 
 
-def can_record(connection: Connection) -> str | None:
-    """Create schema and tables where they are missing; returns why the role may not, None where all is there.
+@dataclass(frozen=True, slots=True)
+class NotKept:
+    """Why no record is kept, and what to do about it."""
+
+    reason: str
+    fix: str
+
+
+_GRANT = "CREATE SCHEMA IF NOT EXISTS evolve; GRANT ALL ON SCHEMA evolve TO the role that connects"
+
+
+def can_record(connection: Connection) -> NotKept | None:
+    """Create schema and tables where they are missing; returns why that may not be, None where all is there.
 
     Raises:
         RecordTooNew: a newer evolve made them.
@@ -82,7 +94,13 @@ def can_record(connection: Connection) -> str | None:
             # No lock. A record that is lost in a crash would be none.
             connection.execute("SET synchronous_commit = on")
         if version == VERSION:
-            return _lacks(connection)
+            lacks = _lacks(connection)
+            return NotKept(lacks, _GRANT) if lacks else None
+        if published := of_all_tables(connection):
+            return NotKept(
+                f"publication {', '.join(published)} sends all tables, and a subscriber stops at a row of one it lacks",
+                "let it name schemas or tables; or make them there and here: evolve/postgres/schema/upgrade.sql",
+            )
         with connection.transaction():
             # No table lock; two first runs at once, of two projects, would both create the schema and one would fail.
             connection.execute("SELECT pg_advisory_xact_lock(hashtext('evolve'), hashtext('upgrade'))")
@@ -92,7 +110,7 @@ def can_record(connection: Connection) -> str | None:
                 connection.execute("CREATE SCHEMA evolve")
             connection.execute(files("evolve.postgres.schema").joinpath("upgrade.sql").read_bytes())
     except (psycopg.errors.InsufficientPrivilege, psycopg.errors.ReadOnlySqlTransaction) as error:
-        return error.diag.message_primary or str(error)
+        return NotKept(error.diag.message_primary or str(error), _GRANT)
     return None
 
 

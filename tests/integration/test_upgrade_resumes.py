@@ -328,7 +328,7 @@ def test_a_role_that_may_keep_no_record_migrates_all_the_same(
         told: list[str] = []
 
         class Listener(Observer):
-            def not_recorded(self, reason: str) -> None:
+            def not_recorded(self, reason: str, fix: str) -> None:
                 told.append(reason)
 
         outcome = upgrade(project, f"postgresql://{name}:x@{place}", observer=Listener())
