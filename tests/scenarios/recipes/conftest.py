@@ -1,10 +1,24 @@
-"""Which scenes are killed in every run: that of an index that goes; each of the others takes a minute or more."""
+"""Which scenes are played in every run: one of each way of doing a change. All of them are for `make test-long`."""
 
 from __future__ import annotations
 
 import pytest
 
+# By the way it goes: a twin beside the old column, of another type, under another name or in another table; a key; a
+# promise that is validated; something that is taken away; a view in front; a build beside the table.
+PLAYED = frozenset(
+    {
+        *("TestRenameColumn", "TestUnderOneName", "TestInPlace", "TestSplitColumn", "TestJsonKeyToColumn"),
+        *("TestMoveColumn", "TestExtractTable", "TestManyToMany", "TestWidenKey", "TestRemoveEnumValue"),
+        *("TestAddRequiredColumn", "TestSetNotNull", "TestAddForeignKey", "TestAddPrimaryKey"),
+        *("TestDropColumn", "TestDropTable", "TestRenameTable", "TestChangeFunction", "TestVersions"),
+        *("TestAddIndex", "TestDropIndex"),
+    }
+)
+KILLED = frozenset({"TestDropIndex"})  # each of the others takes a minute or more
+
 
 def pytest_itemcollected(item: pytest.Item) -> None:
-    if item.name.startswith("test_killed") and "::TestDropIndex::" not in item.nodeid:
+    scene = item.nodeid.split("::")[1]
+    if scene not in (KILLED if item.name.startswith("test_killed") else PLAYED):
         item.add_marker("long")
