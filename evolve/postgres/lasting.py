@@ -88,8 +88,16 @@ def lasting(text: str) -> Lasting | None:
 
 
 def repeatable(text: str) -> bool:
-    """Whether `text` may be sent again, done before or not: it only reads, or says IF [NOT] EXISTS, or sets."""
-    return all(_repeatable(operation) for operation in parse(text))
+    """Whether `text` may be sent again, done before or not: it only reads, says IF [NOT] EXISTS, replaces, or sets."""
+    operations = parse(text)
+    # One ALTER TABLE that drops a constraint where it is there, and adds it again.
+    replaced = {(o.table, o.name) for o in operations if isinstance(o, op.DropConstraint) and o.if_exists}
+    return all(
+        (operation.table, operation.constraint.name) in replaced
+        if isinstance(operation, op.AddConstraint)
+        else _repeatable(operation)
+        for operation in operations
+    )
 
 
 def only_reads(text: str) -> bool:
