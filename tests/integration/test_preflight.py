@@ -227,6 +227,9 @@ def test_privileges_are_missing_just_where_the_server_would_refuse(
     given = as_role(database_url, role)
     with psycopg.connect(database_url, autocommit=True) as connection:
         words = {"role": sql.Identifier(role), "database": sql.Identifier(connection.info.dbname)}
+        there = connection.execute("SELECT 1 FROM pg_available_extensions WHERE name = 'pgcrypto'").fetchone()
+        if "pgcrypto" in body and there is None:
+            pytest.skip("this server comes without pgcrypto")
         connection.execute("CREATE TYPE mood AS ENUM ('ok')")
         connection.execute(sql.SQL("GRANT CREATE ON SCHEMA public TO {role}").format(**words))
         for missing in [*grants, None]:

@@ -260,8 +260,11 @@ def until_it_answers(url: str) -> None:
 def test_a_server_that_crashes_in_the_middle(make_project: MakeProject) -> None:
     with scratch.server() as server, made(make_project, server.url) as project:
         project.add("two", BOTH)
-        # One backend killed, and the server ends all of them and recovers.
-        interrupted(project, server.url, lambda pid: os.kill(pid, signal.SIGKILL))
+        # One backend killed, and the server ends all of them, this one as well, and recovers.
+        with closing(psycopg.connect(server.url, autocommit=True)) as witness:
+            interrupted(project, server.url, lambda pid: os.kill(pid, signal.SIGKILL))
+            with pytest.raises(psycopg.OperationalError):
+                witness.execute("SELECT pg_sleep(30)")
         until_it_answers(server.url)
         upgrade(project, server.url)
         whole(server.url)
