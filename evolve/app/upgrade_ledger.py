@@ -195,7 +195,7 @@ class RevisionLedger:
         raise CannotTell(self.revision, str(recorded), self.command, self._done())
 
     def _stays_done(self, sent: Sent, recorded: Recorded, path: str) -> bool:
-        """It was done; only of the last one is it certain that no later statement has undone it."""
+        """It was done; only of the last one is it certain that no later statement has undone it, heard of or not."""
         if recorded.returned_rows:
             if lasting.only_reads(sent.text):
                 return False
@@ -206,7 +206,7 @@ class RevisionLedger:
                 self.command,
             )
         what = lasting.lasting(sent.text)
-        last = all(each.state != "done" for each in self.known.values() if each.ordinal > sent.ordinal)
+        last = all(each.state == "failed" for each in self.known.values() if each.ordinal > sent.ordinal)
         if what is None or not last or lasting.look(self.own, what, path) == "done":
             return True
         raise NotAsRecorded(

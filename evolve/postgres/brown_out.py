@@ -1,6 +1,7 @@
 """Hide columns and tables from the application by taking privileges away, and give exactly the same ones back.
 
-REVOKE and GRANT take no lock on the table and wait for nobody; the next statement of each session meets them. What was
+REVOKE and GRANT take no lock on the table, from PostgreSQL 18 on ACCESS SHARE, and so wait for no reader or writer; the
+next statement of each session meets them. What was
 taken is kept in schema evolve in the transaction that takes it, and forgotten in the one that gives it back: whoever
 finds it there may give it back, whatever became of who took it.
 

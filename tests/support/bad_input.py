@@ -29,6 +29,9 @@ COMMANDS: dict[str, tuple[str, ...]] = {
     "plan add-index": ("plan", "add-index", "orders", "--on", "at"),
     "history": ("history",),
     "drift": ("drift",),
+    "registry list": ("registry", "list"),
+    "registry install": ("registry", "install"),
+    "registry forget": ("registry", "forget"),
     "advance": ("advance", CHANGE),
     "status": ("status",),
     "brown-out": ("brown-out", CHANGE, "--for", "1s"),
@@ -134,7 +137,9 @@ class Ground:
         }
         tables = self.connection.execute(
             "SELECT n.nspname, c.relname FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace"
-            " WHERE c.relkind IN ('r', 'p') AND n.nspname !~ '^(pg_|information_schema)' ORDER BY 1, 2"
+            " WHERE c.relkind IN ('r', 'p') AND n.nspname !~ '^(pg_|information_schema)'"
+            # An upgrade that was begun is on record.
+            " AND NOT (n.nspname = 'evolve' AND c.relname LIKE 'upgrade%') ORDER BY 1, 2"
         ).fetchall()
         rows = {
             f"{schema}.{table}": str(
