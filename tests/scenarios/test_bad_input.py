@@ -21,9 +21,9 @@ from evolve.postgres import scratch
 pytestmark = pytest.mark.server
 
 # Where a project, or a database, is not asked for.
-WITHOUT_PROJECT = {name for name in COMMANDS if name.startswith(("backfill", "facts", "partition"))} - {
-    "backfill run CHANGE"
-}
+WITHOUT_PROJECT = {
+    name for name in COMMANDS if name.startswith(("backfill", "facts", "partition", "registry"))
+} - {"backfill run CHANGE"}
 WITHOUT_DATABASE = {"init", "lint", "upgrade --sql"}
 
 
