@@ -102,7 +102,9 @@ def disarm(link: Junction, place: Place) -> tuple[Statement, ...]:
 def drop_functions(link: Junction) -> tuple[Statement, ...]:
     """Those of both tables, whichever are there: one may have gone back before the other's were made."""
     return tuple(
-        Statement(f"DROP FUNCTION IF EXISTS {_function(link, place, action)}()", None, "nothing calls it any more")
+        Statement(
+            f"DROP FUNCTION IF EXISTS {_function(link, place, action)}()", None, "nothing calls it any more"
+        )
         for place in _PLACES
         for action, _, _ in _actions(link, place)
     )
