@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 from alembic.script.revision import Revision, RevisionMap
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from support.revision_files import Revisions
 
@@ -349,6 +349,7 @@ def _alembic(files: list[RevisionFile]) -> RevisionMap:
     return RevisionMap(generate)
 
 
+@settings(derandomize=True)  # the same graphs in every run: one was met that took minutes
 @given(graphs())
 def test_the_order_is_that_of_alembic(files: list[RevisionFile]) -> None:
     expected = [revision.revision for revision in _alembic(files).iterate_revisions("heads", "base")]
