@@ -29,6 +29,8 @@ from evolve.revisions.project import Project
 _EVERY = 1.0  # seconds between two looks
 _CHECK_TIMEOUT = 30.0  # seconds that --check may take
 
+RELEASED = "released\n"  # what a guard is told that need not act any more
+
 How = Literal["clean", "denied", "ended"]
 
 
@@ -137,6 +139,10 @@ def run(
         try:
             evidence.ensure_evidence(connection)
             brown_out.hide(connection, identifier, places, who, seconds)
+        except BaseException:
+            _release(guard)  # nothing of ours is hidden; what another has hidden is not ours to give back
+            raise
+        try:
             since = _moment_if_told(connection)
             complaints = _watch(connection, identifier, seconds, since, check, watching)
             how = "denied" if complaints else "clean" if brown_out.hidden(connection, identifier) else "ended"
@@ -244,8 +250,9 @@ def _start_guard(url: str, identifier: str) -> subprocess.Popen[bytes]:
 
 
 def _release(guard: subprocess.Popen[bytes]) -> None:
-    """It has been given back: the guard need not."""
+    """Nothing is hidden, or it has been given back: the guard need not."""
     if guard.stdin is not None:
+        guard.stdin.write(RELEASED.encode())
         guard.stdin.close()
     guard.wait(timeout=60)
     if guard.stdout is not None:

@@ -78,7 +78,7 @@ def _copied(table: QualifiedName, columns: list[str], archive: QualifiedName) ->
         table,
         "string_agg(pg_catalog.quote_ident(a.attname), ', ' ORDER BY a.attnum)",
         f"{_text(first)} || evolve_key || {_text(rest)}",
-        before=(f"DROP TABLE IF EXISTS {archive};",),
+        before=_kept_apart(archive),
     )
     restore = _with_key(
         table,
@@ -88,12 +88,13 @@ def _copied(table: QualifiedName, columns: list[str], archive: QualifiedName) ->
     return Part(
         f"keep what {table.plain} holds out of sight in {archive.plain}",
         (
+            Statement("CREATE SCHEMA IF NOT EXISTS evolve", None, "an empty namespace"),
             Statement(
                 copy,
                 LockMode.ACCESS_SHARE,
                 "everybody goes on reading and writing while the rows are copied; what is written meanwhile is made "
                 "from the new shape, and can be made from it again",
-                allow=("do-block-opaque", "drop-table"),
+                allow=("do-block-opaque",),
             ),
         ),
         (
@@ -103,6 +104,16 @@ def _copied(table: QualifiedName, columns: list[str], archive: QualifiedName) ->
                 "only rows that lack the value are written, all in one transaction",
             ),
         ),
+    )
+
+
+def _kept_apart(archive: QualifiedName) -> tuple[str, ...]:
+    """Of an earlier purge that was gone back on: it may hold values of rows that have been deleted since."""
+    return (
+        f"IF pg_catalog.to_regclass({_text(archive.full)}) IS NOT NULL THEN",
+        f"  EXECUTE pg_catalog.format('ALTER TABLE %s RENAME TO %I', {_text(str(archive))},",
+        f"    {_text(archive.name[:40] + '_')} || pg_catalog.to_char(pg_catalog.now(), 'YYYYMMDD_HH24MISS'));",
+        "END IF;",
     )
 
 

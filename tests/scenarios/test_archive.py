@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections.abc import Callable
 
+import psycopg
 import pytest
 from support.alembic_project import AlembicProject
 from support.change_project import ChangeProject
@@ -35,6 +38,10 @@ def test_a_column(users: ChangeProject) -> None:
     )
     assert archive == [({"id": n, "Odd \"region'": "r"},) for n in (3, 4, 5)]
     users.sql("DELETE FROM users WHERE id = 5")
+    users.ok("downgrade", "-2")  # the purge, and what it has kept
+    users.ok("upgrade")
+    kept = users.sql("SELECT count(*) FROM pg_tables WHERE tablename LIKE 'archive_drop_users_nick%'")
+    assert kept == [(2,)]  # the first one still knows row 5
     users.ok("undo", change, "--write")
     users.ok("upgrade")
     assert users.sql("SELECT id, nick FROM users ORDER BY id") == [
@@ -76,3 +83,20 @@ def test_a_table_without_a_key_is_not_archived(users: ChangeProject) -> None:
     refused = users.run("upgrade")
     assert (refused.returncode, "has no primary key" in refused.stderr) == (1, True)
     assert users.sql("SELECT count(_evolve_q_drop_users_nick) FROM users") == [(3,)]
+
+
+def test_a_new_database_takes_the_whole_history(
+    users: ChangeProject, make_database: Callable[[], str]
+) -> None:
+    change = "drop_users_nick"
+    users.ok("plan", "drop-column", "users.nick", "--write")
+    users.ok("advance", change)
+    users.ok("advance", change, "--old-code-gone")
+    users.ok("upgrade")
+    users.ok("advance", change, "--purge-approved", "--archive")
+    fresh = make_database()
+    ini = users.root / "alembic.ini"
+    ini.write_text(ini.read_text().replace(users.url.rpartition("/")[2], fresh.rpartition("/")[2]))
+    subprocess.run([sys.executable, "-m", "alembic", "upgrade", "head"], cwd=users.root, check=True)
+    with psycopg.connect(fresh) as connection:
+        assert connection.execute("SELECT count(*) FROM evolve.archive_drop_users_nick").fetchone() == (3,)

@@ -12,6 +12,10 @@ from support.alembic_project import AlembicProject
 from support.change_project import ChangeProject
 from support.command_line import start_evolve
 
+from evolve.app.brown_out import run
+from evolve.postgres.brown_out import BrownOutUnderWay
+from evolve.revisions.project import find_project
+
 pytestmark = pytest.mark.server
 
 CHANGE = "drop_users_name"
@@ -113,3 +117,18 @@ def test_before_the_switch_there_is_nothing_to_hide(
     refused = users.run("brown-out", CHANGE)
     users.sql("DROP OWNED BY brown_client")
     assert (refused.returncode, "takes nothing away next" in refused.stderr) == (2, True)
+
+
+def test_a_second_one_leaves_the_first_alone(users: Users) -> None:
+    project = find_project(users.root)
+    running = start_evolve("brown-out", CHANGE, "--for", "10min", cwd=users.root)
+    try:
+        users.until(seen=False)
+        with pytest.raises(BrownOutUnderWay):
+            run(project, users.url, CHANGE, 60)
+        time.sleep(1)  # in which the guard of the second could act
+        assert not users.sees_it()
+    finally:
+        running.kill()
+        running.communicate()
+    users.until(seen=True)
