@@ -8,6 +8,7 @@ from evolve.plan.change import Place
 from evolve.plan.deployed import Use, Version
 from evolve.postgres import registry
 from evolve.postgres.evidence import looking
+from evolve.postgres.writable import refuse_read_only
 from evolve.sql.names import parse_column, parse_name
 
 
@@ -17,6 +18,7 @@ def install(url: str, roles: Collection[str], readers: Collection[str]) -> None:
         RegistryDenied, StrangeRegistry, RegistryTooNew, NoSuchRole, CannotConnect: nothing was changed.
     """
     with looking(url, "evolve registry install") as connection:
+        refuse_read_only(connection)
         registry.install(connection, roles, readers)
 
 
@@ -50,6 +52,7 @@ def forget(url: str, version: str | None, application: str | None) -> int:
         NoRegistry, RegistryTooNew, RegistryDenied, CannotConnect.
     """
     with looking(url, "evolve registry forget") as connection:
+        refuse_read_only(connection)
         return registry.forget(connection, version, application)
 
 

@@ -21,6 +21,7 @@ READING = (
     *("upgrade --dry-run", "upgrade --sql", "backfill status", "partition status", "history", "drift"),
 )
 ELSEWHERE = {
+    "registry list",  # it reads, and on a server without a registry says so
     "init",
     "plan auto",
     "preflight",
