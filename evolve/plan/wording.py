@@ -26,7 +26,7 @@ from evolve.plan.model import (
     ValidIndex,
     Word,
 )
-from evolve.sql.names import quote
+from evolve.sql.names import literal, quote
 
 
 def describe_gate(gate: Gate) -> str:
@@ -165,12 +165,17 @@ def conditions(part: Part) -> Conditions:
                 triggers.append(f"{table}.{quote(trigger)}")
             case Holds(condition, meaning):
                 holds.append((condition, meaning))
+            case ColumnNotNull(table, column):
+                set_ = (
+                    "SELECT attnotnull FROM pg_catalog.pg_attribute WHERE attrelid = pg_catalog.to_regclass("
+                    f"{literal(table.full).strip()}) AND attname = {literal(column).strip()}"
+                )
+                holds.append((set_, f"{table.plain}.{column} is NOT NULL"))
             case NotMapped(phase, places):
                 unmapped = tuple(place_text(place) for place in places)
             case (
                 NoOlderTransaction()
                 | BackfillDone()
-                | ColumnNotNull()
                 | NotUsed()
                 | NotMissed()
                 | NotTripped()
