@@ -9,10 +9,12 @@ Connections must be in autocommit mode. Looking takes no lock on any table of th
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 from contextlib import closing
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
+from typing import LiteralString
 
 import psycopg
 from psycopg import sql
@@ -64,6 +66,8 @@ class Reading:
         evicted: how often it has dropped entries to make room.
         trouble: why it tells nothing; empty where it does.
         fix: what to do about that.
+        origin: which server it is; None where it was not asked.
+        standbys: names of those that follow it and may take reads.
     """
 
     server: str
@@ -73,6 +77,22 @@ class Reading:
     called: tuple[Called, ...] = ()
     trouble: str = ""
     fix: str = ""
+    origin: Origin | None = None
+    standbys: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """Which server it is, by whatever name one comes to it.
+
+    Args:
+        system: the same for a primary and its standbys; None where the role may not ask.
+        started: to the microsecond, so that no two servers share it.
+    """
+
+    system: int | None
+    started: datetime
+    in_recovery: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,8 +120,8 @@ class _Verdict:
 # -- what the gate says -------------------------------------------------------------------------------------
 def observe(connection: Connection, change: str, gate: NotUsed, rules: Rules) -> Observation:
     """Look at the gate; writes nothing."""
-    verdicts = [verdict for _, verdict in _verdicts(connection, change, gate, rules)]
-    if not verdicts:
+    found = _verdicts(connection, change, gate, rules)
+    if not found:
         if rules.statements == "required":
             return Observation(
                 gate,
@@ -111,10 +131,12 @@ def observe(connection: Connection, change: str, gate: NotUsed, rules: Rules) ->
                 'statements = "where-there" in [tool.evolve.gates]',
             )
         return Observation(gate, True, "pg_stat_statements is not in this database: nobody has looked")
-    shut = next((verdict for verdict in verdicts if not verdict.open), None)
+    # Use first, then what nobody can look at: beside them it does not matter that a window is young.
+    found.sort(key=lambda each: (not each[1].used, not each[0].trouble))
+    shut = next((verdict for _, verdict in found if not verdict.open), None)
     if shut is not None:
         return Observation(gate, False, shut.observed, shut.fix)
-    return Observation(gate, True, "; ".join(verdict.observed for verdict in verdicts))
+    return Observation(gate, True, "; ".join(verdict.observed for _, verdict in found))
 
 
 def renew(connection: Connection, change: str, gate: NotUsed, rules: Rules) -> bool:
@@ -151,11 +173,12 @@ def _verdicts(
     connection: Connection, change: str, gate: NotUsed, rules: Rules
 ) -> list[tuple[Reading, _Verdict]]:
     """Each server with what it says; none where the primary has no statistics."""
-    reading = _read(connection, PRIMARY, gate.places)
+    reading = _read(connection, PRIMARY, gate.places, rules)
     if reading is None:
         return []
     windows = _windows(connection, change)
-    found = [reading, *_unread(connection, rules), *_replicas(gate.places, rules)]
+    read = [reading, *_replicas(reading, gate.places, rules)]
+    found = [*read, *_unread(read, rules)]
     return [(each, _judge(each, windows.get(each.server), rules.statement_window)) for each in found]
 
 
@@ -178,8 +201,8 @@ def _judge(reading: Reading, window: Window | None, seconds: float) -> _Verdict:
             used=str(used[0]),
         )
     counted = {each.key: each.calls for each in reading.called}
-    hidden = next((key for key, calls in window.calls.items() if counted.get(key, -1) < calls), None)
-    if reading.reset != window.reset or hidden is not None:
+    lost = any(counted.get(key, -1) < calls for key, calls in window.calls.items())
+    if reading.reset != window.reset or (lost and reading.evicted == window.evicted):
         return _Verdict(f"{place}the statistics were reset {since}", broken=True, fix=again)
     if reading.evicted != window.evicted:
         return _Verdict(
@@ -196,17 +219,17 @@ def _judge(reading: Reading, window: Window | None, seconds: float) -> _Verdict:
 
 
 # -- reading a server ---------------------------------------------------------------------------------------
-def _read(connection: Connection, server: str, places: Sequence[Place]) -> Reading | None:
+def _read(connection: Connection, server: str, places: Sequence[Place], rules: Rules) -> Reading | None:
     """The statements that use one of `places`; None where the extension is not in this database."""
     # No lock, here and below but for catalogs.
     row = connection.execute(
-        "SELECT n.nspname::text, clock_timestamp(), pg_has_role('pg_read_all_stats', 'USAGE'),"
+        "SELECT n.nspname::text, clock_timestamp(), pg_has_role('pg_read_all_stats', 'USAGE'), e.extversion,"
         " current_setting('pg_stat_statements.track', true), current_setting('pg_stat_statements.track_utility', true)"
         " FROM pg_extension e JOIN pg_namespace n ON n.oid = e.extnamespace WHERE e.extname = 'pg_stat_statements'"
     ).fetchone()
     if row is None:
         return None
-    schema, at, may_read, track, utility = row
+    schema, at, may_read, version, track, utility = row
     assert isinstance(at, datetime)  # noqa: S101 - of a statement above
     if track is None:
         return Reading(
@@ -231,6 +254,13 @@ def _read(connection: Connection, server: str, places: Sequence[Place]) -> Readi
             trouble="what other roles run may not be read",
             fix=f'GRANT pg_read_all_stats TO "{connection.info.user}"',
         )
+    if [int(part) for part in re.findall(r"\d+", str(version))] < [1, 9]:
+        return Reading(
+            server,
+            at,
+            trouble=f"pg_stat_statements is of version {version}, which does not tell when it was reset",
+            fix="ALTER EXTENSION pg_stat_statements UPDATE",
+        )
     info = connection.execute(
         sql.SQL("SELECT stats_reset, dealloc FROM {}").format(
             identifier(str(schema), "pg_stat_statements_info")
@@ -244,7 +274,41 @@ def _read(connection: Connection, server: str, places: Sequence[Place]) -> Readi
         reset if isinstance(reset, datetime) else None,
         int(str(evicted)),
         tuple(_called(connection, str(schema), places)),
+        origin=_origin(connection),
+        standbys=tuple(_standbys(connection, rules)),
     )
+
+
+def _origin(connection: Connection) -> Origin:
+    recovery, started, may_ask = _one(
+        connection,
+        "SELECT pg_is_in_recovery(), pg_postmaster_start_time(),"
+        " has_function_privilege('pg_control_system()', 'EXECUTE')",
+    )
+    assert isinstance(started, datetime)  # noqa: S101 - of the statement above
+    system = _one(connection, "SELECT system_identifier FROM pg_control_system()")[0] if may_ask else None
+    return Origin(None if system is None else int(str(system)), started, recovery is True)
+
+
+def _standbys(connection: Connection, rules: Rules) -> Iterator[str]:
+    """Those that follow this server, and those that have left a slot here."""
+    # No lock. A walsender with a logical slot serves no reader.
+    rows = connection.execute(
+        "SELECT coalesce(nullif(r.application_name, ''), host(r.client_addr), 'of unknown name')::text AS name,"
+        " s.slot_name::text FROM pg_stat_replication r LEFT JOIN pg_replication_slots s ON s.active_pid = r.pid"
+        " WHERE coalesce(s.slot_type, 'physical') = 'physical' AND r.application_name <> 'pg_basebackup'"
+        " UNION ALL SELECT slot_name::text, slot_name::text FROM pg_replication_slots"
+        " WHERE slot_type = 'physical' AND NOT active AND restart_lsn IS NOT NULL ORDER BY name"
+    ).fetchall()
+    for name, slot in rows:
+        if not {name, slot} & {*rules.standbys_without_reads}:
+            yield str(name)
+
+
+def _one(connection: Connection, question: LiteralString) -> tuple[object, ...]:
+    row = connection.execute(question).fetchone()
+    assert row is not None  # noqa: S101 - each of these answers with one row
+    return row
 
 
 @dataclass(frozen=True, slots=True)
@@ -284,50 +348,61 @@ def _why(text: str, places: Sequence[Place]) -> str | None:
     return None
 
 
-def _unread(connection: Connection, rules: Rules) -> Iterator[Reading]:
-    """A standby that may take reads, and that nobody has named."""
-    # No lock. A walsender with a logical slot serves no reader.
-    rows = connection.execute(
-        "SELECT coalesce(nullif(r.application_name, ''), host(r.client_addr), 'of unknown name')::text,"
-        " clock_timestamp() FROM pg_stat_replication r LEFT JOIN pg_replication_slots s ON s.active_pid = r.pid"
-        " WHERE coalesce(s.slot_type, 'physical') = 'physical' AND r.application_name <> 'pg_basebackup' ORDER BY 1"
-    ).fetchall()
-    standing = [(str(name), at) for name, at in rows if str(name) not in rules.standbys_without_reads]
-    if len(standing) > len(rules.replicas):
-        name, at = standing[-1]
-        assert isinstance(at, datetime)  # noqa: S101 - of the statement above
+def _unread(read: Sequence[Reading], rules: Rules) -> Iterator[Reading]:
+    """Standbys that may take reads, and that nobody has named: more follow these servers than were looked at."""
+    names = [name for reading in read for name in reading.standbys]
+    if len(names) > len(rules.replicas):
         yield Reading(
-            f"standby {name}",
-            at,
-            trouble="it may take reads, and was not looked at",
-            fix="in [tool.evolve.gates], give its URL in replicas, or its name in standbys_without_reads",
+            f"standby {', '.join(names)}",
+            read[0].at,
+            trouble="it may take reads, and was not looked at"
+            if len(names) == 1
+            else f"they may take reads, and {len(rules.replicas) or 'none'} of them was looked at",
+            fix="in [tool.evolve.gates], give the URL in replicas, or the name in standbys_without_reads; "
+            "drop the slot of one that is gone",
         )
 
 
-def _replicas(places: Sequence[Place], rules: Rules) -> Iterator[Reading]:
+def _replicas(primary: Reading, places: Sequence[Place], rules: Rules) -> Iterator[Reading]:
+    known = [primary.origin]
     for url in rules.replicas:
-        server = redact(url)
-        try:
-            with closing(connect(url, application_name="evolve evidence", autocommit=True)) as connection:
-                reading = _read(connection, server, places)
-        except (EvolveError, psycopg.Error) as error:
-            reason = str(error).splitlines()[0]
-            yield Reading(
-                server,
-                datetime.now().astimezone(),
-                trouble=f"it was not read: {reason}",
-                fix="bring it back, or take it out of replicas in [tool.evolve.gates]",
-            )
-            continue
-        if reading is not None:
-            yield reading
-        else:  # it replays the primary, which has the extension
-            yield Reading(
-                server,
-                datetime.now().astimezone(),
-                trouble="it has no pg_stat_statements: is it a replica of this database?",
-                fix="check replicas in [tool.evolve.gates]",
-            )
+        reading = _replica(url, places, rules)
+        if not reading.trouble and (strange := _strange(reading.origin, known)):
+            reading = replace(reading, trouble=strange, fix="check replicas in [tool.evolve.gates]")
+        known.append(reading.origin)
+        yield reading
+
+
+def _replica(url: str, places: Sequence[Place], rules: Rules) -> Reading:
+    server = redact(url)
+    try:
+        with closing(connect(url, application_name="evolve evidence", autocommit=True)) as connection:
+            reading = _read(connection, server, places, rules)
+    except (EvolveError, psycopg.Error) as error:
+        return Reading(
+            server,
+            datetime.now().astimezone(),
+            trouble=f"it was not read: {str(error).splitlines()[0]}",
+            fix="bring it back, or take it out of replicas in [tool.evolve.gates]",
+        )
+    return reading or Reading(  # it replays the primary, which has the extension
+        server,
+        datetime.now().astimezone(),
+        trouble="it has no pg_stat_statements: is it a replica of this database?",
+        fix="check replicas in [tool.evolve.gates]",
+    )
+
+
+def _strange(origin: Origin | None, known: Sequence[Origin | None]) -> str:
+    """Why it is not one more standby of the primary, the first of `known`; empty where it is."""
+    primary = known[0]
+    if origin is None or primary is None:
+        return ""
+    if not origin.in_recovery:
+        return "it is no standby"
+    if None not in (origin.system, primary.system) and origin.system != primary.system:
+        return "it is a standby of another server"
+    return "it is named twice" if origin in known else ""
 
 
 # -- storage ------------------------------------------------------------------------------------------------
