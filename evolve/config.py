@@ -73,9 +73,14 @@ class TwoConfigurations(Misuse):
 
 class MissingVariable(Misuse):
     def __init__(self, file: Path, key: str, variable: str) -> None:
+        also = {
+            "database_url": ", or give --database-url",
+            "gates.replicas": "; or take it out of replicas, and name the standby in standbys_without_reads "
+            "if nobody reads there",
+        }
         super().__init__(
             f'{file}: "{key}" takes its value from the environment variable {variable}, which is not set',
-            fix=f"export {variable}=…, or give --database-url",
+            fix=f"export {variable}=…{also.get(key, '')}",
         )
 
 

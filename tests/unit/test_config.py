@@ -229,8 +229,20 @@ def test_missing_variable_is_an_error_only_when_the_url_is_needed(
     write(tmp_path, 'database_url = "env:SHOP_URL"')
     monkeypatch.delenv("SHOP_URL", raising=False)
     read = config.load(tmp_path)
-    with pytest.raises(MissingVariable, match="SHOP_URL"):
+    with pytest.raises(MissingVariable, match="SHOP_URL") as raised:
         read.resolved_database_url()
+    assert "--database-url" in str(raised.value)
+
+
+def test_a_replica_whose_variable_is_missing_is_no_matter_of_the_option(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write(tmp_path, '[gates]\nreplicas = ["env:REPLICA_URL"]')
+    monkeypatch.delenv("REPLICA_URL", raising=False)
+    with pytest.raises(MissingVariable, match="REPLICA_URL") as raised:
+        gate_rules(config.load(tmp_path))
+    assert "--database-url" not in str(raised.value)
+    assert "standbys_without_reads" in str(raised.value)
 
 
 def test_password_is_not_in_the_representation(tmp_path: Path) -> None:
