@@ -17,6 +17,7 @@ from evolve.plan.lost_rows import accepted, accepting
 from evolve.plan.manifest import Manifest, PhaseRecord
 from evolve.plan.model import LostRows, NotMapped, NotUsed, Phase, PhaseName, Plan, Word
 from evolve.plan.retired import retired
+from evolve.plan.sole_writer import sole_writer
 from evolve.plan.target import Target
 from evolve.postgres import evidence, tripwire
 from evolve.postgres.connect import Connection
@@ -142,57 +143,68 @@ def advance(
         NothingToOverride, NotOverridable: a gate named in `override` is not shut, or may not be passed.
         StrangeRevisions: the database is at a revision that the project does not have.
         StandbyServer, ReadOnlySession: evidence cannot be kept there.
+        AnotherWriter: another command writes to the project.
     """
     who = actor or default_actor()
-    changes, manifest = read_change(project, identifier)
-    if manifest.over or changes.not_undone(manifest):
-        raise UndoCutShort(manifest)
-    with evidence.looking(url, "evolve advance") as connection:
-        refuse_read_only(connection)
-        if changes.missing(manifest):
-            return _finish(changes, manifest, manifest.plan)
-        plan = None if manifest.following is None else _plan(connection, manifest)
-        if plan is not None and not accept_edits:
-            refuse_edited(changes, manifest)
-        _hear(connection, changes, manifest, plan, words, who)
-        rules = rules or Rules()
-        if archive and (manifest.following is None or manifest.following.name != "purge"):
-            raise ArchiveTooEarly(manifest)
-        standing = _stand(connection, changes, manifest, plan, rules)
-        if standing.not_applied and override is not None:
-            seen = _overrule(connection, manifest, override, rules, who)
-            return Advanced(replace(standing, seen=seen), None, ())
-        seen = evidence.watch(connection, identifier, standing.seen, rules)
-        standing = replace(standing, seen=overridden(seen, override))
-        following = standing.following
-        if plan is None or following is None or not standing.open:
-            return Advanced(standing, None, ())
-        manifest, plan, following = _accepting(connection, manifest, plan, following)
-        if archive:
-            manifest = replace(manifest, archive=True)
-            plan = manifest.plan
-            following = next(phase for phase in plan.phases if phase.name == following.name)
-        refuse_unclean(changes, replace(plan, phases=(following,)))
-        refuse_unready(changes, identifier, following)
-        if retired(following):
-            tripwire.disarm(connection, identifier)  # what it hangs on could not go while it does
-        evidence.keep(connection, identifier, following.name, standing.seen, who)
-    from evolve.revisions.writer import new_revision_id  # Alembic takes a while to import
+    with sole_writer(project.script_directory, f"evolve advance {identifier}", who):
+        changes, manifest = read_change(project, identifier)
+        if manifest.over or changes.not_undone(manifest):
+            raise UndoCutShort(manifest)
+        with evidence.looking(url, "evolve advance") as connection:
+            refuse_read_only(connection)
+            if changes.missing(manifest):
+                return _finish(changes, manifest, manifest.plan)
+            plan = None if manifest.following is None else _plan(connection, manifest)
+            if plan is not None and not accept_edits:
+                refuse_edited(changes, manifest)
+            _hear(connection, changes, manifest, plan, words, who)
+            rules = rules or Rules()
+            if archive and (manifest.following is None or manifest.following.name != "purge"):
+                raise ArchiveTooEarly(manifest)
+            standing = _stand(connection, changes, manifest, plan, rules)
+            if standing.not_applied:
+                seen = _look_again(connection, manifest, override, rules, who)
+                return Advanced(replace(standing, seen=seen), None, ())
+            seen = evidence.watch(connection, identifier, standing.seen, rules)
+            standing = replace(standing, seen=overridden(seen, override))
+            following = standing.following
+            if plan is None or following is None or not standing.open:
+                return Advanced(standing, None, ())
+            manifest, plan, following = _accepting(connection, manifest, plan, following)
+            if archive:
+                manifest = replace(manifest, archive=True)
+                plan = manifest.plan
+                following = next(phase for phase in plan.phases if phase.name == following.name)
+            refuse_unclean(changes, replace(plan, phases=(following,)))
+            refuse_unready(changes, identifier, following)
+            if retired(following):
+                tripwire.disarm(connection, identifier)  # what it hangs on could not go while it does
+            evidence.keep(connection, identifier, following.name, standing.seen, who)
+            if retired(following):
+                evidence.judge(connection, identifier, following.name, standing.seen, who, rules)
+        from evolve.revisions.writer import new_revision_id  # Alembic takes a while to import
 
-    begun = manifest.begin(following.name, [new_revision_id() for _ in following.parts])
-    written = write_phase(changes, begun, plan, following)
-    return Advanced(standing, following, written.revisions, written.upgrade)
+        begun = manifest.begin(following.name, [new_revision_id() for _ in following.parts])
+        written = write_phase(changes, begun, plan, following)
+        return Advanced(standing, following, written.revisions, written.upgrade)
 
 
-def _overrule(
-    connection: Connection, manifest: Manifest, override: Override, rules: Rules, actor: str
+def _look_again(
+    connection: Connection, manifest: Manifest, override: Override | None, rules: Rules, actor: str
 ) -> tuple[Observation, ...]:
-    """Override what the revisions of a phase ask that has begun, in a database that does not have them yet."""
+    """Look at what the revisions of a phase ask that has begun, in a database that does not have them yet; what is seen
+    is kept for those that cannot ask it themselves, and so is who overrides it.
+    """
     phase = manifest.plan.phase(manifest.current.name)
-    gates = gates_before(phase, rules) if phase is not None else ()
-    asked = [gate for gate in gates if isinstance(gate, NotMapped | NotUsed)]
-    seen = overridden([evidence.observe(connection, manifest.id, gate, rules) for gate in asked], override)
-    evidence.overrule(connection, manifest.id, manifest.current.name, seen, actor)
+    if phase is None:
+        return ()
+    gates = [gate for gate in gates_before(phase, rules) if isinstance(gate, NotMapped | NotUsed)]
+    gates += evidence.probed(connection, manifest.id, retired(phase))
+    seen = tuple(evidence.observe(connection, manifest.id, gate, rules) for gate in gates)
+    seen = overridden(evidence.watch(connection, manifest.id, seen, rules), override)
+    if retired(phase):
+        evidence.judge(connection, manifest.id, phase.name, seen, actor, rules)
+    evidence.overrule(connection, manifest.id, phase.name, seen, actor)
     return seen
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
+from evolve.app.backfill_work import actor
 from evolve.app.branches import needed_first
 from evolve.app.project_changes import Changes, read_changes, refuse_conflicts
 from evolve.errors import Refused
@@ -21,6 +22,7 @@ from evolve.plan.manifest import Manifest, directory, load_named, new_manifest, 
 from evolve.plan.model import Phase, Plan
 from evolve.plan.recipes import make_plan, trials_of
 from evolve.plan.replayed import ReplayedFacts
+from evolve.plan.sole_writer import sole_writer
 from evolve.plan.target import Target
 from evolve.plan.wording import conditions
 from evolve.postgres.connect import Connection
@@ -129,22 +131,25 @@ def write_plan(project: Project, planned: Planned, now: datetime | None = None) 
     Raises:
         CannotWrite: a directory cannot be written to; nothing was written.
         StandbyServer: what is known comes from one, and gates would compare it with the primary.
+        AnotherWriter: another command writes to the project.
     """
     from evolve.revisions.writer import new_revision_id  # Alembic takes a while to import
 
     if planned.standby:
         raise StandbyServer
     plan = planned.plan
-    changes = read_changes(project)
-    refuse_conflicts(changes, plan.change, plan.uses)
-    if any(manifest.id == plan.id for manifest in changes.manifests):
-        manifest = load_named(project.script_directory, plan.id)
-    else:
-        first = plan.phases[0]
-        manifest = new_manifest(plan, planned.facts, now or datetime.now(UTC)).begin(
-            first.name, [new_revision_id() for _ in first.parts]
-        )
-    return write_phase(changes, manifest, plan, plan.phases[0])
+    refuse_unwritable(directory(project.script_directory))
+    with sole_writer(project.script_directory, f"evolve plan {plan.change.kind} --write", actor()):
+        changes = read_changes(project)
+        refuse_conflicts(changes, plan.change, plan.uses)
+        if any(manifest.id == plan.id for manifest in changes.manifests):
+            manifest = load_named(project.script_directory, plan.id)
+        else:
+            first = plan.phases[0]
+            manifest = new_manifest(plan, planned.facts, now or datetime.now(UTC)).begin(
+                first.name, [new_revision_id() for _ in first.parts]
+            )
+        return write_phase(changes, manifest, plan, plan.phases[0])
 
 
 def write_phase(changes: Changes, manifest: Manifest, plan: Plan, phase: Phase) -> Written:

@@ -23,6 +23,7 @@ from evolve.plan.gates import Observation, Override, Rules, overridden
 from evolve.plan.manifest import Manifest, TakenBack, directory, path_of, save
 from evolve.plan.model import NotMapped, Part, Phase, PhaseName, Plan
 from evolve.plan.retired import retired
+from evolve.plan.sole_writer import sole_writer
 from evolve.plan.target import Target
 from evolve.postgres import evidence, tripwire
 from evolve.postgres.connect import Connection
@@ -130,30 +131,32 @@ def undo(
 
     Raises:
         CannotWrite: a directory cannot be written to; nothing was written. TableBusy: nor was it where a tripwire
-            could not be taken away. As `preview` besides.
+            could not be taken away. AnotherWriter: another command writes to the project. As `preview` besides.
     """
     from evolve.revisions.writer import new_revision_id  # Alembic takes a while to import
 
-    changes, manifest = read_change(project, identifier)
-    plan = manifest.plan
-    with evidence.looking(url, "evolve undo") as connection:
-        refuse_read_only(connection)
-        going = _preview(
-            changes, connection, manifest, to, rules=rules, override=override, accept_edits=accept_edits
-        )
-        if not going.open:
-            return going, None
-        refuse_unwritable(directory(project.script_directory))
-        for versions in project.version_directories:
-            refuse_unwritable(versions)
-        if not going.finishing:
-            parts = [part for phase in going.leaving for part in reversed(phase.parts)]
-            manifest = manifest.back_to(to, [new_revision_id() for _ in parts])
-            _rehearse(changes, manifest, plan)
-            tripwire.disarm(connection, identifier)  # nobody would look at it any more
-            left = [phase.name for phase in going.leaving]
-            evidence.undone(connection, identifier, left, going.seen, actor or default_actor())
-    return going, _write(changes, manifest, plan)
+    who = actor or default_actor()
+    with sole_writer(project.script_directory, f"evolve undo {identifier} --write", who):
+        changes, manifest = read_change(project, identifier)
+        plan = manifest.plan
+        with evidence.looking(url, "evolve undo") as connection:
+            refuse_read_only(connection)
+            going = _preview(
+                changes, connection, manifest, to, rules=rules, override=override, accept_edits=accept_edits
+            )
+            if not going.open:
+                return going, None
+            refuse_unwritable(directory(project.script_directory))
+            for versions in project.version_directories:
+                refuse_unwritable(versions)
+            if not going.finishing:
+                parts = [part for phase in going.leaving for part in reversed(phase.parts)]
+                manifest = manifest.back_to(to, [new_revision_id() for _ in parts])
+                _rehearse(changes, manifest, plan)
+                tripwire.disarm(connection, identifier)  # nobody would look at it any more
+                left = [phase.name for phase in going.leaving]
+                evidence.undone(connection, identifier, left, going.seen, who)
+        return going, _write(changes, manifest, plan)
 
 
 def _preview(

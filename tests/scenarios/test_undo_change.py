@@ -10,6 +10,8 @@ import pytest
 from support.alembic_project import AlembicProject
 from support.change_project import ChangeProject
 
+from evolve.plan.sole_writer import sole_writer
+
 pytestmark = pytest.mark.server
 
 CHANGE = "rename_users_name_to_full_name"
@@ -132,6 +134,18 @@ def test_what_hangs_on_the_new_column_is_not_dropped_with_it(users: ChangeProjec
 def test_a_phase_it_has_not_left(users: ChangeProject, phase: str) -> None:
     walk(users, "expand", "switch")
     assert users.run("undo", CHANGE, "--to", phase).returncode == 2
+
+
+@pytest.mark.parametrize("command", [("undo", CHANGE, "--write"), ("advance", CHANGE), PLAN])
+def test_one_command_at_a_time_writes(users: ChangeProject, command: tuple[str, ...]) -> None:
+    walk(users, "expand", "expand")
+    if command is PLAN:
+        command = ("plan", "add-column", "users.city", "text", "--write")
+    with sole_writer(users.root / "migrations", "evolve undo it --write", "ada@host"):
+        refused = users.run(*command)
+    assert refused.returncode == 1
+    assert "another command writes to this project: evolve undo it --write (pid" in refused.stderr
+    users.ok(*command)
 
 
 # -- crashes ------------------------------------------------------------------------------------------------
