@@ -90,6 +90,8 @@ class Server:
         lag: bytes of WAL that the slowest standby has yet to replay; None where that is not to be seen.
         tablespaces: table → the tablespace that its rows lie in.
         may_end: the role may end sessions of others.
+        all_tables: names of the publications of all tables.
+        sent: the tables of evolve's own that are published, by whatever publication.
     """
 
     version: int
@@ -105,6 +107,8 @@ class Server:
     lag: int | None = 0
     tablespaces: Mapping[QualifiedName, str] = field(default_factory=dict)
     may_end: bool = True
+    all_tables: tuple[str, ...] = ()
+    sent: tuple[QualifiedName, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,6 +163,7 @@ def check(
         ("autovacuum", _autovacuum(server, touched)),
         ("wraparound", _wraparound(server, limits)),
         ("replication", _replication(server, limits)),
+        ("publications", _publications(server)),
         ("indexes", _indexes(facts, touched)),
     ):
         told = list(checks)
@@ -177,6 +182,7 @@ _PASSES = {
     "autovacuum": "autovacuum does not keep a table from wraparound that is to be changed",
     "wraparound": "the database is far from wraparound",
     "replication": "slots and standbys keep up",
+    "publications": "no publication sends what evolve keeps for itself",
     "indexes": "no index of the tables is invalid",
 }
 
@@ -450,6 +456,27 @@ def _replication(server: Server, limits: Limits) -> Iterator[Check]:
             "warns",
             f"a standby has {server.lag / MB:,.0f} MB of WAL to replay; the limit is {limits.replica_lag:,}",
             "let it catch up: what is written now comes on top",
+        )
+
+
+def _publications(server: Server) -> Iterator[Check]:
+    sent = ", ".join(table.plain for table in server.sent)
+    narrow = "let the publication name its tables, or from PostgreSQL 15 on its schemas: FOR TABLES IN SCHEMA"
+    if server.all_tables:
+        own = f"now {sent} among them" if sent else "those that evolve makes in schema evolve among them"
+        yield Check(
+            "publications",
+            "warns",
+            f"publication {', '.join(server.all_tables)} sends all tables, {own}; a subscriber stops at the first row "
+            "of one that it lacks",
+            f"{narrow}; or make new tables on the subscribers first",
+        )
+    elif sent:
+        yield Check(
+            "publications",
+            "warns",
+            f"a publication sends {sent}; a subscriber stops at the first row of one that it lacks",
+            narrow,
         )
 
 

@@ -9,6 +9,7 @@ from psycopg import sql
 
 from evolve.lint.readiness import Server, Session, Slot
 from evolve.postgres.connect import Connection
+from evolve.postgres.publications import of_all_tables
 from evolve.postgres.replica_lag import ReplicaSensor
 from evolve.redaction import without_passwords
 from evolve.sql.locks import LockMode
@@ -76,6 +77,8 @@ def _read(connection: Connection, privileges: Iterable[Privilege], read_only: st
         lag=None if read_only == "this server is a standby" else ReplicaSensor(connection).lag_bytes(),
         tablespaces=_tablespaces(connection),
         may_end=superuser or may_signal,
+        all_tables=of_all_tables(connection),
+        sent=_sent(connection),
     )
 
 
@@ -186,6 +189,14 @@ def _slots(connection: Connection) -> tuple[Slot, ...]:
         Slot(str(name), bool(active), cast("int | None", kept), str(status))
         for name, active, status, kept in rows
     )
+
+
+def _sent(connection: Connection) -> tuple[QualifiedName, ...]:
+    rows = connection.execute(
+        "SELECT DISTINCT tablename::text, schemaname::text FROM pg_publication_tables"
+        " WHERE schemaname IN ('evolve', 'evolve_client') ORDER BY 2, 1"
+    ).fetchall()
+    return tuple(QualifiedName(str(name), str(schema)) for name, schema in rows)
 
 
 def _tablespaces(connection: Connection) -> dict[QualifiedName, str]:

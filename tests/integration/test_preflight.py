@@ -179,6 +179,19 @@ def test_a_slot_that_nobody_reads_is_told(project: AlembicProject, database_url:
     assert '"left_behind", which nobody reads, keeps' in says
 
 
+def test_a_publication_of_all_tables_sends_those_of_evolve(
+    project: AlembicProject, database_url: str
+) -> None:
+    with psycopg.connect(database_url, autocommit=True) as connection:
+        connection.execute("SET client_min_messages = error")  # wal_level is not logical here
+        connection.execute("CREATE PUBLICATION everything FOR ALL TABLES")
+        ((name, says),) = told(ask(project), "warns")
+        assert (name, "those that evolve makes in schema evolve among them" in says) == ("publications", True)
+        connection.execute("CREATE SCHEMA evolve CREATE TABLE change_event (n int)")
+    ((_, says),) = told(ask(project), "warns")
+    assert "publication everything sends all tables, now evolve.change_event among them" in says
+
+
 def test_a_database_that_takes_no_writes(project: AlembicProject, database_url: str) -> None:
     project.add("one", 'op.execute("ALTER TABLE orders ADD COLUMN note text")')
     with psycopg.connect(database_url, autocommit=True) as connection:

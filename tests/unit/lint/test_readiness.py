@@ -39,6 +39,7 @@ VACUUM = Session(7, "", "", "active", 900, "autovacuum: VACUUM users", "autovacu
         (Server(17, "deployer", slots=(Slot("a", False, None, "lost"),)), "warns", "has lost WAL"),
         (Server(17, "deployer", hidden=3), "warns", "what 3 sessions of others do"),
         (Server(17, "deployer", may_end=False), "warns", "may not end sessions"),
+        (Server(17, "deployer", sent=(QualifiedName("batch", "evolve"),)), "warns", "sends evolve.batch"),
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )
@@ -54,7 +55,7 @@ def test_what_is_wrong_with_a_server_is_told_with_its_fix(server: Server, verdic
 def test_all_that_is_looked_at_is_told_where_nothing_is_wrong() -> None:
     found = check(READY, [ALTER], facts(relation("users")), Limits())
     assert {each.verdict for each in found} == {"passes"}
-    assert len(found) == 11
+    assert len(found) == 12
 
 
 @pytest.mark.parametrize(
