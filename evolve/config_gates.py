@@ -23,6 +23,7 @@ class Gates:
         statement_window: seconds without a call before nobody counts as using it.
         replicas: URLs, or "env:NAME", of the standbys that take reads.
         standbys_without_reads: names (application_name) of those that take none.
+        verdict_age: seconds for which a revision that Alembic or psql runs believes what evolve saw of statements.
     """
 
     regret_window: float = 0.0
@@ -31,6 +32,7 @@ class Gates:
     statement_window: float = 900.0
     replicas: tuple[str, ...] = field(default=(), repr=False)
     standbys_without_reads: tuple[str, ...] = ()
+    verdict_age: float = 86400.0
 
 
 def read_gates(table: Table) -> Gates:
@@ -43,6 +45,7 @@ def read_gates(table: Table) -> Gates:
         statement_window=table.duration("statement_window", default.statement_window),
         replicas=table.texts("replicas"),
         standbys_without_reads=table.texts("standbys_without_reads"),
+        verdict_age=table.duration("verdict_age", default.verdict_age),
     )
 
 

@@ -19,4 +19,5 @@ def gate_rules(config: Config) -> Rules:
         tuple(config.resolved(url, "gates.replicas") for url in gates.replicas),
         gates.standbys_without_reads,
         registry=gates.registry,
+        verdict_age=gates.verdict_age,
     )

@@ -9,10 +9,12 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Literal
 
+from evolve.app.gates_anew import ask_anew
 from evolve.app.half_applied import take_back
 from evolve.app.project_changes import StrangeRevisions
 from evolve.app.upgrade_ledger import NoLedger, RevisionLedger, Unfinished
 from evolve.errors import EvolveError, Misuse, Refused
+from evolve.plan.gates import Rules
 from evolve.postgres.allow_list import Allowance
 from evolve.postgres.blockers import Blocker, BlockerWatch, end_sessions
 from evolve.postgres.connect import Connection, connect
@@ -21,6 +23,7 @@ from evolve.postgres.old_snapshots import OldSnapshot, old_snapshots, waits
 from evolve.postgres.runner_lock import RunnerLockLost, runner_lock
 from evolve.postgres.stamps import applied_heads, has_versions, server_identity
 from evolve.postgres.upgrade_record import UpgradeRecord, can_record
+from evolve.revisions.gate_operation import asking
 from evolve.revisions.ledger import Sent
 from evolve.revisions.project import Project
 from evolve.revisions.run import DUPLICATE_TABLE, Limits, Pending, RevisionFailed, Runner, ServerIdentity
@@ -175,6 +178,7 @@ def migrate(
     override_url: str | None = None,
     terminate: Sequence[Allowance] = (),
     unfinished: Unfinished | None = None,
+    rules: Callable[[], Rules] = Rules,
     environment: Environment | None = None,
 ) -> Outcome:
     """Apply (or revert) revisions one by one until the database is at `target`.
@@ -188,8 +192,10 @@ def migrate(
         override_url: replaces the project's own `sqlalchemy.url` for env.py; None leaves that alone.
         terminate: sessions that are ended when they keep a revision waiting.
         unfinished: what to do about a statement of an earlier run of which nobody can tell whether it was done.
+        rules: what the project asks of gates, which are looked at again before something is taken away.
 
     Raises:
+        GateShut: something that a revision takes away is in use, or nobody can tell.
         AnotherRunner: another runner held the lock for longer than `patience.wait`.
         RevisionFailed: a revision failed in a way that trying again does not mend.
         RevisionRaised: its Python code raised.
@@ -227,7 +233,8 @@ def migrate(
                     project, runner, direction, own, watch, record, limits, patience, observer, environment, terminate,
                     unfinished,
                 )  # fmt: skip
-                done = attempts.run_all(steps)
+                with asking(lambda change, conditions: ask_anew(own, change, conditions, rules)):
+                    done = attempts.run_all(steps)
         else:
             done = []
         reached = {head for heads in _standings(runner, own, project) for head in heads}

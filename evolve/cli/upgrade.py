@@ -99,6 +99,7 @@ def _build(name: str, direction: Direction, summary: str, default: str | None) -
         log_format: str | None,
     ) -> None:
         from evolve.app import target as targets
+        from evolve.app.gate_rules import gate_rules
         from evolve.app.listeners import listening
         from evolve.app.upgrade import Observer, Patience, migrate, preview
         from evolve.app.upgrade_events import Announcer
@@ -150,6 +151,7 @@ def _build(name: str, direction: Direction, summary: str, default: str | None) -
                 override_url=override,
                 terminate=read_allowances(terminate_blockers or settings.terminate_blockers),
                 unfinished=unfinished,
+                rules=lambda: gate_rules(config),
             )
         upgrade_text.print_outcome(outcome, report_format)
 

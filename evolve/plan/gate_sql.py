@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from evolve.sql.names import literal, parse_column, parse_name, quote
+from evolve.sql.names import literal, parse_column, parse_name, quote, shorten
 
 if TYPE_CHECKING:  # it needs the parser, which those who only capture revisions do not wait for
     from evolve.plan.change import Place
@@ -23,6 +23,8 @@ MARKER = "-- evolve: gate"  # first line of the block: what a reader of SQL may 
 LOST = "lost-"  # how a word begins that accepts rows which lose something; their number follows
 MAPPED = "mapped"  # the gate that asks deployed versions what they map, as an operator names it
 STATEMENTS = "statements"  # the gate that asks which statements were called
+TRIPWIRE = "tripwire"  # the one that asks who has met a tripwire
+BROWN_OUT = "brown-out"  # the one that asks who has missed it
 _REGISTRY = "evolve_client"  # the schema in which they tell it
 
 FEW = 1000  # rows that a revision may bring up to date by itself: no longer than one batch of a backfill
@@ -74,6 +76,8 @@ class Conditions:
         lost: there are no more such rows than were accepted.
         phase: the one that the revision belongs to; what was overridden before it counts.
         unmapped: `table.column`, or `table.*`: no deployed version that is alive maps it.
+        unused: the same: whoever can parse statements has lately seen that none uses it; nobody has met a tripwire
+            there, nor missed it in a brown-out.
     """
 
     fill: tuple[Fill, ...] = ()
@@ -85,6 +89,7 @@ class Conditions:
     lost: tuple[Lost, ...] = ()
     phase: str = ""
     unmapped: tuple[str, ...] = ()
+    unused: tuple[str, ...] = ()
 
     def __bool__(self) -> bool:
         return bool(
@@ -96,6 +101,7 @@ class Conditions:
             or self.holds
             or self.lost
             or self.unmapped
+            or self.unused
         )
 
 
@@ -172,7 +178,10 @@ def _checks(change: str, conditions: Conditions) -> Iterator[str]:
         yield _count(change, lost)
     if conditions.unmapped:
         yield _in_use(change, conditions.phase, [parse_place(text) for text in conditions.unmapped])
-        yield _called(change, conditions.phase)
+    if conditions.unused:
+        yield _called(change, conditions.phase, [parse_place(text) for text in conditions.unused])
+        yield _met(change, conditions.phase)
+        yield _missed(change, conditions.phase)
 
 
 def _count(change: str, lost: Lost) -> str:
@@ -224,20 +233,119 @@ def _passed(change: str, phase: str, gate: str) -> str:
             WHERE change = {_text(change)} AND phase = {_text(phase)} AND kind = 'undone'), 0))"""  # noqa: S608 - of the revision
 
 
-def _called(change: str, phase: str) -> str:
-    """A statement that raises where `evolve advance` last saw one call what goes, and nobody has overridden that."""
+def _called(change: str, phase: str, places: Sequence[Place]) -> str:
+    """A statement that raises unless evolve has lately seen that no statement uses `places`.
+
+    Where nobody has looked, it does nothing in a database that does not count statements, nor in a new one.
+    """
     mend = (
-        f"see who runs it; then evolve advance {change}, once more after a while, "
+        f"go on with evolve upgrade, which looks itself; or look: evolve advance {change}; "
         f'or: evolve advance {change} --override {STATEMENTS} --because "..."'
     )
-    what = f"the gate of change {change} is shut: a statement was seen that uses what goes: "
+    what = f"the gate of change {change} is shut: "
+    full = " OR ".join(
+        f"(SELECT pg_catalog.count(*) FROM (SELECT FROM {table} LIMIT {FEW + 1}) AS found) > {FEW}"  # noqa: S608
+        for table in dict.fromkeys(table for table, _ in places)
+    )
+    return f"""  DECLARE
+    evolve_passed boolean := false;
+    evolve_open boolean;
+    evolve_until timestamptz;
+    evolve_counted boolean := EXISTS (
+      SELECT FROM pg_catalog.pg_extension WHERE extname = 'pg_stat_statements');
+    evolve_use text;
+  BEGIN
+    IF {_EVENTS_READABLE} THEN
+      evolve_passed := {_passed(change, phase, STATEMENTS)};
+    END IF;
+    IF {_readable("verdict")} THEN
+      SELECT open, holds_until, observed INTO evolve_open, evolve_until, evolve_use
+        FROM evolve.verdict WHERE change = {_text(change)} AND phase = {_text(phase)};
+    END IF;
+    IF evolve_open AND evolve_counted AND evolve_until < pg_catalog.clock_timestamp() THEN
+      evolve_use := 'what statements use was looked at too long ago; that held until ' || evolve_until;
+    ELSIF evolve_open THEN
+      evolve_use := NULL;
+    ELSIF evolve_open IS NULL AND evolve_counted THEN
+      -- A table of few rows may be one of a new database, where nobody has looked.
+      IF {full} THEN
+        evolve_use := 'nobody has looked which statements use what goes, or role ' || current_user
+          || ' may not read evolve.verdict';
+      END IF;
+    END IF;
+    IF evolve_use IS NOT NULL AND NOT evolve_passed THEN
+      RAISE EXCEPTION USING ERRCODE = {_text(SHUT)},
+        MESSAGE = {_text(what)} || evolve_use,
+        HINT = {_text(mend)};
+    END IF;
+  END;"""  # noqa: S608 - of the revision
+
+
+def tripwire_trigger(change: str) -> str:
+    return shorten("zz_evolve_trip", change)
+
+
+def _met(change: str, phase: str) -> str:
+    """A statement that raises where somebody has met a tripwire, or one is there and cannot be believed."""
+    mend = (
+        f"let it do without, then arm it anew: evolve tripwire {change}; "
+        f'or: evolve advance {change} --override {TRIPWIRE} --because "..."'
+    )
+    what = f"the gate of change {change} is shut: a tripwire was met: "
+    trigger = _text(tripwire_trigger(change))
+    return f"""  DECLARE
+    evolve_passed boolean := false;
+    evolve_use text;
+  BEGIN
+    IF {_EVENTS_READABLE} THEN
+      evolve_passed := {_passed(change, phase, TRIPWIRE)};
+    END IF;
+    IF {_readable("tripwire")} AND {_readable("tripwire_hit")} THEN
+      evolve_use := (
+        SELECT h.role || ' (' || h.application || ') at ' || h.at FROM evolve.tripwire_hit AS h
+        WHERE h.change = {_text(change)} AND EXISTS (SELECT FROM evolve.tripwire AS t WHERE t.change = h.change)
+        ORDER BY h.hit_id DESC LIMIT 1);
+      IF evolve_use IS NULL AND EXISTS (
+        SELECT FROM evolve.tripwire AS t WHERE t.change = {_text(change)} AND NOT EXISTS (
+          SELECT FROM pg_catalog.pg_trigger WHERE tgrelid = pg_catalog.to_regclass(t.relation)
+            AND tgname = t.trigger AND tgenabled <> 'D')
+      ) THEN
+        evolve_use := 'nobody knows by whom, since its trigger is gone or disabled';
+      END IF;
+    ELSIF EXISTS (SELECT FROM pg_catalog.pg_trigger WHERE tgname = {trigger}) THEN
+      evolve_use := 'role ' || current_user || ' may not read by whom, in evolve.tripwire and evolve.tripwire_hit';
+    END IF;
+    IF evolve_use IS NOT NULL AND NOT evolve_passed THEN
+      RAISE EXCEPTION USING ERRCODE = {_text(SHUT)},
+        MESSAGE = {_text(what)} || evolve_use,
+        HINT = {_text(mend)};
+    END IF;
+  END;"""  # noqa: S608 - of the revision
+
+
+def _missed(change: str, phase: str) -> str:
+    """A statement that raises where a brown-out is under way, or the last one was missed by somebody."""
+    mend = (
+        f"see: evolve status {change}; then once more: evolve brown-out {change}; "
+        f'or: evolve advance {change} --override {BROWN_OUT} --because "..."'
+    )
+    what = f"the gate of change {change} is shut: "
     return f"""  DECLARE
     evolve_use text;
   BEGIN
-    IF {_readable("statement_window")} AND {_EVENTS_READABLE} THEN
+    IF {_EVENTS_READABLE} THEN
       evolve_use := (
-        SELECT used FROM evolve.statement_window
-        WHERE change = {_text(change)} AND used <> '' AND NOT {_passed(change, phase, STATEMENTS)} LIMIT 1);
+        SELECT 'it was missed in a brown-out: ' || e.note FROM evolve.change_event AS e
+        WHERE e.change = {_text(change)} AND e.kind = 'brown-out' AND e.name <> 'clean'
+          AND NOT {_passed(change, phase, BROWN_OUT)}
+          AND NOT EXISTS (SELECT FROM evolve.change_event AS l WHERE l.change = e.change AND l.event_id > e.event_id
+            AND l.kind IN ('brown-out', 'undone'))
+        LIMIT 1);
+    END IF;
+    IF {_readable("brown_out")} THEN
+      evolve_use := coalesce((
+        SELECT 'a brown-out is under way, until ' || ends FROM evolve.brown_out
+        WHERE change = {_text(change)}), evolve_use);
     END IF;
     IF evolve_use IS NOT NULL THEN
       RAISE EXCEPTION USING ERRCODE = {_text(SHUT)},

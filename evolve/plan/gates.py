@@ -61,6 +61,7 @@ class Rules:
         statement_window: seconds without a call before nobody counts as using it.
         replicas: URLs of the standbys that take reads.
         standbys_without_reads: names (application_name) of those that take none.
+        verdict_age: seconds for which a revision believes what was seen of statements.
     """
 
     regret_window: float = 0.0
@@ -69,6 +70,7 @@ class Rules:
     statement_window: float = 900.0
     replicas: tuple[str, ...] = field(default=(), repr=False)
     standbys_without_reads: tuple[str, ...] = ()
+    verdict_age: float = 86400.0
 
 
 @dataclass(frozen=True, slots=True)

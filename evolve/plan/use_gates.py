@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from evolve.plan.model import ColumnNotNull, Gate, NotMapped, Phase, Plan, Validated, ValidIndex
+from evolve.plan.model import ColumnNotNull, Gate, NotMapped, NotUsed, Phase, Plan, Validated, ValidIndex
 from evolve.plan.retired import retired
 
 
@@ -25,7 +25,7 @@ def _gated(before: Phase | None, phase: Phase) -> Phase:
         return phase
     first, *rest = phase.parts
     asked: tuple[Gate, ...] = (*_proofs(before), NotMapped(phase.name, places))
-    guarded = replace(first, conditions=_more(first.conditions, asked))
+    guarded = replace(first, conditions=_more(first.conditions, (*asked, NotUsed(places))))
     return replace(phase, gates=_more(phase.gates, asked), parts=(guarded, *rest))
 
 

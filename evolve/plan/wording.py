@@ -6,7 +6,16 @@ from collections.abc import Iterable
 from typing import assert_never
 
 from evolve.plan.change import Place
-from evolve.plan.gate_sql import MAPPED, STATEMENTS, Conditions, Fill, Lost, place_text
+from evolve.plan.gate_sql import (
+    BROWN_OUT,
+    MAPPED,
+    STATEMENTS,
+    TRIPWIRE,
+    Conditions,
+    Fill,
+    Lost,
+    place_text,
+)
 from evolve.plan.model import (
     BackfillDone,
     ColumnNotNull,
@@ -110,9 +119,9 @@ def gate_name(gate: Gate) -> str:
         case NotUsed():
             return STATEMENTS
         case NotMissed():
-            return "brown-out"
+            return BROWN_OUT
         case NotTripped():
-            return "tripwire"
+            return TRIPWIRE
         case RegretOver():
             return "regret-window"
         case Word(name):
@@ -147,7 +156,7 @@ def conditions(part: Part) -> Conditions:
         if spec.where is not None
     )
     no_rows, validated, indexes, triggers, holds, lost = [], [], [], [], [], []
-    phase, unmapped = "", tuple[str, ...]()
+    phase, unmapped, unused = "", tuple[str, ...](), tuple[str, ...]()
     for gate in part.conditions:
         match gate:
             case NoRows(table, predicate, meaning, fix=str(fix)):
@@ -173,15 +182,9 @@ def conditions(part: Part) -> Conditions:
                 holds.append((set_, f"{table.plain}.{column} is NOT NULL"))
             case NotMapped(phase, places):
                 unmapped = tuple(place_text(place) for place in places)
-            case (
-                NoOlderTransaction()
-                | BackfillDone()
-                | NotUsed()
-                | NotMissed()
-                | NotTripped()
-                | RegretOver()
-                | Word()
-            ):
+            case NotUsed(places):
+                unused = tuple(place_text(place) for place in places)
+            case NoOlderTransaction() | BackfillDone() | NotMissed() | NotTripped() | RegretOver() | Word():
                 pass  # the journal, the session list and people are asked by `evolve advance` alone
             case _:
                 assert_never(gate)
@@ -195,4 +198,5 @@ def conditions(part: Part) -> Conditions:
         tuple(lost),
         phase,
         unmapped,
+        unused,
     )

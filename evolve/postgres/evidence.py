@@ -20,6 +20,7 @@ from evolve.backfill.status import State
 from evolve.counted import counted
 from evolve.errors import Misuse, Refused
 from evolve.plan.change import Place
+from evolve.plan.gate_sql import FEW
 from evolve.plan.gates import Observation, Rules
 from evolve.plan.lost_rows import accepted, word
 from evolve.plan.model import (
@@ -50,7 +51,7 @@ from evolve.postgres.refusal import forbidden
 from evolve.postgres.writable import is_standby
 from evolve.sql.names import QualifiedName
 
-VERSION = 2
+VERSION = 3
 _WITH_NOTES = 2  # since when events have them
 _COUNT_UP_TO = 1000  # rows that shut a gate; the exact number of more does not matter
 
@@ -131,14 +132,27 @@ def looking(url: str, application_name: str) -> Iterator[Connection]:
     Raises:
         CannotConnect: there is none; Denied, ServerRefused: the server said no to something done with it.
     """
-    with closing(connect(url, application_name=application_name, autocommit=True)) as connection:
-        try:
-            yield connection
-        except psycopg.errors.InsufficientPrivilege as error:
-            raise Denied(connection.info.user, error.diag.message_primary or "permission denied") from error
-        except psycopg.Error as error:
-            refused = ServerRefused(error.sqlstate, error.diag.message_primary or str(error))
-            raise forbidden(error) or refused from error
+    with (
+        closing(connect(url, application_name=application_name, autocommit=True)) as connection,
+        telling(connection),
+    ):
+        yield connection
+
+
+@contextmanager
+def telling(connection: Connection) -> Iterator[None]:
+    """Tell errors of `connection` as ones a person can act on.
+
+    Raises:
+        Denied, ServerRefused: the server said no to something done with it.
+    """
+    try:
+        yield
+    except psycopg.errors.InsufficientPrivilege as error:
+        raise Denied(connection.info.user, error.diag.message_primary or "permission denied") from error
+    except psycopg.Error as error:
+        refused = ServerRefused(error.sqlstate, error.diag.message_primary or str(error))
+        raise forbidden(error) or refused from error
 
 
 # -- storage ------------------------------------------------------------------------------------------------
@@ -199,10 +213,74 @@ def keep(connection: Connection, change: str, phase: str, seen: Sequence[Observa
                 statement_use.settle(connection, change)
             if observation.because:
                 _override(connection, change, phase, observation, actor)
-            connection.execute(
-                "INSERT INTO evolve.evidence (change, phase, gate, observed, actor) VALUES (%s, %s, %s, %s, %s)",
-                (change, phase, exact_gate(observation.gate), observation.observed, actor),
-            )
+            _observed(connection, change, phase, observation, actor)
+
+
+def judge(
+    connection: Connection, change: str, phase: str, seen: Sequence[Observation], actor: str, rules: Rules
+) -> None:
+    """Keep what was seen of the statements that use what `phase` takes away: its revision asks for that.
+
+    That nobody is to ask, since the settings say so, holds for good.
+    """
+    used = next((observation for observation in seen if isinstance(observation.gate, NotUsed)), None)
+    if used is not None and used.because:
+        return  # the override stands by itself, for as long as the phase does
+    ensure_evidence(connection)
+    # ROW EXCLUSIVE on our own table.
+    connection.execute(
+        "INSERT INTO evolve.verdict (change, phase, open, observed, actor, holds_until)"
+        " VALUES (%(change)s, %(phase)s, %(open)s, %(observed)s, %(actor)s,"
+        " CASE WHEN %(asked)s THEN clock_timestamp() + make_interval(secs => %(age)s) ELSE 'infinity' END)"
+        " ON CONFLICT (change, phase) DO UPDATE SET open = excluded.open, observed = excluded.observed,"
+        " actor = excluded.actor, at = clock_timestamp(), holds_until = excluded.holds_until",
+        {
+            "change": change,
+            "phase": phase,
+            "open": used is None or used.open,
+            "observed": "not asked: statements = off" if used is None else used.observed,
+            "actor": actor,
+            "asked": used is not None,
+            "age": rules.verdict_age,
+        },
+    )
+
+
+def never_judged(connection: Connection, change: str, phase: str, places: Sequence[Place]) -> bool:
+    """Whether nobody has ever looked at the statements before `phase`, and its tables hold as few rows as new ones."""
+    # ACCESS SHARE on catalogs only.
+    there = connection.execute(
+        "SELECT 1 FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace"
+        " WHERE n.nspname = 'evolve' AND c.relname = 'verdict'"
+    ).fetchone()
+    if there is not None:
+        # ACCESS SHARE on our own table.
+        kept = "SELECT 1 FROM evolve.verdict WHERE change = %s AND phase = %s"
+        if connection.execute(kept, (change, phase)).fetchone() is not None:
+            return False
+    for table in dict.fromkeys(table for table, _ in places):
+        query = sql.SQL("SELECT count(*) > {few} FROM (SELECT FROM {table} LIMIT {few} + 1) AS found").format(
+            few=sql.Literal(FEW), table=table_name(table)
+        )
+        # ACCESS SHARE, for an instant.
+        if connection.execute(query, ()).fetchone() == (True,):
+            return False
+    return True
+
+
+def passed(connection: Connection, change: str, phase: str) -> dict[str, str]:
+    """The gates before `phase` that somebody has overridden, by name, and why; what was undone since does not count."""
+    told = events(connection, change)
+    undone_at = max((n for n, e in enumerate(told) if (e.kind, e.phase) == ("undone", phase)), default=-1)
+    return {e.name: e.note for e in told[undone_at + 1 :] if (e.kind, e.phase) == ("override", phase)}
+
+
+def witness(connection: Connection, change: str, phase: str, seen: Sequence[Observation], actor: str) -> None:
+    """Keep what was seen once more at gates of a phase that has begun."""
+    ensure_evidence(connection)
+    with connection.transaction():
+        for observation in seen:
+            _observed(connection, change, phase, observation, actor)
 
 
 def overrule(
@@ -229,6 +307,7 @@ def undone(
                 "INSERT INTO evolve.change_event (change, phase, kind, actor) VALUES (%s, %s, 'undone', %s)",
                 (change, phase, actor),
             )
+            connection.execute("DELETE FROM evolve.verdict WHERE change = %s AND phase = %s", (change, phase))
         for observation in seen:
             if observation.because and isinstance(observation.gate, NotMapped):
                 _override(connection, change, observation.gate.phase, observation, actor)
@@ -249,6 +328,14 @@ def _override(connection: Connection, change: str, phase: str, observation: Obse
         "INSERT INTO evolve.change_event (change, phase, kind, name, note, actor)"
         " VALUES (%s, %s, 'override', %s, %s, %s)",
         (change, phase, gate_name(observation.gate), observation.because, actor),
+    )
+
+
+def _observed(connection: Connection, change: str, phase: str, observation: Observation, actor: str) -> None:
+    # ROW EXCLUSIVE on our own table.
+    connection.execute(
+        "INSERT INTO evolve.evidence (change, phase, gate, observed, actor) VALUES (%s, %s, %s, %s, %s)",
+        (change, phase, exact_gate(observation.gate), observation.observed, actor),
     )
 
 

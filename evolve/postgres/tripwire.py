@@ -19,11 +19,12 @@ from psycopg.rows import class_row
 
 from evolve.errors import Refused
 from evolve.plan.change import Place
+from evolve.plan.gate_sql import tripwire_trigger
 from evolve.plan.gates import Observation
 from evolve.plan.model import NotTripped
 from evolve.postgres.composing import identifier, table_name
 from evolve.postgres.connect import Connection
-from evolve.sql.names import QualifiedName, parse_name, shorten
+from evolve.sql.names import QualifiedName, parse_name
 
 _LOCK_TIMEOUT = "500ms"  # while CREATE and DROP TRIGGER wait for their lock, writers queue behind them
 _ATTEMPTS = 20
@@ -70,10 +71,6 @@ class Hit:
     def __str__(self) -> str:
         who = f'"{self.role}"' + (f" ({self.application})" if self.application else "")
         return f"{who} at {self.last:%Y-%m-%d %H:%M}: {' '.join(self.statement.split())}"
-
-
-def trigger_name(change: str) -> str:
-    return shorten("zz_evolve_trip", change)
 
 
 # -- looking ------------------------------------------------------------------------------------------------
@@ -137,7 +134,7 @@ def arm(connection: Connection, change: str, places: Sequence[Place], actor: str
     connection.execute("DELETE FROM evolve.tripwire_hit WHERE change = %s", (change,))
     tables = list(_tables(connection, places))
     for table, columns in tables:
-        values = (change, table.full, trigger_name(change), actor)
+        values = (change, table.full, tripwire_trigger(change), actor)
         _patiently(connection, table, "arm", _arming(change, table, columns), values)
     names = {table.full for table, _ in tables}
     return [each for each in armed(connection, change) if each.relation in names]
@@ -171,7 +168,7 @@ def _arming(change: str, table: QualifiedName, columns: Sequence[str]) -> list[s
     return [
         sql.SQL(
             "CREATE OR REPLACE TRIGGER {} AFTER {} ON {} FOR EACH STATEMENT EXECUTE FUNCTION evolve.tripped({})"
-        ).format(identifier(trigger_name(change)), events, table_name(table), sql.Literal(change)),
+        ).format(identifier(tripwire_trigger(change)), events, table_name(table), sql.Literal(change)),
         sql.SQL(
             "INSERT INTO evolve.tripwire (change, relation, trigger, actor) VALUES (%s, %s, %s, %s)"
             " ON CONFLICT (change, relation) DO UPDATE SET actor = excluded.actor, at = clock_timestamp()"

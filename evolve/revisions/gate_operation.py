@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 
 from alembic.operations import MigrateOperation, Operations
 
@@ -32,6 +33,7 @@ class EvolveGate(MigrateOperation):
         lost: Sequence[Mapping[str, str]] = (),
         phase: str = "",
         unmapped: str | Sequence[str] = (),
+        unused: str | Sequence[str] = (),
     ) -> None:
         """Raise, and so undo the revision, unless every condition holds; with `--sql`, print a DO block.
 
@@ -50,6 +52,8 @@ class EvolveGate(MigrateOperation):
             phase: the one that the revision belongs to.
             unmapped: "table.column", or "table.*": no deployed version that is alive maps it, or somebody has
                 overridden that before this phase in this database.
+            unused: the same: `evolve upgrade` looks which statements use it; Alembic alone asks what evolve saw last,
+                and whether that holds still. Nobody has met a tripwire there, nor missed it in a brown-out.
         """
         conditions = Conditions(
             tuple(Fill(rows["table"], rows["set"], rows["where"], rows.get("backfill", "")) for rows in fill),
@@ -64,13 +68,33 @@ class EvolveGate(MigrateOperation):
             ),
             phase,
             as_tuple(unmapped),
+            as_tuple(unused),
         )
         operations.invoke(cls(change, conditions))
 
 
+# What a change asks, and those of its conditions that are left to SQL when it has been answered.
+Ask = Callable[[str, Conditions], Conditions]
+_asked: list[Ask] = []
+
+
+@contextmanager
+def asking(ask: Ask) -> Iterator[None]:
+    """Let `ask` look at each gate first, with more than SQL can see; it raises where one is shut."""
+    _asked.append(ask)
+    try:
+        yield
+    finally:
+        _asked.remove(ask)
+
+
 @Operations.implementation_for(EvolveGate)
 def _run_gate(operations: Operations, operation: EvolveGate) -> None:
-    operations.execute(escape_colons(gate_block(operation.change, operation.conditions)))
+    conditions = operation.conditions
+    for ask in _asked:
+        conditions = ask(operation.change, conditions)
+    if conditions:
+        operations.execute(escape_colons(gate_block(operation.change, conditions)))
 
 
 def escape_colons(sql: str) -> str:

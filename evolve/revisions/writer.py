@@ -284,6 +284,7 @@ def _gate(change: str, known: Conditions) -> Iterator[str]:
     if known.phase:
         lines.append(f"{_INDENT}phase={python_string(known.phase)},")
     lines += _texts("unmapped", known.unmapped)
+    lines += _texts("unused", known.unused)
     yield "\n".join([*lines, ")"])
 
 

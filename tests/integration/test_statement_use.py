@@ -162,17 +162,46 @@ def test_without_the_extension_nobody_has_looked(database_url: str) -> None:
         assert not evidence.observe(connection, CHANGE, GATE, required).open
 
 
-@pytest.mark.parametrize("way", ["nobody uses it any more", "overridden"])
-def test_use_shuts_the_gate_inside_the_revision(database: Counted, way: str) -> None:
-    block = gate_block(CHANGE, Conditions(phase="contract", unmapped=("users.name",)))
-    database.run(block)  # nobody has looked
-    database.advance()
-    database.run("SELECT name FROM users")
-    seen = database.advance()
-    with pytest.raises(psycopg.Error, match="SELECT name FROM users") as raised:
-        database.run(block)
+BLOCK = gate_block(CHANGE, Conditions(phase="contract", unused=("users.name",)))
+
+
+def shut_by(database: Counted, what: str) -> None:
+    with pytest.raises(psycopg.Error, match=what) as raised:
+        database.run(BLOCK)
     assert raised.value.sqlstate == SHUT
-    because = "a report that may fail" if way == "overridden" else ""
-    seen = replace(seen, open=True, because=because) if because else database.look()
-    evidence.keep(database.ours, CHANGE, "contract", [seen], "ada")
-    database.run(block)
+
+
+def judge(database: Counted, seen: Observation, rules: Rules = AT_ONCE) -> None:
+    evidence.judge(database.ours, CHANGE, "contract", [seen], "ada", rules)
+
+
+def test_a_revision_asks_what_was_seen_last(database: Counted) -> None:
+    database.run(BLOCK)  # a new database, where nobody has looked
+    database.run("INSERT INTO users SELECT generate_series(1, 1001)")
+    shut_by(database, "nobody has looked")
+    database.advance()
+    judge(database, database.look())
+    database.run(BLOCK)
+    database.run("SELECT name FROM users")
+    judge(database, database.look())
+    shut_by(database, "SELECT name FROM users")
+
+
+def test_what_was_seen_holds_for_a_while(database: Counted) -> None:
+    database.advance()
+    judge(database, database.look(), replace(AT_ONCE, verdict_age=0.0))
+    shut_by(database, "too long ago")
+    evidence.judge(database.ours, CHANGE, "contract", [], "ada", AT_ONCE)  # statements = "off"
+    database.run(BLOCK)
+
+
+def test_a_gate_that_was_overridden_is_open_until_the_phase_is_undone(database: Counted) -> None:
+    seen = database.look()
+    judge(database, seen)
+    shut_by(database, "nobody has watched")
+    passed = replace(seen, open=True, because="a report that may fail")
+    evidence.keep(database.ours, CHANGE, "contract", [passed], "ada")
+    database.run(BLOCK)
+    evidence.undone(database.ours, CHANGE, ["contract"], [], "ada")
+    judge(database, seen)
+    shut_by(database, "nobody has watched")

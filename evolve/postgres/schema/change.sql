@@ -50,6 +50,19 @@ CREATE TABLE IF NOT EXISTS evolve.statement_count (
     PRIMARY KEY (change, server, role, query_id, top)
 );
 
+-- Since version 3. What was seen last of the statements that use what a phase takes away: its revision, which cannot
+-- parse them, asks this.
+CREATE TABLE IF NOT EXISTS evolve.verdict (
+    change text NOT NULL,
+    phase text NOT NULL,                    -- the one that takes it away
+    open boolean NOT NULL,
+    observed text NOT NULL,
+    actor text NOT NULL,
+    at timestamptz NOT NULL DEFAULT clock_timestamp(),
+    holds_until timestamptz NOT NULL,
+    PRIMARY KEY (change, phase)
+);
+
 -- What a brown-out has taken away and not given back yet.
 CREATE TABLE IF NOT EXISTS evolve.brown_out (
     change text PRIMARY KEY,
@@ -102,4 +115,4 @@ BEGIN
 END
 $evolve$;
 
-COMMENT ON TABLE evolve.change_event IS 'evolve changes, version 2';
+COMMENT ON TABLE evolve.change_event IS 'evolve changes, version 3';

@@ -7,7 +7,7 @@ import pytest
 from evolve.plan.change import Change, Place
 from evolve.plan.gate_sql import parse_place, place_text
 from evolve.plan.gates import NoReason, Override, override_of
-from evolve.plan.model import NotMapped, Part, Phase, Plan
+from evolve.plan.model import NotMapped, NotUsed, Part, Phase, Plan, Validated, ValidIndex, Word
 from evolve.plan.use_gates import with_use_gates
 from evolve.sql.names import QualifiedName
 from evolve.sql.statements import Statement
@@ -26,7 +26,15 @@ def test_a_phase_that_takes_something_away_is_guarded_and_so_is_its_first_revisi
     gate = NotMapped("contract", ((USERS, "name"),))
     assert plan.phases[0] == expand
     assert plan.phases[1].gates == (gate,)
-    assert [each.conditions for each in plan.phases[1].parts] == [(gate,), ()]
+    assert [each.conditions for each in plan.phases[1].parts] == [(gate, NotUsed(gate.places)), ()]
+
+
+def test_what_was_valid_at_switch_is_asked_again_before_contract() -> None:
+    proofs = (Validated(USERS, "c"), ValidIndex(QualifiedName("i")))
+    switch = Phase("switch", "", gates=(*proofs, Word("x", "")))
+    contract = Phase("contract", "", (part("ALTER TABLE users DROP COLUMN name"),))
+    plan = with_use_gates(Plan("x", Change(USERS), (switch, contract)))
+    assert plan.phases[1].gates[:2] == plan.phases[1].parts[0].conditions[:2] == proofs
 
 
 @pytest.mark.parametrize(
