@@ -25,23 +25,25 @@ from alembic import context
 
 config = context.config
 URL = config.get_main_option("sqlalchemy.url")
+# As Alembic's own template has it; these run in the process of the tests, where a pool would keep its connections open.
+ENGINE = sa.create_engine(URL, poolclass=sa.pool.NullPool)
 """
 # What each env.py does when it is online.
 LAYOUTS = {
     "begins before Alembic": """
-with sa.create_engine(URL).begin() as connection:
+with ENGINE.begin() as connection:
     context.configure(connection=connection)
     context.run_migrations()
 """,
     "takes a lock of its transaction": """
-with sa.create_engine(URL).connect() as connection:
+with ENGINE.connect() as connection:
     context.configure(connection=connection)
     with context.begin_transaction():
         connection.execute(sa.text("SELECT pg_advisory_xact_lock(4711)"))
         context.run_migrations()
 """,
     "takes a lock of its session": """
-with sa.create_engine(URL).connect() as connection:
+with ENGINE.connect() as connection:
     connection.execute(sa.text("SELECT pg_advisory_lock(4711)"))
     connection.commit()
     context.configure(connection=connection, transaction_per_migration=True)
@@ -90,7 +92,7 @@ async def main():
 asyncio.run(main())
 """,
     "version table in a schema of its own": """
-with sa.create_engine(URL).connect() as connection:
+with ENGINE.connect() as connection:
     connection.execute(sa.text("CREATE SCHEMA IF NOT EXISTS meta"))
     connection.commit()
     context.configure(connection=connection, version_table_schema="meta", include_schemas=True)
@@ -98,14 +100,14 @@ with sa.create_engine(URL).connect() as connection:
         context.run_migrations()
 """,
     "version table that only running tells": """
-with sa.create_engine(URL).connect() as connection:
+with ENGINE.connect() as connection:
     context.configure(connection=connection, version_table="v_" + connection.engine.url.database[:3])
     with context.begin_transaction():
         context.run_migrations()
 """,
 }
 TENANTS = """
-with sa.create_engine(URL).connect() as connection:
+with ENGINE.connect() as connection:
     for tenant in ("a", "b", "c"):
         connection.execute(sa.text(f"CREATE SCHEMA IF NOT EXISTS tenant_{tenant}"))
         connection.execute(sa.text(f"SET search_path TO tenant_{tenant}"))
