@@ -335,7 +335,7 @@ def _missed(change: str, phase: str) -> str:
   BEGIN
     IF {_EVENTS_READABLE} THEN
       evolve_use := (
-        SELECT 'it was missed in a brown-out: ' || e.note FROM evolve.change_event AS e
+        SELECT 'the last brown-out did not end well: ' || e.note FROM evolve.change_event AS e
         WHERE e.change = {_text(change)} AND e.kind = 'brown-out' AND e.name <> 'clean'
           AND NOT {_passed(change, phase, BROWN_OUT)}
           AND NOT EXISTS (SELECT FROM evolve.change_event AS l WHERE l.change = e.change AND l.event_id > e.event_id

@@ -213,7 +213,7 @@ def keep(connection: Connection, change: str, phase: str, seen: Sequence[Observa
                 statement_use.settle(connection, change)
             if observation.because:
                 _override(connection, change, phase, observation, actor)
-            _observed(connection, change, phase, observation, actor)
+            _kept(connection, change, phase, observation, actor)
 
 
 def judge(
@@ -280,7 +280,7 @@ def witness(connection: Connection, change: str, phase: str, seen: Sequence[Obse
     ensure_evidence(connection)
     with connection.transaction():
         for observation in seen:
-            _observed(connection, change, phase, observation, actor)
+            _kept(connection, change, phase, observation, actor)
 
 
 def overrule(
@@ -331,7 +331,7 @@ def _override(connection: Connection, change: str, phase: str, observation: Obse
     )
 
 
-def _observed(connection: Connection, change: str, phase: str, observation: Observation, actor: str) -> None:
+def _kept(connection: Connection, change: str, phase: str, observation: Observation, actor: str) -> None:
     # ROW EXCLUSIVE on our own table.
     connection.execute(
         "INSERT INTO evolve.evidence (change, phase, gate, observed, actor) VALUES (%s, %s, %s, %s, %s)",

@@ -10,7 +10,7 @@ import pytest
 from support.counting import AT_ONCE, CHANGE, COUNTS, GATE, Counted, counted, counting
 
 from evolve.plan.gate_sql import SHUT, Conditions, gate_block
-from evolve.plan.gates import Rules
+from evolve.plan.gates import Observation, Rules
 from evolve.postgres import evidence, scratch
 from evolve.postgres.connect import connect
 
