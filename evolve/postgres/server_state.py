@@ -140,7 +140,12 @@ def _prepared(connection: Connection) -> Sequence[Session]:
             """
         ).format(
             held=_HELD.format(
-                by=sql.SQL("l.pid IS NULL AND l.virtualtransaction = '-1/' || p.transaction::text")
+                # Found by the lock on its own id: it goes by the number of the session that has prepared it, and from
+                # a restart of the server on by another.
+                by=sql.SQL(
+                    "l.pid IS NULL AND l.virtualtransaction IN (SELECT own.virtualtransaction FROM pg_locks own"
+                    " WHERE own.pid IS NULL AND own.locktype = 'transactionid' AND own.transactionid = p.transaction)"
+                )
             )
         )
     ).fetchall()

@@ -150,21 +150,6 @@ def test_an_old_snapshot_stops_only_what_is_built_concurrently(
     assert "CONCURRENTLY, which waits for it" in says
 
 
-def test_a_prepared_transaction_is_told_by_its_name(project: AlembicProject, database_url: str) -> None:
-    project.add("one", 'op.execute("ALTER TABLE orders ADD COLUMN note text")')
-    (project.root / "evolve.toml").write_text("[preflight]\nlongest_transaction = 0\n")
-    with psycopg.connect(database_url, autocommit=True) as connection:
-        if connection.execute("SELECT current_setting('max_prepared_transactions')").fetchone() == ("0",):
-            pytest.skip("the server keeps no prepared transactions: max_prepared_transactions is 0")
-        connection.execute("BEGIN; INSERT INTO orders VALUES (1); PREPARE TRANSACTION 'it''s'")
-        try:
-            found = ask(project, status=1)
-        finally:
-            connection.execute("ROLLBACK PREPARED 'it''s'")
-    ((_, says),) = told(found, "fails")
-    assert says.startswith('prepared transaction "it\'s"')
-
-
 def test_a_slot_that_nobody_reads_is_told(project: AlembicProject, database_url: str) -> None:
     (project.root / "evolve.toml").write_text("[preflight]\nretained_wal = 0\n")
     with psycopg.connect(database_url, autocommit=True) as connection:

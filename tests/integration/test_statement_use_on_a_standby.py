@@ -58,15 +58,11 @@ def test_a_reader_of_the_standby_shuts_it(servers: Streaming, database: Counted)
 
 def test_a_standby_that_lags_is_read_all_the_same(servers: Streaming, database: Counted) -> None:
     database.advance()
-    with psycopg.connect(on(servers.standby), autocommit=True) as standby:
-        standby.execute("SELECT pg_wal_replay_pause()")
-        try:
-            database.run("INSERT INTO users (id) VALUES (1)")
-            assert database.look().open
-            standby.execute("SELECT * FROM users")
-            assert "selects *" in database.look().observed
-        finally:
-            standby.execute("SELECT pg_wal_replay_resume()")
+    with servers.lagging():
+        database.run("INSERT INTO users (id) VALUES (1)")
+        assert database.look().open
+        read(servers, "SELECT * FROM users")
+        assert "selects *" in database.look().observed
 
 
 def test_a_standby_that_is_away_shuts_it_until_it_is_back(servers: Streaming, database: Counted) -> None:

@@ -25,7 +25,7 @@ def hot_standby(prepare: Callable[[str], None]) -> Iterator[str]:
     """
     claim = owner.claim("local")
     try:
-        primary = cluster.start(_programs(), claim.folder, {})
+        primary = cluster.start(programs_wanted(), claim.folder, {})
         try:
             prepare(primary.url)
             with connect(primary.url, autocommit=True) as connection:
@@ -33,7 +33,7 @@ def hot_standby(prepare: Callable[[str], None]) -> Iterator[str]:
         finally:
             primary.stop()
         (claim.folder / "data" / "standby.signal").touch()
-        standby = _start_again(claim.folder, primary.url)
+        standby = start_again(claim.folder, primary.url, {})
         try:
             yield standby.url
         finally:
@@ -42,17 +42,17 @@ def hot_standby(prepare: Callable[[str], None]) -> Iterator[str]:
         claim.release()
 
 
-def _start_again(folder: Path, url: str) -> cluster.Cluster:
+def start_again(folder: Path, url: str, settings: dict[str, str]) -> cluster.Cluster:
     """The server whose data is there already, under the same URL."""
     user = cluster.server_user()
-    settings = {**cluster._SETTINGS, "port": url.rpartition(":")[2].partition("/")[0]}
+    settings = {**cluster._SETTINGS, **settings, "port": url.rpartition(":")[2].partition("/")[0]}
     data = folder / "data"
-    process = cluster._spawn(cluster.reachable(_programs(), user), data, folder / "log", settings, user)
+    process = cluster._spawn(cluster.reachable(programs_wanted(), user), data, folder / "log", settings, user)
     assert cluster._becomes_ready(process, data), (folder / "log").read_text()
     return cluster.Cluster(process, folder, url)
 
 
-def _programs(wanted: str | None = None) -> programs.Programs:
+def programs_wanted(wanted: str | None = None) -> programs.Programs:
     """Of the server that is wanted, as EVOLVE_SCRATCH names it, or the newest."""
     provider, _, where = (wanted or os.environ.get("EVOLVE_SCRATCH", "embedded")).partition(":")
     if where.startswith("/"):
@@ -117,6 +117,17 @@ class Streaming:
             _until(standby, "SELECT pg_last_wal_replay_lsn() >= %s::pg_lsn", end)
             _until(primary, "SELECT EXISTS (SELECT FROM pg_stat_replication WHERE state = 'streaming')")
 
+    @contextmanager
+    def lagging(self) -> Iterator[None]:
+        """The standby goes on to receive, and replays nothing."""
+        with connect(self.standby, autocommit=True) as standby:
+            standby.execute("SELECT pg_wal_replay_pause()")
+            _until(standby, "SELECT pg_get_wal_replay_pause_state() = 'paused'")
+            try:
+                yield
+            finally:
+                standby.execute("SELECT pg_wal_replay_resume()")
+
 
 @contextmanager
 def streaming(settings: dict[str, str], provider: str | None = None) -> Iterator[Streaming]:
@@ -125,7 +136,7 @@ def streaming(settings: dict[str, str], provider: str | None = None) -> Iterator
         settings: of both.
         provider: as EVOLVE_SCRATCH names it; None is that one.
     """
-    found = _programs(provider)
+    found = programs_wanted(provider)
     claim = owner.claim("local")
     try:
         user = cluster.server_user()
