@@ -15,12 +15,14 @@ from evolve.plan.drift import refuse_drift
 from evolve.plan.gates import Observation, Override, Rules, gates_before, overridden
 from evolve.plan.lost_rows import accepted, accepting
 from evolve.plan.manifest import Manifest, PhaseRecord
-from evolve.plan.model import LostRows, NotMapped, NotUsed, Phase, PhaseName, Plan, Word
+from evolve.plan.model import Holds, LostRows, NotMapped, NotUsed, Phase, PhaseName, Plan, Word
 from evolve.plan.retired import retired
 from evolve.plan.sole_writer import sole_writer
 from evolve.plan.target import Target
+from evolve.plan.wording import places_text
 from evolve.postgres import evidence, tripwire
 from evolve.postgres.connect import Connection
+from evolve.postgres.places import absent
 from evolve.postgres.plan_facts import LiveFacts
 from evolve.postgres.stamps import applied_heads
 from evolve.postgres.writable import refuse_read_only
@@ -244,9 +246,7 @@ def _stand(
     following = _following(manifest, plan)
     seen: tuple[Observation, ...] = ()
     if following is not None and not not_applied:
-        gates = gates_before(following, rules)
-        gates += evidence.probed(connection, manifest.id, retired(following))
-        seen = tuple(evidence.observe(connection, manifest.id, gate, rules) for gate in gates)
+        seen = _seen(connection, manifest, following, rules)
     return Standing(
         manifest,
         manifest.current,
@@ -257,6 +257,18 @@ def _stand(
         manifest.over or bool(changes.not_undone(manifest)),
         changes.branches.upgrade(not_applied),
     )
+
+
+def _seen(
+    connection: Connection, manifest: Manifest, following: Phase, rules: Rules
+) -> tuple[Observation, ...]:
+    places = retired(following)
+    gone = absent(connection, places)
+    if gone:  # nobody uses it, no row of it is left: what the gates ask of it would say that all is well
+        there = Holds("false", f"{places_text(gone)} is there", "see: evolve drift")
+        return (Observation(there, False, "somebody has dropped or renamed it", there.fix),)
+    gates = gates_before(following, rules) + evidence.probed(connection, manifest.id, places)
+    return tuple(evidence.observe(connection, manifest.id, gate, rules) for gate in gates)
 
 
 def _following(manifest: Manifest, plan: Plan | None) -> Phase | None:

@@ -11,6 +11,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Literal
@@ -40,6 +41,24 @@ class GuardFailed(Refused):
             "the guard that gives privileges back, should this process die, did not start",
             why="without it a brown-out could outlive who began it",
             fix="check that processes can be started here, then run it again; nothing was hidden",
+        )
+
+
+class GuardEnded(Refused):
+    def __init__(self) -> None:
+        super().__init__(
+            "the guard that gives privileges back, should this process die, has ended before it",
+            why="without it a brown-out could outlive who began it",
+            fix="run it again; everything is given back",
+        )
+
+
+class LeftToGuard(Refused):
+    def __init__(self, identifier: str, reason: str) -> None:
+        super().__init__(
+            f"what is hidden cannot be given back from here: {reason}",
+            why="a guard goes on trying for ten minutes, in a process of its own",
+            fix=f"see to it that it has: evolve brown-out {identifier} --end",
         )
 
 
@@ -134,36 +153,65 @@ def run(
         places = places_to_go(project, connection, identifier)
         guard = _start_guard(url, identifier)
         began = watching.clock()
-        complaints: list[str] = []
-        how: How = "ended"
         try:
-            evidence.ensure_evidence(connection)
-            brown_out.hide(connection, identifier, places, who, seconds)
+            evidence.begin_brown_out(connection, identifier, places, who, seconds)
         except BaseException:
             _release(guard)  # nothing of ours is hidden; what another has hidden is not ours to give back
             raise
         try:
             since = _moment_if_told(connection)
-            complaints = _watch(connection, identifier, seconds, since, check, watching)
-            how = "denied" if complaints else "clean" if brown_out.hidden(connection, identifier) else "ended"
-        finally:
-            brown_out.give_back(connection, identifier)
-            _release(guard)
+            complaints = _watch(connection, identifier, seconds, since, check, watching, guard)
+        except BaseException:
+            _give_back(connection, guard, url, identifier, "ended", "", who)
+            raise
+        how: How = "denied" if complaints else "clean"
+        if not _give_back(connection, guard, url, identifier, how, "; ".join(complaints), who):
+            how = "ended"
         lasted = watching.clock() - began
-        if how != "ended":
-            evidence.browned_out(connection, identifier, how, "; ".join(complaints), who)
     return Outcome(identifier, places_text(places), how, lasted, tuple(complaints))
 
 
-def end(url: str, identifier: str, *, as_it_is: bool = False) -> bool:
+def end(url: str, identifier: str, *, as_it_is: bool = False, actor: str | None = None) -> bool:
     """Give back what a brown-out of that change has hidden, whoever began it; False where nothing is.
 
     Raises:
         NotGivenBack: as it cannot be given back whole; nothing was changed.
     """
+    return _end(url, identifier, "ended", "", actor or default_actor(), as_it_is=as_it_is)
+
+
+def _end(url: str, identifier: str, how: How, note: str, actor: str, *, as_it_is: bool = False) -> bool:
     with evidence.looking(url, "evolve brown-out") as connection:
         refuse_read_only(connection)
-        return brown_out.give_back(connection, identifier, as_it_is=as_it_is)
+        return evidence.end_brown_out(connection, identifier, how, note, actor, as_it_is=as_it_is)
+
+
+def _give_back(
+    connection: Connection,
+    guard: subprocess.Popen[bytes],
+    url: str,
+    identifier: str,
+    how: How,
+    note: str,
+    actor: str,
+) -> bool:
+    """As `_end`, by this session if it is still there, or by another one; the guard goes home, or goes on trying.
+
+    Raises:
+        LeftToGuard: neither can.
+    """
+    try:
+        try:
+            given = evidence.end_brown_out(connection, identifier, how, note, actor)
+        except EvolveError:
+            raise
+        except Exception:  # noqa: BLE001 - of the driver: the server has ended this session
+            given = _end(url, identifier, how, note, actor)
+    except EvolveError as error:
+        _leave(guard)
+        raise LeftToGuard(identifier, str(error)) from error
+    _release(guard)
+    return given
 
 
 # -- watching -----------------------------------------------------------------------------------------------
@@ -174,6 +222,7 @@ def _watch(
     since: datetime | None,
     check: str | None,
     watching: Watching,
+    guard: subprocess.Popen[bytes],
 ) -> list[str]:
     """Complaints, as soon as there is one; none where the time has passed, or somebody else has ended it."""
     ending = watching.clock() + seconds
@@ -181,6 +230,8 @@ def _watch(
         complaints = [*_denied(connection, since), *_unwell(check)]
         if complaints or not brown_out.hidden(connection, identifier):
             return complaints
+        if guard.poll() is not None:
+            raise GuardEnded
         watching.ticks(left)
         watching.sleep(min(_EVERY, left))
     return [*_denied(connection, since), *_unwell(check)]
@@ -252,11 +303,20 @@ def _start_guard(url: str, identifier: str) -> subprocess.Popen[bytes]:
 def _release(guard: subprocess.Popen[bytes]) -> None:
     """Nothing is hidden, or it has been given back: the guard need not."""
     if guard.stdin is not None:
-        guard.stdin.write(RELEASED.encode())
-        guard.stdin.close()
+        with suppress(OSError):  # it is gone already
+            guard.stdin.write(RELEASED.encode())
+            guard.stdin.flush()
+    _leave(guard)
     guard.wait(timeout=60)
     if guard.stdout is not None:
         guard.stdout.close()
+
+
+def _leave(guard: subprocess.Popen[bytes]) -> None:
+    """To the guard it is as if this process had ended."""
+    if guard.stdin is not None:
+        with suppress(OSError):
+            guard.stdin.close()
 
 
 def guarded(url: str, identifier: str) -> None:

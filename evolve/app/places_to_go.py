@@ -9,7 +9,9 @@ from evolve.plan.change import Place
 from evolve.plan.gates import Rules
 from evolve.plan.manifest import Manifest
 from evolve.plan.retired import retired
+from evolve.plan.wording import places_text
 from evolve.postgres.connect import Connection
+from evolve.postgres.places import absent
 from evolve.revisions.project import Project
 
 
@@ -34,11 +36,20 @@ class NotApplied(Refused):
         )
 
 
+class GoneAlready(Refused):
+    def __init__(self, manifest: Manifest, places: tuple[Place, ...]) -> None:
+        super().__init__(
+            f"{places_text(places)} is not in this database",
+            why=f'somebody dropped or renamed it: change "{manifest.id}" takes it away only next',
+            fix=f"see what else differs: evolve drift; then put it back, or go back: evolve undo {manifest.id}",
+        )
+
+
 def places_to_go(project: Project, connection: Connection, identifier: str) -> tuple[Place, ...]:
     """The columns and relations that the next phase takes away, where all before it is applied.
 
     Raises:
-        NoSuchChange, BadManifest, StrangeRevisions; NothingToGo, NotApplied.
+        NoSuchChange, BadManifest, StrangeRevisions; NothingToGo, NotApplied, GoneAlready.
     """
     changes, manifest = read_change(project, identifier)
     standing = stand(connection, changes, manifest, Rules(statements="off"))
@@ -47,4 +58,7 @@ def places_to_go(project: Project, connection: Connection, identifier: str) -> t
     places = retired(standing.following) if standing.following is not None else ()
     if not places:
         raise NothingToGo(manifest)
+    gone = absent(connection, places)
+    if gone:
+        raise GoneAlready(manifest, gone)
     return places

@@ -57,6 +57,15 @@ class StillFilling(Refused):
         )
 
 
+class NothingApplied(Misuse):
+    def __init__(self, manifest: Manifest) -> None:
+        super().__init__(
+            f'this database has no revision of the project, and so none of change "{manifest.id}"',
+            why="whether anything still uses what would go, and whether a backfill runs, is asked of a database in use",
+            fix="check --database-url; if it is the one that is meant: evolve upgrade, then this again",
+        )
+
+
 @dataclass(frozen=True, slots=True)
 class Undoing:
     """What going back means.
@@ -99,7 +108,7 @@ def preview(
     """What `undo` would do; writes nothing.
 
     Raises:
-        NoSuchChange, BadManifest, MultipleHeads, CannotConnect, StrangeRevisions.
+        NoSuchChange, BadManifest, MultipleHeads, CannotConnect, StrangeRevisions, NothingApplied.
         NotBegun: `to` is no phase that the change has left.
         StillFilling: a backfill of it is under way.
         CameSince: something hangs on what would be dropped. Edited: a revision of it was edited.
@@ -172,6 +181,8 @@ def _preview(
     project, plan = changes.project, manifest.plan
     heads = applied_heads(connection, project.version_table, project.version_table_schema)
     applied = changes.applied(heads)
+    if changes.history.revisions and not applied:
+        raise NothingApplied(manifest)
     not_applied = tuple(revision for revision in manifest.revisions if revision not in applied)
     if manifest.over or changes.not_undone(manifest):
         names: set[PhaseName] = {back.phase for back in changes.not_undone(manifest) or manifest.taken_back}

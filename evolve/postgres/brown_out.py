@@ -122,19 +122,25 @@ class Untouched:
 # -- looking ------------------------------------------------------------------------------------------------
 def hidden(connection: Connection, change: str | None = None) -> list[Hidden]:
     """The brown-outs that have not been given back; of one change, or of all."""
-    # ACCESS SHARE on our own table and catalogs.
-    there = connection.execute(
-        "SELECT 1 FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace"
-        " WHERE n.nspname = 'evolve' AND c.relname = 'brown_out'"
-    ).fetchone()
-    if there is None:
+    if not _is_there(connection):
         return []
     with connection.cursor(row_factory=class_row(Hidden)) as cursor:
+        # ACCESS SHARE on our own table.
         return cursor.execute(
             "SELECT change, places, actor, began, ends FROM evolve.brown_out"
             " WHERE change = coalesce(%s, change) ORDER BY began",
             (change,),
         ).fetchall()
+
+
+def _is_there(connection: Connection) -> bool:
+    """The table that tells what is hidden."""
+    # ACCESS SHARE on catalogs only.
+    row = connection.execute(
+        "SELECT 1 FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace"
+        " WHERE n.nspname = 'evolve' AND c.relname = 'brown_out'"
+    ).fetchone()
+    return row is not None
 
 
 def untouched(connection: Connection, places: Sequence[Place]) -> list[Untouched]:
@@ -206,10 +212,13 @@ def give_back(connection: Connection, change: str, *, as_it_is: bool = False) ->
     Raises:
         NotGivenBack: the privileges could not be made what they were; nothing was changed.
     """
-    if not hidden(connection, change):
+    if not _is_there(connection):
         return False
     with connection.transaction():
+        # Whoever hides may be gone, and its COMMIT under way: it holds this lock until that is done.
         connection.execute("SELECT pg_advisory_xact_lock(hashtext('evolve'), hashtext('brown_out'))")
+        if not hidden(connection, change):
+            return False
         # ROW EXCLUSIVE on our own table.
         row = connection.execute(
             "DELETE FROM evolve.brown_out WHERE change = %s RETURNING taken", (change,)

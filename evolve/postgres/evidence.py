@@ -6,7 +6,7 @@ Connections must be in autocommit mode: each function that writes is one transac
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, replace
 from datetime import datetime
 from importlib.resources import files
@@ -93,14 +93,22 @@ class EvidenceTooNew(Misuse):
         )
 
 
+_BROWN_OUT = {
+    "begun": "brown-out begun: {} is hidden",
+    "clean": "brown-out: nobody missed it",
+    "ended": "brown-out ended before its time",
+}
+
+
 @dataclass(frozen=True, slots=True)
 class Event:
     """Something that happened to a change.
 
     Args:
         kind: "begun", "word", "override", "undone" or "brown-out".
-        name: what a word confirmed, or the gate that was overridden.
-        note: why it was.
+        name: what a word confirmed, the gate that was overridden, or how a brown-out stands: "begun", "clean",
+            "denied", or "ended" before its time.
+        note: why it was overridden; what was hidden, and who missed it.
     """
 
     phase: str
@@ -118,7 +126,7 @@ class Event:
             case "undone":
                 return f"{self.phase} undone"
             case "brown-out":
-                return "brown-out: nobody missed it" if self.name == "clean" else f"brown-out: {self.note}"
+                return _BROWN_OUT.get(self.name, f"brown-out: {self.note}").format(self.note)
             case "override":
                 return f"{self.name} before {self.phase} overridden: {self.note}"
             case _:
@@ -313,8 +321,38 @@ def undone(
                 _override(connection, change, observation.gate.phase, observation, actor)
 
 
-def browned_out(connection: Connection, change: str, how: str, note: str, actor: str) -> None:
-    """Keep how a brown-out ended: "clean" or "denied", and who missed what."""
+def begin_brown_out(
+    connection: Connection, change: str, places: Sequence[Place], actor: str, seconds: float
+) -> None:
+    """Hide `places` and keep that it was done; one transaction, as `brown_out.hide`."""
+    ensure_evidence(connection)
+    with connection.transaction():
+        hidden = brown_out.hide(connection, change, places, actor, seconds)
+        _keep_brown_out(connection, change, "begun", hidden.places, actor)
+
+
+def end_brown_out(
+    connection: Connection, change: str, how: str, note: str, actor: str, *, as_it_is: bool = False
+) -> bool:
+    """Give back what is hidden, and keep how it ended; False where nothing is hidden. One transaction.
+
+    Args:
+        how: "clean", "denied" or "ended" before its time.
+        note: who missed what.
+
+    Raises:
+        NotGivenBack.
+    """
+    with connection.transaction():
+        given = brown_out.give_back(connection, change, as_it_is=as_it_is)
+        if given:
+            # Who may give it back need not be one who may keep that.
+            with suppress(psycopg.errors.InsufficientPrivilege), connection.transaction():
+                _keep_brown_out(connection, change, how, note, actor)
+    return given
+
+
+def _keep_brown_out(connection: Connection, change: str, how: str, note: str, actor: str) -> None:
     # ROW EXCLUSIVE on our own table.
     connection.execute(
         "INSERT INTO evolve.change_event (change, phase, kind, name, note, actor)"
@@ -397,8 +435,18 @@ def _said(connection: Connection, change: str, word: str) -> Event | None:
 
 # -- gates --------------------------------------------------------------------------------------------------
 def observe(connection: Connection, change: str, gate: Gate, rules: Rules | None = None) -> Observation:
-    """Look at one gate now. Reads only; the counts scan their table under ACCESS SHARE."""
-    rules = rules or Rules()
+    """Look at one gate now. Reads only; the counts scan their table under ACCESS SHARE.
+
+    Where it asks of a table or column that somebody has dropped by hand, it is shut.
+    """
+    try:
+        return _observed(connection, change, gate, rules or Rules())
+    except (psycopg.errors.UndefinedTable, psycopg.errors.UndefinedColumn) as error:
+        missing = error.diag.message_primary or "something that it asks is not there"
+        return Observation(gate, False, missing, "see: evolve drift")
+
+
+def _observed(connection: Connection, change: str, gate: Gate, rules: Rules) -> Observation:
     match gate:
         case TriggerArmed(table, trigger, fires):
             return _trigger(connection, gate, table, trigger, fires)
@@ -615,7 +663,7 @@ def _index(connection: Connection, gate: Gate, index: QualifiedName) -> Observat
 
 
 def last_brown_out(connection: Connection, change: str) -> Event | None:
-    """The newest that has come to its end since `change` was last taken back."""
+    """What was told last of one since `change` was last taken back."""
     told = events(connection, change)
     undone_at = max((number for number, e in enumerate(told) if e.kind == "undone"), default=-1)
     return next((e for e in reversed(told[undone_at + 1 :]) if e.kind == "brown-out"), None)
@@ -646,6 +694,14 @@ def _missed(connection: Connection, change: str, gate: NotMissed) -> Observation
         return Observation(gate, True, "none was tried")
     if last.name == "clean":
         return Observation(gate, True, f"nobody, {last.at:%Y-%m-%d %H:%M} ({last.actor})")
+    if last.name != "denied":
+        # Somebody may have ended it because of what they saw.
+        return Observation(
+            gate,
+            False,
+            f"{last.at:%Y-%m-%d %H:%M}: it ended before its time",
+            f"once more: evolve brown-out {change}",
+        )
     return Observation(
         gate,
         False,
