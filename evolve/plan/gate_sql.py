@@ -302,7 +302,7 @@ def _met(change: str, phase: str) -> str:
     END IF;
     IF {_readable("tripwire")} AND {_readable("tripwire_hit")} THEN
       evolve_use := (
-        SELECT h.role || ' (' || h.application || ') at ' || h.at FROM evolve.tripwire_hit AS h
+        SELECT h.role || ' (' || h.application || ') at ' || h.at || ': ' || h.statement FROM evolve.tripwire_hit AS h
         WHERE h.change = {_text(change)} AND EXISTS (SELECT FROM evolve.tripwire AS t WHERE t.change = h.change)
         ORDER BY h.hit_id DESC LIMIT 1);
       IF evolve_use IS NULL AND EXISTS (
