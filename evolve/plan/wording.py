@@ -35,7 +35,7 @@ from evolve.plan.model import (
     ValidIndex,
     Word,
 )
-from evolve.sql.names import literal, quote
+from evolve.sql.names import QualifiedName, literal, quote
 
 
 def describe_gate(gate: Gate) -> str:
@@ -143,6 +143,12 @@ def duration(seconds: float) -> str:
     return f"{seconds:.0f} s"
 
 
+def _is_not_null(table: QualifiedName, column: str) -> str:
+    relation, name = literal(table.full).strip(), literal(column).strip()
+    place = f"attrelid = pg_catalog.to_regclass({relation}) AND attname = {name}"
+    return f"SELECT attnotnull FROM pg_catalog.pg_attribute WHERE {place}"  # noqa: S608 - of the revision
+
+
 def conditions(part: Part) -> Conditions:
     """What the revision of `part` checks by itself: what one look at tables and catalog can decide."""
     fill = tuple(
@@ -175,11 +181,7 @@ def conditions(part: Part) -> Conditions:
             case Holds(condition, meaning):
                 holds.append((condition, meaning))
             case ColumnNotNull(table, column):
-                set_ = (
-                    "SELECT attnotnull FROM pg_catalog.pg_attribute WHERE attrelid = pg_catalog.to_regclass("
-                    f"{literal(table.full).strip()}) AND attname = {literal(column).strip()}"
-                )
-                holds.append((set_, f"{table.plain}.{column} is NOT NULL"))
+                holds.append((_is_not_null(table, column), f"{table.plain}.{column} is NOT NULL"))
             case NotMapped(phase, places):
                 unmapped = tuple(place_text(place) for place in places)
             case NotUsed(places):
