@@ -11,6 +11,7 @@ from evolve.app.edited_revisions import refuse_edited
 from evolve.app.plan_change import refuse_unclean, refuse_unready, write_phase
 from evolve.app.project_changes import Changes, read_change
 from evolve.errors import Misuse, Refused
+from evolve.plan.change import Place
 from evolve.plan.drift import refuse_drift
 from evolve.plan.gates import Observation, Override, Rules, gates_before, overridden
 from evolve.plan.lost_rows import accepted, accepting
@@ -263,12 +264,24 @@ def _seen(
     connection: Connection, manifest: Manifest, following: Phase, rules: Rules
 ) -> tuple[Observation, ...]:
     places = retired(following)
-    gone = absent(connection, places)
+    gone = absent(connection, _tables(manifest)) or absent(connection, places)
     if gone:  # nobody uses it, no row of it is left: what the gates ask of it would say that all is well
         there = Holds("false", f"{places_text(gone)} is there", "see: evolve drift")
         return (Observation(there, False, "somebody has dropped or renamed it", there.fix),)
     gates = gates_before(following, rules) + evidence.probed(connection, manifest.id, places)
     return tuple(evidence.observe(connection, manifest.id, gate, rules) for gate in gates)
+
+
+def _tables(manifest: Manifest) -> tuple[Place, ...]:
+    """Those that it was planned on and has not taken away itself."""
+    begun = {record.name for record in manifest.phases if record.state == "begun"}
+    taken = {place for phase in manifest.plan.phases if phase.name in begun for place in retired(phase)}
+    planned_on = [
+        (answer.table, None)
+        for (question, _), answer in manifest.facts.answers.items()
+        if question == "table" and isinstance(answer, Target)
+    ]
+    return tuple(place for place in planned_on if place not in taken)
 
 
 def _following(manifest: Manifest, plan: Plan | None) -> Phase | None:

@@ -132,3 +132,10 @@ def test_a_second_one_leaves_the_first_alone(users: Users) -> None:
         running.kill()
         running.communicate()
     users.until(seen=True)
+
+
+@pytest.mark.parametrize("command", ["brown-out", "tripwire"])
+def test_a_table_that_is_gone(users: Users, command: str) -> None:
+    users.sql("DROP TABLE users")
+    refused = users.run(command, CHANGE)
+    assert (refused.returncode, "users.name is not in this database" in refused.stderr) == (1, True)
