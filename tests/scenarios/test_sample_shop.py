@@ -17,7 +17,11 @@ from typing import Any
 
 import psycopg
 import pytest
+from support.deployed import told, until
 from support.servers import MakeDatabase, MakeTemplate
+
+from evolve.postgres import registry
+from evolve.sql.names import QualifiedName
 
 SHOP = Path(__file__).parents[2] / "sample_projects" / "shop"
 USERS, ORDERS = 300, 1500
@@ -254,6 +258,16 @@ def test_traffic_serves_at_the_rate_that_is_asked_for(shop: str, file: Path) -> 
     with traffic(shop, file, "--rate", "50", "--seconds", "3") as program:
         program.end()
     assert 140 <= program.report["transactions"] <= 156
+
+
+def test_a_release_that_runs_is_known_by_what_it_maps(shop: str, file: Path) -> None:
+    with psycopg.connect(shop, autocommit=True) as connection:
+        registry.install(connection)
+        with traffic(shop, file):
+            until(lambda: told(shop, "v1"))
+            [user] = registry.users_of(connection, [(QualifiedName("users"), "name")])
+            assert (user.application, user.version) == ("shop", "v1")
+            assert registry.users_of(connection, [(QualifiedName("users"), "full_name")]) == []
 
 
 def test_two_programs_with_different_shares_lose_nothing_of_each_other(shop: str, tmp_path: Path) -> None:

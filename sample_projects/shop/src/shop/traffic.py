@@ -25,6 +25,7 @@ from typing import Any
 
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
+import evolve.client
 from shop.database import create_engine
 from shop.ledger import Ledger
 from shop.people import People, Share
@@ -38,10 +39,10 @@ RETRIED = {"40001", "40P01"}
 def main() -> int:
     options = _parse()
     stop = _stop_event(options.seconds)
-    engine = create_engine(
-        options.database_url, application_name=f"shop-{options.version}", pool_size=options.clients
-    )
+    engine = create_engine(options.database_url, application_name="shop", pool_size=options.clients)
     shop = Shop(options.version, engine)
+    # So that no column goes that this release maps while it runs.
+    evolve.client.register(engine, version=options.version, models=shop.models.Base)
     ledger, tally = Ledger(), Tally()
     try:
         clients = [

@@ -1,2 +1,3 @@
 evolve plan rename-column users.name full_name --write
 evolve upgrade
+evolve registry install

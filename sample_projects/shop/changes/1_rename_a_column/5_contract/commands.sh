@@ -1,2 +1,3 @@
+evolve registry list --column users.name
 evolve advance rename_users_name_to_full_name --old-code-gone
 evolve upgrade
