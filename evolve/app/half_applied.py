@@ -1,4 +1,5 @@
-"""Takes back what an upgrade did of a revision before it was cut short, since Alembic reverts whole revisions alone.
+"""Takes back what an upgrade did of a revision before it was cut short, since Alembic reverts whole revisions; finds
+what a downgrade has left half-done, before an upgrade passes over it.
 
 Only what commits by itself can be left, and of that only indexes stand in the way of going back: one that was built,
 and one that was dropped. What else a plan sends outside of transactions is undone by the revisions before (VALIDATE),
@@ -8,15 +9,16 @@ or by nobody (ADD VALUE).
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Sequence
 
 from evolve.app.upgrade_ledger import StillAtWork
-from evolve.errors import EvolveError
+from evolve.errors import EvolveError, Refused
 from evolve.plan import index_build
 from evolve.plan.manifest import load_all
 from evolve.plan.model import Part
 from evolve.postgres.connect import Connection
-from evolve.postgres.half_applied import left_half_done, settle, state_of_index, undo
+from evolve.postgres.half_applied import half_reverted, left_half_done, settle, state_of_index, undo
+from evolve.postgres.stamps import stamp
 from evolve.revisions.project import Project
 from evolve.sql.names import QualifiedName
 from evolve.sql.operations import CreateIndex, DropIndex
@@ -24,6 +26,17 @@ from evolve.sql.parse import parse
 from evolve.sql.statements import Statement
 
 _PAUSE = 0.2  # seconds between two looks at a session
+
+
+class CutShortDowngrade(Refused):
+    def __init__(self, revision: str, done: Sequence[str]) -> None:
+        super().__init__(
+            f"a downgrade was cut short in revision {revision}, which the database still has: {'; '.join(done)}",
+            why="going up would leave out what that has taken away, and what else it would take away is not for evolve "
+            "to decide",
+            fix=f"end it, then go up again: evolve downgrade {revision}@-1; or make by hand what is missing of "
+            f"{revision}, then: evolve upgrade --unfinished restart",
+        )
 
 
 def take_back(
@@ -67,6 +80,32 @@ def take_back(
             on_undo(each.revision, statement.sql)
             undo(connection, each.revision, statement.sql, lock_timeout)
         settle(connection, version_table, each.revision)
+
+
+def to_end_first(
+    project: Project, connection: Connection, version_table: str, applied: Collection[str], *, settled: bool
+) -> list[str]:
+    """Revisions among `applied` that a downgrade was cut short in, newest first: to be reverted before going up.
+
+    Only those of evolve's own changes, whose way back loses nothing that its plan has not told. Where Alembic itself
+    has passed there since, nothing of it is left.
+
+    Args:
+        settled: somebody has made by hand what was missing.
+
+    Raises:
+        CutShortDowngrade: it was in another revision.
+    """
+    found: list[str] = []
+    for each in half_reverted(connection, version_table, applied):
+        now = stamp(connection, project.version_table, project.version_table_schema, [each.revision])
+        if settled or (each.stamp and now != each.stamp):
+            settle(connection, version_table, each.revision, "downgrade")
+        elif _part(project, each.revision) is None:
+            raise CutShortDowngrade(each.revision, each.done)
+        else:
+            found.append(each.revision)
+    return found
 
 
 def _part(project: Project, revision: str) -> Part | None:

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from evolve.app.gates_anew import ask_anew
-from evolve.app.half_applied import take_back
+from evolve.app.half_applied import take_back, to_end_first
 from evolve.app.project_changes import StrangeRevisions
 from evolve.app.upgrade_ledger import NoLedger, RevisionLedger, Unfinished
 from evolve.errors import EvolveError, Misuse, Refused
@@ -21,7 +21,7 @@ from evolve.postgres.connect import Connection, connect
 from evolve.postgres.invalid_indexes import drop_invalid_index
 from evolve.postgres.old_snapshots import OldSnapshot, old_snapshots, waits
 from evolve.postgres.runner_lock import RunnerLockLost, runner_lock
-from evolve.postgres.stamps import applied_heads, has_versions, server_identity
+from evolve.postgres.stamps import applied_heads, has_versions, server_identity, stamp
 from evolve.postgres.upgrade_record import UpgradeRecord, can_record
 from evolve.revisions.gate_operation import asking
 from evolve.revisions.ledger import Sent
@@ -89,6 +89,9 @@ class Observer:
 
     def takes_back(self, revision: str, statement: str) -> None:
         """What an earlier run did of a revision that is not applied is undone, before any is reverted."""
+
+    def ends_downgrade(self, revision: str) -> None:
+        """An earlier downgrade was cut short in it; that is brought to its end, before going up."""
 
     def waits(self, reason: str) -> None:
         """Something that is in the way passes by itself."""
@@ -201,6 +204,7 @@ def migrate(
         RevisionRaised: its Python code raised.
         OutOfPatience: retries or budget are used up.
         OldTransactions: a statement with CONCURRENTLY would have waited for them for longer than the budget.
+        CutShortDowngrade: a downgrade of a revision by hand was, and going up would pass over what it took away.
         CannotTell, NotAsRecorded, StillAtWork, IndexInTheWay, DetachmentPending: a revision that an earlier run has
             left half-done cannot be gone on with.
         RunnerLockLost: the session that holds the lock ended; the revision at hand may be applied, none after it.
@@ -215,6 +219,23 @@ def migrate(
     ) as own:
         # Which revisions are missing is asked only now: a runner that waited finds nothing left to do.
         runner, standings, steps = planned(project, own, target, direction, limits, override_url)
+        carry_out = _CarryOut(
+            project, runner, own, version_table, url, limits, patience, observer, environment, terminate, unfinished,
+            rules,
+        )  # fmt: skip
+        if direction == "upgrade":
+            heads = _heads(own, project)
+            left = to_end_first(
+                project, own, version_table, runner.applied(heads), settled=unfinished == "restart"
+            )
+            for revision in left:
+                observer.ends_downgrade(revision)
+                carry_out(
+                    standings, runner.to_revert(f"{revision}@-1", _heads(own, project)), "downgrade", revision
+                )
+            if left:
+                standings = _standings(runner, own, project)
+                steps = _steps(runner, standings, target, direction)
         observer.opens(direction, steps)
         if direction == "downgrade":
             take_back(
@@ -226,21 +247,45 @@ def migrate(
                 on_undo=observer.takes_back,
                 sleep=environment.sleep,
             )
-        if steps:
-            with BlockerWatch(url, allowances=terminate) as watch:
-                record = _record(own, version_table, runner, standings, direction, target, observer)
-                attempts = _Attempts(
-                    project, runner, direction, own, watch, record, limits, patience, observer, environment, terminate,
-                    unfinished,
-                )  # fmt: skip
-                with asking(lambda change, conditions: ask_anew(own, change, conditions, rules)):
-                    done = attempts.run_all(steps)
-        else:
-            done = []
+        done = carry_out(standings, steps, direction, target)
         reached = {head for heads in _standings(runner, own, project) for head in heads}
         outcome = Outcome(direction, tuple(done), tuple(sorted(reached)))
         observer.closes(outcome)
         return outcome
+
+
+@dataclass(frozen=True, slots=True)
+class _CarryOut:
+    """Runs steps with a watch for blockers and a record, within one run of evolve."""
+
+    project: Project
+    runner: Runner
+    own: Connection
+    version_table: str
+    url: str
+    limits: Limits
+    patience: Patience
+    observer: Observer
+    environment: Environment
+    terminate: Sequence[Allowance]
+    unfinished: Unfinished | None
+    rules: Callable[[], Rules]
+
+    def __call__(
+        self, standings: Standings, steps: Sequence[Pending], direction: Direction, target: str
+    ) -> list[Done]:
+        if not steps:
+            return []
+        with BlockerWatch(self.url, allowances=self.terminate) as watch:
+            record = _record(
+                self.own, self.version_table, self.runner, standings, direction, target, self.observer
+            )
+            attempts = _Attempts(
+                self.project, self.runner, direction, self.own, watch, record, self.limits, self.patience,
+                self.observer, self.environment, self.terminate, self.unfinished,
+            )  # fmt: skip
+            with asking(lambda change, conditions: ask_anew(self.own, change, conditions, self.rules)):
+                return attempts.run_all(steps)
 
 
 def planned(
@@ -359,7 +404,10 @@ class _Attempts:
         self.runner.ledger = ledger
         self.runner.on_backend = self._on_backend
         if self.record is not None:
-            self.record.begin_step(step.revision, self.direction)
+            # What Alembic replaces in its table when the revision is through.
+            replaced = (step.revision,) if self.direction == "downgrade" else step.below
+            own = stamp(self.own, self.project.version_table, self.project.version_table_schema, replaced)
+            self.record.begin_step(step.revision, self.direction, own)
         failure: RevisionFailed | None = None
         attempt = 1
         while True:

@@ -57,6 +57,14 @@ class Announcer(Observer):
         self._narrator.goes_on(step, done)
         self._events.emit("revision.resume", revision=step.revision, done=list(done))
 
+    def takes_back(self, revision: str, statement: str) -> None:
+        self._narrator.takes_back(revision, statement)
+        self._events.emit("revision.take-back", revision=revision, statement=" ".join(statement.split()))
+
+    def ends_downgrade(self, revision: str) -> None:
+        self._narrator.ends_downgrade(revision)
+        self._events.emit("revision.end-downgrade", revision=revision)
+
     def waits(self, reason: str) -> None:
         self._narrator.waits(reason)
         self._events.emit("revision.wait", reason=reason)

@@ -41,6 +41,9 @@ class Narrator(Observer):
     def takes_back(self, revision: str, statement: str) -> None:
         click.echo(f"takes back what was done of {revision}: {' '.join(statement.split())}", err=True)
 
+    def ends_downgrade(self, revision: str) -> None:
+        click.echo(f"a downgrade was cut short in {revision}; it is brought to its end first", err=True)
+
     def waits(self, reason: str) -> None:
         click.echo(f"    waiting: {reason}", err=True)
 

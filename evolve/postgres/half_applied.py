@@ -1,4 +1,4 @@
-"""What upgrades that were cut short have left of revisions which the database does not have, and its undoing."""
+"""What runs that were cut short have left: of revisions which the database does not have, or of those that it has."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from evolve.errors import Refused
 from evolve.postgres.connect import Connection
 from evolve.sql.names import QualifiedName
 
+Direction = Literal["upgrade", "downgrade"]
 IndexState = Literal["valid", "invalid", "missing"]
 
 
@@ -39,13 +40,7 @@ class Left:
 
 def left_half_done(connection: Connection, version_table: str, applied: Collection[str]) -> list[Left]:
     """Revisions not among `applied` of which an upgrade has sent something outside of a transaction; newest first."""
-    # ACCESS SHARE on catalogs only. to_regclass() would fail for a role that may not use the schema.
-    there = connection.execute(
-        "SELECT has_schema_privilege(n.oid, 'USAGE') AND has_table_privilege(c.oid, 'UPDATE') FROM pg_class AS c"
-        " JOIN pg_namespace AS n ON n.oid = c.relnamespace"
-        " WHERE n.nspname = 'evolve' AND c.relname = 'upgrade_statement'"
-    ).fetchone()
-    if there != (True,):
+    if not _may_look(connection):
         return []
     # ACCESS SHARE on tables of evolve's own, and on catalogs.
     rows = connection.execute(
@@ -62,6 +57,51 @@ def left_half_done(connection: Connection, version_table: str, applied: Collecti
         Left(str(revision), None if pid is None else (int(str(pid)), " ".join(str(query).split())))
         for revision, pid, query in rows
     ]
+
+
+@dataclass(frozen=True, slots=True)
+class HalfReverted:
+    """A revision that a downgrade was cut short in.
+
+    Args:
+        stamp: of its row in Alembic's table, when that began; empty where nobody knows.
+        done: the statements that were sent for good.
+    """
+
+    revision: str
+    stamp: str
+    done: tuple[str, ...]
+
+
+def half_reverted(connection: Connection, version_table: str, applied: Collection[str]) -> list[HalfReverted]:
+    """Revisions among `applied` that a downgrade was at last, and has sent something of for good; newest first."""
+    if not _may_look(connection):
+        return []
+    # ACCESS SHARE on tables of evolve's own.
+    rows = connection.execute(
+        # A record of an earlier version has no stamps.
+        "SELECT s.revision, coalesce(to_jsonb(s) ->> 'stamp', ''),"
+        " array_agg(t.summary || ' (' || t.place || ')' ORDER BY t.ordinal)"
+        " FROM evolve.upgrade_step AS s JOIN evolve.upgrade_run AS r USING (run_id)"
+        " JOIN evolve.upgrade_statement AS t USING (step_id)"
+        " WHERE r.version_table = %s AND r.direction = 'downgrade' AND s.state IN ('running', 'failed')"
+        " AND s.revision = ANY (%s) AND t.state <> 'failed' AND NOT EXISTS ("
+        "SELECT FROM evolve.upgrade_step AS l JOIN evolve.upgrade_run AS lr USING (run_id)"
+        " WHERE l.revision = s.revision AND l.step_id > s.step_id AND lr.version_table = r.version_table)"
+        " GROUP BY s.step_id, s.* ORDER BY s.step_id DESC",
+        (version_table, list(applied)),
+    ).fetchall()
+    return [HalfReverted(str(revision), str(stamp), tuple(map(str, done))) for revision, stamp, done in rows]
+
+
+def _may_look(connection: Connection) -> bool:
+    # ACCESS SHARE on catalogs only. to_regclass() would fail for a role that may not use the schema.
+    there = connection.execute(
+        "SELECT has_schema_privilege(n.oid, 'USAGE') AND has_table_privilege(c.oid, 'UPDATE') FROM pg_class AS c"
+        " JOIN pg_namespace AS n ON n.oid = c.relnamespace"
+        " WHERE n.nspname = 'evolve' AND c.relname = 'upgrade_statement'"
+    ).fetchone()
+    return there == (True,)
 
 
 def state_of_index(connection: Connection, index: QualifiedName) -> IndexState:
@@ -93,12 +133,14 @@ def undo(connection: Connection, revision: str, statement: str, lock_timeout: in
         raise CannotTakeBack(revision, statement, error) from error
 
 
-def settle(connection: Connection, version_table: str, revision: str) -> None:
-    """Let go of what was recorded: nothing of the revision is left, and an upgrade begins it anew."""
+def settle(
+    connection: Connection, version_table: str, revision: str, direction: Direction = "upgrade"
+) -> None:
+    """Let go of what was recorded of an upgrade of it, or a downgrade: nothing of that is left."""
     # ROW EXCLUSIVE on tables of evolve's own.
     connection.execute(
         "UPDATE evolve.upgrade_step AS s SET state = 'left' FROM evolve.upgrade_run AS r"
-        " WHERE r.run_id = s.run_id AND r.version_table = %s AND r.direction = 'upgrade' AND s.revision = %s"
+        " WHERE r.run_id = s.run_id AND r.version_table = %s AND r.direction = %s AND s.revision = %s"
         " AND s.state IN ('running', 'failed')",
-        (version_table, revision),
+        (version_table, direction, revision),
     )

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 import psycopg
 from psycopg import sql
 
@@ -69,6 +71,23 @@ def has_versions(connection: Connection, table: str, schema: str | None) -> bool
     # ACCESS SHARE on catalogs only.
     row = connection.execute("SELECT to_regclass(%s) IS NOT NULL", (name.as_string(connection),)).fetchone()
     return row == (True,)
+
+
+def stamp(connection: Connection, table: str, schema: str | None, revisions: Collection[str]) -> str:
+    """Which transactions have written the rows of `revisions`; empty where the table has none of them.
+
+    Alembic writes them anew whenever it passes there: the same stamp means that nobody has.
+    """
+    if not revisions or not has_versions(connection, table, schema):
+        return ""
+    name = sql.Identifier(schema, table) if schema else sql.Identifier(table)
+    # ACCESS SHARE on a table of a few rows.
+    query = sql.SQL(
+        "SELECT string_agg(version_num || ' ' || xmin::text, ', ' ORDER BY version_num) FROM {}"
+        " WHERE version_num = ANY (%s)"
+    ).format(name)
+    row = connection.execute(query, (list(revisions),)).fetchone()
+    return str(row[0]) if row is not None and row[0] is not None else ""
 
 
 def server_identity(connection: Connection) -> tuple[str, str]:

@@ -22,7 +22,7 @@ from evolve.postgres.connect import Connection
 from evolve.postgres.publications import of_all_tables
 from evolve.postgres.runner_lock import RunnerLockLost
 
-VERSION = 1
+VERSION = 2
 
 Direction = Literal["upgrade", "downgrade"]
 State = Literal["sent", "done", "failed"]
@@ -172,18 +172,24 @@ class UpgradeRecord:
                 (self._version_table, direction, list(applied)),
             )
 
-    def begin_step(self, revision: str, direction: Direction) -> None:
-        """Begin a revision, with what an earlier run has left of it in the same direction."""
+    def begin_step(self, revision: str, direction: Direction, stamp: str = "") -> None:
+        """Begin a revision, with what an earlier run has left of it in the same direction.
+
+        Args:
+            stamp: of the row that it replaces in Alembic's table. Where Alembic itself has passed there since, what an
+                earlier run has left is not there any more, or through.
+        """
         with self._held(), self._connection.transaction():
             earlier = self._connection.execute(
-                "SELECT s.step_id, r.direction = %s AND s.state IN ('running', 'failed') FROM evolve.upgrade_step AS s"
+                "SELECT s.step_id, r.direction = %s AND s.state IN ('running', 'failed')"
+                " AND (s.stamp = %s OR '' IN (s.stamp, %s)) FROM evolve.upgrade_step AS s"
                 " JOIN evolve.upgrade_run AS r USING (run_id)"
                 " WHERE s.revision = %s AND r.version_table = %s ORDER BY s.step_id DESC LIMIT 1",
-                (direction, revision, self._version_table),
+                (direction, stamp, stamp, revision, self._version_table),
             ).fetchone()
             self._step = self._number(
-                "INSERT INTO evolve.upgrade_step (run_id, revision) VALUES (%s, %s) RETURNING step_id",
-                (self._run, revision),
+                "INSERT INTO evolve.upgrade_step (run_id, revision, stamp) VALUES (%s, %s, %s) RETURNING step_id",
+                (self._run, revision, stamp),
             )
             if earlier is None or earlier[1] is not True:
                 return

@@ -246,12 +246,13 @@ class Limits:
 
 @dataclass(frozen=True, slots=True)
 class Pending:
-    """A revision to run. `target` is what Alembic is told to go to."""
+    """A revision to run. `target` is what Alembic is told to go to; `below` are those that it stands on."""
 
     revision: str
     message: str
     file: Path
     target: str
+    below: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -770,7 +771,9 @@ def _no_such_target(target: str, error: Exception, script: ScriptDirectory) -> N
 
 
 def _pending(script: Script, target: str) -> Pending:
-    return Pending(script.revision, (script.doc or "").strip(), Path(script.path), target)
+    down = script.down_revision
+    below = (down,) if isinstance(down, str) else tuple(down or ())
+    return Pending(script.revision, (script.doc or "").strip(), Path(script.path), target, below)
 
 
 def alembic_config(project: Project, url: str | None = None) -> Config:

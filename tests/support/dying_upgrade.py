@@ -1,7 +1,9 @@
-"""Runs upgrades that kill themselves at one boundary: before or after the n-th message that their connections send.
+"""Runs upgrades and downgrades that kill themselves at one boundary: before or after the n-th message that their
+connections send.
 
 A boundary is a statement or a COMMIT, of env.py's connections and of the runner's own alike. As a program, it takes a
-project, then on each line of its input a URL, a number and a side, and answers each with "killed", "done" or an error.
+project, then on each line of its input a URL, a direction, a target, a number and a side, and answers each with
+"killed", "done" or an error.
 """
 
 from __future__ import annotations
@@ -18,7 +20,7 @@ from pathlib import Path
 
 import psycopg
 
-from evolve.app.upgrade import Observer, Patience, migrate
+from evolve.app.upgrade import Direction, Observer, Patience, migrate
 from evolve.revisions.project import find_project
 from evolve.revisions.run import Limits
 
@@ -33,9 +35,15 @@ class Dying:
 
     def upgrade(self, url: str, at: int = 0, side: str = "before") -> str:
         """What became of it: "killed", "done", or its error. With `at` 0 it is not killed."""
+        return self._run(url, "upgrade", "head", at, side)
+
+    def downgrade(self, url: str, target: str, at: int = 0, side: str = "before") -> str:
+        return self._run(url, "downgrade", target, at, side)
+
+    def _run(self, *words: object) -> str:
         assert self._process.stdin is not None
         assert self._process.stdout is not None
-        self._process.stdin.write(json.dumps([url, at, side]) + "\n")
+        self._process.stdin.write(json.dumps(words) + "\n")
         self._process.stdin.flush()
         return str(json.loads(self._process.stdout.readline()))
 
@@ -75,12 +83,12 @@ def _die_at(at: int, side: str) -> None:
     psycopg.Connection.commit = counted(psycopg.Connection.commit)  # type: ignore[method-assign]
 
 
-def _upgrade(root: Path, url: str) -> None:
+def _migrate(root: Path, url: str, direction: Direction, target: str) -> None:
     migrate(
         find_project(root),
         url,
-        "head",
-        "upgrade",
+        target,
+        direction,
         limits=Limits(lock_timeout=500, concurrently_lock_timeout=5_000),
         patience=Patience(wait=10, retries=20, budget=20, first_delay=0.05, longest_delay=0.2),
         observer=Observer(),
@@ -88,13 +96,13 @@ def _upgrade(root: Path, url: str) -> None:
     )
 
 
-def _forked(root: Path, url: str, at: int, side: str) -> str:
+def _forked(root: Path, url: str, direction: Direction, target: str, at: int, side: str) -> str:
     reading, writing = os.pipe()
     child = os.fork()
     if child == 0:
         try:
             _die_at(at, side)
-            _upgrade(root, url)
+            _migrate(root, url, direction, target)
         except BaseException as error:  # noqa: BLE001  # a fork must never return into its parent's code
             os.write(writing, f"{type(error).__name__}: {error}".encode())
         os._exit(0)

@@ -24,6 +24,9 @@ CREATE TABLE IF NOT EXISTS evolve.upgrade_step (
     began_at timestamptz NOT NULL DEFAULT clock_timestamp(),
     ended_at timestamptz
 );
+-- Since version 2: the row that Alembic had here when the revision was begun, by who wrote it. Another one shows that
+-- Alembic itself has been at work since, and that what is recorded of the revision tells nothing any more.
+ALTER TABLE evolve.upgrade_step ADD COLUMN IF NOT EXISTS stamp text NOT NULL DEFAULT '';
 CREATE INDEX IF NOT EXISTS upgrade_step_revision ON evolve.upgrade_step (revision, step_id DESC);
 CREATE INDEX IF NOT EXISTS upgrade_step_run ON evolve.upgrade_step (run_id);
 
@@ -44,4 +47,4 @@ CREATE TABLE IF NOT EXISTS evolve.upgrade_statement (
     PRIMARY KEY (step_id, ordinal)
 );
 
-COMMENT ON TABLE evolve.upgrade_run IS 'evolve upgrades, version 1';
+COMMENT ON TABLE evolve.upgrade_run IS 'evolve upgrades, version 2';
