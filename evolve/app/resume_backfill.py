@@ -5,7 +5,8 @@ from __future__ import annotations
 from contextlib import closing
 from dataclasses import replace
 
-from evolve.app.backfill_work import Outcome, Pace, Worker, actor, checked_target, told
+from evolve.app.backfill_lead import Lead
+from evolve.app.backfill_work import Outcome, Pace, actor, checked_target, told
 from evolve.backfill.ports import Stop, Want, Watch
 from evolve.backfill.record import may_resume
 from evolve.postgres import journal
@@ -23,7 +24,7 @@ def resume_backfill(
 
     Raises:
         NoSuchRun, RunEnded, BeingUndone, AlreadyRunning: there is nothing to resume.
-        EvolveError: the causes of `backfill_work.checked_target` and `Worker.forward`.
+        EvolveError: the causes of `backfill_work.checked_target` and `Lead.forward`.
     """
     pace.check()
     with closing(Session(url, f"evolve backfill {name}", pace.timeouts)) as session:
@@ -38,4 +39,4 @@ def resume_backfill(
                 record = journal.named_run(session.current(), name)
                 if record.held:
                     return None
-        return Worker(url, session, record, target, pace, stop, watch, verify=verify).forward()
+        return Lead(url, session, record, target, pace, stop, watch, verify=verify).forward()

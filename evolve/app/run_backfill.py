@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from contextlib import closing
 
-from evolve.app.backfill_work import Outcome, Pace, Worker, actor, checked_target, told
+from evolve.app.backfill_lead import Lead
+from evolve.app.backfill_work import Outcome, Pace, actor, checked_target, told
 from evolve.backfill.ports import Stop, Watch
 from evolve.backfill.spec import Spec
 from evolve.backfill.status import State
@@ -36,7 +37,7 @@ def run_backfill(
         plain_sql: assign nothing but the specification's own columns.
 
     Raises:
-        EvolveError: the causes of `backfill_work.checked_target`, `record.may_start` and `Worker.forward`.
+        EvolveError: the causes of `backfill_work.checked_target`, `record.may_start` and `Lead.forward`.
     """
     pace.check()
     with closing(Session(url, f"evolve backfill {spec.name}", pace.timeouts)) as session:
@@ -59,7 +60,7 @@ def run_backfill(
                 record.name, State.DONE, record.changed, record.batches, 0.0, record.verify, already=True
             )
         gone_on_with = record.batches > 0
-        outcome = Worker(url, session, record, target, pace, stop, watch, verify=verify).forward()
+        outcome = Lead(url, session, record, target, pace, stop, watch, verify=verify).forward()
     if gone_on_with and spec.where is not None and outcome.verdict is not None and not outcome.verdict.clean:
         # What lies behind the cursor was undone between the two stretches: the column was taken back and made again.
         return run_backfill(

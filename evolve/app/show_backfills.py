@@ -7,7 +7,6 @@ from contextlib import closing
 from dataclasses import dataclass
 
 from evolve.app.backfill_work import told
-from evolve.backfill.keyset import fraction
 from evolve.backfill.record import Event, RunRecord
 from evolve.backfill.status import ENDED, State
 from evolve.postgres import journal
@@ -76,5 +75,4 @@ def _fraction(record: RunRecord) -> float | None:
         return 1.0
     if record.rows_estimate and record.scanned <= record.rows_estimate:
         return min(record.scanned / record.rows_estimate, 0.999)
-    by_key = fraction(record.key, record.low, record.cursor, record.upto)
-    return None if by_key is None else min(by_key, 0.999)
+    return None if record.by_key is None else min(record.by_key, 0.999)

@@ -5,7 +5,8 @@ from __future__ import annotations
 from contextlib import closing
 from dataclasses import replace
 
-from evolve.app.backfill_work import Outcome, Pace, Worker, actor, told
+from evolve.app.backfill_lead import Lead
+from evolve.app.backfill_work import Outcome, Pace, actor, told
 from evolve.backfill.keyset import Key
 from evolve.backfill.ports import Stop, Want, Watch
 from evolve.backfill.record import AlreadyRunning, RunEnded
@@ -23,7 +24,7 @@ def undo_backfill(url: str, name: str, *, pace: Pace, stop: Stop, watch: Watch) 
 
     Raises:
         NoSuchRun, RunEnded, AlreadyRunning, NothingToUndo: there is nothing to undo, or somebody still writes.
-        EvolveError: the causes of `Worker.backward`.
+        EvolveError: the causes of `Lead.backward`.
     """
     pace.check()
     with closing(Session(url, f"evolve backfill undo {name}", pace.timeouts)) as session:
@@ -45,7 +46,7 @@ def undo_backfill(url: str, name: str, *, pace: Pace, stop: Stop, watch: Watch) 
             target = read_target(connection, spec)
             if record.want is not Want.RUN and not record.held:
                 journal.ask(connection, record, Want.RUN, actor())
-        return Worker(url, session, record, target, pace, stop, watch).backward()
+        return Lead(url, session, record, target, pace, stop, watch).backward()
 
 
 def undo_conflicts(url: str, name: str, limit: int = 20) -> list[tuple[Key, str]]:

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from contextlib import AbstractContextManager
+from dataclasses import replace
 from enum import StrEnum
 from typing import Protocol
 
 from evolve.backfill.keyset import Key
 from evolve.backfill.progress import Snapshot
 from evolve.values import dataclass
+
+BUCKETS = 1 << 20  # hashes of keys are told apart by so many; a slice takes a run of them
 
 
 class Want(StrEnum):
@@ -20,13 +23,45 @@ class Want(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
+class Window:
+    """A stretch of keys behind the cursor that is written in several commits; stored, never worked out again.
+
+    Args:
+        upto: its last key.
+        slices: how many commits it takes; each writes the rows whose key hashes to its part of the buckets.
+        done: slices that are committed; the cursor moves with the last.
+        rows: keys in it, about.
+    """
+
+    upto: Key
+    slices: int
+    done: int
+    rows: int
+
+    def cut(self, size: int) -> Window:
+        """The same window in slices of about `size` rows, give or take a half: one that took too long is halved."""
+        slices, done = self.slices, self.done
+        while self.rows / slices > size * 1.5 and slices < BUCKETS:
+            slices, done = slices * 2, done * 2
+        return replace(self, slices=slices, done=done)
+
+    @property
+    def share(self) -> int:
+        """Keys in the next slice, about; over all slices they add up to `rows`, however often it was cut anew."""
+        return self.rows * (self.done + 1) // self.slices - self.rows * self.done // self.slices
+
+
+@dataclass(frozen=True, slots=True)
 class Lease:
     """The right to work on one range of a run, and where that range stands.
 
     Args:
         epoch: grows with each claim; a checkpoint under an older one is refused, so a worker that froze cannot commit.
+        low: the range holds the keys greater than this; None: from the first one on.
+        upto: greatest key of the range, fixed when the run began.
         cursor: last key committed; None before the first batch.
-        upto: greatest key of the range, fixed when the run began; None where the table was empty.
+        window: the one that is being written behind the cursor, if any.
+        batches: commits so far; a checkpoint from another number than the journal has is refused.
         scanned: keys walked so far, by every holder of this range.
         changed: rows written so far, by every holder of this range.
     """
@@ -35,12 +70,34 @@ class Lease:
     range_no: int
     owner: str
     epoch: int
-    cursor: Key | None
-    upto: Key | None
+    low: Key | None
+    upto: Key
+    cursor: Key | None = None
+    window: Window | None = None
     finished: bool = False
     batches: int = 0
     scanned: int = 0
     changed: int = 0
+
+    @property
+    def after(self) -> Key | None:
+        """Keys up to this one are done; None: none is."""
+        return self.low if self.cursor is None else self.cursor
+
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """What one commit writes: the keys with `after < key <= upto`, or of them those that hash to one slice of several.
+
+    Args:
+        touch: assign indexed columns to themselves as well.
+    """
+
+    after: Key | None
+    upto: Key
+    slices: int = 1
+    slice: int = 0
+    touch: bool = True
 
 
 class DatabaseFailure(Exception):
@@ -65,8 +122,12 @@ class Transaction(Protocol):
         """The `rows`-th key behind `after`, not past `upto`; None where fewer are left."""
         ...
 
-    def change(self, lease: Lease, upto: Key) -> int:
-        """Bring the rows with `lease.cursor < key <= upto` up to date; the number of rows written."""
+    def count(self, after: Key | None, upto: Key) -> int:
+        """The keys behind `after`, up to `upto`."""
+        ...
+
+    def change(self, lease: Lease, piece: Piece) -> int:
+        """Bring the rows of `piece` up to date; the number of rows written."""
         ...
 
     def checkpoint(self, old: Lease, new: Lease) -> Want | None:
@@ -153,7 +214,7 @@ class Stop(Protocol):
 
 
 class Watch(Protocol):
-    """Who looks on."""
+    """Who looks on; called from the threads of all workers."""
 
     def report(self, snapshot: Snapshot) -> None: ...
 

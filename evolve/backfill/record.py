@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from datetime import datetime
 
-from evolve.backfill.keyset import Key, KeyColumn
+from evolve.backfill.keyset import Key, KeyColumn, fraction
 from evolve.backfill.ports import Want
 from evolve.backfill.spec import Spec
 from evolve.backfill.status import ENDED, State, shown
@@ -15,17 +15,15 @@ from evolve.errors import Misuse, Refused
 
 @dataclass(frozen=True, slots=True)
 class Holder:
-    """Who works on a run.
+    """Who leads a run or works on it: the lease has not run out, and its session is still there.
 
     Args:
         owner: user@host and process id.
         until: server time at which the lease ends unless it is renewed.
-        live: the lease has not run out and its session is still there.
     """
 
     owner: str
     until: datetime
-    live: bool
 
     @property
     def person(self) -> str:
@@ -34,12 +32,23 @@ class Holder:
 
 
 @dataclass(frozen=True, slots=True)
+class OpenRange:
+    """A range that has not reached its end; its parts as `ports.Lease` has them."""
+
+    low: Key | None
+    cursor: Key | None
+    upto: Key
+
+
+@dataclass(frozen=True, slots=True)
 class RunRecord:
     """
     Args:
-        at_end: the cursor reached the last key of the run; nothing is left to write.
-        low, upto: first and last key when the run began; None for an empty table and before the fence.
+        cut: the keys it walks are fixed and cut into ranges; not so while it waits for older transactions.
+        low: first key when the run began; None for an empty table, and before it was cut.
+        ranges: how many it was cut into; `open`: those that have not reached their end.
         scanned: keys walked; `changed`: rows written.
+        lead: who leads it; `workers`: who works on its ranges; only such whose lease is live, see `Holder`.
         verify: what the last verification saw; None where none has run to its end since the run began.
         error: what stopped a failed run.
         ended_at: set for done, cancelled and undone.
@@ -53,10 +62,10 @@ class RunRecord:
     key: tuple[KeyColumn, ...]
     state: State
     want: Want
-    at_end: bool
+    cut: bool
     low: Key | None
-    upto: Key | None
-    cursor: Key | None
+    ranges: int
+    open: tuple[OpenRange, ...]
     batches: int
     scanned: int
     changed: int
@@ -65,14 +74,41 @@ class RunRecord:
     fence: int
     verify: Verdict | None
     error: str | None
-    holder: Holder | None
+    lead: Holder | None
+    workers: tuple[Holder, ...]
     started_by: str
     started_at: datetime
     ended_at: datetime | None
 
     @property
     def held(self) -> bool:
-        return self.holder is not None and self.holder.live
+        """Somebody is at work on it."""
+        return self.holder is not None
+
+    @property
+    def holder(self) -> Holder | None:
+        """Who leads it, else one of those who work on it."""
+        return self.lead or next(iter(self.workers), None)
+
+    @property
+    def people(self) -> tuple[str, ...]:
+        """Who works on its ranges, each process once."""
+        return tuple(dict.fromkeys(worker.person for worker in self.workers))
+
+    @property
+    def at_end(self) -> bool:
+        """Every range reached its last key; nothing is left to write."""
+        return self.cut and not self.open
+
+    @property
+    def by_key(self) -> float | None:
+        """How far the cursors are along the keys, 0.0 to 1.0; None where that says nothing."""
+        if not self.ranges:
+            return None
+        parts = [fraction(self.key, each.low or self.low, each.cursor, each.upto) for each in self.open]
+        if None in parts and self.ranges == 1:
+            return None
+        return (self.ranges - len(parts) + sum(part or 0.0 for part in parts)) / self.ranges
 
     @property
     def shown(self) -> str:
@@ -158,8 +194,9 @@ class AlreadyRunning(Refused):
     def __init__(self, record: RunRecord, holder: Holder) -> None:
         super().__init__(
             f'backfill "{record.name}" is already worked on by {holder.person}',
-            why="one worker at a time; its lease is renewed with every batch",
-            fix=f"watch it: evolve backfill status {record.name} --watch; or evolve backfill pause {record.name}",
+            why="one process leads a run; its lease is renewed as it goes",
+            fix=f"work on it together: evolve backfill work {record.name}; or watch it: evolve backfill status"
+            f" {record.name} --watch",
         )
 
 

@@ -8,9 +8,21 @@ from typing import assert_never
 
 from evolve.backfill.controller import Controller
 from evolve.backfill.failures import Verdict, judge
-from evolve.backfill.keyset import Key
-from evolve.backfill.ports import Batches, DatabaseFailure, Lease, Leases, Pass, Step, Stop, Want, Watch
-from evolve.backfill.progress import Meter, Snapshot
+from evolve.backfill.ports import (
+    Batches,
+    DatabaseFailure,
+    Lease,
+    Leases,
+    Pass,
+    Piece,
+    Step,
+    Stop,
+    Transaction,
+    Want,
+    Watch,
+    Window,
+)
+from evolve.backfill.shapes import Chooser
 from evolve.backfill.throttle import Hold, Throttle
 from evolve.errors import Refused
 
@@ -30,10 +42,19 @@ class LeaseLost(Refused):
 
 
 class BatchFailed(Refused):
-    def __init__(self, name: str, failure: DatabaseFailure, lease: Lease) -> None:
-        place = "before the first key" if lease.cursor is None else f"after key ({', '.join(lease.cursor)})"
+    """
+    Args:
+        lease: where the batch began; None where it was no batch.
+    """
+
+    def __init__(self, name: str, failure: DatabaseFailure, lease: Lease | None) -> None:
+        place = ""
+        if lease is not None:
+            place = (
+                " before the first key" if lease.after is None else f" after key ({', '.join(lease.after)})"
+            )
         super().__init__(
-            f'backfill "{name}" failed {place}: {failure.message}',
+            f'backfill "{name}" failed{place}: {failure.message}',
             why=f"SQLSTATE {failure.sqlstate}: trying again gives the same answer; what was committed stays",
             fix=f"mend the cause, then: evolve backfill resume {name}",
         )
@@ -60,11 +81,12 @@ class Interrupted:
     """The pass stopped between two batches.
 
     Args:
+        lease: None where no range was held.
         want: PAUSE or CANCEL.
         signal: the signal that asked; None where an operator wrote it into the journal.
     """
 
-    lease: Lease
+    lease: Lease | None
     want: Want
     signal: str | None
 
@@ -79,37 +101,53 @@ class CheckpointRefused(Exception):
 class Forward:
     """Walks a range upwards: boundary, change and checkpoint in one transaction each."""
 
-    def __init__(self, batches: Batches) -> None:
+    def __init__(self, batches: Batches, chooser: Chooser, clock: Callable[[], float]) -> None:
         self._batches = batches
+        self._chooser = chooser
+        self._clock = clock
 
     def advance(self, lease: Lease, size: int) -> Step:
-        if lease.upto is None or lease.finished:
-            return Step(replace(lease, finished=True), 0, 0, Want.RUN)
+        shape = self._chooser.next()
+        began = self._clock()
         with self._batches.transaction() as transaction:
-            boundary = transaction.boundary(lease.cursor, lease.upto, size)
-            end: Key = lease.upto if boundary is None else boundary
-            changed = transaction.change(lease, end)
-            scanned = changed if boundary is None else size
+            window = lease.window or self._window(transaction, lease, size * shape.slices, shape.slices)
+            if window.slices > 1:
+                window = window.cut(size)
+            piece = Piece(lease.after, window.upto, window.slices, window.done, shape.touch)
+            changed = transaction.change(lease, piece)
+            last = window.done + 1 == window.slices
             after = replace(
                 lease,
-                cursor=end,
-                finished=boundary is None or boundary == lease.upto,
+                cursor=window.upto if last else lease.cursor,
+                window=None if last else replace(window, done=window.done + 1),
+                finished=last and window.upto == lease.upto,
                 batches=lease.batches + 1,
-                scanned=lease.scanned + scanned,
+                scanned=lease.scanned + window.share,
                 changed=lease.changed + changed,
             )
             want = transaction.checkpoint(lease, after)
             if want is None:
                 raise CheckpointRefused
-        return Step(after, scanned, changed, want)
+        if window.slices == shape.slices:
+            seconds = self._clock() - began
+            self._chooser.committed(shape, window.share, seconds, first=window.done == 0, last=last)
+        return Step(after, window.share, changed, want)
 
     def reread(self, lease: Lease, journal: Lease) -> Lease:
         return journal
 
+    def _window(self, transaction: Transaction, lease: Lease, rows: int, slices: int) -> Window:
+        boundary = transaction.boundary(lease.after, lease.upto, rows)
+        if boundary is not None:
+            return Window(boundary, slices, done=0, rows=rows)
+        # Fewer are left, and some of them may be gone by now.
+        left = transaction.count(lease.after, lease.upto)
+        return Window(lease.upto, slices if left >= slices else 1, done=0, rows=left)
+
 
 @dataclass(slots=True)
 class Runner:
-    """Drives one pass of one range to its end.
+    """Drives one pass over one range to its end.
 
     Between two batches it obeys a signal, what the journal wants, and the throttle, in this order; a wait renews the
     lease. After a failure it decides by SQLSTATE: wait with jitter and halve, reconnect and read the range back, or
@@ -117,10 +155,9 @@ class Runner:
 
     Args:
         random: uniform in [0, 1), for jitter.
-        by_key: fraction of the key range behind a cursor, see `keyset.fraction`.
         patience: seconds without a commit before giving up. Waits that the throttle asks for do not count.
-        state: the word shown while it goes.
         lease: as last committed or retaken; there also after an error, for whoever writes that down.
+        held: what it waits for just now; for whoever looks on.
     """
 
     name: str
@@ -130,13 +167,11 @@ class Runner:
     throttle: Throttle
     stop: Stop
     watch: Watch
-    meter: Meter
     clock: Callable[[], float]
     random: Callable[[], float]
-    by_key: Callable[[Lease], float | None]
     patience: float = PATIENCE
-    state: str = "running"
     lease: Lease | None = None
+    held: Hold | None = None
 
     def run(self, lease: Lease) -> Ending:
         """Work until the range is finished, or a signal or the journal asks to stop.
@@ -148,7 +183,6 @@ class Runner:
         """
         struggle = Struggle(self)
         self.lease = lease
-        self._report(lease, None)
         while not lease.finished:
             try:
                 asked = self._ask(lease, struggle)
@@ -168,8 +202,6 @@ class Runner:
             struggle.committed()
             self.controller.committed(step.scanned, seconds)
             self.throttle.committed(step.changed, seconds)
-            self.meter.committed(step.scanned)
-            self._report(lease, None)
             if step.want is not Want.RUN and not lease.finished:
                 return Interrupted(lease, step.want, None)
         return Finished(lease)
@@ -181,11 +213,10 @@ class Runner:
             signal = self.stop.requested()
             if signal is not None:
                 return Interrupted(lease, Want.PAUSE, signal)
-            hold = self.throttle.hold()
-            if hold is None:
+            self.held = self.throttle.hold()
+            if self.held is None:
                 return None
-            self._report(lease, hold)
-            self.stop.wait(min(hold.seconds, HEARTBEAT))
+            self.stop.wait(min(self.held.seconds, HEARTBEAT))
             struggle.waited()
             if self.clock() - renewed >= HEARTBEAT:
                 want = self.leases.renew(lease)
@@ -194,22 +225,6 @@ class Runner:
                     raise LeaseLost(self.name)
                 if want is not Want.RUN:
                     return Interrupted(lease, want, None)
-
-    def _report(self, lease: Lease, hold: Hold | None) -> None:
-        fraction = self.meter.fraction(lease.scanned, self.by_key(lease), finished=lease.finished)
-        self.watch.report(
-            Snapshot(
-                name=self.name,
-                state=self.state if hold is None else "throttled",
-                rows=lease.changed,
-                scanned=lease.scanned,
-                fraction=fraction,
-                rows_per_second=self.meter.rate(),
-                seconds_left=self.meter.seconds_left(lease.scanned, fraction),
-                size=self.controller.size,
-                hold=None if hold is None else hold.reason,
-            )
-        )
 
 
 class Struggle:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from threading import Lock
 from typing import Protocol
 
 from evolve.backfill.ports import LagSensor
@@ -108,3 +109,19 @@ class Throttles:
     def hold(self) -> Hold | None:
         holds = [hold for throttle in self._throttles if (hold := throttle.hold()) is not None]
         return max(holds, key=lambda hold: hold.seconds, default=None)
+
+
+class Shared:
+    """One throttle for several workers of a process, each in a thread of its own."""
+
+    def __init__(self, throttle: Throttle) -> None:
+        self._throttle = throttle
+        self._lock = Lock()
+
+    def committed(self, rows: int, seconds: float) -> None:
+        with self._lock:
+            self._throttle.committed(rows, seconds)
+
+    def hold(self) -> Hold | None:
+        with self._lock:
+            return self._throttle.hold()

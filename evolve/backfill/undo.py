@@ -39,8 +39,10 @@ class UndoTransaction(Protocol):
         """Restore up to `rows` rows of the newest batch that is left, where they still hold what the batch wrote."""
         ...
 
-    def checkpoint(self, lease: Lease) -> Want | None:
-        """Renew the lease and read what is wanted; None where it is not ours any more: do not commit."""
+    def checkpoint(self, lease: Lease, *, finished: bool) -> Want | None:
+        """Renew the lease, mark the range as undone where it is `finished`, and read what is wanted; None where the
+        range is not ours any more: do not commit.
+        """
         ...
 
 
@@ -62,7 +64,7 @@ class Backward:
     def advance(self, lease: Lease, size: int) -> Step:
         with self._batches.transaction() as transaction:
             restored = transaction.restore(lease, size)
-            want = transaction.checkpoint(lease)
+            want = transaction.checkpoint(lease, finished=restored.finished)
             if want is None:
                 raise CheckpointRefused
         seen = restored.rows + restored.conflicts

@@ -187,6 +187,29 @@ def resume(
 
 @command.command()
 @click.argument("name")
+@quiet_option
+@format_option("text", "json")
+@database_url_option
+@project_options
+@pace_options
+def work(
+    pace: Pace, location: Location, /, name: str, quiet: bool, report_format: str, database_url: str | None
+) -> int:
+    """Help with a run that goes on elsewhere: walk ranges of it until none is left.
+
+    Any number of processes on any machine may join and leave. Ctrl-C ends the batch at hand and leaves the run
+    to the others. Where nobody leads the run any more, this process goes on to verify and end it.
+    """
+    from evolve.app.work_on_backfill import work_on_backfill
+
+    url = resolved_url(location, database_url)
+    with showing(report_format, quiet=quiet) as watch, signals() as stop:
+        outcome = work_on_backfill(url, name, pace=pace, stop=stop, watch=watch)
+    return _print_outcome(outcome, report_format)
+
+
+@command.command()
+@click.argument("name")
 @format_option("text", "json")
 @database_url_option
 @project_options

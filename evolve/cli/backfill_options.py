@@ -20,6 +20,13 @@ _SECONDS = click.FloatRange(min=0)
 
 _PACE = (
     click.option(
+        "--workers",
+        type=int,
+        default=1,
+        show_default=True,
+        help="Work on so many ranges of keys at once; the limits below hold for all of them together, --duty for each.",
+    ),
+    click.option(
         "--target-ms", type=float, default=20, show_default=True, help="Time one commit should take."
     ),
     click.option("--max-batch", type=int, default=50_000, show_default=True, help="Rows of a batch at most."),
@@ -80,7 +87,7 @@ verify_option = click.option(
     "--verify/--no-verify", default=True, show_default=True, help="Look at every row afterwards."
 )
 plain_sql_option = click.option(
-    "--plain-sql", is_flag=True, help="Assign nothing but the column: no indexed column to itself as well."
+    "--plain-sql", is_flag=True, help="Assign nothing but the column, and cut the keys into plain batches."
 )
 
 
@@ -107,6 +114,7 @@ def pace_options(command: Callable[Concatenate[Pace, P], R]) -> Callable[P, R]:
             fence_seconds=number("fence_timeout"),
             patience=number("give_up_after"),
             lease_seconds=lease,
+            workers=int(number("workers")),
             timeouts=Timeouts(
                 lock=int(number("lock_timeout")),
                 statement=int(number("statement_timeout")),

@@ -34,6 +34,12 @@ def outcome_text(outcome: Outcome, conflicts: list[tuple[Key, str]]) -> str:
             f'undo of backfill "{name}" was stopped by {outcome.stopped_by}; {rows} restored this time',
             f"  go on: evolve backfill undo {name}",
         ]
+    elif outcome.state.value in ("running", "verifying"):
+        lines = [
+            f'backfill "{name}" was left by {outcome.stopped_by}; {rows} written so far, and the others go on'
+            if outcome.stopped_by
+            else f'backfill "{name}": no range of keys is left; {rows} written, and its lead goes on to end it'
+        ]
     elif outcome.state.value == "cancelled":
         lines = [f'backfill "{name}" was cancelled by {outcome.stopped_by}; {rows} written, which stay']
     else:
@@ -112,10 +118,13 @@ def view_text(view: RunView) -> str:
     lines.append(
         f"  progress  {share}{record.scanned:,} keys{estimate} walked, {counted(record.changed, 'row')} written"
     )
-    if record.cursor is not None:
-        lines.append(f"  cursor    ({', '.join(record.cursor)})")
-    if record.holder is not None and record.held:
-        lines.append(f"  worker    {record.holder.person}")
+    if record.ranges > 1:
+        lines.append(f"  ranges    {record.ranges - len(record.open)} of {record.ranges} done")
+    elif record.open and record.open[0].cursor is not None:
+        lines.append(f"  cursor    ({', '.join(record.open[0].cursor)})")
+    if record.lead is not None:
+        lines.append(f"  led by    {record.lead.person}")
+    lines += [f"  worker    {person}" for person in record.people]
     lines.append(f"  undo      {'kept' if record.journal else 'not kept'}")
     if record.verify is not None:
         lines.append(f"  verify    {verdict_text(record.verify)}".replace("\n", "\n            "))
@@ -154,8 +163,9 @@ def view_json(view: RunView) -> dict[str, object]:
         "rows": record.changed,
         "batches": record.batches,
         "rows_estimate": record.rows_estimate,
-        "cursor": None if record.cursor is None else list(record.cursor),
-        "worker": record.holder.person if record.holder is not None and record.held else None,
+        "ranges": {"all": record.ranges, "open": len(record.open)},
+        "led_by": None if record.lead is None else record.lead.person,
+        "workers": list(record.people),
         "undo_journal": record.journal,
         "verify": None if record.verify is None else verdict_json(record.verify),
         "error": record.error,

@@ -100,6 +100,7 @@ class Target:
         index: name of the index that is walked.
         touched: indexed columns to assign to themselves, which spares PostgreSQL 14+ a futile search for dead index
             entries on every leaf page of an index in random order.
+        sliced: a window of keys may be written in several commits, see `shapes`.
         rows_estimate: by the statistics; None where there are none.
         pages: of the table and its partitions.
     """
@@ -110,6 +111,7 @@ class Target:
     index: str
     key: tuple[KeyColumn, ...]
     touched: tuple[str, ...]
+    sliced: bool
     rows_estimate: int | None
     pages: int
 
@@ -149,7 +151,7 @@ def read_target(connection: Connection, spec: Spec, *, plain_sql: bool = False) 
     """Read the catalog and refuse what cannot work.
 
     Args:
-        plain_sql: assign nothing but the specification's own columns.
+        plain_sql: assign nothing but the specification's own columns, and write each stretch of keys in one commit.
 
     Raises:
         NoSuchTable, NotATable, NoSuchColumn, BadTarget, NoKey, UnusableKey: the specification does not fit the table.
@@ -185,6 +187,7 @@ def read_target(connection: Connection, spec: Spec, *, plain_sql: bool = False) 
         index=index.name,
         key=index.columns,
         touched=touched,
+        sliced=not plain_sql,
         rows_estimate=int(table.rows) if table.rows > 0 else None,
         pages=table.pages,
     )

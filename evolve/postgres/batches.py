@@ -7,13 +7,14 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import product, starmap
 
 import psycopg
 from psycopg import sql
 from psycopg.rows import class_row
 
 from evolve.backfill.keyset import Key, KeyColumn
-from evolve.backfill.ports import DatabaseFailure, Lease, Want
+from evolve.backfill.ports import BUCKETS, DatabaseFailure, Lease, Piece, Want
 from evolve.backfill.spec import Spec
 from evolve.errors import Refused
 from evolve.postgres import journal, undo_journal
@@ -69,62 +70,122 @@ def _conditions(*conditions: sql.Composable) -> sql.Composed:
     return sql.SQL(" AND ").join(conditions)
 
 
-class Statements:
-    """Everything a run says to its table, composed once: the texts stay the same, so the server keeps their plans."""
+def hashed(key: tuple[KeyColumn, ...]) -> sql.Composed:
+    """A number below `BUCKETS` for a row, by its key."""
+    names = [identifier(column.name) for column in key]
+    if len(key) == 1 and key[0].type in _HASHES:
+        function, cast = _HASHES[key[0].type]
+        value = sql.SQL(f"{function}({{}}{cast})").format(names[0])
+    else:
+        value = sql.SQL("hash_record(ROW({}))").format(sql.SQL(", ").join(names))
+    return sql.SQL("({} & {})").format(value, sql.Literal(BUCKETS - 1))
 
-    def __init__(self, spec: Spec, target: Target) -> None:
-        self.key = target.key
-        self.table = table_name(target.table)
+
+# Support functions of hash operator classes, in every server; any other type takes the one for records.
+_HASHES = {
+    "smallint": ("hashint8", "::bigint"),
+    "integer": ("hashint8", "::bigint"),
+    "bigint": ("hashint8", ""),
+    "uuid": ("uuid_hash", ""),
+    "text": ("hashtext", ""),
+    "character varying": ("hashtext", "::text"),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class _Cut:
+    """Which of the texts a piece takes; see `Piece`."""
+
+    opening: bool
+    sliced: bool
+    touch: bool
+
+
+def _cut(piece: Piece) -> _Cut:
+    return _Cut(piece.after is None, piece.slices > 1, piece.touch)
+
+
+class Statements:
+    """Everything a run says to its table, composed once: the texts stay the same, so the server keeps their plans.
+
+    Args:
+        undo_of: the run whose journal takes the before-images; None keeps none.
+    """
+
+    def __init__(self, spec: Spec, target: Target, undo_of: int | None = None) -> None:
+        self._spec = spec
+        self._target = target
+        self._table = table_name(target.table)
         columns = sql.SQL(", ").join(identifier(column.name) for column in target.key)
         descending = sql.SQL(", ").join(
             sql.SQL("{} DESC").format(identifier(column.name)) for column in target.key
         )
         edge = sql.SQL("SELECT {} FROM (SELECT {} FROM {} ORDER BY {} LIMIT 1) edge")
-        self.first = edge.format(key_text(target.key), columns, self.table, columns)
-        self.last = edge.format(key_text(target.key), columns, self.table, descending)
+        self.first = edge.format(key_text(target.key), columns, self._table, columns).as_bytes()
+        self.last = edge.format(key_text(target.key), columns, self._table, descending).as_bytes()
         self.boundaries = {
             opening: sql.SQL(
                 "SELECT {} FROM (SELECT {} FROM {} WHERE {} ORDER BY {} OFFSET %(rows)s::bigint - 1 LIMIT 1) edge"
-            ).format(key_text(target.key), columns, self.table, self.range(opening=opening), columns)
-            for opening in (True, False)
-        }
-        table_column = sql.SQL("{} = {}.{}")
-        changes = sql.SQL(", ").join(
-            [
-                *(
-                    sql.SQL("{} = {}").format(identifier(column), written(expression))
-                    for column, expression in spec.assignments
-                ),
-                *(
-                    table_column.format(identifier(column), self.table, identifier(column))
-                    for column in target.touched
-                ),
-            ]
-        )
-        self.wheres = {
-            opening: _conditions(
-                self.range(opening=opening), *([written(spec.where)] if spec.where is not None else [])
             )
+            .format(key_text(target.key), columns, self._table, self._range(opening), columns)
+            .as_bytes()
             for opening in (True, False)
         }
-        self.recordings: dict[bool, sql.Composed] = {}
-        self.locks: dict[bool, sql.Composed] = {}
-        self.updates = {
-            opening: sql.SQL("UPDATE {} SET {} WHERE {}").format(self.table, changes, where)
-            for opening, where in self.wheres.items()
+        self.counts = {
+            opening: sql.SQL("SELECT count(*) FROM {} WHERE {}")
+            .format(self._table, self._range(opening))
+            .as_bytes()
+            for opening in (True, False)
         }
+        self.updates: dict[_Cut, bytes] = {}
+        self.recordings: dict[_Cut, bytes] = {}
+        self.locks: dict[_Cut, bytes] = {}
+        for cut in starmap(_Cut, product((True, False), repeat=3)):
+            where = self._where(cut)
+            update = sql.SQL("UPDATE {} SET {} WHERE {}").format(self._table, self._changes(cut), where)
+            self.updates[cut] = update.as_bytes()
+            if undo_of is not None:
+                self.recordings[cut] = undo_journal.recording(undo_of, target, update, where).as_bytes()
+                self.locks[cut] = undo_journal.locking(target, where).as_bytes()
 
-    def record(self, run_id: int, target: Target) -> None:
-        """Add the statements that keep before-images."""
-        self.recordings = {
-            opening: undo_journal.recording(run_id, target, update, self.wheres[opening])
-            for opening, update in self.updates.items()
-        }
-        self.locks = {opening: undo_journal.locking(target, where) for opening, where in self.wheres.items()}
+    def _range(self, opening: bool) -> sql.Composed:  # a key of the texts
+        """`after < key <= upto`; where nothing comes before the piece, `key <= upto`."""
+        return (
+            up_to(self._target.key)
+            if opening
+            else _conditions(after(self._target.key), up_to(self._target.key))
+        )
 
-    def range(self, *, opening: bool) -> sql.Composed:
-        """`cursor < key <= upto`; before the first batch there is no cursor."""
-        return up_to(self.key) if opening else _conditions(after(self.key), up_to(self.key))
+    def _where(self, cut: _Cut) -> sql.Composed:
+        """The rows of a piece that need work."""
+        conditions: list[sql.Composable] = [self._range(cut.opening)]
+        if cut.sliced:
+            bucket = hashed(self._target.key)
+            conditions.append(sql.SQL("{} >= %(slice_from)s AND {} < %(slice_upto)s").format(bucket, bucket))
+        if self._spec.where is not None:
+            conditions.append(written(self._spec.where))
+        return _conditions(*conditions)
+
+    def _changes(self, cut: _Cut) -> sql.Composed:
+        changes = [
+            sql.SQL("{} = {}").format(identifier(column), written(expression))
+            for column, expression in self._spec.assignments
+        ]
+        if cut.touch:
+            changes += [
+                sql.SQL("{} = {}.{}").format(identifier(column), self._table, identifier(column))
+                for column in self._target.touched
+            ]
+        return sql.SQL(", ").join(changes)
+
+
+def piece_values(piece: Piece) -> dict[str, object]:
+    """What the placeholders of a piece's statements stand for."""
+    values = {**key_values("after", piece.after), **key_values("upto", piece.upto)}
+    if piece.slices > 1:
+        values["slice_from"] = BUCKETS * piece.slice // piece.slices
+        values["slice_upto"] = BUCKETS * (piece.slice + 1) // piece.slices
+    return values
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,12 +210,10 @@ class SqlBatches:
         self, session: Session, spec: Spec, target: Target, *, undo_of: int | None, lease_seconds: float
     ) -> None:
         self._session = session
-        self._statements = Statements(spec, target)
+        self._statements = Statements(spec, target, undo_of)
         self._undo_of = undo_of
         self._lease_seconds = lease_seconds
         self._locking = 0
-        if undo_of is not None:
-            self._statements.record(undo_of, target)
 
     @contextmanager
     def transaction(self) -> Iterator[SqlTransaction]:
@@ -197,26 +256,33 @@ class SqlTransaction:
             # AccessShare; an index-only scan of the batch's own keys.
             return _key(self._connection.execute(query, values).fetchone())
 
-    def change(self, lease: Lease, upto: Key) -> int:
-        opening = lease.cursor is None
-        values = {**key_values("after", lease.cursor), **key_values("upto", upto)}
+    def count(self, after: Key | None, upto: Key) -> int:
+        query = self._statements.counts[after is None]
+        values = {**key_values("after", after), **key_values("upto", upto)}
+        with translated(self._connection):
+            # AccessShare; an index-only scan of fewer keys than a window has.
+            row = self._connection.execute(query, values).fetchone()
+        return int(str(row[0])) if row else 0
+
+    def change(self, lease: Lease, piece: Piece) -> int:
+        values = piece_values(piece)
         with translated(self._connection):
             if not self._recording:
                 # RowExclusive and row locks until COMMIT, in key order, for a few milliseconds.
-                return self._connection.execute(self._statements.updates[opening], values).rowcount
+                return self._connection.execute(self._statements.updates[_cut(piece)], values).rowcount
             return self._change_and_record(
-                opening, {**values, "range_no": lease.range_no, "batch_no": lease.batches + 1}
+                _cut(piece), {**values, "range_no": lease.range_no, "batch_no": lease.batches + 1}
             )
 
-    def _change_and_record(self, opening: bool, values: dict[str, object]) -> int:
+    def _change_and_record(self, cut: _Cut, values: dict[str, object]) -> int:
         locked: object = None
         if self._locking:
             # Row locks until COMMIT, in key order; whoever holds one is waited for.
-            row = self._connection.execute(self._statements.locks[opening], values).fetchone()
+            row = self._connection.execute(self._statements.locks[cut], values).fetchone()
             locked = row[0] if row else 0
         with self._connection.cursor(row_factory=class_row(_Recorded)) as cursor:
             # RowExclusive and row locks until COMMIT, in key order, for a few milliseconds.
-            recorded = cursor.execute(self._statements.recordings[opening], values).fetchone()
+            recorded = cursor.execute(self._statements.recordings[cut], values).fetchone()
         if recorded is None:
             return 0
         if locked is not None and recorded.seen != locked:
@@ -230,12 +296,45 @@ class SqlTransaction:
             return journal.checkpoint(self._connection, old, new, self._lease_seconds)
 
 
-def key_range(connection: Connection, spec: Spec, target: Target) -> tuple[Key | None, Key | None]:
-    """First and last key of the table as it is now; None for both where it is empty."""
+RANGE_ROWS = 50_000  # a range is worth a lease when it has so many rows
+MOST_RANGES = 64
+SAMPLE_ROWS = 20_000  # keys looked at to find even ranges
+
+
+def cut_keys(
+    connection: Connection, spec: Spec, target: Target, workers: int
+) -> tuple[Key | None, list[Key]]:
+    """The first key of the table, and the last keys of ranges of about as many rows each, in the order of keys; the
+    last of them is the table's. None and nothing where it is empty.
+    """
     statements = Statements(spec, target)
     # AccessShare; one look at each end of the index.
-    low = _key(connection.execute(statements.first, {}).fetchone())
-    return low, _key(connection.execute(statements.last, {}).fetchone())
+    first = _key(connection.execute(statements.first, {}).fetchone())
+    last = _key(connection.execute(statements.last, {}).fetchone())
+    if first is None or last is None:
+        return None, []
+    rows = target.rows_estimate or 0
+    wanted = min(max(rows // RANGE_ROWS, workers * 4 if workers > 1 else 1), MOST_RANGES)
+    if wanted < 2:
+        return first, [last]
+    share = min(100.0, 100.0 * SAMPLE_ROWS / max(rows, 1))
+    columns = sql.SQL(", ").join(identifier(column.name) for column in target.key)
+    # AccessShare; reads about as many rows as it wants, page by page.
+    found = connection.execute(
+        sql.SQL(
+            "SELECT {key} FROM (SELECT {columns}, row_number() OVER (ORDER BY {columns}) AS place,"
+            " count(*) OVER () AS keys FROM {table} TABLESAMPLE SYSTEM (%(share)s) WHERE {known}) AS sampled"
+            " WHERE place * %(wanted)s / keys > (place - 1) * %(wanted)s / keys ORDER BY place"
+        ).format(
+            key=key_text(target.key),
+            columns=columns,
+            table=table_name(target.table),
+            known=up_to(target.key),
+        ),
+        {"wanted": wanted, "share": share, **key_values("upto", last)},
+    ).fetchall()
+    ends = [key for row in found if (key := _key(row)) is not None]
+    return first, [*ends[:-1], last]
 
 
 @dataclass(frozen=True, slots=True)
@@ -286,7 +385,7 @@ def _try(
 ) -> Trial | None:
     statements = Statements(spec, target)
     opening = after_key is None
-    boundary, update = statements.boundaries[opening], statements.updates[opening]
+    boundary, update = statements.boundaries[opening], statements.updates[_Cut(opening, False, True)]
     last = _key(connection.execute(statements.last, {}).fetchone())
     if last is None:
         return None
@@ -298,7 +397,7 @@ def _try(
     seconds = time.perf_counter() - began
     values = {**bounds, **key_values("upto", edge or last)}
     _check_plan(connection, target, "batch", update, values)
-    explained = connection.execute(sql.SQL("EXPLAIN ") + update, values).fetchall()
+    explained = connection.execute(b"EXPLAIN " + update, values).fetchall()
     try:
         began = time.perf_counter()
         # RowExclusive and row locks on a batch, given back by the rollback.
@@ -317,7 +416,7 @@ def _try(
 
 
 def _check_plan(
-    connection: Connection, target: Target, statement: str, query: sql.Composed, values: dict[str, object]
+    connection: Connection, target: Target, statement: str, query: bytes, values: dict[str, object]
 ) -> None:
     if target.pages <= SMALL:
         return
@@ -330,7 +429,7 @@ def _check_plan(
             {"oid": target.oid},
         )
     }
-    row = connection.execute(sql.SQL("EXPLAIN (FORMAT JSON) ") + query, values).fetchone()
+    row = connection.execute(b"EXPLAIN (FORMAT JSON) " + query, values).fetchone()
     if row is None:
         return
     document = row[0] if isinstance(row[0], list) else json.loads(str(row[0]))

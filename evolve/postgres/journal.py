@@ -16,8 +16,8 @@ from psycopg import sql
 from psycopg.rows import class_row, scalar_row
 
 from evolve.backfill.keyset import Key, KeyColumn
-from evolve.backfill.ports import Lease, Want
-from evolve.backfill.record import Event, Holder, NoSuchRun, RunRecord, may_start
+from evolve.backfill.ports import Lease, Want, Window
+from evolve.backfill.record import Event, Holder, NoSuchRun, OpenRange, RunRecord, may_start
 from evolve.backfill.runner import LeaseLost
 from evolve.backfill.spec import Spec
 from evolve.backfill.status import ENDED, State, before
@@ -26,7 +26,7 @@ from evolve.errors import Misuse, Refused
 from evolve.postgres.connect import Connection
 from evolve.postgres.failure import translated
 
-VERSION = 1
+VERSION = 2
 LEASE = 15.0  # seconds: longer than the longest batch may take, see `session.Timeouts`
 
 
@@ -108,10 +108,10 @@ class _Row:
     key_types: list[str]
     state: str
     want: str
-    at_end: bool
+    cut: bool
     low: list[str] | None
-    upto: list[str] | None
-    cursor: list[str] | None
+    ranges: int
+    open_ranges: str
     batches: int
     scanned: int
     changed: int
@@ -120,28 +120,41 @@ class _Row:
     fence: str
     verify: str | None
     error: str | None
-    lease_owner: str | None
-    lease_until: str | None
-    lease_live: bool
+    leads: str | None
+    workers: str
     started_by: str
     started_at: str
     ended_at: str | None
 
 
+# A lease is live while its time lasts and its session exists: a worker that was killed leaves no session behind, so
+# nobody has to wait for the rest of its lease.
+_LIVE = sql.SQL(
+    "{0}.lease_owner IS NOT NULL AND {0}.lease_until > clock_timestamp()"
+    " AND EXISTS (SELECT FROM pg_stat_activity a WHERE a.pid = {0}.lease_backend)"
+)
+_HOLDER = sql.SQL("jsonb_build_array({0}.lease_owner, {0}.lease_until)")
 # AccessShare on the journal. Times are read as JSON spells them: the driver knows only one DateStyle.
-# A lease is live while its time lasts and its session exists: a worker that was killed
-# leaves no session behind, so nobody has to wait for the rest of its lease.
 _SELECT = sql.SQL("""
     SELECT r.run_id, r.name, r.spec::text AS spec, r.fingerprint, r.table_oid::bigint AS table_oid, r.key_columns,
-           r.key_types, r.state, r.want, g.finished AS at_end, g.low, g.upto, g.cursor, g.batches, g.scanned,
-           g.changed, r.rows_estimate, r.journal, r.fence::text AS fence, r.verify::text AS verify,
-           r.error ->> 'message' AS error, g.lease_owner,
-           to_jsonb(nullif(g.lease_until, '-infinity')) #>> '{}' AS lease_until,
-           g.lease_owner IS NOT NULL AND g.lease_until > clock_timestamp()
-             AND EXISTS (SELECT FROM pg_stat_activity a WHERE a.pid = g.lease_backend) AS lease_live,
-           r.started_by, to_jsonb(r.started_at) #>> '{}' AS started_at, to_jsonb(r.ended_at) #>> '{}' AS ended_at
-      FROM evolve.backfill_run r JOIN evolve.backfill_range g USING (run_id)
-""")
+           r.key_types, r.state, r.want, r.cut, r.low, g.ranges, g.open_ranges, g.batches, g.scanned, g.changed,
+           r.rows_estimate, r.journal, r.fence::text AS fence, r.verify::text AS verify,
+           r.error ->> 'message' AS error, CASE WHEN {led} THEN ({lead})::text END AS leads, g.workers, r.started_by,
+           to_jsonb(r.started_at) #>> '{{}}' AS started_at, to_jsonb(r.ended_at) #>> '{{}}' AS ended_at
+      FROM evolve.backfill_run r
+     CROSS JOIN LATERAL (
+           SELECT count(*) AS ranges, coalesce(sum(batches), 0)::bigint AS batches,
+                  coalesce(sum(scanned), 0)::bigint AS scanned, coalesce(sum(changed), 0)::bigint AS changed,
+                  coalesce(jsonb_agg(jsonb_build_array(low, cursor, upto) ORDER BY range_no)
+                           FILTER (WHERE NOT finished), '[]')::text AS open_ranges,
+                  coalesce(jsonb_agg({worker} ORDER BY range_no) FILTER (WHERE {held}), '[]')::text AS workers
+             FROM evolve.backfill_range w WHERE w.run_id = r.run_id) g
+""").format(
+    led=_LIVE.format(sql.Identifier("r")),
+    lead=_HOLDER.format(sql.Identifier("r")),
+    held=_LIVE.format(sql.Identifier("w")),
+    worker=_HOLDER.format(sql.Identifier("w")),
+)
 
 
 def latest_run(connection: Connection, name: str) -> RunRecord | None:
@@ -273,35 +286,61 @@ def open_run(
                 ).fetchone()
                 or 0
             )
-        connection.execute("INSERT INTO evolve.backfill_range (run_id, range_no) VALUES (%s, 1)", (run_id,))
         _event(connection, run_id, actor, "start", "")
         prepare(connection, run_id)
     return named_run(connection, spec.name)
 
 
-def claim(connection: Connection, run_id: int, owner: str, seconds: float) -> Lease | None:
-    """Take the run's range if nobody holds it; None where somebody does.
+_RANGE = sql.SQL(
+    "run_id, range_no, lease_epoch, low, upto, cursor, window_upto, window_slices, window_done, window_rows,"
+    " finished, batches, scanned, changed"
+)
+
+
+def claim(connection: Connection, run_id: int, owner: str, seconds: float, state: State) -> Lease | None:
+    """Take the first range that is open and that nobody holds; None where there is none, or the run should not go on.
 
     A new epoch makes every checkpoint of an earlier holder fail, whatever that holder still believes.
+
+    Args:
+        state: RUNNING or UNDOING, whichever way the worker goes; only ranges of a run in that state are given out.
     """
+    open_ = sql.SQL("NOT g.undone" if state is State.UNDOING else "NOT g.finished")
     with connection.transaction(), connection.cursor(row_factory=class_row(_LeaseRow)) as cursor:
         # A row lock in the journal; a row that a checkpoint holds just now is skipped, not waited for.
         row = cursor.execute(
-            """
+            sql.SQL("""
             UPDATE evolve.backfill_range
                SET lease_owner = %(owner)s, lease_backend = pg_backend_pid(), lease_epoch = lease_epoch + 1,
                    lease_until = clock_timestamp() + make_interval(secs => %(seconds)s)
              WHERE (run_id, range_no) = (
-                   SELECT run_id, range_no FROM evolve.backfill_range g
-                    WHERE run_id = %(run)s
-                      AND (lease_until < clock_timestamp()
+                   SELECT g.run_id, g.range_no FROM evolve.backfill_range g JOIN evolve.backfill_run r USING (run_id)
+                    WHERE g.run_id = %(run)s AND {} AND r.state = %(state)s AND r.want = 'run'
+                      AND (g.lease_until < clock_timestamp()
                            OR NOT EXISTS (SELECT FROM pg_stat_activity a WHERE a.pid = g.lease_backend))
-                    ORDER BY range_no LIMIT 1 FOR UPDATE SKIP LOCKED)
-            RETURNING run_id, range_no, lease_epoch, cursor, upto, finished, batches, scanned, changed
-            """,
-            {"owner": owner, "seconds": seconds, "run": run_id},
+                    ORDER BY range_no LIMIT 1 FOR UPDATE OF g SKIP LOCKED)
+            RETURNING {}
+            """).format(open_, _RANGE),
+            {"owner": owner, "seconds": seconds, "run": run_id, "state": state.value},
         ).fetchone()
     return None if row is None else row.lease(owner)
+
+
+def left_to_do(connection: Connection, run_id: int, state: State) -> tuple[Want, bool]:
+    """What is wanted of a run, and whether a range is or will be open, whoever holds it; as `claim` counts them."""
+    open_ = sql.SQL("NOT g.undone" if state is State.UNDOING else "NOT g.finished")
+    # AccessShare on the journal.
+    row = connection.execute(
+        sql.SQL(
+            "SELECT want, state = 'fencing' OR state = %s"
+            " AND EXISTS (SELECT FROM evolve.backfill_range g WHERE g.run_id = r.run_id AND {})"
+            " FROM evolve.backfill_run r WHERE run_id = %s"
+        ).format(open_),
+        (state.value, run_id),
+    ).fetchone()
+    if row is None:
+        raise NoSuchRun(str(run_id))
+    return Want(str(row[0])), bool(row[1])
 
 
 @dataclass(frozen=True, slots=True)
@@ -309,21 +348,33 @@ class _LeaseRow:
     run_id: int
     range_no: int
     lease_epoch: int
+    low: list[str] | None
+    upto: list[str]
     cursor: list[str] | None
-    upto: list[str] | None
+    window_upto: list[str] | None
+    window_slices: int | None
+    window_done: int | None
+    window_rows: int | None
     finished: bool
     batches: int
     scanned: int
     changed: int
 
     def lease(self, owner: str) -> Lease:
+        window = None
+        if self.window_upto is not None:
+            window = Window(
+                tuple(self.window_upto), self.window_slices or 1, self.window_done or 0, self.window_rows or 0
+            )
         return Lease(
             run_id=self.run_id,
             range_no=self.range_no,
             owner=owner,
             epoch=self.lease_epoch,
+            low=_key(self.low),
+            upto=tuple(self.upto),
             cursor=_key(self.cursor),
-            upto=_key(self.upto),
+            window=window,
             finished=self.finished,
             batches=self.batches,
             scanned=self.scanned,
@@ -334,24 +385,31 @@ class _LeaseRow:
 def checkpoint(connection: Connection, old: Lease, new: Lease, seconds: float) -> Want | None:
     """Inside the batch's transaction: move the range on and renew the lease; None where it is not ours any more.
 
-    The cursor is compared too: a COMMIT of a connection that was lost may arrive later than its successor's batch.
+    The number of commits is compared too: a COMMIT of a connection that was lost may arrive later than its successor's
+    batch.
     """
+    window = new.window
     with connection.cursor(row_factory=scalar_row) as cursor:
         # A row lock in the journal, held until COMMIT.
         want = cursor.execute(
             """
             UPDATE evolve.backfill_range
-               SET cursor = %(cursor)s::text[], finished = %(finished)s, batches = %(batches)s, scanned = %(scanned)s,
-                   changed = %(changed)s, lease_until = clock_timestamp() + make_interval(secs => %(seconds)s)
-             WHERE run_id = %(run)s AND range_no = %(range)s AND lease_epoch = %(epoch)s
-               AND cursor IS NOT DISTINCT FROM %(before)s::text[]
+               SET cursor = %(cursor)s::text[], window_upto = %(window)s::text[], window_slices = %(slices)s,
+                   window_done = %(done)s, window_rows = %(rows)s, finished = %(finished)s, batches = %(batches)s,
+                   scanned = %(scanned)s, changed = %(changed)s,
+                   lease_until = clock_timestamp() + make_interval(secs => %(seconds)s)
+             WHERE run_id = %(run)s AND range_no = %(range)s AND lease_epoch = %(epoch)s AND batches = %(before)s
             RETURNING (SELECT want FROM evolve.backfill_run WHERE run_id = %(run)s)
             """,
             {
                 "cursor": None if new.cursor is None else list(new.cursor),
-                "before": None if old.cursor is None else list(old.cursor),
+                "window": None if window is None else list(window.upto),
+                "slices": None if window is None else window.slices,
+                "done": None if window is None else window.done,
+                "rows": None if window is None else window.rows,
                 "finished": new.finished,
                 "batches": new.batches,
+                "before": old.batches,
                 "scanned": new.scanned,
                 "changed": new.changed,
                 "seconds": seconds,
@@ -363,17 +421,28 @@ def checkpoint(connection: Connection, old: Lease, new: Lease, seconds: float) -
     return None if want is None else Want(str(want))
 
 
-def renewed(connection: Connection, lease: Lease, seconds: float) -> Want | None:
-    """Renew the lease, inside a transaction or alone; None where it is not ours any more."""
+def renewed(connection: Connection, lease: Lease, seconds: float, *, undone: bool = False) -> Want | None:
+    """Renew the lease, inside a transaction or alone; None where it is not ours any more.
+
+    Args:
+        undone: nothing of the range is left in the undo journal.
+    """
     with connection.cursor(row_factory=scalar_row) as cursor:
         # A row lock in the journal.
         want = cursor.execute(
             """
-            UPDATE evolve.backfill_range SET lease_until = clock_timestamp() + make_interval(secs => %(seconds)s)
+            UPDATE evolve.backfill_range
+               SET lease_until = clock_timestamp() + make_interval(secs => %(seconds)s), undone = %(undone)s
              WHERE run_id = %(run)s AND range_no = %(range)s AND lease_epoch = %(epoch)s
             RETURNING (SELECT want FROM evolve.backfill_run WHERE run_id = %(run)s)
             """,
-            {"seconds": seconds, "run": lease.run_id, "range": lease.range_no, "epoch": lease.epoch},
+            {
+                "seconds": seconds,
+                "undone": undone,
+                "run": lease.run_id,
+                "range": lease.range_no,
+                "epoch": lease.epoch,
+            },
         ).fetchone()
     return None if want is None else Want(str(want))
 
@@ -409,13 +478,13 @@ class Hold:
             connection.execute("SET LOCAL lock_timeout = '2s'")
             with connection.cursor(row_factory=class_row(_LeaseRow)) as cursor:
                 row = cursor.execute(
-                    """
+                    sql.SQL("""
                     UPDATE evolve.backfill_range
                        SET lease_epoch = lease_epoch + 1, lease_backend = pg_backend_pid(),
                            lease_until = clock_timestamp() + make_interval(secs => %(seconds)s)
                      WHERE run_id = %(run)s AND range_no = %(range)s AND lease_owner = %(owner)s
-                    RETURNING run_id, range_no, lease_epoch, cursor, upto, finished, batches, scanned, changed
-                    """,
+                    RETURNING {}
+                    """).format(_RANGE),
                     {
                         "seconds": self._seconds,
                         "run": lease.run_id,
@@ -437,53 +506,103 @@ class Hold:
             _event(connection, lease.run_id, self._actor, kind, detail)
 
 
-def _fenced(connection: Connection, name: str, lease: Lease) -> None:
-    """Lock the range's row for the rest of the transaction, if it is still ours."""
+@dataclass(frozen=True, slots=True)
+class Lead:
+    """The right to lead a run: to fence it, cut it into ranges, verify and end it.
+
+    Args:
+        epoch: grows with each holder; what an older one would write is refused.
+    """
+
+    run_id: int
+    owner: str
+    epoch: int
+
+
+def take_lead(connection: Connection, run_id: int, owner: str, seconds: float) -> Lead | None:
+    """Lead the run if nobody else does; None where somebody does. Whoever led it under that name before is fenced."""
+    with connection.cursor(row_factory=scalar_row) as cursor:
+        # A row lock in the journal.
+        epoch = cursor.execute(
+            """
+            UPDATE evolve.backfill_run r
+               SET lease_owner = %(owner)s, lease_backend = pg_backend_pid(), lease_epoch = lease_epoch + 1,
+                   lease_until = clock_timestamp() + make_interval(secs => %(seconds)s)
+             WHERE run_id = %(run)s
+               AND (lease_owner IS NULL OR lease_owner = %(owner)s OR lease_until < clock_timestamp()
+                    OR NOT EXISTS (SELECT FROM pg_stat_activity a WHERE a.pid = r.lease_backend))
+            RETURNING lease_epoch
+            """,
+            {"owner": owner, "seconds": seconds, "run": run_id},
+        ).fetchone()
+    return None if epoch is None else Lead(run_id, owner, int(str(epoch)))
+
+
+def keep_lead(connection: Connection, name: str, lead: Lead, seconds: float) -> Want:
+    """Renew it; what an operator wants of the run.
+
+    Raises:
+        LeaseLost: somebody else leads by now.
+    """
+    with connection.cursor(row_factory=scalar_row) as cursor:
+        # A row lock in the journal.
+        want = cursor.execute(
+            "UPDATE evolve.backfill_run SET lease_until = clock_timestamp() + make_interval(secs => %s)"
+            " WHERE run_id = %s AND lease_epoch = %s RETURNING want",
+            (seconds, lead.run_id, lead.epoch),
+        ).fetchone()
+    if want is None:
+        raise LeaseLost(name)
+    return Want(str(want))
+
+
+def _leading(connection: Connection, name: str, lead: Lead) -> None:
+    """Lock the run's row for the rest of the transaction, if we still lead it."""
     # A row lock in the journal.
     row = connection.execute(
-        "SELECT FROM evolve.backfill_range WHERE run_id = %s AND range_no = %s AND lease_epoch = %s FOR UPDATE",
-        (lease.run_id, lease.range_no, lease.epoch),
+        "SELECT FROM evolve.backfill_run WHERE run_id = %s AND lease_epoch = %s FOR UPDATE",
+        (lead.run_id, lead.epoch),
     ).fetchone()
     if row is None:
         raise LeaseLost(name)
 
 
-def set_range(connection: Connection, name: str, lease: Lease, low: Key | None, upto: Key | None) -> Lease:
-    """Fix the first and last key of the run, which ends its fencing. An empty table is finished at once."""
+def cut_run(connection: Connection, name: str, lead: Lead, first: Key | None, ends: Sequence[Key]) -> None:
+    """Fix the keys that the run walks, which ends its fencing. An empty table has no ranges.
+
+    Args:
+        first: least key of the table; kept for progress only.
+        ends: last key of each range, in the order of keys; the last one is the greatest key of the table.
+    """
     with connection.transaction():
-        _fenced(connection, name, lease)
-        with connection.cursor(row_factory=class_row(_LeaseRow)) as cursor:
-            row = cursor.execute(
-                "UPDATE evolve.backfill_range SET low = %s, upto = %s, finished = %s"
-                " WHERE run_id = %s AND range_no = %s"
-                " RETURNING run_id, range_no, lease_epoch, cursor, upto, finished, batches, scanned, changed",
-                (
-                    None if low is None else list(low),
-                    None if upto is None else list(upto),
-                    upto is None,
-                    lease.run_id,
-                    lease.range_no,
-                ),
-            ).fetchone()
-        _turn(connection, lease.run_id, State.RUNNING)
-    if row is None:
-        raise LeaseLost(name)
-    return row.lease(lease.owner)
+        _leading(connection, name, lead)
+        # RowExclusive on the journal.
+        connection.execute(
+            "UPDATE evolve.backfill_run SET low = %s, cut = true WHERE run_id = %s",
+            (None if first is None else list(first), lead.run_id),
+        )
+        for number, upto in enumerate(ends, start=1):
+            low = list(ends[number - 2]) if number > 1 else None
+            connection.execute(
+                "INSERT INTO evolve.backfill_range (run_id, range_no, low, upto) VALUES (%s, %s, %s, %s)",
+                (lead.run_id, number, low, list(upto)),
+            )
+        _turn(connection, lead.run_id, State.RUNNING)
 
 
-def enter(connection: Connection, name: str, lease: Lease, state: State, actor: str) -> None:
+def enter(connection: Connection, name: str, lead: Lead, state: State, actor: str) -> None:
     """Turn the run into `state` and go on working; an error of an earlier try is forgotten."""
     with connection.transaction():
-        _fenced(connection, name, lease)
-        _turn(connection, lease.run_id, state)
-        connection.execute("UPDATE evolve.backfill_run SET error = NULL WHERE run_id = %s", (lease.run_id,))
-        _event(connection, lease.run_id, actor, state.value, "")
+        _leading(connection, name, lead)
+        _turn(connection, lead.run_id, state)
+        connection.execute("UPDATE evolve.backfill_run SET error = NULL WHERE run_id = %s", (lead.run_id,))
+        _event(connection, lead.run_id, actor, state.value, "")
 
 
 def leave(
     connection: Connection,
     name: str,
-    lease: Lease,
+    lead: Lead,
     state: State,
     *,
     actor: str,
@@ -492,7 +611,7 @@ def leave(
     asked: Want | None = None,
     also: Callable[[Connection], None] | None = None,
 ) -> bool:
-    """Turn the run into `state` and give up the lease.
+    """Turn the run into `state` and give up the lead.
 
     Args:
         asked: leave only if that is still what the journal wants; somebody may have taken it back meanwhile.
@@ -502,30 +621,35 @@ def leave(
         False where it is wanted no more: go on.
     """
     with connection.transaction():
-        # Row locks in the journal, in the order every writer takes them: range, run.
-        _fenced(connection, name, lease)
-        if asked is not None and _want(connection, lease.run_id) is not asked:
+        # A row lock in the journal.
+        _leading(connection, name, lead)
+        if asked is not None and _want(connection, lead.run_id) is not asked:
             return False
-        _turn(connection, lease.run_id, state)
+        _turn(connection, lead.run_id, state)
         error = json.dumps({"sqlstate": sqlstate, "message": detail}) if state is State.FAILED else None
         connection.execute(
             "UPDATE evolve.backfill_run SET error = %s::jsonb,"
             " want = CASE WHEN %s THEN 'pause' ELSE want END WHERE run_id = %s",
-            (error, state is State.PAUSED, lease.run_id),
+            (error, state is State.PAUSED, lead.run_id),
         )
-        _release(connection, lease)
-        _event(connection, lease.run_id, actor, state.value, detail)
+        give_up_lead(connection, lead)
+        _event(connection, lead.run_id, actor, state.value, detail)
         if also is not None:
             also(connection)
     return True
 
 
+def give_up_lead(connection: Connection, lead: Lead) -> None:
+    """Leave the run as it is; somebody else may lead it."""
+    connection.execute(
+        "UPDATE evolve.backfill_run SET lease_until = '-infinity', lease_owner = NULL, lease_backend = NULL"
+        " WHERE run_id = %s AND lease_epoch = %s",
+        (lead.run_id, lead.epoch),
+    )
+
+
 def release(connection: Connection, lease: Lease) -> None:
-    """Give up the lease and leave the state as it is."""
-    _release(connection, lease)
-
-
-def _release(connection: Connection, lease: Lease) -> None:
+    """Give up a range and leave it as it is."""
     connection.execute(
         "UPDATE evolve.backfill_range SET lease_until = '-infinity', lease_owner = NULL, lease_backend = NULL"
         " WHERE run_id = %s AND range_no = %s AND lease_epoch = %s",
@@ -563,42 +687,47 @@ def _turn(connection: Connection, run_id: int, state: State) -> None:
 
 
 def ask(connection: Connection, record: RunRecord, want: Want, actor: str) -> bool:
-    """Write down what an operator wants of a run; the worker reads it at its next commit.
+    """Write down what an operator wants of a run; its workers read it at their next commit.
 
-    Where no worker holds the run there is nobody to read it: a pause or cancel is carried out at once.
+    Where nobody leads the run there is nobody to carry it out: a pause or cancel is carried out at once, and whoever
+    still works on a range is fenced.
 
     Returns:
-        True where a worker holds the run and will obey; False where it was done here, or nobody is there to go on.
+        True where the lead will obey; False where it was done here, or nobody is there to go on.
     """
     with connection.transaction():
-        # Row locks in the journal, in the order every writer takes them: range, run. A checkpoint is waited for.
+        # Row locks in the journal.
         row = connection.execute(
-            "SELECT g.lease_owner IS NOT NULL AND g.lease_until > clock_timestamp()"
-            " AND EXISTS (SELECT FROM pg_stat_activity a WHERE a.pid = g.lease_backend)"
-            " FROM evolve.backfill_range g WHERE run_id = %s FOR UPDATE",
+            sql.SQL("SELECT {} FROM evolve.backfill_run r WHERE run_id = %s FOR UPDATE").format(
+                _LIVE.format(sql.Identifier("r"))
+            ),
             (record.run_id,),
         ).fetchone()
-        held = row is not None and bool(row[0])
+        led = row is not None and bool(row[0])
         connection.execute(
             "UPDATE evolve.backfill_run SET want = %s WHERE run_id = %s", (want.value, record.run_id)
         )
         _event(connection, record.run_id, actor, want.value if want is not Want.RUN else "resume", "")
-        if not held:
-            match want:
-                case Want.PAUSE:
-                    _turn(connection, record.run_id, State.PAUSED)
-                case Want.CANCEL:
-                    _turn(connection, record.run_id, State.CANCELLED)
-                case Want.RUN:
-                    pass
-            if want is not Want.RUN:
-                # Whoever held it last and wakes up must not go on.
-                connection.execute(
-                    "UPDATE evolve.backfill_range SET lease_epoch = lease_epoch + 1, lease_until = '-infinity',"
-                    " lease_owner = NULL, lease_backend = NULL WHERE run_id = %s",
-                    (record.run_id,),
-                )
-    return held
+        if not led and want is not Want.RUN:
+            _turn(connection, record.run_id, State.PAUSED if want is Want.PAUSE else State.CANCELLED)
+            # Whoever led it last, or wakes up on a range of it, must not go on.
+            connection.execute(
+                "UPDATE evolve.backfill_run SET lease_epoch = lease_epoch + 1, lease_until = '-infinity',"
+                " lease_owner = NULL, lease_backend = NULL WHERE run_id = %s",
+                (record.run_id,),
+            )
+            fence_workers(connection, record.run_id)
+    return led
+
+
+def fence_workers(connection: Connection, run_id: int) -> None:
+    """Take every range from whoever holds it; a batch that is about to commit is waited for."""
+    # Row locks in the journal.
+    connection.execute(
+        "UPDATE evolve.backfill_range SET lease_epoch = lease_epoch + 1, lease_until = '-infinity',"
+        " lease_owner = NULL, lease_backend = NULL WHERE run_id = %s AND lease_owner IS NOT NULL",
+        (run_id,),
+    )
 
 
 def store_verdict(connection: Connection, run_id: int, verdict: Verdict, actor: str) -> None:
@@ -630,9 +759,6 @@ def _record(row: _Row) -> RunRecord:
             at=stored["at"],
             predicate=stored["predicate"],
         )
-    holder = None
-    if row.lease_owner is not None and row.lease_until is not None:
-        holder = Holder(row.lease_owner, datetime.fromisoformat(row.lease_until), row.lease_live)
     return RunRecord(
         run_id=row.run_id,
         name=row.name,
@@ -642,10 +768,13 @@ def _record(row: _Row) -> RunRecord:
         key=tuple(KeyColumn(name, type_) for name, type_ in zip(row.key_columns, row.key_types, strict=True)),
         state=State(row.state),
         want=Want(row.want),
-        at_end=row.at_end,
+        cut=row.cut,
         low=_key(row.low),
-        upto=_key(row.upto),
-        cursor=_key(row.cursor),
+        ranges=row.ranges,
+        open=tuple(
+            OpenRange(_key(low), _key(cursor), tuple(upto))
+            for low, cursor, upto in json.loads(row.open_ranges)
+        ),
         batches=row.batches,
         scanned=row.scanned,
         changed=row.changed,
@@ -654,11 +783,16 @@ def _record(row: _Row) -> RunRecord:
         fence=int(row.fence),
         verify=verdict,
         error=row.error,
-        holder=holder,
+        lead=None if row.leads is None else _holder(*json.loads(row.leads)),
+        workers=tuple(_holder(*each) for each in json.loads(row.workers)),
         started_by=row.started_by,
         started_at=datetime.fromisoformat(row.started_at),
         ended_at=None if row.ended_at is None else datetime.fromisoformat(row.ended_at),
     )
+
+
+def _holder(owner: str, until: str) -> Holder:
+    return Holder(owner, datetime.fromisoformat(until))
 
 
 def _key(parts: Sequence[str] | None) -> Key | None:

@@ -204,9 +204,9 @@ class SqlUndoTransaction:
             return Restored(0, 0, finished)
         return Restored(counts.restored, counts.conflicts, finished)
 
-    def checkpoint(self, lease: Lease) -> Want | None:
+    def checkpoint(self, lease: Lease, *, finished: bool) -> Want | None:
         with translated(self._connection):
-            return journal.renewed(self._connection, lease, self._lease_seconds)
+            return journal.renewed(self._connection, lease, self._lease_seconds, undone=finished)
 
     def _newest(self, lease: Lease) -> _Entry | None:
         with self._connection.cursor(row_factory=class_row(_Entry)) as cursor:

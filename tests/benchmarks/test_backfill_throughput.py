@@ -17,7 +17,7 @@ from evolve.backfill.undo import JournalMode
 
 pytestmark = pytest.mark.server
 
-ROWS = 100_000
+ROWS = 500_000
 ROUNDS = 3
 
 # About 140 bytes a row, with one secondary index in random order: what plain batches are bad at.

@@ -155,7 +155,7 @@ def test_a_stopped_undo_goes_on_where_it_was(database_url: str) -> None:
     numbers(database_url, 1000)
     fill(database_url, spec("numbers", "n", "n + 1"))
     quiet = Quiet()
-    quiet.stop_when = lambda: len(quiet.snapshots) > 4
+    quiet.stop_when = lambda: quiet.batches > 3
     assert undo(database_url, "numbers.n", quiet).state is State.UNDOING
     with pytest.raises(BeingUndone):
         fill(database_url, spec("numbers", "n", "n + 1"))
@@ -166,7 +166,7 @@ def test_a_stopped_undo_goes_on_where_it_was(database_url: str) -> None:
 def test_half_a_run_can_be_undone(database_url: str) -> None:
     numbers(database_url, 1000)
     quiet = Quiet()
-    quiet.stop_when = lambda: len(quiet.snapshots) > 4
+    quiet.stop_when = lambda: quiet.batches > 3
     written = fill(database_url, spec("numbers", "n", "n + 1"), quiet).rows
     assert undo(database_url, "numbers.n").rows == written
     assert by_value(database_url) == {0: 1000}
@@ -219,14 +219,12 @@ def test_undo_does_not_start_under_a_worker(database_url: str) -> None:
     numbers(database_url, 2000)
     refusals: list[AlreadyRunning] = []
 
-    class Meddling(Quiet):
-        def report(self, snapshot: object) -> None:
-            if not refusals:
-                try:
-                    undo(database_url, "numbers.n")
-                except AlreadyRunning as error:
-                    refusals.append(error)
+    def meddle(batches: int) -> None:
+        if batches == 2:
+            with pytest.raises(AlreadyRunning) as refused:
+                undo(database_url, "numbers.n")
+            refusals.append(refused.value)
 
-    fill(database_url, spec("numbers", "n", "n + 1"), Meddling())
+    fill(database_url, spec("numbers", "n", "n + 1"), Quiet(between=meddle))
     assert "already worked on" in str(refusals[0])
     assert by_value(database_url) == {1: 2000}

@@ -121,7 +121,7 @@ def test_frozen_past_its_lease_it_is_fenced_off(database_url: str) -> None:
 
 
 def test_a_second_worker_is_refused_while_the_first_is_alive(database_url: str) -> None:
-    numbers(database_url, 2_000)
+    numbers(database_url, 6_000)
     with command_line(database_url) as cli:
         first = cli.start("run", NAME, "--set", "n + 1", "--max-rows-per-second", "1000", "--max-batch", "50")
         wait_for(cli, lambda: cli_rows(cli) > 0)

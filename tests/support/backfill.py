@@ -87,13 +87,25 @@ def command_line(url: str) -> Iterator[Cli]:
 
 @dataclass
 class Quiet:
-    """Nobody stops it, and what it says is kept."""
+    """Nobody stops it, and what it says is kept.
+
+    Args:
+        batches: committed by the worker, of which there may be one only.
+        between: called before each batch, in the worker's thread, with that number.
+        stop_when: as by a signal.
+    """
 
     said: list[str] = field(default_factory=list)
     snapshots: list[Snapshot] = field(default_factory=list)
     stop_when: Callable[[], bool] = bool
+    between: Callable[[int], None] | None = None
+    batches: int = -2  # it is asked once before it takes a range, and once before the first batch
 
     def requested(self) -> str | None:
+        if threading.current_thread().name.startswith("worker"):
+            self.batches += 1
+            if self.between is not None and self.batches >= 0:
+                self.between(self.batches)
         return "SIGTERM" if self.stop_when() else None
 
     def wait(self, seconds: float) -> None:

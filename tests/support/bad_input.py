@@ -45,6 +45,7 @@ COMMANDS: dict[str, tuple[str, ...]] = {
     "backfill run": ("backfill", "run", "users.email", "--set", "name"),
     "backfill run CHANGE": ("backfill", "run", CHANGE),
     "backfill resume": ("backfill", "resume", "users.email"),
+    "backfill work": ("backfill", "work", "users.email"),
     "backfill pause": ("backfill", "pause", "users.email"),
     "backfill cancel": ("backfill", "cancel", "users.email"),
     "backfill status": ("backfill", "status"),

@@ -29,13 +29,21 @@ CREATE TABLE IF NOT EXISTS evolve.backfill_run (
     started_at timestamptz NOT NULL DEFAULT clock_timestamp(),
     ended_at timestamptz
 );
+-- Who leads the run: fences, cuts it into ranges, verifies, ends it.
+ALTER TABLE evolve.backfill_run
+    ADD COLUMN IF NOT EXISTS lease_owner text,
+    ADD COLUMN IF NOT EXISTS lease_backend integer,
+    ADD COLUMN IF NOT EXISTS lease_epoch bigint NOT NULL DEFAULT 0,
+    ADD COLUMN IF NOT EXISTS lease_until timestamptz NOT NULL DEFAULT '-infinity',
+    ADD COLUMN IF NOT EXISTS low text[],    -- first key when the run began, for progress only
+    ADD COLUMN IF NOT EXISTS cut boolean NOT NULL DEFAULT false;    -- its ranges are there
 CREATE INDEX IF NOT EXISTS backfill_run_name ON evolve.backfill_run (name, run_id DESC);
 
--- Updated by every batch: one row, kept on one page by HOT.
+-- Stretches of keys, each worked on by one worker at a time. Updated by every batch: kept on its page by HOT.
 CREATE TABLE IF NOT EXISTS evolve.backfill_range (
     run_id bigint NOT NULL REFERENCES evolve.backfill_run,
     range_no integer NOT NULL,
-    low text[],                             -- first key when the run began, for progress only
+    low text[],                             -- keys up to this one belong to the range before
     upto text[],                            -- greatest key of the range, fixed when the run began
     cursor text[],                          -- last key committed
     finished boolean NOT NULL DEFAULT false,
@@ -48,6 +56,22 @@ CREATE TABLE IF NOT EXISTS evolve.backfill_range (
     lease_until timestamptz NOT NULL DEFAULT '-infinity',
     PRIMARY KEY (run_id, range_no)
 ) WITH (fillfactor = 20);
+ALTER TABLE evolve.backfill_range
+    ADD COLUMN IF NOT EXISTS window_upto text[],    -- last key of the window that is being written behind the cursor
+    ADD COLUMN IF NOT EXISTS window_slices integer,
+    ADD COLUMN IF NOT EXISTS window_done integer,
+    ADD COLUMN IF NOT EXISTS window_rows bigint,
+    ADD COLUMN IF NOT EXISTS undone boolean NOT NULL DEFAULT false;
+
+-- Runs of version 1 have one range, whose first key stood in it, and none before they were cut.
+UPDATE evolve.backfill_run r SET low = g.low, cut = true
+  FROM evolve.backfill_range g
+ WHERE g.run_id = r.run_id AND NOT r.cut AND (g.upto IS NOT NULL OR g.finished)
+   AND obj_description('evolve.backfill'::regclass, 'pg_class') LIKE '% version 1';
+UPDATE evolve.backfill_range SET low = NULL
+ WHERE obj_description('evolve.backfill'::regclass, 'pg_class') LIKE '% version 1';
+DELETE FROM evolve.backfill_range
+ WHERE upto IS NULL AND obj_description('evolve.backfill'::regclass, 'pg_class') LIKE '% version 1';
 
 CREATE TABLE IF NOT EXISTS evolve.backfill_event (
     event_id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
@@ -67,4 +91,4 @@ CREATE TABLE IF NOT EXISTS evolve.backfill_reject (
     PRIMARY KEY (run_id, key)
 );
 
-COMMENT ON TABLE evolve.backfill IS 'evolve backfill journal, version 1';
+COMMENT ON TABLE evolve.backfill IS 'evolve backfill journal, version 2';

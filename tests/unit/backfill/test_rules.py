@@ -114,8 +114,8 @@ def record(state: State, spec: Spec = SPEC) -> RunRecord:
     return RunRecord(
         run_id=1, name=spec.name, spec=spec, fingerprint=spec.fingerprint, table_oid=1,
         key=(KeyColumn("id", "bigint"),),
-        state=state, want=Want.RUN, at_end=False, low=None, upto=None, cursor=None, batches=0, scanned=0, changed=0,
-        rows_estimate=None, journal=False, fence=1, verify=None, error=None, holder=None, started_by="me",
+        state=state, want=Want.RUN, cut=False, low=None, ranges=0, open=(), batches=0, scanned=0, changed=0,
+        rows_estimate=None, journal=False, fence=1, verify=None, error=None, lead=None, workers=(), started_by="me",
         started_at=datetime(2026, 1, 1, tzinfo=UTC), ended_at=None,
     )  # fmt: skip
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 
@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 
 from evolve.backfill.controller import Controller
 from evolve.backfill.keyset import Key
-from evolve.backfill.ports import DatabaseFailure, Lease, Want
-from evolve.backfill.progress import Meter, Snapshot
+from evolve.backfill.ports import BUCKETS, DatabaseFailure, Lease, Piece, Want
+from evolve.backfill.progress import Snapshot
 from evolve.backfill.runner import (
     BatchFailed,
     Ending,
@@ -24,6 +24,7 @@ from evolve.backfill.runner import (
     LeaseLost,
     Runner,
 )
+from evolve.backfill.shapes import Chooser, Shape
 from evolve.backfill.throttle import Hold, Throttle, Throttles
 
 FAULTS = {
@@ -50,7 +51,7 @@ class Server:
     """
 
     rows: dict[int, int]
-    upto: int | None
+    upto: int
     faults: list[str] = field(default_factory=list)
     lease: Lease = field(init=False)
     want: Want = Want.RUN
@@ -60,8 +61,7 @@ class Server:
     now: float = 0.0
 
     def __post_init__(self) -> None:
-        upto = None if self.upto is None else (str(self.upto),)
-        self.lease = Lease(1, 1, "nobody", 0, None, upto)
+        self.lease = Lease(1, 1, "nobody", 0, None, (str(self.upto),))
 
     def claim(self, owner: str) -> Lease:
         self.lease = replace(self.lease, owner=owner, epoch=self.lease.epoch + 1)
@@ -117,14 +117,21 @@ class Memory:
         keys = self.inside(after, upto)
         return (str(keys[rows - 1]),) if len(keys) >= rows else None
 
-    def change(self, lease: Lease, upto: Key) -> int:
+    def count(self, after: Key | None, upto: Key) -> int:
         self.server.pass_point()
-        self.changed = self.inside(lease.cursor, upto)
+        return len(self.inside(after, upto))
+
+    def change(self, lease: Lease, piece: Piece) -> int:
+        self.server.pass_point()
+        low, high = (BUCKETS * number // piece.slices for number in (piece.slice, piece.slice + 1))
+        self.changed = [
+            key for key in self.inside(piece.after, piece.upto) if low <= key * 2_654_435_761 % BUCKETS < high
+        ]
         return len(self.changed)
 
     def checkpoint(self, old: Lease, new: Lease) -> Want | None:
         self.server.pass_point()
-        if (self.server.lease.epoch, self.server.lease.cursor) != (old.epoch, old.cursor):
+        if (self.server.lease.epoch, self.server.lease.batches) != (old.epoch, old.batches):
             return None
         self.new = new
         return self.server.want
@@ -139,12 +146,14 @@ class Stopping:
     server: Server
     after_waits: int | None = None
     waits: list[float] = field(default_factory=list)
+    on_wait: Callable[[], object] = bool
 
     def requested(self) -> str | None:
         return "SIGINT" if self.after_waits is not None and len(self.waits) >= self.after_waits else None
 
     def wait(self, seconds: float) -> None:
         self.waits.append(seconds)
+        self.on_wait()
         self.server.now += seconds
 
 
@@ -172,45 +181,50 @@ class Setup:
 
 
 def setup(
-    server: Server, *, throttle: Throttle | None = None, size: int = 3, stop_after: int | None = None
+    server: Server,
+    *,
+    throttle: Throttle | None = None,
+    size: int = 3,
+    stop_after: int | None = None,
+    shapes: tuple[Shape, ...] = (Shape(1, touch=False),),
 ) -> Setup:
     stop = Stopping(server, stop_after)
     seen = Seen()
     runner = Runner(
         name="run",
-        work=Forward(server),
+        work=Forward(server, Chooser(shapes), lambda: server.now),
         leases=server,
         controller=Controller(smallest=1, largest=size, first=size),
         throttle=throttle or Throttles(()),
         stop=stop,
         watch=seen,
-        meter=Meter(len(server.rows), lambda: server.now),
         clock=lambda: server.now,
         random=lambda: 0.5,
-        by_key=lambda lease: None,
         patience=60,
     )
     return Setup(server, runner, stop, seen)
 
 
-keys = st.sets(st.integers(-1000, 1000), max_size=40)
+keys = st.sets(st.integers(-1000, 1000), min_size=1, max_size=40)
+WINDOWS = tuple(Shape(slices, touch=False) for slices in (5, 1))
 
 
 @given(
     inside=keys,
     outside=st.integers(0, 5),
     size=st.integers(1, 12),
+    slices=st.integers(1, 4),
     faults=st.lists(st.sampled_from(["", "", "", "kill", *FAULTS]), max_size=60),
 )
 def test_every_row_of_the_range_is_written_once_and_none_outside(
-    inside: set[int], outside: int, size: int, faults: list[str]
+    inside: set[int], outside: int, size: int, slices: int, faults: list[str]
 ) -> None:
-    upto = max(inside, default=None)
+    upto = max(inside)
     rows = dict.fromkeys(inside | {2000 + n for n in range(outside)}, 0)
     server = Server(rows, upto, faults)
     while True:
         try:
-            ending = setup(server, size=size).run()
+            ending = setup(server, size=size, shapes=(Shape(slices, touch=False), *WINDOWS)).run()
             break
         except Killed:
             continue
@@ -224,14 +238,6 @@ def test_a_worker_whose_range_was_taken_commits_nothing_more(faults: list[str], 
     with pytest.raises(LeaseLost):
         setup(server).run()
     assert server.commits == at
-
-
-def test_progress_never_says_all_before_the_end() -> None:
-    made = setup(Server(dict.fromkeys(range(100), 0), 99))
-    made.runner.meter = Meter(10, lambda: made.server.now)  # the statistics are old
-    made.run()
-    assert max(shot.fraction or 0 for shot in made.seen.snapshots[:-1]) < 1
-    assert made.seen.snapshots[-1].fraction == 1.0
 
 
 def test_pause_acts_at_the_next_commit() -> None:
@@ -257,10 +263,27 @@ def test_a_wait_renews_the_lease_and_reads_what_is_wanted() -> None:
     assert (ending.want, server.commits) == (Want.CANCEL, 0)
 
 
-def test_a_wait_shows_its_reason() -> None:
+def test_a_wait_shows_its_reason_while_it_lasts() -> None:
     made = setup(Server(dict.fromkeys(range(3), 0), 2), throttle=Once(1))
+    reasons = []
+    made.stop.on_wait = lambda: reasons.append(made.runner.held and made.runner.held.reason)
     made.run()
-    assert [shot.hold for shot in made.seen.snapshots if shot.state == "throttled"] == ["because"]
+    assert reasons == ["because"]
+    assert made.runner.held is None
+
+
+def test_what_was_walked_adds_up_however_a_window_was_cut() -> None:
+    faults = ["", "", "statement timeout", "", "", "", "", "", "statement timeout"]
+    server = Server(dict.fromkeys(range(100), 0), 99, faults)
+    setup(server, size=10, shapes=(Shape(5, touch=False),)).run()
+    assert server.lease.scanned == server.lease.changed == 100
+
+
+def test_a_slice_that_took_too_long_is_cut() -> None:
+    server = Server(dict.fromkeys(range(100), 0), 99, [""] * 6 + ["statement timeout"])
+    made = setup(server, size=20, shapes=(Shape(5, touch=False),))
+    made.run()
+    assert server.commits == 1 + 4 * 2
 
 
 def test_an_error_of_the_expression_stops_at_once_and_says_where() -> None:
@@ -270,12 +293,14 @@ def test_an_error_of_the_expression_stops_at_once_and_says_where() -> None:
     made = setup(server)
 
     class Failing(Memory):
-        def change(self, lease: Lease, upto: Key) -> int:
+        def change(self, lease: Lease, piece: Piece) -> int:
             if lease.cursor == ("2",):
                 raise FAULTS_BAD
-            return super().change(lease, upto)
+            return super().change(lease, piece)
 
-    made.runner.work = Forward(Transactions(server, Failing))
+    made.runner.work = Forward(
+        Transactions(server, Failing), Chooser((Shape(1, touch=False),)), lambda: server.now
+    )
     with pytest.raises(BatchFailed, match=r"after key \(2\): division by zero"):
         made.run()
     assert server.commits == 1

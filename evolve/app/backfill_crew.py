@@ -1,0 +1,170 @@
+"""The workers of one process: threads that walk ranges of a run, and how they show their progress."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+
+from evolve.app.backfill_work import Pace
+from evolve.app.backfill_worker import Worker
+from evolve.backfill.ports import Stop, Watch
+from evolve.backfill.progress import Meter, Snapshot
+from evolve.backfill.record import RunRecord
+from evolve.backfill.runner import Interrupted
+from evolve.backfill.status import State
+from evolve.backfill.throttle import Duty, ReplicaLag, RowsPerSecond, Shared, Throttle, Throttles
+from evolve.postgres.backfill_target import Target
+from evolve.postgres.connect import connect
+from evolve.postgres.replica_lag import ReplicaSensor
+
+LOOK = 0.25  # seconds between two looks at the journal, for progress
+
+
+@contextmanager
+def crew_of(
+    url: str, record: RunRecord, target: Target, pace: Pace, stop: Stop, watch: Watch, way: State
+) -> Iterator[Crew]:
+    """`pace.workers` threads at work until the block ends; each ends the batch at hand then.
+
+    Args:
+        way: RUNNING goes forward, UNDOING gives back what the undo journal holds.
+
+    Raises:
+        CannotConnect: where standbys are to be looked at.
+    """
+    with ExitStack() as stack:
+        shared: list[Throttle] = []
+        if pace.rows_per_second is not None:
+            shared.append(Shared(RowsPerSecond(pace.rows_per_second, time.monotonic)))
+        if pace.replica_lag is not None and way is State.RUNNING:
+            own = connect(url, application_name="evolve backfill sensor", autocommit=True)
+            stack.callback(own.close)
+            sensor = ReplicaSensor(own)
+            if sensor.lag_bytes() is None:
+                watch.say(
+                    "the lag of standbys cannot be seen by this role (GRANT pg_monitor): going on without it"
+                )
+            else:
+                shared.append(Shared(ReplicaLag(sensor, pace.replica_lag, time.monotonic)))
+        crew = Crew(stop)
+        for _ in range(pace.workers):
+            own_limits = [Duty(pace.duty, time.monotonic)] if pace.duty < 1 else []
+            throttle = Throttles((*own_limits, *shared))
+            crew.start(Worker(url, record, target, pace, throttle, crew, watch, way))
+        try:
+            yield crew
+        finally:
+            crew.dismiss()
+
+
+class Crew:
+    """Workers in threads of their own; to each of them it is what asks to stop (`ports.Stop`)."""
+
+    def __init__(self, stop: Stop) -> None:
+        self._stop = stop
+        self._workers: list[Worker] = []
+        self._threads: list[threading.Thread] = []
+        self._endings: list[Interrupted | None] = []
+        self._error: BaseException | None = None
+        self._dismissed = False
+
+    def start(self, worker: Worker) -> None:
+        def work() -> None:
+            try:
+                self._endings.append(worker.work())
+            except BaseException as error:  # noqa: BLE001  # raised again where the lead waits
+                self._error = self._error or error
+
+        # A second Ctrl-C ends the process at once; what a worker then holds is rolled back like after a crash.
+        thread = threading.Thread(target=work, name=f"worker {len(self._threads) + 1}", daemon=True)
+        self._workers.append(worker)
+        self._threads.append(thread)
+        thread.start()
+
+    def requested(self) -> str | None:
+        if self._error is not None or self._dismissed:
+            return "another worker"
+        return self._stop.requested()
+
+    def wait(self, seconds: float) -> None:
+        until = time.monotonic() + seconds
+        while self.requested() is None and (left := until - time.monotonic()) > 0:
+            self._stop.wait(min(left, LOOK))
+
+    def alive(self) -> bool:
+        return any(thread.is_alive() for thread in self._threads)
+
+    def join(self, seconds: float) -> None:
+        """Wait for all of them, but no longer."""
+        until = time.monotonic() + seconds
+        for thread in self._threads:
+            thread.join(max(0.0, until - time.monotonic()))
+
+    def dismiss(self) -> None:
+        """Let each end its batch, and wait for that."""
+        self._dismissed = True
+        for thread in self._threads:
+            thread.join()
+
+    def ending(self) -> Interrupted | None:
+        """How they ended: the first that was stopped, or None where nothing was left.
+
+        Raises:
+            EvolveError: of the first worker that failed.
+        """
+        if self._error is not None:
+            raise self._error
+        return next((ending for ending in self._endings if ending is not None), None)
+
+    def hold(self) -> str | None:
+        """Why all of them wait just now; None where one works."""
+        holds = [worker.runner.held if worker.runner else None for worker in self._workers]
+        return next((hold.reason for hold in holds if hold is not None), None) if all(holds) else None
+
+    @property
+    def size(self) -> int:
+        """Rows of a batch of the first worker."""
+        runner = self._workers[0].runner
+        return 0 if runner is None else runner.controller.size
+
+    @property
+    def restored(self) -> int:
+        return sum(worker.gave_back for worker in self._workers)
+
+
+class CrewProgress:
+    """Shows what a run has done so far, as the journal tells it, with what the workers of this process wait for."""
+
+    def __init__(self, crew: Crew, way: State, meter: Meter, watch: Watch) -> None:
+        self._crew = crew
+        self._forward = way is State.RUNNING
+        self._way = way
+        self._meter = meter
+        self._watch = watch
+        self._seen: int | None = None
+
+    def report(self, record: RunRecord) -> None:
+        done = record.scanned if self._forward else self._crew.restored
+        self._meter.committed(0 if self._seen is None else done - self._seen)
+        self._seen = done
+        fraction = self._meter.fraction(
+            done,
+            record.by_key if self._forward else None,
+            finished=self._forward and record.at_end,
+        )
+        hold = self._crew.hold()
+        self._watch.report(
+            Snapshot(
+                name=record.name,
+                state="throttled" if hold is not None else self._way.value,
+                rows=record.changed if self._forward else done,
+                scanned=done,
+                fraction=fraction,
+                rows_per_second=self._meter.rate(),
+                seconds_left=self._meter.seconds_left(done, fraction),
+                size=self._crew.size,
+                hold=hold,
+            )
+        )

@@ -1,0 +1,379 @@
+"""The lead of a run: waits until it may begin, cuts it into ranges, lets workers walk them, verifies, ends it."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass, field
+
+from evolve.app.backfill_crew import LOOK, CrewProgress, crew_of
+from evolve.app.backfill_work import OldTransactions, Outcome, Pace, ServerTrouble, actor, told
+from evolve.app.backfill_worker import POLL, new_owner
+from evolve.backfill.failures import Verdict as Judgement
+from evolve.backfill.failures import judge
+from evolve.backfill.ports import DatabaseFailure, Stop, Want, Watch
+from evolve.backfill.progress import Meter, Snapshot
+from evolve.backfill.record import AlreadyRunning, Holder, RunRecord, TargetChanged
+from evolve.backfill.runner import BatchFailed, GaveUp, Interrupted, LeaseLost
+from evolve.backfill.status import ACTIVE, State
+from evolve.backfill.verify import Verdict, Verification, misses_predicate
+from evolve.postgres import journal, undo_journal
+from evolve.postgres.backfill_target import Target
+from evolve.postgres.batches import cut_keys
+from evolve.postgres.connect import Connection
+from evolve.postgres.failure import translated
+from evolve.postgres.fence import older_transactions
+from evolve.postgres.session import Session
+from evolve.postgres.windows import SqlWindows
+
+RENEW = 1.0  # seconds between two renewals of the lead
+
+
+@dataclass(slots=True)
+class Lead:
+    """Leads one run over a connection of its own; each worker has another.
+
+    Args:
+        session: in the hands of the caller, who closes it.
+        verify: look at every row once the last batch has committed.
+    """
+
+    url: str
+    session: Session
+    record: RunRecord
+    target: Target
+    pace: Pace
+    stop: Stop
+    watch: Watch
+    verify: bool = True
+    clock: Callable[[], float] = time.monotonic
+    began: float = field(default_factory=time.monotonic)
+    _lead: journal.Lead = field(init=False)
+    _renewed: float = field(init=False)
+
+    def forward(self) -> Outcome:
+        """Walk the run to its end and verify it, from wherever it stands.
+
+        Raises:
+            TargetChanged, AlreadyRunning: before anything is done.
+            OldTransactions, BatchFailed, GaveUp, LeaseLost, ServerTrouble: on the way; what was committed stays.
+        """
+        with told(f'backfill "{self.record.name}" stopped', self.session):
+            self._same_table()
+            self._take_lead()
+            try:
+                return self._persistently(self._forward)
+            except (BatchFailed, GaveUp, OldTransactions) as error:
+                cause = error.__cause__
+                # Where the server is away nothing can be written down: the lease runs out, and the run shows as
+                # interrupted.
+                with suppress(ServerTrouble, LeaseLost), told("writing down the failure", self.session):
+                    sqlstate = cause.sqlstate if isinstance(cause, DatabaseFailure) else None
+                    self._leave(State.FAILED, error.what, sqlstate=sqlstate)
+                raise
+
+    def backward(self) -> Outcome:
+        """Give back what the undo journal holds.
+
+        Raises:
+            TargetChanged, AlreadyRunning: before anything is done.
+            BatchFailed, GaveUp, LeaseLost, ServerTrouble: on the way; undo goes on from there.
+        """
+        with told(f'undo of backfill "{self.record.name}" stopped', self.session):
+            self._same_table()
+            self._take_lead()
+            return self._persistently(self._backward)
+
+    def _persistently(self, work: Callable[[], Outcome]) -> Outcome:
+        """Do `work`, and again from where the journal stands when our connection is lost on the way."""
+        began = self.clock()
+        failures = 0
+        while True:
+            try:
+                if failures:
+                    self.session.reopen()
+                with translated(self.session.current()):
+                    if failures:
+                        left = self._lead_again()
+                        if left is not None:
+                            return left
+                    return work()
+            except DatabaseFailure as failure:
+                if judge(failure) is Judgement.FATAL or self.clock() - began >= self.pace.patience:
+                    raise
+                if failures and self.stop.requested() is not None:
+                    raise
+                failures += 1
+                self.watch.say(f"{failure.message}; going on from what the journal says")
+                self.stop.wait(min(0.05 * 2**failures, 5.0))
+
+    def _lead_again(self) -> Outcome | None:
+        """Take the lead over the new connection; an outcome where the run was left before the old one was lost.
+
+        Raises:
+            LeaseLost: somebody else leads it.
+        """
+        connection = self.session.current()
+        self.record = journal.named_run(connection, self.record.name)
+        if self.record.lead is None and self.record.state not in ACTIVE:
+            return self._outcome(self.record.state, verdict=self.record.verify)
+        lead = journal.take_lead(connection, self.record.run_id, self._lead.owner, self.pace.lease_seconds)
+        if lead is None:
+            raise LeaseLost(self.record.name)
+        self._lead = lead
+        self._renewed = self.clock()
+        return None
+
+    def _backward(self) -> Outcome:
+        connection = self.session.current()
+        run_id = self.record.run_id
+        journal.enter(connection, self.record.name, self._lead, State.UNDOING, actor())
+        journal.fence_workers(connection, run_id)
+        total = undo_journal.size(connection, run_id)
+        stopped, restored = self._let_work(State.UNDOING, total)
+        if stopped is not None:
+            journal.give_up_lead(self.session.current(), self._lead)
+            return self._outcome(State.UNDOING, rows=restored, stopped_by=stopped.signal or "the journal")
+        self._leave(
+            State.UNDONE,
+            f"{restored} rows",
+            also=lambda connection: undo_journal.drop(connection, run_id),
+        )
+        conflicts = journal.count_rejects(self.session.current(), run_id)
+        return self._outcome(State.UNDONE, rows=restored, conflicts=conflicts)
+
+    def _forward(self) -> Outcome:
+        while True:
+            self._read()
+            stopped = None if self.record.at_end else self._walk()
+            verdict = None
+            if stopped is None:
+                stopped, verdict = self._verify()
+            if stopped is None:
+                self._leave(State.DONE)
+                return self._outcome(State.DONE, verdict=verdict)
+            state = State.CANCELLED if stopped.want is Want.CANCEL else State.PAUSED
+            asked = None if stopped.signal is not None else stopped.want
+            # Somebody may have said resume between our last look and now; then we go on.
+            if self._leave(state, stopped.signal or "", asked=asked):
+                return self._outcome(state, stopped_by=stopped.signal or "the journal")
+
+    def _walk(self) -> Interrupted | None:
+        """Until every range is finished; an ending where somebody stops it first."""
+        if not self.record.cut:
+            journal.enter(self.session.current(), self.record.name, self._lead, State.FENCING, actor())
+            stopped = self._fence()
+            if stopped is not None:
+                return stopped
+            connection = self.session.current()
+            first, ends = cut_keys(connection, self.record.spec, self.target, self.pace.workers)
+            journal.cut_run(connection, self.record.name, self._lead, first, ends)
+        else:
+            journal.enter(self.session.current(), self.record.name, self._lead, State.RUNNING, actor())
+        stopped, _ = self._let_work(State.RUNNING, self.record.rows_estimate)
+        return stopped
+
+    def _fence(self) -> Interrupted | None:
+        """Wait until every transaction that is older than the run has ended."""
+        began = self.clock()
+        named: set[str] = set()
+        while True:
+            older = older_transactions(self.session.current(), self.record.fence)
+            if not older:
+                return None
+            if {blocker.xid for blocker in older} - named:
+                named = {blocker.xid for blocker in older}
+                self.watch.say(
+                    "waiting for transactions older than this run to end: "
+                    + "; ".join(str(blocker) for blocker in older[:5])
+                )
+            waited = self.clock() - began
+            if waited >= self.pace.fence_seconds:
+                raise OldTransactions(self.record.name, waited, older)
+            stopped = self._asked()
+            if stopped is not None:
+                return stopped
+            self.stop.wait(POLL)
+
+    def _let_work(self, way: State, total: int | None) -> tuple[Interrupted | None, int]:
+        """Workers walk the ranges in threads of their own, while this one reports and keeps the lead.
+
+        Args:
+            total: rows there are, about.
+
+        Returns:
+            An ending where somebody stopped them, and how many rows workers of this process gave back.
+
+        Raises:
+            BatchFailed, GaveUp: of a worker; the others end their batch first.
+            DatabaseFailure: of our own connection; as above.
+        """
+        with crew_of(self.url, self.record, self.target, self.pace, self.stop, self.watch, way) as crew:
+            progress = CrewProgress(crew, way, Meter(total, self.clock), self.watch)
+            while crew.alive():
+                self._read()
+                progress.report(self.record)
+                self._keep()
+                crew.join(LOOK)
+            self._read()
+            progress.report(self.record)
+            return crew.ending(), crew.restored
+
+    def _read(self) -> None:
+        self.record = journal.named_run(self.session.current(), self.record.name)
+
+    def _verify(self) -> tuple[Interrupted | None, Verdict | None]:
+        """Look at every row; nothing where it is not wanted, or where nothing can tell."""
+        predicate = misses_predicate(self.record.spec)
+        if not self.verify or predicate is None:
+            return None, None
+        name = self.record.name
+        journal.enter(self.session.current(), name, self._lead, State.VERIFYING, actor())
+        for left in (4, 3, 2, 1, 0):
+            try:
+                verdict = self._look(predicate)
+                journal.store_verdict(self.session.current(), self.record.run_id, verdict, actor())
+            except _StopLooking as stopping:
+                return stopping.stopped, None
+            except DatabaseFailure as failure:
+                if failure.lost or left == 0:
+                    raise
+                if judge(failure) is Judgement.FATAL:
+                    raise BatchFailed(name, failure, None) from failure
+                self.watch.say(f"verification: {failure.message}; again from the first key")
+            else:
+                return None, verdict
+        return None, None
+
+    def _look(self, predicate: str) -> Verdict:
+        meter = Meter(self.record.scanned or self.record.rows_estimate, self.clock)
+        seen = 0
+
+        def between(rows: int) -> None:
+            nonlocal seen
+            meter.committed(rows - seen)
+            seen = rows
+            part = meter.fraction(rows, None, finished=False)
+            self.watch.report(
+                Snapshot(
+                    name=self.record.name,
+                    state="verifying",
+                    rows=self.record.changed,
+                    scanned=rows,
+                    fraction=part,
+                    rows_per_second=meter.rate(),
+                    seconds_left=meter.seconds_left(rows, part),
+                    size=looking.controller.size,
+                )
+            )
+            stopped = self._asked()
+            if stopped is not None:
+                raise _StopLooking(stopped)
+
+        windows = SqlWindows(self.session.current(), self.record.spec.table, self.record.key, predicate)
+        looking = Verification(windows, predicate, self.clock, between)
+        return looking.run()
+
+    def _asked(self) -> Interrupted | None:
+        """An ending where somebody wants to stop; asked between two short waits."""
+        signal = self.stop.requested()
+        if signal is not None:
+            return Interrupted(None, Want.PAUSE, signal)
+        want = self._keep()
+        return None if want is Want.RUN else Interrupted(None, want, None)
+
+    def _keep(self) -> Want:
+        """Renew the lease from time to time; what was wanted of the run when that was last done."""
+        if self.clock() - self._renewed < min(RENEW, self.pace.lease_seconds / 3):
+            return Want.RUN
+        want = journal.keep_lead(
+            self.session.current(), self.record.name, self._lead, self.pace.lease_seconds
+        )
+        self._renewed = self.clock()
+        return want
+
+    def _leave(
+        self,
+        state: State,
+        detail: str = "",
+        *,
+        sqlstate: str | None = None,
+        asked: Want | None = None,
+        also: Callable[[Connection], None] | None = None,
+    ) -> bool:
+        return journal.leave(
+            self.session.current(),
+            self.record.name,
+            self._lead,
+            state,
+            actor=actor(),
+            detail=detail,
+            sqlstate=sqlstate,
+            asked=asked,
+            also=also,
+        )
+
+    def _outcome(
+        self,
+        state: State,
+        *,
+        rows: int | None = None,
+        verdict: Verdict | None = None,
+        stopped_by: str | None = None,
+        conflicts: int = 0,
+    ) -> Outcome:
+        return Outcome(
+            name=self.record.name,
+            state=state,
+            rows=self.record.changed if rows is None else rows,
+            batches=self.record.batches,
+            seconds=self.clock() - self.began,
+            verdict=verdict,
+            stopped_by=stopped_by,
+            conflicts=conflicts,
+        )
+
+    def _same_table(self) -> None:
+        if self.target.oid != self.record.table_oid:
+            raise TargetChanged(self.record, "another table has taken its name")
+        if self.target.key != self.record.key:
+            was, now = (
+                ", ".join(f"{c.name} {c.type}" for c in key) for key in (self.record.key, self.target.key)
+            )
+            raise TargetChanged(self.record, f"it was walked by ({was}), its key is now ({now})")
+
+    def _take_lead(self) -> None:
+        """Where somebody leads the run, wait until that lease ends or is seen to be renewed.
+
+        Raises:
+            AlreadyRunning: the lead is alive.
+        """
+        owner = new_owner()
+        connection = self.session.current()
+        first: Holder | None = None
+        while True:
+            lead = journal.take_lead(connection, self.record.run_id, owner, self.pace.lease_seconds)
+            # Read again in any case: the run may have moved on while the lease was waited for.
+            self.record = journal.named_run(connection, self.record.name)
+            if lead is not None:
+                self._lead = lead
+                self._renewed = self.clock()
+                return
+            holder = self.record.lead
+            if holder is not None:
+                if first is not None and holder.until > first.until:
+                    raise AlreadyRunning(self.record, holder)
+                if first is None:
+                    first = holder
+                    self.watch.say(f"{holder.person} holds this run; waiting whether its lease ends")
+                if self.stop.requested() is not None:
+                    raise AlreadyRunning(self.record, holder)
+            self.stop.wait(POLL)
+
+
+class _StopLooking(Exception):
+    """Carries an ending out of the walk."""
+
+    def __init__(self, stopped: Interrupted) -> None:
+        self.stopped = stopped

@@ -1,0 +1,174 @@
+"""A worker: takes ranges of a run, one after the other, and walks each to its end."""
+
+from __future__ import annotations
+
+import os
+import random
+import secrets
+import time
+from collections.abc import Callable
+from contextlib import closing, suppress
+from dataclasses import dataclass, field, replace
+
+from evolve.app.backfill_work import Pace, actor, told
+from evolve.backfill.controller import Controller
+from evolve.backfill.failures import Verdict as Judgement
+from evolve.backfill.failures import judge
+from evolve.backfill.ports import DatabaseFailure, Lease, Pass, Stop, Want, Watch
+from evolve.backfill.record import RunRecord
+from evolve.backfill.runner import Finished, Forward, Interrupted, LeaseLost, Runner
+from evolve.backfill.shapes import Chooser, candidates
+from evolve.backfill.status import State
+from evolve.backfill.throttle import Throttle
+from evolve.backfill.undo import Backward
+from evolve.errors import Refused
+from evolve.postgres import journal, undo_journal
+from evolve.postgres.backfill_target import Target
+from evolve.postgres.batches import SqlBatches
+from evolve.postgres.failure import translated
+from evolve.postgres.session import Session
+
+POLL = 0.2  # seconds between two looks for a range that somebody gave up
+
+
+def new_owner() -> str:
+    """A name for a lease that nobody else has: who, which process, and a random part."""
+    return f"{actor()}#{os.getpid()}#{secrets.token_hex(4)}"
+
+
+@dataclass(slots=True)
+class Worker:
+    """Works on the ranges of one run over a connection of its own.
+
+    Args:
+        way: RUNNING goes forward, UNDOING gives back what the undo journal holds.
+        throttle: asked before each batch.
+        runner: while it works; for whoever looks on.
+    """
+
+    url: str
+    record: RunRecord
+    target: Target
+    pace: Pace
+    throttle: Throttle
+    stop: Stop
+    watch: Watch
+    way: State = State.RUNNING
+    clock: Callable[[], float] = time.monotonic
+    chance: Callable[[], float] = random.random
+    runner: Runner | None = None
+    _given_back: int = 0
+    owner: str = field(default_factory=new_owner)
+
+    @property
+    def gave_back(self) -> int:
+        """Rows that an undo restored so far."""
+        lease = None if self.runner is None else self.runner.lease
+        return self._given_back + (0 if lease is None else lease.changed)
+
+    def work(self) -> Interrupted | None:
+        """Walk ranges until none is left, or somebody asks to stop.
+
+        While others hold the last ranges it waits: what they leave behind is taken over.
+
+        Returns:
+            None where no range is open any more.
+
+        Raises:
+            BatchFailed, GaveUp, ServerTrouble: what was committed stays.
+        """
+        with closing(Session(self.url, f"evolve backfill {self.record.name}", self.pace.timeouts)) as session:
+            runner = self.runner = self._runner(session)
+            with told(f'backfill "{self.record.name}" stopped', session):
+                return self._persistently(session, lambda: self._ranges(session, runner))
+
+    def _persistently(self, session: Session, work: Callable[[], Interrupted | None]) -> Interrupted | None:
+        """Do `work`, and again over a new connection when one is lost between two ranges.
+
+        What fails inside a batch is the runner's business.
+        """
+        began = self.clock()
+        failures = 0
+        while True:
+            try:
+                if failures:
+                    session.reopen()
+                with translated(session.current()):
+                    return work()
+            except DatabaseFailure as failure:
+                if judge(failure) is Judgement.FATAL or self.clock() - began >= self.pace.patience:
+                    raise
+                if failures and self.stop.requested() is not None:
+                    raise
+                failures += 1
+                self.watch.say(f"{failure.message}; going on from what the journal says")
+                self.stop.wait(min(0.05 * 2**failures, 5.0))
+
+    def _ranges(self, session: Session, runner: Runner) -> Interrupted | None:
+        run_id = self.record.run_id
+        while True:
+            signal = self.stop.requested()
+            if signal is not None:
+                return Interrupted(None, Want.PAUSE, signal)
+            lease = journal.claim(session.current(), run_id, self.owner, self.pace.lease_seconds, self.way)
+            if lease is not None:
+                ending = self._walk(session, runner, lease)
+                if isinstance(ending, Interrupted):
+                    return ending
+                continue
+            want, left = journal.left_to_do(session.current(), run_id, self.way)
+            if want is not Want.RUN:
+                return Interrupted(None, want, None)
+            if not left:
+                return None
+            self.stop.wait(POLL)
+
+    def _walk(self, session: Session, runner: Runner, lease: Lease) -> Interrupted | None:
+        """One range to its end; None where that was reached, or where somebody else took it over."""
+        if self.way is State.UNDOING:
+            lease = replace(lease, finished=False, scanned=0, changed=0)
+        try:
+            ending = runner.run(lease)
+        except LeaseLost as lost:
+            self.watch.say(lost.what)
+            return None
+        except Refused:
+            # Where the server is away the lease runs out by itself.
+            with suppress(DatabaseFailure), translated(session.current()):
+                journal.release(session.current(), runner.lease or lease)
+            raise
+        ended = ending.lease or lease
+        self._given_back += ended.changed
+        runner.lease = None
+        journal.release(session.current(), ended)
+        return None if isinstance(ending, Finished) else ending
+
+    def _runner(self, session: Session) -> Runner:
+        return Runner(
+            name=self.record.name,
+            work=self._pass(session),
+            leases=journal.Hold(
+                session.current, session.reopen, actor=actor(), seconds=self.pace.lease_seconds
+            ),
+            controller=Controller(target=self.pace.commit_seconds, largest=self.pace.largest),
+            throttle=self.throttle,
+            stop=self.stop,
+            watch=self.watch,
+            clock=self.clock,
+            random=self.chance,
+            patience=self.pace.patience,
+        )
+
+    def _pass(self, session: Session) -> Pass:
+        lease_seconds = self.pace.lease_seconds
+        if self.way is State.UNDOING:
+            run_id = self.record.run_id
+            return Backward(
+                undo_journal.SqlUndoBatches(session, run_id, self.target, lease_seconds=lease_seconds)
+            )
+        undo_of = self.record.run_id if self.record.journal else None
+        batches = SqlBatches(
+            session, self.record.spec, self.target, undo_of=undo_of, lease_seconds=lease_seconds
+        )
+        shapes = candidates(can_touch=bool(self.target.touched), can_slice=self.target.sliced)
+        return Forward(batches, Chooser(shapes), self.clock)

@@ -1,0 +1,108 @@
+"""How a batch is cut and what its UPDATE names beside the target, chosen by measurement while a run goes.
+
+PostgreSQL prunes what committed updates killed on a page when the next update comes by, and then has room for a HOT
+update on the same page. A window makes that happen: its rows are written in several commits, each taking a share of
+the rows of every page. A no-op assignment (`c = t.c`) of an indexed column takes away the hint that makes every full
+leaf page of that index search for dead entries. Which of both pays depends on indexes, key order and old snapshots:
+between 0.4 and 2 times the speed of plain batches. So each is tried on the table itself.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Sequence
+from statistics import median
+
+from evolve.values import dataclass
+
+SLICES = 5  # commits of a window: HOT has room after the first, and a window stays small enough for memory
+SAMPLES = 3  # windows of each shape before the first choice, and the last ones that count later
+SETTLED = 8  # commits until the batch size has found its time target; what they took says nothing of a shape
+LOOK_AGAIN = 100  # windows between two looks at the shapes that were not chosen
+FAR_BEHIND = 1.5  # a shape this much slower is looked at five times less often
+PREFERENCE = 0.95  # a window may be this much slower: it spares WAL and the growth of the table
+
+
+@dataclass(frozen=True, slots=True)
+class Shape:
+    """
+    Args:
+        slices: commits that share a window; 1 writes every row of a stretch of keys at once.
+        touch: assign indexed columns to themselves.
+    """
+
+    slices: int
+    touch: bool
+
+    def __str__(self) -> str:
+        cut = "plain" if self.slices == 1 else f"window of {self.slices}"
+        return f"{cut}, indexed columns assigned" if self.touch else cut
+
+
+def candidates(*, can_touch: bool, can_slice: bool) -> tuple[Shape, ...]:
+    """The shapes to try, the likeliest first."""
+    touches = (True, False) if can_touch else (False,)
+    slices = (SLICES, 1) if can_slice else (1,)
+    return tuple(Shape(cut, touch) for cut in slices for touch in touches)
+
+
+class Chooser:
+    """Which shape the next window takes: each a few times, then the fastest, with a look at the others now and then.
+
+    Args:
+        shapes: at least one, the likeliest first.
+    """
+
+    def __init__(self, shapes: Sequence[Shape]) -> None:
+        self._shapes = tuple(shapes)
+        self._pace: dict[Shape, deque[float]] = {shape: deque(maxlen=SAMPLES) for shape in shapes}
+        self._left = SETTLED
+        self._since: dict[Shape, int] = dict.fromkeys(shapes, 0)
+        self._rows = 0
+        self._seconds = 0.0
+        self.best = self._shapes[0]
+
+    def next(self) -> Shape:
+        """The shape of the next window."""
+        if self._left > 0 or len(self._shapes) == 1:
+            return self.best
+        for shape in self._shapes:
+            if len(self._pace[shape]) < SAMPLES:
+                return shape
+        for shape in self._shapes:
+            if shape != self.best and self._since[shape] >= self._patience(shape):
+                return shape
+        return self.best
+
+    def committed(self, shape: Shape, rows: int, seconds: float, *, first: bool, last: bool) -> None:
+        """Take in one commit.
+
+        Args:
+            rows: keys walked by it.
+            seconds: that it took, from its first statement to its COMMIT; waits not included.
+            first, last: slice of its window.
+        """
+        if self._left > 0:
+            self._left -= 1
+            return
+        if first:
+            self._rows, self._seconds = 0, 0.0
+        self._rows += rows
+        self._seconds += seconds
+        if not last or self._rows == 0:
+            return
+        self._pace[shape].append(self._seconds / self._rows)
+        for other in self._shapes:
+            self._since[other] = 0 if other == shape else self._since[other] + 1
+        self.best = min(self._shapes, key=self._cost)
+
+    def _cost(self, shape: Shape) -> float:
+        """Seconds per row, with the window's preference; a shape that has not been tried costs nothing known."""
+        if not self._pace[shape]:
+            return float("inf")
+        cost = median(self._pace[shape])
+        return cost * PREFERENCE if shape.slices > 1 else cost
+
+    def _patience(self, shape: Shape) -> int:
+        far = self._cost(shape) > FAR_BEHIND * self._cost(self.best)
+        return LOOK_AGAIN * 5 if far else LOOK_AGAIN
