@@ -12,6 +12,7 @@ import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from secrets import token_hex
 
 import psycopg
 from psycopg import sql
@@ -167,8 +168,14 @@ def _arming(change: str, table: QualifiedName, columns: Sequence[str]) -> list[s
     )
     return [
         sql.SQL(
-            "CREATE OR REPLACE TRIGGER {} AFTER {} ON {} FOR EACH STATEMENT EXECUTE FUNCTION evolve.tripped({})"
-        ).format(identifier(tripwire_trigger(change)), events, table_name(table), sql.Literal(change)),
+            "CREATE OR REPLACE TRIGGER {} AFTER {} ON {} FOR EACH STATEMENT EXECUTE FUNCTION evolve.tripped({}, {})"
+        ).format(
+            identifier(tripwire_trigger(change)),
+            events,
+            table_name(table),
+            sql.Literal(change),
+            sql.Literal(token_hex(8)),
+        ),
         sql.SQL(
             "INSERT INTO evolve.tripwire (change, relation, trigger, actor) VALUES (%s, %s, %s, %s)"
             " ON CONFLICT (change, relation) DO UPDATE SET actor = excluded.actor, at = clock_timestamp()"

@@ -71,6 +71,14 @@ def test_old_code_meets_it(users: ChangeProject) -> None:
     users.ok("advance", CHANGE)
 
 
+def test_a_session_that_has_told_tells_one_that_is_armed_anew(users: ChangeProject) -> None:
+    with psycopg.connect(users.url, autocommit=True, application_name="web 41") as old:
+        for _ in range(2):
+            users.ok("tripwire", CHANGE)
+            old.execute("UPDATE users SET name = 'old' WHERE id = 1")
+            assert users.sql("SELECT count(*) FROM evolve.tripwire_hit") == [(1,)]
+
+
 def test_it_fails_no_writer(users: ChangeProject) -> None:
     users.sql("DO $$ BEGIN CREATE ROLE trip_client; EXCEPTION WHEN duplicate_object THEN NULL; END $$")
     users.sql("GRANT SELECT, UPDATE ON users TO trip_client")

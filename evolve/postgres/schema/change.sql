@@ -93,11 +93,12 @@ CREATE TABLE IF NOT EXISTS evolve.tripwire_hit (
 CREATE INDEX IF NOT EXISTS tripwire_hit_change ON evolve.tripwire_hit (change, hit_id);
 
 -- Runs in transactions of the application, with its owner's rights: it may slow no writer and fail none. A session tells
--- of itself once a minute; nothing waits, since rows are only added.
+-- of itself once a minute, and anew where it is armed anew, which the second argument tells; nothing waits, since rows are
+-- only added.
 CREATE OR REPLACE FUNCTION evolve.tripped() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER
     SET search_path = pg_catalog, pg_temp AS $evolve$
 DECLARE
-    told text := 'evolve.tripped_' || md5(TG_ARGV[0]);
+    told text := 'evolve.tripped_' || md5(TG_ARGV[0] || ' ' || coalesce(TG_ARGV[1], ''));
 BEGIN
     IF coalesce(nullif(current_setting(told, true), ''), '0')::double precision
         > extract(epoch FROM clock_timestamp()) - 60 THEN

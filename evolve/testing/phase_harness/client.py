@@ -12,12 +12,14 @@ from sqlalchemy import Engine, create_engine
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from sqlalchemy.orm import Session
 
+from evolve.client import Heart, register
 from evolve.testing.phase_harness.dice import Dice
 from evolve.testing.phase_harness.failure import Failure
 from evolve.testing.phase_harness.rows import Rows
 from evolve.testing.phase_harness.scene import Translate, Version
 
 CACHED_PLAN = "cached plan must not change result type"
+_DENIED = "permission denied"
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,11 +30,13 @@ class Moment:
         name: of the phase and the command.
         quiet: nothing is being done.
         recycled: prepared statements may break in it.
+        hidden: what old code needs may be hidden from it.
     """
 
     name: str
     quiet: bool = True
     recycled: bool = False
+    hidden: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +70,9 @@ class Client:
     Args:
         now: the moment that is.
         rest: how many times as long as it worked a client rests afterwards, on average.
+        role: that it works as; "" is the URL's own.
+        registered: it tells of itself through `evolve.client`.
+        old: it is of the version that a brown-out may refuse something.
 
     Attributes:
         longest: of its transactions while something was done to the schema.
@@ -77,15 +84,20 @@ class Client:
     number: int
     now: Callable[[], Moment]
     rest: float = 5.0
+    role: str = ""
+    registered: bool = False
+    old: bool = False
     transactions: int = 0
     added: int = 0
     recycled: int = 0
+    denied: int = 0
     failures: list[Failure] = field(default_factory=list)
     longest: Wait = Wait()
     quiet: Wait = Wait()
     owned: list[Owned] = field(default_factory=list)
     _dice: Dice = field(init=False)
     _engine: Engine | None = None
+    _heart: Heart | None = None
     # Held while a transaction is open: who takes records away does so between two.
     _between: threading.Lock = field(default_factory=threading.Lock)
     _stop: threading.Event = field(default_factory=threading.Event)
@@ -100,9 +112,15 @@ class Client:
 
     def start(self) -> None:
         # psycopg prepares a statement at its fifth run, and the connection stays in the pool: both as by default.
+        options = {"options": f"-c role={self.role}"} if self.role else {}
         self._engine = create_engine(
-            self.url, pool_size=1, max_overflow=0, connect_args={"application_name": self.name}
+            self.url, pool_size=1, max_overflow=0, connect_args={"application_name": self.name, **options}
         )
+        if self.registered:
+            models = [rows.model.registry for rows in self.version.rows]
+            self._heart = register(
+                self._engine, version=self.version.name, models=models, interval=_HEARTBEAT
+            )
         self._thread = threading.Thread(target=self._work, name=self.name, daemon=True)
         self._thread.start()
 
@@ -113,6 +131,8 @@ class Client:
             self._thread.join(60)
             if self._thread.is_alive():
                 self._fail("stopping", "it hangs")
+        if self._heart is not None:
+            self._heart.leave()
         if self._engine is not None:
             self._engine.dispose()
 
@@ -236,6 +256,9 @@ class Client:
                 self.recycled += 1
                 self._dispose()
                 return False
+            if self.old and _DENIED in str(error.orig) and (before.hidden or self.now().hidden):
+                self.denied += 1
+                return False
             self._fail(doing, str(error.orig), error.statement or "")
             return False
         except SQLAlchemyError as error:
@@ -269,5 +292,6 @@ class _Lost(Exception):
     """A record is not as it was written."""
 
 
+_HEARTBEAT = 1.0  # seconds
 _WARM = 10
 _MOST = 100  # records that a client adds

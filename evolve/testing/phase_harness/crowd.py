@@ -91,6 +91,11 @@ class Crowd:
         return [failure for client in self.all for failure in client.failures]
 
     @property
+    def denied(self) -> int:
+        """Transactions of old code that a brown-out has refused."""
+        return sum(client.denied for client in self.all)
+
+    @property
     def longest(self) -> Wait:
         return _longest([client.longest for client in self.all])
 
@@ -102,7 +107,16 @@ class Crowd:
     def _start(self, version: Version) -> list[Client]:
         first = len(self.all)
         clients = [
-            Client(self.url, version, first + number, lambda: self.moment) for number in range(self.each)
+            Client(
+                self.url,
+                version,
+                first + number,
+                lambda: self.moment,
+                role=self.scene.role,
+                registered=self.scene.registered,
+                old=version is self.scene.old,
+            )
+            for number in range(self.each)
         ]
         for client in clients:
             client.start()

@@ -53,6 +53,26 @@ def fuzz(scene: Scene, server: Server, *, examples: int, steps: int = 15, each: 
             if self.road.to_the_start():
                 self.road.check_rolled_back()
 
+        @rule(let_by=st.none() | st.integers(0, 12))
+        def undo(self, let_by: int | None) -> None:
+            if self.road.undo(death=None if let_by is None else Death(let_by=let_by)):
+                self.road.check_rolled_back()
+
+        @rule(chance=st.integers(0, 9))
+        def undo_some(self, chance: int) -> None:
+            standing = self.road.standing()
+            begun = [phase.name for phase in standing.phases if phase.begun] if standing is not None else []
+            if len(begun) > 1:
+                self.road.undo(begun[chance % (len(begun) - 1)])
+
+        @rule()
+        def tripwire(self) -> None:
+            self.road.tripwire(0.1)
+
+        @rule(let_by=st.none() | st.integers(0, 6))
+        def brown_out(self, let_by: int | None) -> None:
+            self.road.brown_out(1, None if let_by is None else Death(let_by=let_by))
+
         @rule(seconds=st.sampled_from((0.05, 0.2)))
         def work(self, seconds: float) -> None:
             self.road.settle(seconds)

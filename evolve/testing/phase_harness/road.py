@@ -23,6 +23,9 @@ from evolve.testing.scratch_project import ScratchProject
 LOCK_TIMEOUT = 0.5  # seconds that a statement of evolve waits for a lock, others behind it
 _PATIENCE = 20.0  # seconds to wait for a gate that opens by itself
 _UNMOVED = 5  # commands that end well and change nothing, one after another
+_PROBE = re.compile(
+    r"evolve (brown-out|tripwire) \S+$"
+)  # that has met somebody, and is to be tried once more
 _FIX = re.compile(r"\b(?:run|then): (evolve [^;(\n]+)")
 
 
@@ -56,6 +59,8 @@ class Road:
         self._commands.__enter__()
         try:
             self._ok(self.run("upgrade"))
+            if self.scene.registered:
+                self._ok(self.run("registry", "install"))
             self.beginning = self.schema()
             self.crowd.adopt()
             self.crowd.start_old()
@@ -96,6 +101,12 @@ class Road:
         if not before.next:
             return None
         if not before.next.startswith("evolve "):
+            if self._is_past_old(before, before.following or ""):
+                self.crowd.stop_old()
+            probe = _PROBE.search(before.next)
+            if probe is not None:
+                for_a_second = ["--for", "1s"] if probe[1] == "brown-out" else []
+                return self._move(probe[1], *shlex.split(probe[0])[1:], *for_a_second, death=death)
             before = self._wait(before)
         if any(self._is_past_old(before, phase) for phase in before.entering()):
             self.crowd.stop_old()
@@ -149,6 +160,62 @@ class Road:
         through = any(phase.name in self.scene.recycled for phase, _ in before.applied)
         ended = self._move("back to the start", "downgrade", FIRST, recycled=through, death=death)
         self._after_back(None)
+        return ended
+
+    def undo(self, to: str | None = None, death: Death | None = None) -> bool:
+        """Take it back by `evolve undo` and what that writes; False where there is nothing to take back, or where a
+        phase has begun that is not gone back from.
+
+        Args:
+            to: the phase to go back to, which has begun and is not the last that has; None: to the start.
+            death: kills `evolve undo`, if it comes so far. It is called again at once.
+
+        Raises:
+            Broken: it fails.
+        """
+        before = self.standing()
+        last = None if before is None else before.position(self.scene.no_return)
+        if before is None or (last is not None and before.phases[last].begun):
+            return False
+        if any(self._is_past_old(before, phase) for phase in before.entering()):
+            self.crowd.stop_old()  # what is written and not applied yet is applied first
+        if to is None or self._is_before_new(before, before.phases[(before.position(to) or 0) + 1].name):
+            self.crowd.stop_new()
+        through = bool(self.scene.recycled)
+        words = ["undo", before.change, *(("--to", to) if to else ()), "--write"]
+        ended = self._move("undo", *words, death=death, recycled=through)
+        if ended.killed and self.standing() is not None:
+            self._move("undo", *words, recycled=through)
+        self._move("undo", *self._with_options(["upgrade"]), recycled=through)
+        self._after_undo(to)
+        return True
+
+    def tripwire(self, seconds: float) -> None:
+        """Arm it, let everybody work, and disarm it; nothing where nothing goes next."""
+        standing = self.standing()
+        if (
+            standing is not None
+            and not self._move("tripwire", "tripwire", standing.change, may_fail=True).status
+        ):
+            time.sleep(seconds)
+            self._move("tripwire", "tripwire", standing.change, "--disarm")
+
+    def brown_out(self, seconds: int, death: Death | None = None) -> Ended | None:
+        """Hide what goes next; None before the change is planned. It may be refused, and old code may be."""
+        standing = self.standing()
+        if standing is None:
+            return None
+        words = ["brown-out", standing.change, "--for", f"{seconds}s"]
+        try:
+            ended = self._move("brown-out", *words, death=death, may_fail=True, hidden=True)
+            if ended.killed:
+                time.sleep(
+                    1
+                )  # in which a COMMIT that is under way is done, and the guard sees that it is to act
+                while self._is_hidden():
+                    time.sleep(0.05)
+        finally:
+            self.crowd.moment = Moment("after the brown-out")
         return ended
 
     def to(self, phase: str) -> None:
@@ -222,13 +289,16 @@ class Road:
         death: Death | None = None,
         may_fail: bool = False,
         recycled: bool = False,
+        hidden: bool = False,
     ) -> Ended:
         recycled = recycled or phase.removeprefix("back from ") in self.scene.recycled
-        self.crowd.moment = Moment(f"{phase}: evolve {' '.join(words)}", quiet=False, recycled=recycled)
+        doing = f"{phase}: evolve {' '.join(words)}"
+        self.crowd.moment = Moment(doing, quiet=False, recycled=recycled, hidden=hidden)
         ended = self.run(*words, death=death)
         if recycled:
             self.crowd.recycle()
-        self.crowd.moment = Moment(f"after {phase}: evolve {' '.join(words)}")
+        if not hidden or not ended.killed:
+            self.crowd.moment = Moment(f"after {doing}")
         return ended if may_fail or ended.killed else self._ok(ended)
 
     def _ok(self, ended: Ended) -> Ended:
@@ -282,6 +352,18 @@ class Road:
         self.crowd.filled = self._sees_each_other(standing)
         if not standing.entered(self.scene.old_until):
             self.crowd.start_old()
+
+    def _after_undo(self, to: str | None) -> None:
+        if to is not None:
+            self._after_back("")
+            return
+        self._filled = self.crowd.filled = False
+        self.crowd.start_old()
+
+    def _is_hidden(self) -> bool:
+        with connect(self.url, autocommit=True, application_name="scene") as connection:
+            there = connection.execute("SELECT to_regclass('evolve.brown_out') IS NOT NULL").fetchone()
+            return there == (True,) and bool(connection.execute("SELECT FROM evolve.brown_out").fetchall())
 
     def _start_new(self) -> None:
         standing = self.standing()

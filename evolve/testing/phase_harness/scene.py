@@ -65,6 +65,9 @@ class Scene:
         recycled: phases after whose revisions pooled connections must be replaced, since a prepared statement of
             theirs breaks (`cached plan must not change result type`). A client that meets this, in such a phase only,
             replaces its connections and tries again.
+        role: that clients work as, made and given its privileges by `schema`. "" is who owns the tables, whom a
+            brown-out does not keep out.
+        registered: clients tell of themselves through `evolve.client`.
     """
 
     schema: str
@@ -80,3 +83,5 @@ class Scene:
     kept: str = ""
     no_return: str | None = "purge"
     recycled: frozenset[str] = frozenset()
+    role: str = ""
+    registered: bool = False
