@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import closing
+from contextlib import chdir, closing
 from pathlib import Path
 
 import psycopg
 import pytest
+from alembic import command
+from alembic.config import Config
 from support.alembic_project import AlembicProject
 from support.dying_upgrade import Dying, dying
 
-from evolve.app.upgrade import Observer, Outcome, Patience, Unfinished, migrate
+from evolve.app.half_applied import CutShortDowngrade
+from evolve.app.upgrade import Direction, Observer, Outcome, Patience, Unfinished, migrate
 from evolve.app.upgrade_ledger import CannotTell, NotAsRecorded, StillAtWork
 from evolve.errors import EvolveError
 from evolve.postgres.runner_lock import RunnerLockLost
@@ -128,12 +131,14 @@ def upgrade(
     unfinished: Unfinished | None = None,
     observer: Observer | None = None,
     budget: float = 5,
+    direction: Direction = "upgrade",
+    target: str = "head",
 ) -> Outcome:
     return migrate(
         find_project(project.root),
         url,
-        "head",
-        "upgrade",
+        target,
+        direction,
         limits=Limits(lock_timeout=200, concurrently_lock_timeout=5_000),
         patience=Patience(wait=5, retries=50, budget=budget, first_delay=0.05, longest_delay=0.2),
         observer=observer or Observer(),
@@ -231,6 +236,64 @@ def test_a_revision_that_was_stamped_by_hand_is_let_go(project: AlembicProject, 
         connection.execute("UPDATE alembic_version SET version_num = 'one'")
     upgrade(project, database_url)
     assert scalar(database_url, "SELECT count(*) FROM log") == 4
+
+
+# -- what Alembic itself has passed over since -------------------------------------------------------------------
+def by_alembic(project: AlembicProject, direction: Direction, target: str) -> None:
+    with chdir(project.root):
+        getattr(command, direction)(Config("alembic.ini"), target)
+
+
+def test_what_alembic_has_reverted_since_is_done_again(project: AlembicProject, database_url: str) -> None:
+    cut_short(project, database_url, ALONE)
+    by_alembic(project, "upgrade", "head")
+    by_alembic(project, "downgrade", "one")
+    with psycopg.connect(database_url) as connection:
+        connection.execute("ALTER TABLE users DROP COLUMN x")
+    upgrade(project, database_url)
+    assert scalar(database_url, "SELECT count(*) FROM log") == 6
+
+
+BACK = """
+with op.get_context().autocommit_block():
+    op.execute("DROP INDEX CONCURRENTLY users_old")
+    op.execute("ALTER TABLE nobody ADD x int")
+"""
+
+
+def half_reverted(project: AlembicProject, url: str) -> None:
+    file = project.add("two", "pass", BACK)
+    project.add("three", "pass")
+    upgrade(project, url, target="two")
+    with pytest.raises(RevisionFailed):
+        upgrade(project, url, direction="downgrade", target="one")
+    file.write_text(file.read_text().replace("ALTER TABLE nobody ADD x int", "SELECT 1"))
+
+
+def test_going_up_over_a_downgrade_that_was_cut_short(project: AlembicProject, database_url: str) -> None:
+    half_reverted(project, database_url)
+    with pytest.raises(CutShortDowngrade, match="DROP INDEX CONCURRENTLY users_old") as refused:
+        upgrade(project, database_url)
+    assert "evolve downgrade two@-1" in str(refused.value.fix)
+    upgrade(project, database_url, direction="downgrade", target="two@-1")
+    assert upgrade(project, database_url).heads == ("three",)
+
+
+def test_going_up_over_one_that_was_mended_by_hand(project: AlembicProject, database_url: str) -> None:
+    half_reverted(project, database_url)
+    upgrade(project, database_url, "restart")
+    assert upgrade(project, database_url).heads == ("three",)
+
+
+def test_going_up_over_one_that_alembic_has_brought_to_its_end(
+    project: AlembicProject, database_url: str
+) -> None:
+    half_reverted(project, database_url)
+    with psycopg.connect(database_url) as connection:
+        connection.execute("CREATE INDEX users_old ON users (id)")
+    by_alembic(project, "downgrade", "one")
+    by_alembic(project, "upgrade", "two")
+    assert upgrade(project, database_url).heads == ("three",)
 
 
 def test_a_detachment_that_was_cut_short_is_finalized(project: AlembicProject, database_url: str) -> None:
