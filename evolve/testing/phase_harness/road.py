@@ -23,9 +23,7 @@ from evolve.testing.scratch_project import ScratchProject
 LOCK_TIMEOUT = 0.5  # seconds that a statement of evolve waits for a lock, others behind it
 _PATIENCE = 20.0  # seconds to wait for a gate that opens by itself
 _UNMOVED = 5  # commands that end well and change nothing, one after another
-_PROBE = re.compile(
-    r"evolve (brown-out|tripwire) \S+$"
-)  # that has met somebody, and is to be tried once more
+_PROBE = re.compile(r"evolve (brown-out|tripwire) \S+$")  # has met somebody, and is to be tried again
 _FIX = re.compile(r"\b(?:run|then): (evolve [^;(\n]+)")
 
 
@@ -103,11 +101,11 @@ class Road:
         if not before.next.startswith("evolve "):
             if self._is_past_old(before, before.following or ""):
                 self.crowd.stop_old()
+            before = self._wait(before)
             probe = _PROBE.search(before.next)
             if probe is not None:
                 for_a_second = ["--for", "1s"] if probe[1] == "brown-out" else []
                 return self._move(probe[1], *shlex.split(probe[0])[1:], *for_a_second, death=death)
-            before = self._wait(before)
         if any(self._is_past_old(before, phase) for phase in before.entering()):
             self.crowd.stop_old()
         words = shlex.split(before.next)[1:]
@@ -331,9 +329,9 @@ class Road:
         return words
 
     def _wait(self, standing: Standing) -> Standing:
-        """Until a gate opens that nobody has to open."""
+        """Until a gate opens that nobody has to open, or one is shut that asks for a probe."""
         until = time.monotonic() + _PATIENCE
-        while not standing.next.startswith("evolve "):
+        while not standing.next.startswith("evolve ") and not _PROBE.search(standing.next):
             if time.monotonic() > until:
                 self._broken("waiting", f"the next thing to do is no command: {standing.next}")
             time.sleep(0.2)
