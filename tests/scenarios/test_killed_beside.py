@@ -11,8 +11,10 @@ from support.alembic_project import AlembicProject
 from support.change_project import ChangeProject
 from support.command_line import start_evolve
 from support.killed import killed_everywhere, no_guard_is_left, without_session
+from support.standby import programs_wanted, start_again
 
 from evolve.errors import EvolveError
+from evolve.postgres.scratch import cluster, owner
 from evolve.testing.phase_harness.commands import Commands
 
 pytestmark = pytest.mark.server
@@ -167,3 +169,29 @@ def test_the_server_ends_its_session(
         number += step
     assert number > step
     assert not (users.root / "migrations" / "evolve" / ".writer").exists()
+
+
+@pytest.mark.long
+def test_the_server_dies_in_a_brown_out(make_project: Callable[..., AlembicProject]) -> None:
+    claim = owner.claim("local")
+    try:
+        server = cluster.start(programs_wanted(), claim.folder, {})
+        try:
+            users = ChangeProject(make_project(server.url), server.url, SCHEMA)
+            users.ok("plan", "drop-column", "users.name", "--write")
+            users.ok("advance", CHANGE)
+            before = users.sql(PRIVILEGES)
+            running = start_evolve("brown-out", CHANGE, "--for", "10min", cwd=users.root)
+            while users.sql(PRIVILEGES) == before:
+                assert running.poll() is None
+            server.stop()
+            _, told = running.communicate(timeout=60)
+            assert (running.returncode, "a guard goes on trying" in told) == (1, True)
+            server = start_again(claim.folder, server.url, {})
+            no_guard_is_left(users.root)
+            assert users.sql(PRIVILEGES) == before
+            assert "ended before its time" in users.ok("history", CHANGE)
+        finally:
+            server.stop()
+    finally:
+        claim.release()
