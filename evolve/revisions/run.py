@@ -14,6 +14,7 @@ import warnings
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import chdir, contextmanager, redirect_stdout
 from dataclasses import dataclass, field, replace
+from graphlib import TopologicalSorter
 from hashlib import sha256
 from pathlib import Path
 from sysconfig import get_path
@@ -26,6 +27,7 @@ from alembic.runtime.environment import EnvironmentContext
 from alembic.runtime.migration import MigrationContext
 from alembic.script import Script, ScriptDirectory
 from alembic.script.revision import RevisionError
+from alembic.util import to_tuple
 from alembic.util.exc import CommandError
 from sqlalchemy import event
 from sqlalchemy.engine import Connection, Engine, ExceptionContext, make_url
@@ -368,11 +370,16 @@ class Runner:
     def to_revert(self, target: str, heads: tuple[str, ...]) -> list[Pending]:
         """Revisions between the applied `heads` and `target`, newest first; each one's `target` is what is left after.
 
+        Where `target` is a revision, all that stands on it goes, or depends on it; on other branches all stays.
+
         Raises:
-            Misuse: `target` names no revision below the heads, or the way down is not one chain. A merge may end it.
+            Misuse: `target` names no revision below the heads, or a number of steps where the way down branches.
         """
-        if len(heads) > 1 and "@" not in target:
+        counted = target.startswith(("+", "-"))
+        if len(heads) > 1 and counted:
             raise SeveralApplied(heads)
+        if len(heads) > 1 and "@" not in target:
+            return self._standing_on(target, heads)
         try:
             found = list(
                 self._script.iterate_revisions(
@@ -381,15 +388,35 @@ class Runner:
             )
         except (CommandError, RevisionError) as error:
             raise _no_such_target(target, error, self._script) from error
-        steps = []
-        for script in found:
-            below = script.down_revision
-            if isinstance(below, tuple | list):
-                if script is not found[-1]:
-                    raise SeveralApplied(tuple(below))
-                below = below[0]  # the others stay applied as well
-            steps.append(_pending(script, below or "base"))
-        return steps
+        merge = next((script for script in found[:-1] if len(_below(script)) > 1), None)
+        if merge is None:
+            return [_reverting(script) for script in found]
+        if counted or "@" in target:
+            raise SeveralApplied(_below(merge))
+        return self._standing_on(target, heads)
+
+    def _standing_on(self, target: str, heads: tuple[str, ...]) -> list[Pending]:
+        """The applied revisions that descend from `target` or depend on it, each before those that it stands on."""
+        try:
+            floor = self._script.get_revision(target)
+        except (CommandError, RevisionError) as error:
+            raise _no_such_target(target, error, self._script) from error
+        applied = self.applied(heads)
+        if floor is not None and floor.revision not in applied:
+            raise NoSuchTarget(target, "the database does not have it", heads)
+        scripts = {each.revision: each for each in self._script.walk_revisions() if each.revision in applied}
+        standing: dict[str, list[str]] = {name: [] for name in scripts}
+        for name, script in scripts.items():
+            for below in (*_below(script), *_dependencies(script)):
+                standing[below].append(name)
+        going = set(scripts) if floor is None else set()
+        looked = [] if floor is None else [*standing[floor.revision]]
+        while looked:
+            if (name := looked.pop()) not in going:
+                going.add(name)
+                looked += standing[name]
+        order = TopologicalSorter({name: standing[name] for name in scripts if name in going})
+        return [_reverting(scripts[name]) for name in order.static_order()]
 
     def run(self, step: Pending, direction: Literal["upgrade", "downgrade"]) -> None:
         """Apply or revert one revision through env.py.
@@ -673,10 +700,11 @@ def print_sql(project: Project, span: str, direction: Literal["upgrade", "downgr
 
 class SeveralApplied(Misuse):
     def __init__(self, revisions: tuple[str, ...]) -> None:
+        commands = ", or ".join(f"`evolve downgrade {revision}@-1`" for revision in revisions)
         super().__init__(
             f"the way down branches: {', '.join(revisions)}",
             why="with several branches it is not certain which revision was applied last",
-            fix=f"name the branch: `evolve downgrade {revisions[0]}@-1` reverts {revisions[0]} and leaves the others",
+            fix=f"say which goes, and the others stay: {commands}; or name the revision down to which all goes",
         )
 
 
@@ -771,9 +799,20 @@ def _no_such_target(target: str, error: Exception, script: ScriptDirectory) -> N
 
 
 def _pending(script: Script, target: str) -> Pending:
-    down = script.down_revision
-    below = (down,) if isinstance(down, str) else tuple(down or ())
-    return Pending(script.revision, (script.doc or "").strip(), Path(script.path), target, below)
+    return Pending(script.revision, (script.doc or "").strip(), Path(script.path), target, _below(script))
+
+
+def _reverting(script: Script) -> Pending:
+    """Of a merge, the branches stay applied, whichever of them is named."""
+    return _pending(script, next(iter(_below(script)), "base"))
+
+
+def _below(script: Script) -> tuple[str, ...]:
+    return to_tuple(script.down_revision, default=())
+
+
+def _dependencies(script: Script) -> tuple[str, ...]:
+    return to_tuple(script._resolved_dependencies, default=())  # noqa: SLF001 - ids in the place of labels
 
 
 def alembic_config(project: Project, url: str | None = None) -> Config:

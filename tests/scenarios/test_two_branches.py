@@ -155,8 +155,42 @@ def test_a_branch_that_is_not_there(users: ChangeProject) -> None:
 
 
 def test_going_down_a_branch_says_with_what(branched: ChangeProject) -> None:
-    with pytest.raises(AssertionError, match="evolve downgrade c0@-1"):
+    with pytest.raises(AssertionError, match="`evolve downgrade c0@-1`, or `evolve downgrade e0@-1`"):
         branched.ok("downgrade", "-1")
+    branched.ok("downgrade", "c0@-1")
+    assert branched.sql("SELECT version_num FROM alembic_version") == [("e0",)]
+
+
+def test_going_down_to_a_revision_takes_along_what_depends_on_what_goes(branched: ChangeProject) -> None:
+    walk(branched)
+    branched.ok("downgrade", "e0")
+    assert branched.sql("SELECT version_num FROM alembic_version ORDER BY 1") == [("c0",), ("e0",)]
+    assert "name" in columns(branched)
+    assert "full_name" not in columns(branched)
+    branched.ok("upgrade", "heads")
+    branched.ok("downgrade", "first")
+    assert branched.sql("SELECT version_num FROM alembic_version") == [("first",)]
+    branched.ok("upgrade", "heads")
+    branched.ok("downgrade", "base")
+    assert branched.sql("SELECT version_num FROM alembic_version") == []
+
+
+def test_going_down_to_what_the_database_does_not_have(branched: ChangeProject) -> None:
+    branched.ok("downgrade", "c0@-1")
+    branch(branched, "c1", "other")
+    branched.ok("upgrade", "c1")
+    with pytest.raises(AssertionError, match="the database does not have it"):
+        branched.ok("downgrade", "c0")
+
+
+def test_going_down_through_a_merge(branched: ChangeProject) -> None:
+    (branched.root / "migrations" / "versions" / "m.py").write_text(
+        "revision = 'm'\ndown_revision = ('e0', 'c0')\nbranch_labels = None\ndepends_on = None\n\n\n"
+        "def upgrade():\n    pass\n\n\ndef downgrade():\n    pass\n"
+    )
+    branched.ok("upgrade", "m")
+    branched.ok("downgrade", "first")
+    assert branched.sql("SELECT version_num FROM alembic_version") == [("first",)]
 
 
 def test_a_change_is_undone_behind_both_branches(branched: ChangeProject) -> None:
