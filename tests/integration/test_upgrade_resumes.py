@@ -462,3 +462,54 @@ def test_tenants_are_gone_on_with_where_each_was_cut_short(
         assert scalar(
             database_url, f"SELECT indisvalid FROM pg_index WHERE indexrelid = '{tenant}.log_what'::regclass"
         )
+
+
+BESIDE = """
+op.execute("INSERT INTO log VALUES ('before')")
+with op.get_context().autocommit_block():
+    op.execute("CREATE INDEX CONCURRENTLY log_what ON log (what)")
+op.execute("INSERT INTO log VALUES ('after')")
+"""
+
+
+def killed_among_tenants(runs: Dying, make: Callable[[], str], first: int, step: int) -> int:
+    killed = 0
+    for side in ("before", "after"):
+        at = first
+        while True:
+            url = make()
+            if (end := runs.upgrade(url, at, side)) != "killed":
+                assert end == "done"
+                break
+            killed += 1
+            again = runs.upgrade(url)
+            assert again == "done", f"killed {side} {at}: {again}"
+            for tenant in "abc":
+                log = scalar(url, f"SELECT array_agg(what ORDER BY what) FROM {tenant}.log")
+                assert log == ["after", "before"], f"killed {side} {at}: {tenant}: {log}"
+                index = f"SELECT indisvalid FROM pg_index WHERE indexrelid = '{tenant}.log_what'::regclass"
+                assert scalar(url, index), f"killed {side} {at}: {tenant}"
+            at += step
+    return killed
+
+
+@pytest.fixture
+def tenants(make_project: MakeProject, database_url: str) -> Iterator[Dying]:
+    project = make_project(database_url, env=TENANTS)
+    project.add("one", 'op.execute("CREATE TABLE log (what text)")')
+    project.add("two", BESIDE)
+    with dying(project.root) as runs:
+        yield runs
+
+
+def test_tenants_are_gone_on_with_where_a_run_was_killed(
+    tenants: Dying, make_database: Callable[[], str]
+) -> None:
+    assert killed_among_tenants(tenants, make_database, 25, 23) > 4
+
+
+@pytest.mark.long
+def test_tenants_are_gone_on_with_wherever_a_run_was_killed(
+    tenants: Dying, make_database: Callable[[], str]
+) -> None:
+    assert killed_among_tenants(tenants, make_database, 1, 1) > 100
