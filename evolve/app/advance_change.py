@@ -10,6 +10,7 @@ from evolve.app.backfill_work import actor as default_actor
 from evolve.app.edited_revisions import refuse_edited
 from evolve.app.plan_change import refuse_unclean, refuse_unready, write_phase
 from evolve.app.project_changes import Changes, read_change
+from evolve.app.several_places import refuse_several_places
 from evolve.errors import Misuse, Refused
 from evolve.plan.change import Place
 from evolve.plan.drift import refuse_drift
@@ -155,6 +156,7 @@ def advance(
             raise UndoCutShort(manifest)
         with evidence.looking(url, "evolve advance") as connection:
             refuse_read_only(connection)
+            refuse_several_places(project, url, connection)
             if changes.missing(manifest):
                 return _finish(changes, manifest, manifest.plan)
             plan = None if manifest.following is None else _plan(connection, manifest)

@@ -10,6 +10,7 @@ from pathlib import Path
 from evolve.app.backfill_work import actor
 from evolve.app.branches import needed_first
 from evolve.app.project_changes import Changes, read_changes, refuse_conflicts
+from evolve.app.several_places import refuse_several_places
 from evolve.errors import Refused
 from evolve.files import refuse_unwritable
 from evolve.lint.engine import check
@@ -105,6 +106,7 @@ def plan_change(project: Project, change: Change, url: str | None) -> Planned:
         planned = _planned(change, Remembering(ReplayedFacts(_schema(changes))))
     else:
         with looking(url, "evolve plan") as connection:
+            refuse_several_places(project, url, connection)
             planned = _planned(change, Remembering(LiveFacts(connection)))
             notes = [
                 *_tried(connection, planned),

@@ -25,6 +25,8 @@ class Environment:
         outer_may_end: that transaction began with a statement, so that a revision's `commit()` ends it.
         given: names that it gives to the module `sqlalchemy`, for revisions to find there.
         asynchronous: it runs coroutines, as an asynchronous driver needs.
+        looped: line of a loop that runs revisions, it may be for each of several schemas or databases; None where there
+            is none.
         unread: options it sets from something that only running it would tell; the default stands for them here.
     """
 
@@ -37,6 +39,7 @@ class Environment:
     outer_may_end: bool = False
     given: tuple[str, ...] = ()
     asynchronous: bool = False
+    looped: int | None = None
     unread: tuple[str, ...] = ()
 
 
@@ -90,11 +93,31 @@ def read_environment(file: Path, options: Mapping[str, str]) -> Environment:
         version_table=word("version_table") or "alembic_version",
         version_table_schema=word("version_table_schema"),
         asynchronous=any(isinstance(node, ast.AsyncFunctionDef) for node in ast.walk(tree)),
+        looped=_looped(tree),
         outer_transaction=begun if begun is not None else sent,
         outer_may_end=begun is None and sent is not None,
         given=tuple(_given_to_sqlalchemy(tree)),
         unread=tuple(dict.fromkeys(unread)),
     )
+
+
+def _looped(tree: ast.Module) -> int | None:
+    """The first loop that comes to `run_migrations`, by itself or through functions of the file."""
+    functions = [node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)]
+    running = {"run_migrations"}
+    while more := {each.name for each in functions if each.name not in running and running & _names(each)}:
+        running |= more
+    loops = (ast.For, ast.AsyncFor, ast.While, ast.ListComp, ast.SetComp, ast.DictComp, ast.GeneratorExp)
+    lines = [node.lineno for node in ast.walk(tree) if isinstance(node, loops) and running & _names(node)]
+    return min(lines, default=None)
+
+
+def _names(tree: ast.AST) -> set[str]:
+    return {
+        node.id if isinstance(node, ast.Name) else node.attr
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Name | ast.Attribute)
+    }
 
 
 def _given_to_sqlalchemy(tree: ast.Module) -> Iterator[str]:
