@@ -12,10 +12,10 @@ class SeveralPlaces(Misuse):
     def __init__(self, project: Project, line: int, places: int) -> None:
         super().__init__(
             f"env.py runs each revision in {places} places (line {line} of {project.script_directory / 'env.py'})",
-            why="a change in phases looks at one table, and keeps its evidence and its backfill for that: of the others "
-            "nobody would know whether they may go on",
-            fix="write such revisions by hand (evolve lint tells what is unsafe in them, evolve upgrade runs them for each "
-            "tenant); or plan in a project of its own, whose env.py runs in one schema",
+            why="a change in phases looks at one table, and keeps its evidence and its backfill for that: of the "
+            "others nobody would know whether they may go on",
+            fix="write such revisions by hand (evolve lint tells what is unsafe in them, evolve upgrade runs them for "
+            "each tenant); or plan in a project of its own, whose env.py runs in one schema",
         )
 
 
