@@ -169,3 +169,31 @@ def test_plain_alembic_is_right_in_every_phase(
                 assert written(config, root) == ["pass"], phase
     assert phases[0] == "expand"
     assert phases[-1] == "purge"
+
+
+@pytest.mark.parametrize(("schema", "words"), [RENAME, MOVE], ids=["rename-column", "move-column"])
+def test_plain_alembic_is_right_behind_an_undone_change(
+    make_project: Callable[..., AlembicProject],
+    make_database: MakeDatabase,
+    schema: str,
+    words: tuple[str, ...],
+) -> None:
+    url = make_database()
+    project = ChangeProject(make_project(url, env=WITH_MODELS), url, schema)
+    old = models(url)
+    before = rows(url, old)
+    next(phase for phase in road(project, words) if phase == "contract")
+    (manifest,) = (project.root / "migrations" / "evolve").glob("*.toml")
+    project.ok("undo", manifest.stem, "--write")
+    with alembic(project.root, url, old) as config:
+        command.upgrade(config, "head")
+        command.check(config)
+        assert written(config, project.root) == ["pass"]
+        assert rows(url, old) == before
+        command.upgrade(config, "base:head", sql=True)
+        script = config.output_buffer.getvalue()  # type: ignore[union-attr]
+    fresh = make_database()
+    with psycopg.connect(fresh, autocommit=True) as connection:
+        for statement in split(script):
+            connection.execute(statement.encode())
+    assert unlike(url, fresh) == ()
