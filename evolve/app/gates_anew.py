@@ -67,7 +67,8 @@ def ask_anew(
             suppress(*() if shut else (evidence.EvidenceDenied, evidence.Denied)),
             evidence.telling(connection),
         ):
-            evidence.judge(connection, change, phase, seen, actor, asked)
+            if any(isinstance(gate, NotUsed) for gate in gates):
+                evidence.judge(connection, change, phase, seen, actor, asked)
             evidence.witness(connection, change, phase, seen, actor)
     if shut is not None:
         raise GateShut(change, shut)
