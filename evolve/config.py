@@ -269,6 +269,8 @@ def _settings(file: Path) -> dict[str, object] | None:
         place = re.search(r" \(at line (\d+), column \d+\)$", str(error))
         reason = str(error)[: place.start()] if place else str(error)
         raise BrokenToml(file, reason, int(place[1]) if place else None) from error
+    except (ValueError, RecursionError) as error:  # more digits, or brackets in brackets, than Python reads
+        raise BrokenToml(file, str(error), None) from error
     if file.name != "pyproject.toml":
         return document
     tool = document.get("tool")

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 _SIZE = re.compile(
-    r"(?:(?P<place>[^=]+)=)?\s*(?P<number>\d+(?:\.\d+)?)\s*(?P<unit>[kMGTP]?i?)B?\s*", re.ASCII
+    r"(?:(?P<place>[^=]+)=)?\s*(?P<number>\d{1,15}(?:\.\d{1,15})?)\s*(?P<unit>[kMGTP]?i?)B?\s*", re.ASCII
 )
 _UNITS = {"": 0, "k": 1, "M": 2, "G": 3, "T": 4, "P": 5}
 A_SIZE = "a size such as 20GB, or TABLESPACE=20GB"

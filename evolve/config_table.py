@@ -11,10 +11,14 @@ from pathlib import Path
 from typing import Literal, get_args
 
 from evolve.errors import Misuse
+from evolve.redaction import without_passwords
 from evolve.values import dataclass
 
 _UNITS = {"s": 1, "min": 60, "h": 3_600, "d": 86_400}
-_DURATION = re.compile(r"(\d{1,6})\s*(s|min|h|d)")
+_DURATION = re.compile(r"([0-9]{1,6})\s*(s|min|h|d)")
+_LONGEST = 999_999 * 86_400  # seconds
+_MOST = 2**31 - 1  # what a whole number of PostgreSQL's settings holds
+_SHOWN = 200  # characters of a value
 FailOn = Literal["error", "warning", "info"]
 Required = Literal["BACKWARD", "FORWARD", "FULL"]
 
@@ -131,9 +135,10 @@ class Table:
     def whole(self, key: str, default: int, least: int = 0, most: int | None = None) -> int:
         value = self.values.get(key, default)
         # TOML's booleans are Python's, and those count as whole numbers.
-        if isinstance(value, int) and not isinstance(value, bool) and least <= value <= (most or value):
+        if isinstance(value, int) and not isinstance(value, bool) and least <= value <= (most or _MOST):
             return value
-        bounds = f"from {least} to {most}" if most else f"of at least {least}"
+        high = isinstance(value, int) and value > _MOST
+        bounds = f"from {least} to {most or _MOST}" if most or high else f"of at least {least}"
         raise self.bad(key, f"a whole number {bounds}", value)
 
     def duration(self, key: str, default: float) -> float:
@@ -142,13 +147,13 @@ class Table:
         found = _DURATION.fullmatch(value) if isinstance(value, str) else None
         if found is not None:
             return float(found[1]) * _UNITS[found[2]]
-        if isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value < float("inf"):
+        if isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value <= _LONGEST:
             return float(value)
         raise self.bad(key, 'a number of seconds, or a duration such as "90s", "15min", "36h" or "7d"', value)
 
     def seconds(self, key: str, default: float) -> float:
         value = self.values.get(key, default)
-        if isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value < float("inf"):
+        if isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value <= _LONGEST:
             return float(value)
         raise self.bad(key, "a number of seconds", value)
 
@@ -210,7 +215,7 @@ def _holds(lines: list[str], path: list[str | int]) -> bool | None:
     """Whether `lines` are a document that holds `path`; None where they are no document."""
     try:
         value: object = tomllib.loads("\n".join(lines))
-    except tomllib.TOMLDecodeError:
+    except (ValueError, RecursionError):
         return None
     for step in path:
         match value:
@@ -230,4 +235,7 @@ def _show(value: object) -> str:
         return str(value).lower()
     if isinstance(value, dict):
         return "a table"
-    return f'"{value}"' if isinstance(value, str) else str(value)
+    # What stands in the wrong place may be a URL.
+    text = without_passwords(str(value))
+    text = text if len(text) <= _SHOWN else text[: _SHOWN - 1] + "…"
+    return f'"{text}"' if isinstance(value, str) else text

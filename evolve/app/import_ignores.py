@@ -125,7 +125,7 @@ def _text(file: Path) -> str:
 def _toml(file: Path) -> dict[str, object]:
     try:
         return tomllib.loads(_text(file))
-    except tomllib.TOMLDecodeError as error:
+    except (ValueError, RecursionError) as error:
         raise BrokenIgnoreList(file, f"it is not TOML: {error}") from error
 
 

@@ -25,6 +25,7 @@ from evolve import __version__
 from evolve.cli.lazy import LazyGroup
 from evolve.cli.options import Location, location_options
 from evolve.errors import EvolveError, Misuse
+from evolve.redaction import legible, shown
 
 __all__ = ["COMMANDS", "LazyGroup", "evolve", "main"]
 
@@ -174,7 +175,7 @@ def _run() -> int:
             return refusal.exit_code
         import traceback
 
-        traceback.print_exc()
+        click.echo(shown(traceback.format_exc()), err=True, nl=False)
         click.echo(f"this is a bug in evolve {__version__}; please report it with the lines above", err=True)
         return _BUG
     return answer if isinstance(answer, int) else 0
@@ -184,6 +185,11 @@ def _refusal(error: Exception) -> EvolveError | None:
     """What a server says that refuses or leaves, or a disk that is full, wherever that is."""
     if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
         return Misuse(f"the output cannot be written: {error.strerror}", fix="make room, or write elsewhere")
+    if isinstance(error, UnicodeEncodeError) and error.reason == "surrogates not allowed":
+        return Misuse(
+            "an argument, a setting or the name of a file holds bytes that are no text",
+            fix="write it in UTF-8",
+        )
     if "psycopg" not in sys.modules:
         return None
     from evolve.postgres.refusal import explain
@@ -204,4 +210,4 @@ def print_error(error: EvolveError) -> None:
     """Print what, why and fix on stderr."""
     color = False if os.environ.get("NO_COLOR") else None
     click.secho("error: ", fg="red", bold=True, nl=False, err=True, color=color)
-    click.echo(str(error), err=True, color=color)
+    click.echo(legible(str(error)), err=True, color=color)

@@ -13,7 +13,7 @@ from psycopg import sql
 
 from evolve.postgres.allow_list import Allowance
 from evolve.postgres.connect import Connection, connect
-from evolve.redaction import without_passwords
+from evolve.redaction import shown
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,7 +184,7 @@ def _blocker(row: tuple[object, ...]) -> Blocker:
         str(application),
         str(state),
         age,
-        without_passwords(str(query)),
+        shown(str(query)),
         str(kind),
         ended is True,
         str(spared),

@@ -8,6 +8,7 @@ from datetime import timedelta
 
 from evolve.postgres.connect import Connection
 from evolve.postgres.lasting import written
+from evolve.redaction import shown
 from evolve.sql import operations as op
 from evolve.sql.names import QualifiedName
 from evolve.sql.parse import parse
@@ -120,4 +121,4 @@ def _snapshot(row: tuple[object, ...]) -> OldSnapshot:
     pid, began, user, application, state, age, query = row
     if not isinstance(pid, int) or not isinstance(age, timedelta):
         raise TypeError(row)
-    return OldSnapshot(pid, str(began), str(user), str(application), str(state), age, str(query))
+    return OldSnapshot(pid, str(began), str(user), str(application), str(state), age, shown(str(query)))

@@ -11,7 +11,7 @@ from evolve.lint.readiness import Server, Session, Slot
 from evolve.postgres.connect import Connection
 from evolve.postgres.publications import of_all_tables
 from evolve.postgres.replica_lag import ReplicaSensor
-from evolve.redaction import without_passwords
+from evolve.redaction import legible, shown
 from evolve.sql.locks import LockMode
 from evolve.sql.names import QualifiedName
 from evolve.sql.privileges import Privilege
@@ -118,7 +118,7 @@ def _sessions(connection: Connection) -> tuple[tuple[Session, ...], frozenset[Qu
             application=str(application),
             state=str(state),
             seconds=cast("float", seconds),
-            what=without_passwords(str(query)),
+            what=shown(str(query)),
             kind=str(kind),
             here=bool(here),
             snapshot=bool(snapshot),
@@ -156,7 +156,7 @@ def _prepared(connection: Connection) -> Sequence[Session]:
             application="",
             state="",
             seconds=cast("float", seconds),
-            what=str(gid),
+            what=legible(str(gid)),
             kind="prepared transaction",
             here=bool(here),
             holds=_held(held),

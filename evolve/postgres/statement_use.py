@@ -28,6 +28,7 @@ from evolve.plan.model import NotUsed
 from evolve.plan.wording import duration
 from evolve.postgres.composing import identifier
 from evolve.postgres.connect import OWN, Connection, connect, redact
+from evolve.redaction import shown
 from evolve.sql.column_use import table_use
 
 PRIMARY = "primary"
@@ -52,7 +53,7 @@ class Called:
     why: str
 
     def __str__(self) -> str:
-        words = " ".join(self.text.split())
+        words = shown(" ".join(self.text.split()))
         return f"{words if len(words) <= _SHOWN else words[: _SHOWN - 1] + '…'} ({self.why})"
 
 

@@ -314,7 +314,7 @@ def _toml_section(file: Path) -> dict[str, object]:
     try:
         with file.open("rb") as stream:
             document = tomllib.load(stream)
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise BrokenConfiguration(file, str(error)) from error
     tool = document.get("tool", {})
     section = tool.get("alembic", {}) if isinstance(tool, dict) else {}

@@ -11,6 +11,8 @@ from evolve.errors import Misuse
 MAX_BYTES = 63  # NAMEDATALEN - 1; PostgreSQL cuts longer names silently
 
 _PLAIN = re.compile(r"[a-z_][a-z0-9_$]*\Z")
+# What no name holds: the end of a text in C, and bytes that Python could not read as a character.
+_NO_TEXT = re.compile("[\0\ud800-\udfff]")
 
 
 class NameTooLong(Misuse):
@@ -114,7 +116,7 @@ def _split(text: str) -> list[str] | None:
     """The dotted parts of `text`, folded and length-checked; None where it is not a name."""
     found = re.findall(r'(?:"((?:[^"]|"")+)"|([^\s".]+))(\.|\Z)', text)
     rebuilt = "".join((f'"{q}"' if q else p) + dot for q, p, dot in found)
-    if not found or rebuilt != text or found[-1][2] == ".":
+    if not found or rebuilt != text or found[-1][2] == "." or _NO_TEXT.search(text):
         return None
     # Unquoted names fold to lower case, as PostgreSQL folds them.
     return [check_length(q.replace('""', '"') if q else p.lower()) for q, p, _ in found]

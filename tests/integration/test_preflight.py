@@ -123,11 +123,11 @@ def test_a_transaction_that_holds_a_table_is_named_with_how_to_end_it(
     project.add("one", 'op.add_column("users", sa.Column("mail", sa.Text()))')
     (project.root / "evolve.toml").write_text("[preflight]\nlongest_transaction = 0\n")
     with psycopg.connect(database_url, application_name="nightly") as reader:
-        reader.execute("SELECT count(*) FROM users")
+        reader.execute("SELECT count(*) FROM users /* \x1b]0;all is well\a */")
         done = run(project, "preflight")
     assert done.exit_code == 1
     assert '"nightly", idle in transaction' in done.stdout
-
+    assert "\x1b" not in done.stdout  # what another has sent does not act on our terminal
     assert "holds a lock on users" in " ".join(done.stdout.split())
 
 

@@ -238,6 +238,17 @@ def test_names_that_mean_ill(connection: Connection, database_url: str) -> None:
     connection.execute(block.encode())
 
 
+def test_what_acts_on_a_terminal_is_not_kept(connection: Connection, database_url: str) -> None:
+    acts = "a\x1b]0;x\a"
+    denied = [{"sqlstate": "42501", "message": acts, "count": 1}]
+    beat(database_url, ONE, version=acts, application=acts, process=acts, denied=denied)
+    [version] = registry.versions(connection)
+    [message] = [str(each[0]) for each in rows(database_url, "SELECT message FROM evolve_client.denial")]
+    told = version.application + version.version + version.instances[0].process + message
+    assert "\x1b" not in told
+    assert "\a" not in told
+
+
 def test_a_version_that_has_not_told_what_it_maps_may_map_anything(
     connection: Connection, database_url: str
 ) -> None:

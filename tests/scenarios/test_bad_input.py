@@ -381,6 +381,11 @@ def test_what_is_no_name(ground: Ground, name: str) -> None:
     ground.refused("plan", "rename-column", name, "full_name", "--write", says=f'"{name}"')
 
 
+def test_bytes_that_are_no_text(ground: Ground) -> None:
+    ground.refused("plan", "rename-column", "users.\udcff", "x", says="is not a column name")
+    ground.refused(*COMMANDS["backfill run"][:-1], "lower(\udcff)", says="\\udcff")
+
+
 # -- roles --------------------------------------------------------------------------------------------------------
 @pytest.fixture(scope="module")
 def role(ground: Ground, scratch_server: scratch.Server) -> Iterator[Callable[..., str]]:

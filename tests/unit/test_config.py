@@ -250,6 +250,42 @@ def test_password_is_not_in_the_representation(tmp_path: Path) -> None:
     assert "secret" not in repr(config.load(tmp_path))
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        'database_url = ["postgresql://me:hunter2@db/shop"]',
+        '[gates]\nreplicas = "postgresql://me:hunter2@db/shop"',
+        '[gates]\nreplicas = "host=db password=hunter2"',
+    ],
+)
+def test_a_url_in_the_wrong_place_keeps_its_password(tmp_path: Path, text: str) -> None:
+    write(tmp_path, text)
+    with pytest.raises(BadValue) as raised:
+        config.load(tmp_path)
+    assert "hunter2" not in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        f"a = {'[' * 100_000}",
+        f"a = {'9' * 10_000}",
+        "[upgrade]\nlock_timeout = 2147483648",
+        "[upgrade]\nretry_budget = 1e300",
+        f"[gates]\nregret_window = 1{'0' * 400}",
+        f'[preflight]\ndisk_free = ["{"1" * 400}GB"]',
+        f'[lint]\nfail_on = "{"x" * 100_000}"',
+        '[lint]\nfail_on = "\\u0000\\u001b"',
+    ],
+    ids=lambda text: text[:30],
+)
+def test_settings_that_mean_ill_are_refused_in_few_words(tmp_path: Path, text: str) -> None:
+    write(tmp_path, text)
+    with pytest.raises((BadValue, BrokenToml, UnknownKey)) as raised:
+        config.load(tmp_path)
+    assert len(str(raised.value)) < 1000
+
+
 # -- environments ----------------------------------------------------------------------------------------------------
 ENVIRONMENTS = """
 database_url = "postgresql://here/shop"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from evolve.redaction import without_passwords
+from evolve.redaction import shown, without_passwords
 
 
 @pytest.mark.parametrize(
@@ -25,3 +25,7 @@ from evolve.redaction import without_passwords
 )
 def test_passwords_are_gone(text: str, left: str) -> None:
     assert without_passwords(text) == left
+
+
+def test_what_others_wrote_does_not_act_on_a_terminal() -> None:
+    assert shown("a\x1b]0;x\a\u202eb\tc\nd") == "a\\x1b]0;x\\x07\\u202eb\tc\nd"

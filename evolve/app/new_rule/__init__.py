@@ -198,7 +198,7 @@ def _found(directory: Path) -> _Place:
         raise NoPlugin(directory)
     try:
         project = tomllib.loads(file.read_text(encoding="utf-8"))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except (ValueError, RecursionError) as error:
         raise PluginUnclear(file, f"it cannot be read: {error}") from error
     match project:
         case {"project": {"entry-points": {"evolve.plugins": dict(entries)}}} if entries:

@@ -79,15 +79,17 @@ BEGIN
             RAISE EXCEPTION 'too many instances of role %', session_user USING ERRCODE = 'program_limit_exceeded';
         END IF;
         INSERT INTO evolve_client.instance (role, instance, application, version, process, digest, path, lives)
-        VALUES (session_user, mine, left(coalesce(told ->> 'application', ''), 64),
-                left(coalesce(told ->> 'version', ''), 64), left(coalesce(told ->> 'process', ''), 128),
+        -- No character that would act on the terminal of whoever reads it.
+        VALUES (session_user, mine, regexp_replace(left(coalesce(told ->> 'application', ''), 64), '[[:cntrl:]]', ' ', 'g'),
+                regexp_replace(left(coalesce(told ->> 'version', ''), 64), '[[:cntrl:]]', ' ', 'g'),
+                regexp_replace(left(coalesce(told ->> 'process', ''), 128), '[[:cntrl:]]', ' ', 'g'),
                 mapping, schemas, lifetime);
     END IF;
 
     IF jsonb_typeof(told -> 'denied') = 'array' THEN
         INSERT INTO evolve_client.denial (role, application, version, sqlstate, count, message)
         SELECT session_user, i.application, i.version, left(coalesce(each ->> 'sqlstate', ''), 5),
-               least(greatest((each ->> 'count')::bigint, 1), 1000000000), left(coalesce(each ->> 'message', ''), 200)
+               least(greatest((each ->> 'count')::bigint, 1), 1000000000), regexp_replace(left(coalesce(each ->> 'message', ''), 200), '[[:cntrl:]]', ' ', 'g')
           FROM evolve_client.instance AS i, jsonb_array_elements(told -> 'denied') WITH ORDINALITY AS d (each, number)
          WHERE i.role = session_user AND i.instance = mine AND number <= 10;
         DELETE FROM evolve_client.denial AS d
