@@ -383,7 +383,7 @@ def test_what_is_no_name(ground: Ground, name: str) -> None:
 
 def test_bytes_that_are_no_text(ground: Ground) -> None:
     ground.refused("plan", "rename-column", "users.\udcff", "x", says="is not a column name")
-    ground.refused(*COMMANDS["backfill run"][:-1], "lower(\udcff)", says="\\udcff")
+    ground.refused(*COMMANDS["backfill run"][:-1], "lower(\udcff)", says="bytes that are no text")
 
 
 # -- roles --------------------------------------------------------------------------------------------------------
