@@ -25,7 +25,8 @@ from evolve.plan.model import NotMapped, Part, Phase, PhaseName, Plan
 from evolve.plan.retired import retired
 from evolve.plan.sole_writer import sole_writer
 from evolve.plan.target import Target
-from evolve.postgres import evidence, tripwire
+from evolve.postgres import brown_out, evidence, tripwire
+from evolve.postgres.brown_out import Hidden
 from evolve.postgres.connect import Connection
 from evolve.postgres.journal import latest_run
 from evolve.postgres.plan_facts import LiveFacts
@@ -54,6 +55,15 @@ class StillFilling(Refused):
             f'backfill "{name}" is {state}',
             why="it would go on writing to what is taken away",
             fix=f"end it first: evolve backfill cancel {name}",
+        )
+
+
+class StillHidden(Refused):
+    def __init__(self, hidden: Hidden) -> None:
+        super().__init__(
+            f"{hidden.places} is hidden by a brown-out ({hidden.actor})",
+            why="its privileges could not be given back where it has gone, or has another name",
+            fix=f"wait for its end, or end it: evolve brown-out {hidden.change} --end",
         )
 
 
@@ -110,7 +120,7 @@ def preview(
     Raises:
         NoSuchChange, BadManifest, MultipleHeads, CannotConnect, StrangeRevisions, NothingApplied.
         NotBegun: `to` is no phase that the change has left.
-        StillFilling: a backfill of it is under way.
+        StillFilling: a backfill of it is under way. StillHidden: a brown-out of it is.
         CameSince: something hangs on what would be dropped. Edited: a revision of it was edited.
         NothingToOverride, NotOverridable: a gate named in `override` is not shut, or may not be passed.
     """
@@ -199,6 +209,8 @@ def _preview(
         run = latest_run(connection, spec.name)
         if run is not None and run.state in (State.FENCING, State.RUNNING, State.VERIFYING, State.UNDOING):
             raise StillFilling(spec.name, run.state.value)
+    for hidden in brown_out.hidden(connection, manifest.id):
+        raise StillHidden(hidden)
     live = LiveFacts(connection)
     for (question, name), kept_answer in manifest.facts.answers.items():
         if question == "table" and isinstance(kept_answer, Target) and live.relation(name) == "table":

@@ -100,6 +100,8 @@ def test_it_is_ended_from_elsewhere(users: Users) -> None:
         shut = users.run("advance", CHANGE, "--old-code-gone")
         assert shut.returncode == 1
         assert f"evolve brown-out {CHANGE} --end" in shut.stdout
+        undo = users.run("undo", CHANGE, "--write")
+        assert (undo.returncode, "is hidden by a brown-out" in undo.stderr) == (1, True)
         assert "given back" in users.ok("brown-out", CHANGE, "--end")
         assert users.sees_it()
         assert running.wait(30) == 1

@@ -39,7 +39,9 @@ How the pieces fit, for scenes that need more than the above:
   written.
 - `Scene` (scene.py) documents when new code may start, until when old code may run, and the like.
 - `Road` (road.py) goes through a scene step by step, by the real commands and by nothing but what `evolve status` says
-  is next: `forward()`, `back()`, `to(phase)`, `to_the_start()`, `check()`. For tests of one's own:
+  is next: `forward()`, `back()`, `to(phase)`, `to_the_start()`, `check()`. What goes beside it is tried by `undo()`,
+  `tripwire()` and `brown_out()`; a brown-out needs clients of a `role` that does not own the tables. For tests of one's
+  own:
 
     with Road(SCENE, url, tmp_path) as road:      # `url`: of an empty database that nobody else uses
         road.to("validate")

@@ -158,7 +158,8 @@ class Client:
 
     # -- its thread -----------------------------------------------------------------------------------------
     def _work(self) -> None:
-        self._do("connect", lambda session: session.connection())
+        with self._between:
+            self._do("connect", lambda session: session.connection())
         while not self._stop.is_set():
             began = time.monotonic()
             with self._between:
