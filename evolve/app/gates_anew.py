@@ -27,7 +27,11 @@ class GateShut(Refused):
 
 
 def ask_anew(
-    connection: Connection, change: str, conditions: Conditions, rules: Callable[[], Rules]
+    connection: Connection,
+    change: str,
+    conditions: Conditions,
+    in_use: Callable[[str], bool],
+    rules: Callable[[], Rules],
 ) -> Conditions:
     """Look at what SQL cannot see, keep what was seen, and return what is left for SQL to ask.
 
@@ -35,6 +39,8 @@ def ask_anew(
 
     Args:
         connection: in autocommit mode.
+        in_use: whether a table holds more rows than one of a new database; where none does and nobody has ever looked,
+            statements are not asked.
         rules: what the project asks of its gates; only read where there is something to look at.
 
     Raises:
@@ -49,7 +55,7 @@ def ask_anew(
     actor = default_actor()
     with evidence.telling(connection):
         gates: list[Gate] = []
-        if not evidence.never_judged(connection, change, phase, places):
+        if evidence.judged(connection, change, phase) or any(in_use(str(table)) for table, _ in places):
             if asked.statements != "off":
                 gates.append(NotUsed(places))
             if asked.registry == "required":

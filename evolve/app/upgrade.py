@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Literal
 
 from evolve.app.gates_anew import ask_anew
@@ -284,7 +285,7 @@ class _CarryOut:
                 self.project, self.runner, direction, self.own, watch, record, self.limits, self.patience,
                 self.observer, self.environment, self.terminate, self.unfinished,
             )  # fmt: skip
-            with asking(lambda change, conditions: ask_anew(self.own, change, conditions, self.rules)):
+            with asking(partial(ask_anew, self.own, rules=self.rules)):
                 return attempts.run_all(steps)
 
 

@@ -20,7 +20,6 @@ from evolve.backfill.status import State
 from evolve.counted import counted
 from evolve.errors import Misuse, Refused
 from evolve.plan.change import Place
-from evolve.plan.gate_sql import FEW
 from evolve.plan.gates import Observation, Rules
 from evolve.plan.lost_rows import accepted, word
 from evolve.plan.model import (
@@ -53,6 +52,7 @@ from evolve.sql.names import QualifiedName
 
 VERSION = 3
 _WITH_NOTES = 2  # since when events have them
+_PATIENCE = 5  # seconds that looking waits for a lock; nobody who reads or writes queues behind it
 _COUNT_UP_TO = 1000  # rows that shut a gate; the exact number of more does not matter
 
 
@@ -100,6 +100,16 @@ _BROWN_OUT = {
 }
 
 
+class TableLocked(Refused):
+    def __init__(self, seconds: int) -> None:
+        super().__init__(
+            f"a table that evolve looks at was locked by another session for longer than {seconds} s",
+            why="whoever holds ACCESS EXCLUSIVE lets nobody read, and evolve waits for no lock without end",
+            fix="run it again when that session has ended; see who it is: SELECT * FROM pg_stat_activity WHERE pid IN "
+            "(SELECT pid FROM pg_locks WHERE mode = 'AccessExclusiveLock' AND granted)",
+        )
+
+
 @dataclass(frozen=True, slots=True)
 class Event:
     """Something that happened to a change.
@@ -144,6 +154,8 @@ def looking(url: str, application_name: str) -> Iterator[Connection]:
         closing(connect(url, application_name=application_name, autocommit=True)) as connection,
         telling(connection),
     ):
+        # No lock.
+        connection.execute("SELECT set_config('lock_timeout', %s, false)", (f"{_PATIENCE}s",))
         yield connection
 
 
@@ -152,10 +164,12 @@ def telling(connection: Connection) -> Iterator[None]:
     """Tell errors of `connection` as ones a person can act on.
 
     Raises:
-        Denied, ServerRefused: the server said no to something done with it.
+        Denied, ServerRefused: the server said no to something done with it; TableLocked: it let it wait too long.
     """
     try:
         yield
+    except psycopg.errors.LockNotAvailable as error:
+        raise TableLocked(_PATIENCE) from error
     except psycopg.errors.InsufficientPrivilege as error:
         raise Denied(connection.info.user, error.diag.message_primary or "permission denied") from error
     except psycopg.Error as error:
@@ -254,26 +268,18 @@ def judge(
     )
 
 
-def never_judged(connection: Connection, change: str, phase: str, places: Sequence[Place]) -> bool:
-    """Whether nobody has ever looked at the statements before `phase`, and its tables hold as few rows as new ones."""
+def judged(connection: Connection, change: str, phase: str) -> bool:
+    """Whether anybody has ever looked at the statements before `phase`."""
     # ACCESS SHARE on catalogs only.
     there = connection.execute(
         "SELECT 1 FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace"
         " WHERE n.nspname = 'evolve' AND c.relname = 'verdict'"
     ).fetchone()
-    if there is not None:
-        # ACCESS SHARE on our own table.
-        kept = "SELECT 1 FROM evolve.verdict WHERE change = %s AND phase = %s"
-        if connection.execute(kept, (change, phase)).fetchone() is not None:
-            return False
-    for table in dict.fromkeys(table for table, _ in places):
-        query = sql.SQL("SELECT count(*) > {few} FROM (SELECT FROM {table} LIMIT {few} + 1) AS found").format(
-            few=sql.Literal(FEW), table=table_name(table)
-        )
-        # ACCESS SHARE, for an instant.
-        if connection.execute(query, ()).fetchone() == (True,):
-            return False
-    return True
+    if there is None:
+        return False
+    # ACCESS SHARE on our own table.
+    kept = "SELECT 1 FROM evolve.verdict WHERE change = %s AND phase = %s"
+    return connection.execute(kept, (change, phase)).fetchone() is not None
 
 
 def passed(connection: Connection, change: str, phase: str) -> dict[str, str]:

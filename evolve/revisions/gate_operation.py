@@ -7,8 +7,9 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
 from alembic.operations import MigrateOperation, Operations
+from sqlalchemy import text
 
-from evolve.plan.gate_sql import Conditions, Fill, Lost, as_tuple, gate_block
+from evolve.plan.gate_sql import FEW, Conditions, Fill, Lost, as_tuple, gate_block
 
 
 @Operations.register_operation("evolve_gate")
@@ -73,8 +74,8 @@ class EvolveGate(MigrateOperation):
         operations.invoke(cls(change, conditions))
 
 
-# What a change asks, and those of its conditions that are left to SQL when it has been answered.
-Ask = Callable[[str, Conditions], Conditions]
+# A change, its conditions, and whether a table holds more rows than a new one would; gives the conditions left to SQL.
+Ask = Callable[[str, Conditions, Callable[[str], bool]], Conditions]
 _asked: list[Ask] = []
 
 
@@ -92,9 +93,15 @@ def asking(ask: Ask) -> Iterator[None]:
 def _run_gate(operations: Operations, operation: EvolveGate) -> None:
     conditions = operation.conditions
     for ask in _asked:
-        conditions = ask(operation.change, conditions)
+        conditions = ask(operation.change, conditions, lambda table: _in_use(operations, table))
     if conditions:
         operations.execute(escape_colons(gate_block(operation.change, conditions)))
+
+
+def _in_use(operations: Operations, table: str) -> bool:
+    """In the revision's own transaction, so that the wait for its ACCESS SHARE is as short as all others."""
+    asked = f"SELECT count(*) > {FEW} FROM (SELECT FROM {table} LIMIT {FEW + 1}) AS found"  # noqa: S608 - of the revision
+    return operations.get_bind().execute(text(escape_colons(asked))).scalar() is True
 
 
 def escape_colons(sql: str) -> str:
