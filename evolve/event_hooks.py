@@ -25,6 +25,10 @@ class BadHook(Misuse):
         )
 
 
+class HookFailed(Exception):
+    """What a command that was called has come to; nothing of its arguments."""
+
+
 def hook(text: str, folder: Path) -> Listener:
     """
     Args:
@@ -44,12 +48,22 @@ def hook(text: str, folder: Path) -> Listener:
         raise BadHook(text, "it is empty")
 
     def run(event: Event) -> None:
-        subprocess.run(
-            words, input=event.as_json(), text=True, cwd=folder, timeout=TIMEOUT, check=True,
-            stdout=sys.stderr,  # what it prints is no result
-        )  # fmt: skip
+        try:
+            done = subprocess.run(
+                words, input=event.as_json(), text=True, cwd=folder, timeout=TIMEOUT, check=False,
+                stdout=sys.stderr,  # what it prints is no result
+            )  # fmt: skip
+        except subprocess.TimeoutExpired:
+            raise HookFailed(f"it took longer than {TIMEOUT:.0f} s") from None
+        if done.returncode != 0:
+            raise HookFailed(f"it ended in status {done.returncode}")
 
     return run
+
+
+def title(text: str) -> str:
+    """What a hook is called in a log: a command without its arguments, which may hold a token."""
+    return f'hook "{text if _FUNCTION.match(text) else text.split(maxsplit=1)[0]}"'
 
 
 def _function(text: str, folder: Path) -> Listener:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from evolve.event_hooks import hook
+from evolve.event_hooks import hook, title
 from evolve.event_spans import spans
 from evolve.events import Event, Events, Listener, now
 
@@ -25,14 +25,14 @@ def listening(hooks: Sequence[str], folder: Path, line: Callable[[str], None], *
     def log(event: Event) -> None:
         line(event.as_json())
 
-    def failed(title: str, reason: str) -> None:
+    def failed(name: str, reason: str) -> None:
         if as_json:
-            log(Event("hook.failed", now(), {"hook": title, "reason": reason}))
+            log(Event("hook.failed", now(), {"hook": name, "reason": reason}))
         else:
-            line(f"{title} failed, and may go on failing without being told again: {reason}")
+            line(f"{name} failed, and may go on failing without being told again: {reason}")
 
     listeners: list[tuple[str, Listener]] = [("the log", log)] if as_json else []
-    listeners += [(f'hook "{text}"', hook(text, folder)) for text in hooks]
+    listeners += [(title(text), hook(text, folder)) for text in hooks]
     if (traced := spans()) is not None:
         listeners.append(("OpenTelemetry", traced))
     return Events(listeners, failed)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 import time
@@ -141,6 +142,36 @@ def test_a_statement_that_sets_a_password_fails_without_telling_it(
     done = evolve("upgrade", cwd=project.root)
     assert done.returncode == 1, done.stdout
     silent(done)
+
+
+def test_neither_log_nor_hook_nor_journal_is_told(
+    make_project: Callable[..., AlembicProject], database_url: str
+) -> None:
+    """Each event of an upgrade whose revision raises the URL that it has connected by."""
+    project = make_project()
+    project.add("one", "raise RuntimeError(op.get_bind().engine.url.render_as_string(hide_password=False))")
+    keep = "import sys; open('heard', 'a').write(sys.stdin.read())"
+    hook = json.dumps(f'{sys.executable} -c "{keep}"')
+    (project.root / "evolve.toml").write_text(f'log = "json"\non_event = [{hook}]\n')
+    with psycopg.connect(database_url, autocommit=True) as connection:
+        connection.execute("DROP ROLE IF EXISTS teller_of_secrets")
+        connection.execute(f"CREATE ROLE teller_of_secrets LOGIN SUPERUSER PASSWORD '{SECRET}'".encode())
+        try:
+            user = str(conninfo.conninfo_to_dict(database_url)["user"])
+            url = wrong(database_url).replace(f"//{user}:", "//teller_of_secrets:")
+            done = evolve("upgrade", cwd=project.root, env={"EVOLVE_DATABASE_URL": url})
+            kept = str(
+                connection.execute("SELECT s, r FROM evolve.upgrade_step s, evolve.upgrade_run r").fetchall()
+            )
+        finally:
+            connection.execute("DROP OWNED BY teller_of_secrets CASCADE")
+            connection.execute("DROP ROLE teller_of_secrets")
+    assert done.returncode == 1, done.stdout + done.stderr
+    silent(done)
+    heard = (project.root / "heard").read_text()
+    assert '"revision.fail"' in heard
+    assert "RuntimeError" in kept
+    assert [part for part in PARTS if part in heard + kept] == []
 
 
 @pytest.mark.skipif(not Path("/proc/self/cmdline").exists(), reason="processes are listed in /proc here only")

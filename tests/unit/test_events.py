@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from evolve.app.listeners import listening
 from evolve.event_hooks import BadHook, hook
 from evolve.event_spans import spans
 from evolve.events import Event, Events
@@ -55,6 +56,16 @@ def test_a_hook_is_a_command_that_gets_json(tmp_path: Path) -> None:
         Event("a", NOON, {"revision": "$(rm -rf /)"})
     )
     assert json.loads((tmp_path / "heard").read_text())["revision"] == "$(rm -rf /)"
+
+
+def test_a_hook_that_fails_tells_nothing_of_its_arguments(tmp_path: Path) -> None:
+    said: list[str] = []
+    command = f"{sys.executable} -c 'raise SystemExit(3)' --token hunter2"
+    listening([command], tmp_path, said.append, as_json=False).emit("a")
+    assert said == [
+        f'hook "{sys.executable}" failed, and may go on failing without being told again: '
+        "HookFailed: it ended in status 3"
+    ]
 
 
 @pytest.mark.parametrize(
