@@ -167,7 +167,7 @@ class Lead:
             if stopped is not None:
                 return stopped
             connection = self.session.current()
-            first, ends = cut_keys(connection, self.record.spec, self.target, self.pace.workers)
+            first, ends = cut_keys(connection, self.target, self.pace.workers)
             journal.cut_run(connection, self.record.name, self._lead, first, ends)
         else:
             journal.enter(self.session.current(), self.record.name, self._lead, State.RUNNING, actor())

@@ -25,6 +25,7 @@ from evolve.errors import Refused
 from evolve.postgres import journal, undo_journal
 from evolve.postgres.backfill_target import Target
 from evolve.postgres.batches import SqlBatches
+from evolve.postgres.change_of import change_of
 from evolve.postgres.failure import translated
 from evolve.postgres.session import Session
 
@@ -167,8 +168,7 @@ class Worker:
                 undo_journal.SqlUndoBatches(session, run_id, self.target, lease_seconds=lease_seconds)
             )
         undo_of = self.record.run_id if self.record.journal else None
-        batches = SqlBatches(
-            session, self.record.spec, self.target, undo_of=undo_of, lease_seconds=lease_seconds
-        )
+        change = change_of(self.record.spec, self.target, undo_of)
+        batches = SqlBatches(session, self.target, change, lease_seconds=lease_seconds)
         shapes = candidates(can_touch=bool(self.target.touched), can_slice=self.target.sliced)
         return Forward(batches, Chooser(shapes), self.clock)

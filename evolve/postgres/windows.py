@@ -7,10 +7,10 @@ from psycopg import sql
 
 from evolve.backfill.keyset import Key, KeyColumn
 from evolve.backfill.verify import Window
-from evolve.postgres.batches import after, key_text, key_values, up_to
 from evolve.postgres.composing import identifier, table_name, written
 from evolve.postgres.connect import Connection
 from evolve.postgres.failure import translated
+from evolve.postgres.pieces import after, key_text, key_values, up_to
 from evolve.sql.names import QualifiedName
 
 

@@ -1,0 +1,73 @@
+"""The change that writes down what its rows held before: exact under concurrent writers, see `undo_journal`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from psycopg.rows import class_row
+
+from evolve.backfill.ports import DatabaseFailure, Lease, Piece
+from evolve.backfill.spec import Spec
+from evolve.postgres import undo_journal
+from evolve.postgres.backfill_target import Target
+from evolve.postgres.changing import update
+from evolve.postgres.connect import Connection
+from evolve.postgres.pieces import CUTS, cut_of, piece_values, rows_of
+
+LOCKING = 20  # batches that lock their rows first, after one that met another writer
+
+
+@dataclass(frozen=True, slots=True)
+class _Recorded:
+    seen: int
+    changed: int
+
+
+class Recording:
+    """One UPDATE per piece, and its before-images.
+
+    A REPEATABLE READ transaction: cheap, and right because a row that somebody changed meanwhile fails it. Where that
+    happens, the next batches lock their rows first and wait: a row that is always in somebody's hands would fail every
+    try.
+    """
+
+    def __init__(self, spec: Spec, target: Target, undo_of: int) -> None:
+        self._statements = {
+            cut: undo_journal.recording(
+                undo_of, target, update(spec, target, cut), rows_of(target.key, cut, spec.where)
+            ).as_bytes()
+            for cut in CUTS
+        }
+        self._locks = {
+            cut: undo_journal.locking(target, rows_of(target.key, cut, spec.where)).as_bytes() for cut in CUTS
+        }
+        self._left = 0
+        self._locking = False
+
+    def begin(self) -> bool:
+        self._locking = self._left > 0
+        self._left = max(0, self._left - 1)
+        return not self._locking
+
+    def apply(self, connection: Connection, lease: Lease, piece: Piece) -> int:
+        cut = cut_of(piece)
+        values = {**piece_values(piece), "range_no": lease.range_no, "batch_no": lease.batches + 1}
+        locked: object = None
+        if self._locking:
+            # Row locks until COMMIT, in key order; whoever holds one is waited for.
+            row = connection.execute(self._locks[cut], values).fetchone()
+            locked = row[0] if row else 0
+        with connection.cursor(row_factory=class_row(_Recorded)) as cursor:
+            # RowExclusive and row locks until COMMIT, in key order, for a few milliseconds.
+            recorded = cursor.execute(self._statements[cut], values).fetchone()
+        if recorded is None:
+            return 0
+        if locked is not None and recorded.seen != locked:
+            raise DatabaseFailure(
+                "rows came up while the batch was being locked", sqlstate="40001", lost=False
+            )
+        return recorded.changed
+
+    def failed(self, failure: DatabaseFailure) -> None:
+        if failure.sqlstate == "40001":
+            self._left = LOCKING
