@@ -117,12 +117,37 @@ def killed_at_each(runs: Dying, make_database: Callable[..., str], first: int, s
 
 
 def test_a_run_killed_here_and_there_is_gone_on_with(whole: Dying, make_database: Callable[..., str]) -> None:
-    assert killed_at_each(whole, make_database, 23, 13) > 10
+    assert killed_at_each(whole, make_database, 23, 17) > 8
 
 
 @pytest.mark.long
 def test_a_run_killed_anywhere_is_gone_on_with(whole: Dying, make_database: Callable[..., str]) -> None:
     assert killed_at_each(whole, make_database, 1, 1) > 150
+
+
+def ended_at_each(runs: Dying, make_database: Callable[..., str], first: int, step: int) -> int:
+    """How many upgrades failed, each when another session was ended by an administrator; each is run again."""
+    failed, went_well, at = 0, 0, first
+    while went_well < 3:  # a session of which nothing is asked any more may go unmissed
+        url = make_database()
+        end = runs.upgrade(url, at, "ended")
+        failed, went_well = (failed, went_well + 1) if end == "done" else (failed + 1, 0)
+        again = runs.upgrade(url)
+        assert again == "done", f"ended at {at}: {end}: {again}"
+        assert state(url) == DONE, f"ended at {at}: {end}"
+        at += step
+    return failed
+
+
+def test_a_run_whose_sessions_are_ended_here_and_there(
+    whole: Dying, make_database: Callable[..., str]
+) -> None:
+    assert ended_at_each(whole, make_database, 17, 41) > 1
+
+
+@pytest.mark.long
+def test_a_run_whose_sessions_are_ended_anywhere(whole: Dying, make_database: Callable[..., str]) -> None:
+    assert ended_at_each(whole, make_database, 1, 1) > 100
 
 
 def upgrade(

@@ -1,5 +1,5 @@
 """Runs upgrades and downgrades that kill themselves at one boundary: before or after the n-th message that their
-connections send.
+connections send. Or one of their sessions is ended there.
 
 A boundary is a statement or a COMMIT, of env.py's connections and of the runner's own alike. As a program, it takes a
 project, then on each line of its input a URL, a direction, a target, a number and a side, and answers each with
@@ -60,6 +60,18 @@ def dying(root: Path) -> Iterator[Dying]:
         one.close()
 
 
+_execute = psycopg.Cursor.execute
+
+
+def _end_session(one: psycopg.Cursor[tuple[object, ...]] | psycopg.Connection[tuple[object, ...]]) -> None:
+    """As an administrator would, and wait until it is gone."""
+    connection = one.connection if isinstance(one, psycopg.Cursor) else one
+    pid = connection.info.backend_pid
+    with psycopg.connect(connection.info.dsn, password=connection.info.password, autocommit=True) as other:
+        cursor = other.cursor()
+        _execute(cursor, "SELECT pg_terminate_backend(%s, 5000)", (pid,))
+
+
 def _die_at(at: int, side: str) -> None:
     passed = 0
 
@@ -70,10 +82,12 @@ def _die_at(at: int, side: str) -> None:
                 return function(*args, **kwargs)  # who looks at blockers changes nothing
             passed += 1
             mine = passed == at
+            if mine and side == "ended":
+                _end_session(args[0])
             if mine and side == "before":
                 os.kill(os.getpid(), signal.SIGKILL)
             result = function(*args, **kwargs)
-            if mine:
+            if mine and side == "after":
                 os.kill(os.getpid(), signal.SIGKILL)
             return result
 
