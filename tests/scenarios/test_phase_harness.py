@@ -53,7 +53,7 @@ def test_a_write_that_does_not_reach_the_other_side(road: Road) -> None:
 
 def test_a_value_that_changes_behind_everybody(road: Road) -> None:
     sql(road, "UPDATE users SET name = 'x' || name WHERE id <= 100")
-    assert "'name': 'xuser 1'" in found(road)
+    assert "'name': 'xuser " in found(road)  # whichever row is looked at first
 
 
 def test_a_row_that_is_gone(road: Road) -> None:
