@@ -89,6 +89,27 @@ def test_the_role_is_enough_for_a_change_and_back(shop: Shop) -> None:
     assert shop.project.sql("SELECT name FROM users WHERE id = 1") == [("user 1",)]
 
 
+def test_the_role_is_enough_to_ask_who_uses_what_goes(shop: Shop) -> None:
+    shop.give([*NEEDED, *READING])
+    change = "drop_users_name"
+    for command in (
+        ("registry", "install"),
+        ("registry", "list", "--column", "users.name"),
+        ("registry", "forget"),
+        ("plan", "drop-column", "users.name", "--write"),
+        ("upgrade",),
+        ("advance", change),
+        ("tripwire", change),
+        ("tripwire", change, "--disarm"),
+        ("brown-out", change, "--for", "1s"),
+        ("history",),
+        ("drift",),
+        ("undo", change, "--write"),
+        ("upgrade",),
+    ):
+        shop.ok("migrator", *command)
+
+
 @pytest.mark.parametrize(
     ("left_out", "names"),
     [
@@ -116,6 +137,8 @@ def test_a_reviewer_reads_and_writes_nothing(shop: Shop) -> None:
         ("plan", "rename-column", "users.name", "full_name"),
         ("preflight",),
         ("status",),
+        ("history",),
+        ("drift",),
     ):
         shop.ok("reviewer", *command)
     shop.ok("reviewer", "plan", "rename-column", "users.name", "full_name", "--write")
