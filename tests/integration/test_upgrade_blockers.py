@@ -138,6 +138,14 @@ def test_a_superuser_lives(project: AlembicProject, database_url: str) -> None:
     assert (seen.ended, seen.spared) == (False, "it is a superuser's")
 
 
+def test_a_role_for_replication_lives(project: AlembicProject, database_url: str, role: str) -> None:
+    with psycopg.connect(database_url, autocommit=True) as connection:
+        connection.execute(f"ALTER ROLE {role} REPLICATION")
+    with session(database_url, "SELECT * FROM users", role=role) as reader:
+        (seen,) = look(database_url, reader, "application=*")
+    assert (seen.ended, seen.spared) == (False, "its role is one for replication")
+
+
 def test_evolve_itself_lives(project: AlembicProject, database_url: str, role: str) -> None:
     with session(database_url, "SELECT * FROM users", "evolve backfill", role) as reader:
         (seen,) = look(database_url, reader, "application=*")
