@@ -17,7 +17,7 @@ from evolve.plan.drift import refuse_drift
 from evolve.plan.gates import Observation, Override, Rules, gates_before, overridden
 from evolve.plan.lost_rows import accepted, accepting
 from evolve.plan.manifest import Manifest, PhaseRecord
-from evolve.plan.model import Holds, LostRows, NotMapped, NotUsed, Phase, PhaseName, Plan, Word
+from evolve.plan.model import Gate, Holds, LostRows, NotMapped, NotUsed, Phase, PhaseName, Plan, Word
 from evolve.plan.retired import retired
 from evolve.plan.sole_writer import sole_writer
 from evolve.plan.target import Target
@@ -203,7 +203,7 @@ def _look_again(
     phase = manifest.plan.phase(manifest.current.name)
     if phase is None:
         return ()
-    gates = [gate for gate in gates_before(phase, rules) if isinstance(gate, NotMapped | NotUsed)]
+    gates: list[Gate] = [gate for gate in gates_before(phase, rules) if isinstance(gate, NotMapped | NotUsed)]
     gates += evidence.probed(connection, manifest.id, retired(phase))
     seen = tuple(evidence.observe(connection, manifest.id, gate, rules) for gate in gates)
     seen = overridden(evidence.watch(connection, manifest.id, seen, rules), override)

@@ -171,7 +171,7 @@ def test_plain_alembic_is_right_in_every_phase(
     assert phases[-1] == "purge"
 
 
-@pytest.mark.parametrize(("schema", "words"), [RENAME, MOVE], ids=["rename-column", "move-column"])
+@pytest.mark.parametrize(("schema", "words"), [RENAME, pytest.param(*MOVE, marks=pytest.mark.long)])
 def test_plain_alembic_is_right_behind_an_undone_change(
     make_project: Callable[..., AlembicProject],
     make_database: MakeDatabase,

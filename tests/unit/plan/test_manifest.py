@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -78,6 +79,16 @@ def test_comments_of_people_are_kept(tmp_path: Path) -> None:
     save(path, manifest.begin("backfill", []), make_plan(RENAME, facts_of(target(USERS))))
     assert "# ask Ada before contract" in path.read_text()
     assert load(path).current.name == "backfill"
+
+
+def test_comments_outlive_an_undo_and_an_archive(tmp_path: Path) -> None:
+    path, manifest = written(tmp_path, RENAME)
+    path.write_text(path.read_text().replace('state = "planned"', 'state = "planned"  # wait for Ada', 1))
+    plan = make_plan(RENAME, facts_of(target(USERS)))
+    begun = manifest.begin("backfill", []).begin("validate", ["a1", "a2"])
+    for step in (begun, begun.back_to("expand", ["b2", "b1"]), replace(begun, archive=True)):
+        save(path, step, plan)
+        assert "# wait for Ada" in path.read_text()
 
 
 def test_a_name_of_a_change_is_no_path(tmp_path: Path) -> None:
