@@ -91,7 +91,11 @@ def half_reverted(connection: Connection, version_table: str, applied: Collectio
         " GROUP BY s.step_id, s.* ORDER BY s.step_id DESC",
         (version_table, list(applied)),
     ).fetchall()
-    return [HalfReverted(str(revision), str(stamp), tuple(map(str, done))) for revision, stamp, done in rows]
+    return [
+        HalfReverted(str(revision), str(stamp), tuple(str(each) for each in done))
+        for revision, stamp, done in rows
+        if isinstance(done, list)
+    ]
 
 
 def _may_look(connection: Connection) -> bool:
