@@ -57,6 +57,8 @@ class Caller:
             return []
         try:
             answers = self._answers([dict(row) for row in rows])
+        except FunctionFailed:
+            raise
         except Exception as error:
             raise FunctionFailed(f"{self._work.function} raised {last_line(error)}", RAISED) from error
         if len(answers) != len(rows):

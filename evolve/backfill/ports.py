@@ -139,6 +139,19 @@ class Transaction(Protocol):
 
 
 class Batches(Protocol):
+    @property
+    def prepares(self) -> bool:
+        """`prepare` is to be called before the transaction of each batch."""
+        ...
+
+    def prepare(self, lease: Lease, piece: Piece) -> None:
+        """Do, outside of the batch's transaction, what need not be done in it: compute what its rows are to hold.
+
+        Raises:
+            DatabaseFailure
+        """
+        ...
+
     def transaction(self) -> AbstractContextManager[Transaction]:
         """Commits at the end of the block, rolls back where it raises.
 

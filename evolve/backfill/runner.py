@@ -22,7 +22,7 @@ from evolve.backfill.ports import (
     Watch,
     Window,
 )
-from evolve.backfill.shapes import Chooser
+from evolve.backfill.shapes import Chooser, Shape
 from evolve.backfill.throttle import Hold, Throttle
 from evolve.errors import Refused
 
@@ -109,12 +109,11 @@ class Forward:
     def advance(self, lease: Lease, size: int) -> Step:
         shape = self._chooser.next()
         began = self._clock()
+        window = self._prepared(lease, size, shape)
         with self._batches.transaction() as transaction:
-            window = lease.window or self._window(transaction, lease, size * shape.slices, shape.slices)
-            if window.slices > 1:
-                window = window.cut(size)
-            piece = Piece(lease.after, window.upto, window.slices, window.done, shape.touch)
-            changed = transaction.change(lease, piece)
+            if window is None:
+                window = self._next(transaction, lease, size, shape)
+            changed = transaction.change(lease, _piece(lease, window, shape))
             last = window.done + 1 == window.slices
             after = replace(
                 lease,
@@ -136,6 +135,19 @@ class Forward:
     def reread(self, lease: Lease, journal: Lease) -> Lease:
         return journal
 
+    def _prepared(self, lease: Lease, size: int, shape: Shape) -> Window | None:
+        """Let what can be done before the batch's transaction be done; None where nothing can."""
+        if not self._batches.prepares:
+            return None
+        with self._batches.transaction() as transaction:
+            window = self._next(transaction, lease, size, shape)
+        self._batches.prepare(lease, _piece(lease, window, shape))
+        return window
+
+    def _next(self, transaction: Transaction, lease: Lease, size: int, shape: Shape) -> Window:
+        window = lease.window or self._window(transaction, lease, size * shape.slices, shape.slices)
+        return window.cut(size) if window.slices > 1 else window
+
     def _window(self, transaction: Transaction, lease: Lease, rows: int, slices: int) -> Window:
         boundary = transaction.boundary(lease.after, lease.upto, rows)
         if boundary is not None:
@@ -143,6 +155,10 @@ class Forward:
         # Fewer are left, and some of them may be gone by now.
         left = transaction.count(lease.after, lease.upto)
         return Window(lease.upto, slices if left >= slices else 1, done=0, rows=left)
+
+
+def _piece(lease: Lease, window: Window, shape: Shape) -> Piece:
+    return Piece(lease.after, window.upto, window.slices, window.done, shape.touch)
 
 
 @dataclass(slots=True)

@@ -17,7 +17,7 @@ from evolve.backfill.spec import Spec
 from evolve.errors import Refused
 from evolve.postgres import journal
 from evolve.postgres.backfill_target import BadExpression, Target
-from evolve.postgres.changing import Change, update
+from evolve.postgres.changing import Change, Preparing, update
 from evolve.postgres.composing import identifier, table_name
 from evolve.postgres.connect import Connection
 from evolve.postgres.failure import message, translated
@@ -77,6 +77,14 @@ class SqlBatches:
         self._walk = Walk(target)
         self._change = change
         self._lease_seconds = lease_seconds
+
+    @property
+    def prepares(self) -> bool:
+        return isinstance(self._change, Preparing)
+
+    def prepare(self, lease: Lease, piece: Piece) -> None:
+        if isinstance(self._change, Preparing):
+            self._change.prepare(self._session, lease, piece)
 
     @contextmanager
     def transaction(self) -> Iterator[SqlTransaction]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from psycopg import sql
 
@@ -12,6 +12,7 @@ from evolve.postgres.backfill_target import Target
 from evolve.postgres.composing import identifier, table_name, written
 from evolve.postgres.connect import Connection
 from evolve.postgres.pieces import CUTS, Cut, cut_of, piece_values, rows_of
+from evolve.postgres.session import Session
 
 
 class Change(Protocol):
@@ -31,6 +32,19 @@ class Change(Protocol):
 
     def failed(self, failure: DatabaseFailure) -> None:
         """The transaction left nothing behind, for this reason."""
+        ...
+
+
+@runtime_checkable
+class Preparing(Change, Protocol):
+    """A change of which a part is done before the transaction."""
+
+    def prepare(self, session: Session, lease: Lease, piece: Piece) -> None:
+        """Called between two transactions, with the piece that is likely to be applied next.
+
+        Raises:
+            DatabaseFailure
+        """
         ...
 
 

@@ -76,6 +76,11 @@ class Server:
                 sqlstate, lost = FAULTS[fault]
                 raise DatabaseFailure(fault, sqlstate=sqlstate, lost=lost)
 
+    prepares = False
+
+    def prepare(self, lease: Lease, piece: Piece) -> None:
+        raise AssertionError("nothing is to be prepared")
+
     @contextmanager
     def transaction(self) -> Iterator[Memory]:
         self.pass_point()
@@ -332,6 +337,11 @@ def test_backoff_grows_and_differs_between_workers() -> None:
 class Transactions:
     server: Server
     kind: type[Memory]
+
+    prepares = False
+
+    def prepare(self, lease: Lease, piece: Piece) -> None:
+        raise AssertionError("nothing is to be prepared")
 
     @contextmanager
     def transaction(self) -> Iterator[Memory]:
