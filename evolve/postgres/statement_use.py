@@ -29,7 +29,8 @@ from evolve.plan.wording import duration
 from evolve.postgres.composing import identifier
 from evolve.postgres.connect import OWN, Connection, connect, redact
 from evolve.redaction import shown
-from evolve.sql.column_use import table_use
+from evolve.sql.column_use import table_use, worded
+from evolve.sql.names import QualifiedName
 
 PRIMARY = "primary"
 _HIDDEN = "<insufficient privilege>"
@@ -68,6 +69,7 @@ class Reading:
         trouble: why it tells nothing; empty where it does.
         fix: what to do about that.
         origin: which server it is; None where it was not asked.
+        nested: what functions run is counted as well.
         standbys: names of those that follow it and may take reads.
     """
 
@@ -78,6 +80,7 @@ class Reading:
     called: tuple[Called, ...] = ()
     trouble: str = ""
     fix: str = ""
+    nested: bool = False
     origin: Origin | None = None
     standbys: tuple[str, ...] = ()
 
@@ -174,12 +177,13 @@ def _verdicts(
     connection: Connection, change: str, gate: NotUsed, rules: Rules
 ) -> list[tuple[Reading, _Verdict]]:
     """Each server with what it says; none where the primary has no statistics."""
-    reading = _read(connection, PRIMARY, gate.places, rules)
+    places = [*gate.places, *_of_children(connection, gate.places)]
+    reading = _read(connection, PRIMARY, places, rules)
     if reading is None:
         return []
     windows = _windows(connection, change)
-    read = [reading, *_replicas(reading, gate.places, rules)]
-    found = [*read, *_unread(read, rules)]
+    read = [reading, *_replicas(reading, places, rules)]
+    found = [*read, *_unread(read, rules), *_in_functions(connection, reading, places)]
     return [(each, _judge(each, windows.get(each.server), rules.statement_window)) for each in found]
 
 
@@ -275,6 +279,7 @@ def _read(connection: Connection, server: str, places: Sequence[Place], rules: R
         reset if isinstance(reset, datetime) else None,
         int(str(evicted)),
         tuple(_called(connection, str(schema), places)),
+        nested=track == "all",
         origin=_origin(connection),
         standbys=tuple(_standbys(connection, rules)),
     )
@@ -347,6 +352,53 @@ def _why(text: str, places: Sequence[Place]) -> str | None:
         if use is not None and (why := use.of(column)) is not None:
             return why
     return None
+
+
+def _of_children(connection: Connection, places: Sequence[Place]) -> list[Place]:
+    """The same columns of partitions, and of what else inherits the tables: they go with those."""
+    # No lock but on catalogs.
+    query = (
+        "WITH RECURSIVE child AS (SELECT inhrelid FROM pg_inherits WHERE inhparent = to_regclass(%s)"
+        " UNION SELECT i.inhrelid FROM pg_inherits i JOIN child c ON i.inhparent = c.inhrelid)"
+        " SELECT c.relname::text, n.nspname::text FROM child JOIN pg_class c ON c.oid = inhrelid"
+        " JOIN pg_namespace n ON n.oid = c.relnamespace"
+    )
+    return [
+        (QualifiedName(str(name), str(schema)), column)
+        for table, column in places
+        for name, schema in connection.execute(query, (table.full,)).fetchall()
+    ]
+
+
+def _in_functions(connection: Connection, primary: Reading, places: Sequence[Place]) -> Iterator[Reading]:
+    """A function whose text names the place, where what functions run is not counted."""
+    if primary.trouble or primary.nested:
+        return
+    # No lock but on catalogs.
+    rows = connection.execute(
+        "SELECT p.oid::regprocedure::text, l.lanname::text, p.prosrc FROM pg_proc p"
+        " JOIN pg_language l ON l.oid = p.prolang JOIN pg_namespace n ON n.oid = p.pronamespace"
+        " WHERE l.lanname NOT IN ('internal', 'c')"
+        " AND n.nspname NOT IN ('pg_catalog', 'information_schema', 'evolve', 'evolve_client')"
+        " AND EXISTS (SELECT FROM unnest(%s::text[]) AS t WHERE strpos(lower(p.prosrc), t) > 0) ORDER BY 1",
+        ([table.name.lower().replace('"', '""') for table, _ in places],),
+    ).fetchall()
+    for name, language, text in rows:
+        if any(_names(str(text), str(language), place) for place in places):
+            yield Reading(
+                f"function {name}",
+                primary.at,
+                trouble="it names what goes, and what is called inside of functions is not counted",
+                fix="let it do without; or have that counted too: ALTER SYSTEM SET pg_stat_statements.track = 'all'; "
+                "SELECT pg_reload_conf()",
+            )
+
+
+def _names(text: str, language: str, place: Place) -> bool:
+    table, column = place
+    if language == "sql":
+        return _why(text, [place]) is not None
+    return worded(text, table.name) and (column is None or worded(text, column) or "*" in text)
 
 
 def _unread(read: Sequence[Reading], rules: Rules) -> Iterator[Reading]:

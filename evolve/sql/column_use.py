@@ -56,7 +56,7 @@ def table_use(sql: str, table: QualifiedName) -> TableUse | None:
     try:
         statements = [statement.stmt for statement in read_tree(sql).stmts]
     except NotRead:
-        return TableUse(whole="names the table, and cannot be read") if _worded(sql, table.name) else None
+        return TableUse(whole="names the table, and cannot be read") if worded(sql, table.name) else None
     found = [use for node in statements if (use := _statement_use(node, table)) is not None]
     if not found:
         return None
@@ -64,7 +64,8 @@ def table_use(sql: str, table: QualifiedName) -> TableUse | None:
     return TableUse(columns, next((use.whole for use in found if use.whole), None))
 
 
-def _worded(sql: str, name: str) -> bool:
+def worded(sql: str, name: str) -> bool:
+    """Whether `name` stands anywhere in `sql` as a word."""
     return re.search(rf"(?<![\w$]){re.escape(name)}(?![\w$])", sql, re.IGNORECASE) is not None
 
 
@@ -73,7 +74,7 @@ def _statement_use(node: Node, table: QualifiedName) -> TableUse | None:
         text = next(
             (arg.def_elem.arg.string.sval for arg in node.do_stmt.args if arg.def_elem.defname == "as"), ""
         )
-        return TableUse(whole="names the table in a DO block") if _worded(text, table.name) else None
+        return TableUse(whole="names the table in a DO block") if worded(text, table.name) else None
     if kind_of(node) not in _OF_ROWS:
         return None
     reading = _Reading(table)

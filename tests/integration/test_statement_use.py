@@ -148,6 +148,37 @@ def test_statements_that_were_pushed_out_shut_it(database: Counted) -> None:
     assert "had no room" in database.look().observed
 
 
+def test_a_call_of_a_partition_shuts_it(database: Counted) -> None:
+    database.run("DROP TABLE users")
+    database.run("CREATE TABLE users (id int, name text) PARTITION BY LIST (id)")
+    database.run("CREATE TABLE of_one PARTITION OF users FOR VALUES IN (1)")
+    database.advance()
+    database.run("SELECT id FROM of_one")
+    assert database.look().open
+    database.run("SELECT name FROM of_one")
+    assert "SELECT name FROM of_one" in database.look().observed
+
+
+@pytest.mark.parametrize(
+    ("language", "text", "is_open"),
+    [
+        ("sql", "SELECT name FROM users", False),
+        ("sql", "SELECT u.id::text FROM users u JOIN pg_class AS name ON true", True),
+        ("plpgsql", "BEGIN RETURN (SELECT name FROM users LIMIT 1); END", False),
+        ("plpgsql", "BEGIN RETURN (SELECT id FROM users LIMIT 1); END", True),
+    ],
+)
+def test_a_function_that_names_it_shuts_it_unless_its_calls_are_counted(
+    database: Counted, language: str, text: str, is_open: bool
+) -> None:
+    database.run(f"CREATE FUNCTION f() RETURNS text LANGUAGE {language} AS $${text}$$")
+    database.advance()
+    assert database.look().open is is_open
+    assert is_open or "function f(): it names what goes" in database.look().observed
+    database.ours.execute("SET pg_stat_statements.track = 'all'")
+    assert database.look().open
+
+
 def test_an_extension_that_was_never_updated_shuts_it(database: Counted) -> None:
     database.run("DROP EXTENSION pg_stat_statements; CREATE EXTENSION pg_stat_statements VERSION '1.8'")
     assert database.look().fix == "ALTER EXTENSION pg_stat_statements UPDATE"
