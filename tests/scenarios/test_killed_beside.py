@@ -56,7 +56,7 @@ def commands(users: ChangeProject) -> Iterator[Commands]:
 
 def test_brown_out(users: ChangeProject, commands: Commands) -> None:
     before = users.sql(PRIVILEGES)
-    hidden = 0
+    hidden, said = 0, ""
     for ended in killed_everywhere(commands, *BROWN_OUT):
         no_guard_is_left(users.root)
         assert users.sql(PRIVILEGES) == before, ended.moment
@@ -65,8 +65,9 @@ def test_brown_out(users: ChangeProject, commands: Commands) -> None:
         begun, over = told.count("brown-out begun: users.name is hidden"), told.count("ended before its time")
         assert begun == over + told.count("nobody missed it"), told
         hidden += bool(begun)
+        said = ended.stdout
     assert hidden
-    assert "nobody missed it" in ended.stdout
+    assert "nobody missed it" in said
     users.ok("advance", CHANGE, "--old-code-gone")
 
 
