@@ -1,0 +1,317 @@
+"""The change that is a Python function: rows are read, computed here, and written back by one UPDATE of arrays.
+
+What ties a value to the row it was computed from is the row's version, its `xmin`: a row that somebody wrote since has
+another one. Comparing the columns read would be dearer, and wrong where equal is not the same: 1.0 and 1.00, letters of
+a collation that does not tell them apart, types without equality.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from itertools import product
+from typing import cast
+
+import psycopg
+from psycopg import sql
+from psycopg.adapt import PyFormat
+from psycopg.pq import Format
+
+from evolve.backfill.calling import Computing, FunctionFailed, Row, Values
+from evolve.backfill.keyset import KeyColumn
+from evolve.backfill.ports import DatabaseFailure, Lease, Piece
+from evolve.backfill.spec import Spec
+from evolve.backfill.transform import Mode, Transform
+from evolve.postgres import journal, undo_journal
+from evolve.postgres.backfill_target import Target
+from evolve.postgres.composing import identifier, table_name, type_name
+from evolve.postgres.connect import Connection
+from evolve.postgres.pieces import CUTS, Cut, cut_of, keys_between, piece_values, rows_of
+from evolve.postgres.row_values import Spelling
+from evolve.postgres.session import Session
+
+LOCKING = 20  # batches that lock their rows first, after one that met another writer and keeps a journal
+READABLE = frozenset({"smallint", "integer", "bigint", "uuid", "text", "character varying"})
+
+
+class Found:
+    """Rows as they were read.
+
+    Args:
+        keys: for each key column the texts of all rows.
+        versions: of each row.
+        rows: what the function is given.
+    """
+
+    __slots__ = ("keys", "rows", "versions")
+
+    def __init__(self, keys: list[list[str]], versions: list[str], rows: list[Row]) -> None:
+        self.keys = keys
+        self.versions = versions
+        self.rows = rows
+
+
+class Reading:
+    """Reads the rows of pieces: their keys, their versions, and the columns a function wants."""
+
+    def __init__(self, connection: Connection, spec: Spec, target: Target, columns: tuple[str, ...]) -> None:
+        self._key = target.key
+        names = tuple(dict.fromkeys((*(column.name for column in target.key), *columns)))
+        self._names = names
+        self._spelled = [column for column in target.key if column.type not in READABLE]
+        table = table_name(target.table)
+        picked = sql.SQL(", ").join(
+            [
+                sql.SQL("xmin::text"),
+                *(sql.SQL("to_jsonb({}) #>> '{{}}'").format(identifier(c.name)) for c in self._spelled),
+                *_readable(connection, table, names),
+            ]
+        )
+        order = sql.SQL(", ").join(identifier(column.name) for column in target.key)
+        self._texts = {
+            (cut, locking): (
+                sql.SQL(
+                    # Rows that this transaction has written already are done.
+                    "SELECT {} FROM {} WHERE {} AND xmin <> pg_current_xact_id()::xid ORDER BY {} FOR NO KEY UPDATE"
+                    if locking
+                    else "SELECT {} FROM {} WHERE {} ORDER BY {}"
+                )
+                .format(picked, table, rows_of(target.key, cut, spec.where), order)
+                .as_bytes()
+            )
+            for cut, locking in product(CUTS, (True, False))
+        }
+
+    def read(self, connection: Connection, piece: Piece, *, locking: bool) -> Found:
+        """
+        Args:
+            locking: take row locks until COMMIT, in key order; whoever holds one is waited for.
+        """
+        with connection.cursor() as cursor:
+            cursor.execute(self._texts[cut_of(piece), locking], piece_values(piece), binary=True)
+            try:
+                found = cursor.fetchall()
+            except psycopg.DataError as error:
+                # A date before Christ, or infinity: PostgreSQL knows it and Python does not.
+                raise FunctionFailed(f"a row has no form in Python: {error}", "22008") from error
+        first = 1 + len(self._spelled)
+        rows: list[Row] = [dict(zip(self._names, each[first:], strict=True)) for each in found]
+        texts = {column.name: [str(each[1 + n]) for each in found] for n, column in enumerate(self._spelled)}
+        keys = [texts.get(c.name) or [str(row[c.name]) for row in rows] for c in self._key]
+        return Found(keys, [cast(str, each[0]) for each in found], rows)
+
+
+def _readable(connection: Connection, table: sql.SQL, names: tuple[str, ...]) -> Iterator[sql.Composable]:
+    """Each column as it is where the driver knows how to read its binary form, else as text."""
+    # AccessShare for its own moment; reads no row.
+    described = connection.execute(
+        sql.SQL("SELECT {} FROM {} LIMIT 0").format(sql.SQL(", ").join(map(identifier, names)), table), {}
+    ).description
+    for name, column in zip(names, described or (), strict=True):
+        known = connection.adapters.get_loader(column.type_code, Format.BINARY) is not None
+        yield sql.SQL("{}" if known else "{}::text").format(identifier(name))
+
+
+class Writing:
+    """Writes computed values to the rows they were computed from, as long as nobody wrote those since.
+
+    Args:
+        undo_of: the run whose journal takes the before-images; None keeps none. They are exact without a snapshot: what
+            the statement sees before is the version that was read, or the row is not written.
+    """
+
+    def __init__(
+        self, connection: Connection, target: Target, where: str | None, undo_of: int | None
+    ) -> None:
+        self._key = target.key
+        self._columns = target.columns
+        self._spelling = Spelling(connection)
+        self._recording = undo_of is not None
+        self._texts: dict[Cut, bytes] = {}
+        for cut in CUTS:
+            update = _update(target, cut)
+            if undo_of is not None:
+                update = undo_journal.recording(undo_of, target, update, rows_of(target.key, cut, where))
+            self._texts[cut] = update.as_bytes()
+
+    def write(
+        self,
+        connection: Connection,
+        lease: Lease,
+        piece: Piece,
+        found: Found,
+        computed: Sequence[Values | None],
+    ) -> tuple[int, int]:
+        """The number of rows that were to be written, and that were.
+
+        Raises:
+            FunctionFailed: a value that no column could hold.
+        """
+        wanted = [place for place, values in enumerate(computed) if values is not None]
+        if not wanted:
+            return 0, 0
+        values: dict[str, object] = {
+            **piece_values(piece),
+            "range_no": lease.range_no,
+            "batch_no": lease.batches + 1,
+            "version": [found.versions[place] for place in wanted],
+        }
+        for n, texts in enumerate(found.keys):
+            values[f"key{n}"] = [texts[place] for place in wanted]
+        rows = [row for row in computed if row is not None]
+        for n, column in enumerate(self._columns):
+            values[f"new{n}"] = self._spelling.column(column.name, column.type, [row[n] for row in rows])
+        # RowExclusive and row locks until COMMIT, in key order, for a few milliseconds.
+        cursor = connection.execute(self._texts[cut_of(piece)], values)
+        if not self._recording:
+            return len(wanted), cursor.rowcount
+        recorded = cursor.fetchone()
+        return len(wanted), int(str(recorded[1])) if recorded else 0
+
+
+def _update(target: Target, cut: Cut) -> sql.Composed:
+    """Both the keys of the piece and those of the rows are compared, so that no plan can read more than the piece."""
+    table = table_name(target.table)
+    arrays = [
+        *(_array(f"key{n}", sql.SQL("::{}[]").format(type_name(c.type))) for n, c in enumerate(target.key)),
+        _array("version", sql.SQL("::xid[]")),
+        *(_array(f"new{n}", sql.SQL("")) for n in range(len(target.columns))),
+    ]
+    names = [
+        *(_own(f"key{n}") for n in range(len(target.key))),
+        _own("version"),
+        *(_own(f"new{n}") for n in range(len(target.columns))),
+    ]
+    changes = [
+        sql.SQL("{} = {}::{}").format(identifier(column.name), _of(f"new{n}"), type_name(column.type))
+        for n, column in enumerate(target.columns)
+    ]
+    if cut.touch:
+        changes += [
+            sql.SQL("{} = {}.{}").format(identifier(name), table, identifier(name)) for name in target.touched
+        ]
+    return sql.SQL(
+        "UPDATE {table} SET {changes} FROM unnest({arrays}) AS evolve_row ({names})"
+        " WHERE {between} AND {same} AND {table}.xmin = {version}"
+    ).format(
+        table=table,
+        changes=sql.SQL(", ").join(changes),
+        arrays=sql.SQL(", ").join(arrays),
+        names=sql.SQL(", ").join(names),
+        between=keys_between(target.key, opening=cut.opening),
+        same=sql.SQL(" AND ").join(_same(table, n, column) for n, column in enumerate(target.key)),
+        version=_of("version"),
+    )
+
+
+def _same(table: sql.SQL, place: int, column: KeyColumn) -> sql.Composed:
+    return sql.SQL("{}.{} = {}").format(table, identifier(column.name), _of(f"key{place}"))
+
+
+def _array(name: str, cast_to: sql.Composable) -> sql.Composed:
+    return sql.SQL("{}::text[]{}").format(sql.Placeholder(name, PyFormat.BINARY), cast_to)
+
+
+def _own(name: str) -> sql.Identifier:
+    """Names that no column of a table has, since the keys of the piece are written without their table."""
+    return sql.Identifier(f"evolve_{name}")
+
+
+def _of(name: str) -> sql.Composed:
+    return sql.SQL("evolve_row.{}").format(_own(name))
+
+
+class Transforming:
+    """Guarded: `prepare` reads and computes while no lock is held and no transaction is open; what was changed since is
+    read again under a lock, within the batch. Locked, or where nothing was prepared: all of it within the batch.
+
+    With an undo journal, a batch that meets another writer is tried again under locks, and so are the next ones.
+
+    Args:
+        lease_seconds: renewed while a function takes its time.
+    """
+
+    def __init__(
+        self,
+        spec: Spec,
+        work: Transform,
+        target: Target,
+        undo_of: int | None,
+        compute: Computing,
+        *,
+        lease_seconds: float,
+    ) -> None:
+        self._spec = spec
+        self._work = work
+        self._target = target
+        self._undo_of = undo_of
+        self._compute = compute
+        self._lease_seconds = lease_seconds
+        self._reading: Reading | None = None
+        self._writing: Writing | None = None
+        self._ready: tuple[Piece, Found, list[Values | None]] | None = None
+        self._locking = 0
+
+    def begin(self) -> bool:
+        return False
+
+    def prepare(self, session: Session, lease: Lease, piece: Piece) -> None:
+        self._ready = None
+        if self._work.mode is Mode.LOCKED:
+            return
+        if self._locking:
+            self._locking -= 1
+            return
+        with session.transaction() as connection:
+            found = self._reads(connection).read(connection, piece, locking=False)
+        with kept(session, lease, self._lease_seconds):
+            self._ready = piece, found, self._compute(found.rows)
+
+    def apply(self, connection: Connection, lease: Lease, piece: Piece) -> int:
+        ready, self._ready = self._ready, None
+        written = 0
+        if ready is not None and ready[0] == piece:
+            wanted, written = self._writes(connection).write(connection, lease, piece, *ready[1:])
+            if written == wanted:
+                return written
+            if self._undo_of is not None:
+                raise DatabaseFailure("rows changed while they were computed", sqlstate="40001", lost=False)
+        found = self._reads(connection).read(connection, piece, locking=True)
+        computed = self._compute(found.rows)
+        return written + self._writes(connection).write(connection, lease, piece, found, computed)[1]
+
+    def failed(self, failure: DatabaseFailure) -> None:
+        self._ready = None
+        if failure.sqlstate == "40001":
+            self._locking = LOCKING
+
+    def _reads(self, connection: Connection) -> Reading:
+        if self._reading is None:
+            self._reading = Reading(connection, self._spec, self._target, self._work.reads)
+        return self._reading
+
+    def _writes(self, connection: Connection) -> Writing:
+        if self._writing is None:
+            self._writing = Writing(connection, self._target, self._spec.where, self._undo_of)
+        return self._writing
+
+
+@contextmanager
+def kept(session: Session, lease: Lease, seconds: float) -> Iterator[None]:
+    """Renew the lease every third of its time while the block runs, over the session, which the block leaves alone."""
+    ended = threading.Event()
+
+    def renew() -> None:
+        while not ended.wait(seconds / 3):
+            # Where it was lost, the checkpoint is refused.
+            with suppress(DatabaseFailure), session.transaction() as connection:
+                journal.renewed(connection, lease, seconds)
+
+    thread = threading.Thread(target=renew, name="lease", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        thread.join()
