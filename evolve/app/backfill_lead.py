@@ -8,16 +8,17 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 
 from evolve.app.backfill_crew import LOOK, CrewProgress, crew_of
+from evolve.app.backfill_look import look
 from evolve.app.backfill_work import OldTransactions, Outcome, Pace, ServerTrouble, actor, told
 from evolve.app.backfill_worker import POLL, new_owner
 from evolve.backfill.failures import Verdict as Judgement
 from evolve.backfill.failures import judge
 from evolve.backfill.ports import DatabaseFailure, Stop, Want, Watch
-from evolve.backfill.progress import Meter, Snapshot
+from evolve.backfill.progress import Meter
 from evolve.backfill.record import AlreadyRunning, Holder, RunRecord, TargetChanged
 from evolve.backfill.runner import BatchFailed, GaveUp, Interrupted, LeaseLost
 from evolve.backfill.status import ACTIVE, State
-from evolve.backfill.verify import Verdict, Verification, misses_predicate
+from evolve.backfill.verify import Verdict, misses_predicate
 from evolve.postgres import journal, undo_journal
 from evolve.postgres.backfill_target import Target
 from evolve.postgres.batches import cut_keys
@@ -25,7 +26,6 @@ from evolve.postgres.connect import Connection
 from evolve.postgres.failure import translated
 from evolve.postgres.fence import older_transactions
 from evolve.postgres.session import Session
-from evolve.postgres.windows import SqlWindows
 
 RENEW = 1.0  # seconds between two renewals of the lead
 
@@ -247,33 +247,13 @@ class Lead:
         return None, None
 
     def _look(self, predicate: str) -> Verdict:
-        meter = Meter(self.record.scanned or self.record.rows_estimate, self.clock)
-        seen = 0
-
-        def between(rows: int) -> None:
-            nonlocal seen
-            meter.committed(rows - seen)
-            seen = rows
-            part = meter.fraction(rows, None, finished=False)
-            self.watch.report(
-                Snapshot(
-                    name=self.record.name,
-                    state="verifying",
-                    rows=self.record.changed,
-                    scanned=rows,
-                    fraction=part,
-                    rows_per_second=meter.rate(),
-                    seconds_left=meter.seconds_left(rows, part),
-                    size=looking.controller.size,
-                )
-            )
+        def asked(_: int) -> None:
             stopped = self._asked()
             if stopped is not None:
                 raise _StopLooking(stopped)
 
-        windows = SqlWindows(self.session.current(), self.record.spec.table, self.record.key, predicate)
-        looking = Verification(windows, predicate, self.clock, between)
-        return looking.run()
+        connection = self.session.current()
+        return look(connection, self.record, predicate, watch=self.watch, clock=self.clock, asked=asked)
 
     def _asked(self) -> Interrupted | None:
         """An ending where somebody wants to stop; asked between two short waits."""

@@ -3,24 +3,74 @@
 from __future__ import annotations
 
 import time
-from contextlib import closing
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from dataclasses import dataclass, replace
 
+from evolve.app.backfill_look import look
 from evolve.app.backfill_work import actor, told
-from evolve.backfill.ports import Watch
-from evolve.backfill.progress import Meter, Snapshot
-from evolve.backfill.verify import CannotVerify, Verdict, Verification, misses_predicate
-from evolve.postgres import journal
+from evolve.backfill.ports import Stop, Watch
+from evolve.backfill.record import RunRecord
+from evolve.backfill.verify import CannotVerify, Verdict, misses_predicate
+from evolve.errors import Refused
+from evolve.postgres import journal, replayed
 from evolve.postgres.session import Session
-from evolve.postgres.windows import SqlWindows
 from evolve.postgres.writable import refuse_read_only
 
+POLL = 0.2  # seconds between two looks at a standby that is behind
 
-def verify_backfill(url: str, name: str, *, watch: Watch) -> Verdict:
+
+class StandbyBehind(Refused):
+    def __init__(self, name: str, seconds: float, behind: int) -> None:
+        super().__init__(
+            f'the standby has not replayed the end of backfill "{name}" after {seconds:.0f} s:'
+            f" {behind / 1e6:.1f} MB are left",
+            why="rows that it does not show yet would count as missing",
+            fix="wait longer (--wait SECONDS), or verify on the primary: leave out --on",
+        )
+
+
+class VerificationStopped(Refused):
+    def __init__(self, name: str, signal: str, rows: int) -> None:
+        super().__init__(
+            f'the verification of backfill "{name}" was stopped by {signal} after {rows:,} rows',
+            why="only one that has seen every row is kept",
+            fix=f"begin again: evolve backfill verify {name}",
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Verified:
+    """
+    Args:
+        before: the last one that was written down before, if any.
+    """
+
+    verdict: Verdict
+    before: Verdict | None
+
+    @property
+    def same(self) -> bool | None:
+        """Keys and values are those of the time before; None where nothing tells."""
+        if self.before is None or self.before.checksum is None or self.verdict.checksum is None:
+            return None
+        return self.before.checksum == self.verdict.checksum and self.before.rows == self.verdict.rows
+
+
+def verify_backfill(
+    url: str, name: str, *, stop: Stop, watch: Watch, on: str | None = None, wait: float = 300.0
+) -> Verified:
     """Count what is missing over the whole table; the result is kept with the run, as evidence with its time.
+
+    Args:
+        on: URL of a standby to read; None reads the primary.
+        wait: seconds to wait until that standby has replayed the end of the run.
 
     Raises:
         NoSuchRun
         CannotVerify: no predicate can tell a row that was done from one that was not.
+        NotAStandby, OtherCluster, StandbyBehind: what `on` names cannot show it.
+        VerificationStopped: by a signal; nothing is written down.
     """
     with (
         closing(Session(url, f"evolve backfill verify {name}")) as session,
@@ -32,29 +82,55 @@ def verify_backfill(url: str, name: str, *, watch: Watch) -> Verdict:
         predicate = misses_predicate(record.spec)
         if predicate is None:
             raise CannotVerify(record.spec)
-        meter = Meter(record.scanned or record.rows_estimate, time.monotonic)
-        seen = 0
-
-        def between(rows: int) -> None:
-            nonlocal seen
-            meter.committed(rows - seen)
-            seen = rows
-            part = meter.fraction(rows, None, finished=False)
-            watch.report(
-                Snapshot(
-                    name=name,
-                    state="verifying",
-                    rows=record.changed,
-                    scanned=rows,
-                    fraction=part,
-                    rows_per_second=meter.rate(),
-                    seconds_left=meter.seconds_left(rows, part),
-                    size=looking.controller.size,
+        if on is None:
+            verdict = _look(session, record, predicate, stop, watch)
+        else:
+            moment = replayed.now(connection)
+            end = journal.end_of(connection, record.run_id) or moment.lsn
+            with _caught_up(on, name, moment, end, wait, stop, watch) as standby:
+                verdict = replace(
+                    _look(standby, record, predicate, stop, watch),
+                    at=replayed.shows(standby.current(), moment),
+                    server=_place(standby),
                 )
-            )
-
-        windows = SqlWindows(connection, record.spec.table, record.key, predicate)
-        looking = Verification(windows, predicate, time.monotonic, between)
-        verdict = looking.run()
         journal.store_verdict(connection, record.run_id, verdict, actor())
-        return verdict
+        return Verified(verdict, record.verify)
+
+
+@contextmanager
+def _caught_up(
+    url: str, name: str, primary: replayed.Moment, end: str, wait: float, stop: Stop, watch: Watch
+) -> Iterator[Session]:
+    """A session with the standby at `url`, once it has replayed what was written up to `end`."""
+    with closing(Session(url, f"evolve backfill verify {name}")) as session:
+        with told("the standby could not be asked", session):
+            standby = session.current()
+            replayed.refuse_other(standby, primary)
+            began, said = time.monotonic(), False
+            while behind := replayed.bytes_behind(standby, end):
+                waited = time.monotonic() - began
+                signal = stop.requested()
+                if signal is not None:
+                    raise VerificationStopped(name, signal, 0)
+                if waited >= wait:
+                    raise StandbyBehind(name, waited, behind)
+                if not said:
+                    watch.say(f"waiting until the standby has replayed {behind / 1e6:.1f} MB more")
+                    said = True
+                stop.wait(POLL)
+        yield session
+
+
+def _look(session: Session, record: RunRecord, predicate: str, stop: Stop, watch: Watch) -> Verdict:
+    def asked(rows: int) -> None:
+        signal = stop.requested()
+        if signal is not None:
+            raise VerificationStopped(record.name, signal, rows)
+
+    with told(f'backfill "{record.name}" could not be verified', session):
+        return look(session.current(), record, predicate, watch=watch, clock=time.monotonic, asked=asked)
+
+
+def _place(session: Session) -> str:
+    info = session.current().info
+    return f"{info.host}:{info.port}"

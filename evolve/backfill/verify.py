@@ -8,7 +8,10 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from evolve.backfill.controller import Controller
+from evolve.backfill.failures import Verdict as Judgement
+from evolve.backfill.failures import judge
 from evolve.backfill.keyset import Key
+from evolve.backfill.ports import DatabaseFailure
 from evolve.backfill.spec import Spec
 from evolve.errors import Refused
 from evolve.sql.names import quote
@@ -16,6 +19,7 @@ from evolve.sql.names import quote
 TARGET = 0.2  # seconds per window: reading blocks nobody, but a long snapshot keeps VACUUM from its work
 LARGEST = 200_000
 SAMPLE = 10  # keys of misses that are kept
+TRIES = 8  # looks at one window: a standby ends reads that are in the way of what it replays
 
 
 class CannotVerify(Refused):
@@ -37,6 +41,10 @@ class Verdict:
         sample: keys of the first misses, at most ten.
         at: ISO 8601, server time when it began: the result says nothing about later writes.
         predicate: what a miss is.
+        nulls: (column, how many rows have null there), for each column that the backfill writes.
+        checksum: sixteen hex digits, the same for the same keys and values of those columns, in whatever order and on
+            whatever server of the cluster they are read; None where a type has no binary form.
+        server: where it was read; None: on the primary.
     """
 
     rows: int
@@ -44,6 +52,9 @@ class Verdict:
     sample: tuple[Key, ...]
     at: str
     predicate: str
+    nulls: tuple[tuple[str, int], ...] = ()
+    checksum: str | None = None
+    server: str | None = None
 
     @property
     def clean(self) -> bool:
@@ -52,12 +63,20 @@ class Verdict:
 
 @dataclass(frozen=True, slots=True)
 class Window:
-    """`end` is None behind the last window."""
+    """What one snapshot of a stretch of keys showed.
+
+    Args:
+        end: its last key; None behind the last window.
+        nulls: for each column written, in their order.
+        checksum: the sum of its rows' hashes; None where they have none.
+    """
 
     end: Key | None
     rows: int
     misses: int
     sample: tuple[Key, ...]
+    nulls: tuple[int, ...]
+    checksum: int | None
 
 
 class Windows(Protocol):
@@ -67,8 +86,16 @@ class Windows(Protocol):
         """The server's time, as ISO 8601."""
         ...
 
+    def columns(self) -> tuple[str, ...]:
+        """Those that the backfill writes."""
+        ...
+
     def look(self, after: Key | None, rows: int, sample: int) -> Window:
-        """Count the rows and misses among the next `rows` keys; up to `sample` keys of misses."""
+        """Count the rows and misses among the next `rows` keys; up to `sample` keys of misses.
+
+        Raises:
+            DatabaseFailure
+        """
         ...
 
 
@@ -89,22 +116,51 @@ class Verification:
     )
 
     def run(self) -> Verdict:
+        """
+        Raises:
+            DatabaseFailure: one that more tries with fewer rows do not help.
+        """
         at = self.windows.begin()
+        columns = self.windows.columns()
         cursor: Key | None = None
         rows = misses = 0
+        nulls = [0] * len(columns)
+        checksum: int | None = 0
         sample: tuple[Key, ...] = ()
         while True:
-            began = self.clock()
-            size = self.controller.size
-            window = self.windows.look(cursor, size, SAMPLE - len(sample))
-            self.controller.committed(window.rows, self.clock() - began)
+            window = self._look(cursor, rows, SAMPLE - len(sample))
             rows += window.rows
             misses += window.misses
             sample += window.sample
+            nulls = [before + found for before, found in zip(nulls, window.nulls, strict=True)]
+            checksum = None if checksum is None or window.checksum is None else checksum + window.checksum
             self.between(rows)
             if window.end is None:
-                return Verdict(rows, misses, sample, at, self.predicate)
+                return Verdict(
+                    rows,
+                    misses,
+                    sample,
+                    at,
+                    self.predicate,
+                    tuple(zip(columns, nulls, strict=True)),
+                    None if checksum is None else f"{checksum % 2**64:016x}",
+                )
             cursor = window.end
+
+    def _look(self, cursor: Key | None, rows: int, sample: int) -> Window:
+        for tries_left in reversed(range(TRIES)):
+            began = self.clock()
+            try:
+                window = self.windows.look(cursor, self.controller.size, sample)
+            except DatabaseFailure as failure:
+                if not tries_left or judge(failure) not in (Judgement.CONTENDED, Judgement.TOO_SLOW):
+                    raise
+                self.controller.too_slow()
+                self.between(rows)
+                continue
+            self.controller.committed(window.rows, self.clock() - began)
+            return window
+        raise AssertionError("the last try raises")
 
 
 def misses_predicate(spec: Spec) -> str | None:

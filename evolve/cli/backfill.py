@@ -304,29 +304,46 @@ def undo(
 
 @command.command()
 @click.argument("name")
+@click.option("--on", metavar="URL", help="Read this standby of the database.  [default: the primary]")
+@click.option(
+    "--wait",
+    type=click.FloatRange(min=0),
+    default=300,
+    show_default=True,
+    metavar="SECONDS",
+    help="With --on: until it has replayed the end of the run.",
+)
 @quiet_option
 @format_option("text", "json")
 @database_url_option
 @project_options
 def verify(
-    location: Location, /, name: str, quiet: bool, report_format: str, database_url: str | None
+    location: Location,
+    /,
+    name: str,
+    on: str | None,
+    wait: float,
+    quiet: bool,
+    report_format: str,
+    database_url: str | None,
 ) -> int:
-    """Count the rows that still need work, over the whole table, and keep the result with the run."""
+    """Count the rows that still need work, over the whole table, and keep the result with the run.
+
+    It counts nulls in each column written, too, and sums up keys and values in a checksum, which is the same on
+    any server and at any time as long as they are. Each window of keys is one snapshot. Nothing is locked.
+    """
     from evolve.app.verify_backfill import verify_backfill
     from evolve.cli import backfill_text
 
     url = resolved_url(location, database_url)
-    with showing(report_format, quiet=quiet) as watch:
-        verdict = verify_backfill(url, name, watch=watch)
+    with showing(report_format, quiet=quiet) as watch, signals() as stop:
+        verified = verify_backfill(url, name, stop=stop, watch=watch, on=on, wait=wait)
     if report_format == "json":
-        click.echo(
-            json.dumps(
-                {"schema": SCHEMA, "event": "end", "name": name, **backfill_text.verdict_json(verdict)}
-            )
-        )
+        found = backfill_text.verified_json(verified)
+        click.echo(json.dumps({"schema": SCHEMA, "event": "end", "name": name, **found}))
     else:
-        click.echo(backfill_text.verdict_text(verdict))
-    return 0 if verdict.clean else 1
+        click.echo(backfill_text.verified_text(verified))
+    return 0 if verified.verdict.clean else 1
 
 
 def _spec(

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from evolve.app.backfill_work import Outcome
     from evolve.app.dry_run_backfill import DryRun
     from evolve.app.show_backfills import RunView
+    from evolve.app.verify_backfill import Verified
     from evolve.backfill.keyset import Key
     from evolve.backfill.verify import Verdict
 
@@ -72,14 +73,38 @@ def outcome_json(outcome: Outcome, conflicts: list[tuple[Key, str]]) -> dict[str
     }
 
 
+def verified_text(verified: Verified) -> str:
+    """A verification that was just made, against the one before."""
+    lines = [verdict_text(verified.verdict)]
+    if verified.before is not None and verified.same is not None:
+        what = (
+            "keys and values are those"
+            if verified.same
+                   )
+        lines.append(f"{what} of the verification at {verified.before.at}")
+    return "\n".join(lines)
+
+
+def verified_json(verified: Verified) -> dict[str, object]:
+    before = None if verified.before is None else verdict_json(verified.before)
+    return {**verdict_json(verified.verdict), "before": before, "same": verified.same}
+
+
 def verdict_text(verdict: Verdict) -> str:
+    place = "" if verdict.server is None else f" on {verdict.server}"
+    seen = f"verified {counted(verdict.rows, 'row')}{place} at {verdict.at}:"
+    values = [f"{count:,} null in {column}" for column, count in verdict.nulls]
+    if verdict.checksum is not None:
+        values.append(f"checksum {verdict.checksum}")
+    held = ["; ".join(values)] if values else []
     if verdict.clean:
-        return f"verified {counted(verdict.rows, 'row')} at {verdict.at}: none is missing"
+        return "\n".join([f"{seen} none is missing", *held])
     lines = [
-        f"verified {counted(verdict.rows, 'row')} at {verdict.at}: {verdict.misses:,} still fit",
+        f"{seen} {verdict.misses:,} still fit",
         *(f"  {line}" for line in verdict.predicate.splitlines()),
         "first keys:",
         *(f"  ({', '.join(key)})" for key in verdict.sample),
+        *held,
         "if the trigger was gone for a while, walk all rows once more: evolve backfill run … --restart",
     ]
     return "\n".join(lines)
@@ -93,6 +118,9 @@ def verdict_json(verdict: Verdict) -> dict[str, object]:
         "sample": [list(key) for key in verdict.sample],
         "at": verdict.at,
         "predicate": verdict.predicate,
+        "nulls": dict(verdict.nulls),
+        "checksum": verdict.checksum,
+        "server": verdict.server,
     }
 
 

@@ -673,9 +673,16 @@ def _turn(connection: Connection, run_id: int, state: State) -> None:
     """
     # A row lock in the journal.
     turned = connection.execute(
-        "UPDATE evolve.backfill_run SET state = %s, ended_at = CASE WHEN %s THEN clock_timestamp() END"
-        " WHERE run_id = %s AND state = ANY(%s)",
-        (state.value, state in ENDED, run_id, [old.value for old in before(state)]),
+        "UPDATE evolve.backfill_run SET state = %(state)s,"
+        " ended_at = CASE WHEN %(ended)s THEN clock_timestamp() END,"
+        " ended_lsn = CASE WHEN %(ended)s THEN pg_current_wal_insert_lsn() END"
+        " WHERE run_id = %(run)s AND state = ANY(%(before)s)",
+        {
+            "state": state.value,
+            "ended": state in ENDED,
+            "run": run_id,
+            "before": [old.value for old in before(state)],
+        },
     ).rowcount
     if turned != 1:
         row = connection.execute(
@@ -740,6 +747,16 @@ def store_verdict(connection: Connection, run_id: int, verdict: Verdict, actor: 
         _event(connection, run_id, actor, "verified", f"{verdict.misses} of {verdict.rows} rows missed")
 
 
+def end_of(connection: Connection, run_id: int) -> str | None:
+    """Position in the WAL behind all that the run wrote; None where it goes on, or ended before that was kept."""
+    with connection.cursor(row_factory=scalar_row) as cursor:
+        # AccessShare on the journal.
+        found = cursor.execute(
+            "SELECT ended_lsn::text FROM evolve.backfill_run WHERE run_id = %s", (run_id,)
+        ).fetchone()
+    return None if found is None else str(found)
+
+
 def _event(connection: Connection, run_id: int, actor: str, kind: str, detail: str) -> None:
     # RowExclusive on the journal.
     connection.execute(
@@ -758,6 +775,9 @@ def _record(row: _Row) -> RunRecord:
             sample=tuple(tuple(key) for key in stored["sample"]),
             at=stored["at"],
             predicate=stored["predicate"],
+            nulls=tuple((column, count) for column, count in stored.get("nulls", ())),
+            checksum=stored.get("checksum"),
+            server=stored.get("server"),
         )
     return RunRecord(
         run_id=row.run_id,

@@ -17,6 +17,7 @@ from evolve.postgres.backfill_target import Target, TargetColumn
 from evolve.postgres.composing import identifier, table_name, type_name
 from evolve.postgres.connect import Connection
 from evolve.postgres.failure import translated
+from evolve.postgres.row_hash import row_hash
 from evolve.postgres.session import Session
 
 
@@ -260,12 +261,9 @@ def _restoring(run_id: int, target: Target) -> sql.Composed:
 
 
 def _hash(target: Target) -> sql.Composed:
-    """Eight bytes of the binary form of the target columns, which no session setting can change."""
-    return sql.SQL("hashtextextended(encode(record_send(ROW({})), 'hex'), 0)").format(
-        sql.SQL(", ").join(
-            sql.SQL("{}.{}").format(table_name(target.table), identifier(column.name))
-            for column in target.columns
-        )
+    return row_hash(
+        sql.SQL("{}.{}").format(table_name(target.table), identifier(column.name))
+        for column in target.columns
     )
 
 

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import psycopg
 from psycopg import sql
+from psycopg.rows import class_row
 
 from evolve.backfill.keyset import Key, KeyColumn
 from evolve.backfill.verify import Window
@@ -11,31 +14,61 @@ from evolve.postgres.composing import identifier, table_name, written
 from evolve.postgres.connect import Connection
 from evolve.postgres.failure import translated
 from evolve.postgres.pieces import after, key_text, key_values, up_to
+from evolve.postgres.row_hash import row_hash
 from evolve.sql.names import QualifiedName
+
+_NO_HASH = sql.SQL("NULL::bigint")
+
+
+@dataclass(frozen=True, slots=True)
+class _Counted:
+    rows: int
+    misses: int
+    nulls: list[int]
+    checksum: str | None
 
 
 class SqlWindows:
     """Each window is one short read-only transaction; a table may be checked on a standby as well."""
 
     def __init__(
-        self, connection: Connection, table: QualifiedName, key: tuple[KeyColumn, ...], predicate: str
+        self,
+        connection: Connection,
+        table: QualifiedName,
+        key: tuple[KeyColumn, ...],
+        predicate: str,
+        columns: tuple[str, ...],
     ) -> None:
         self._connection = connection
         self._table = table_name(table)
         self._key = key
         self._columns = sql.SQL(", ").join(identifier(column.name) for column in key)
         self._predicate = written(predicate)
+        self._written = columns
+        self._hash: sql.Composable = row_hash(
+            identifier(name) for name in dict.fromkeys((*(column.name for column in key), *columns))
+        )
 
     def begin(self) -> str:
         with translated(self._connection):
             row = self._connection.execute("SELECT to_jsonb(clock_timestamp()) #>> '{}'").fetchone()
         return str(row[0]) if row else ""
 
+    def columns(self) -> tuple[str, ...]:
+        return self._written
+
     def look(self, after: Key | None, rows: int, sample: int) -> Window:
         with translated(self._connection):
             self._connection.isolation_level = psycopg.IsolationLevel.REPEATABLE_READ
-            with self._connection.transaction():
-                return self._look(after, rows, sample)
+            try:
+                with self._connection.transaction():
+                    return self._look(after, rows, sample)
+            except psycopg.errors.UndefinedFunction:
+                if self._hash == _NO_HASH:
+                    raise
+                self._hash = _NO_HASH  # a type without a binary form
+                with self._connection.transaction():
+                    return self._look(after, rows, sample)
 
     def _look(self, cursor: Key | None, rows: int, sample: int) -> Window:
         values: dict[str, object] = {**key_values("after", cursor), "rows": rows, "sample": sample}
@@ -54,15 +87,26 @@ class SqlWindows:
             inside = sql.SQL("{} AND {}").format(behind, up_to(self._key))
             values |= key_values("upto", end)
         # AccessShare; an index scan of the window. A predicate that is null is no miss, as in WHERE.
-        counted = self._connection.execute(
-            sql.SQL("SELECT count(*), count(*) FILTER (WHERE {}) FROM {} WHERE {}").format(
-                self._predicate, self._table, inside
-            ),
-            values,
-        ).fetchone()
-        seen, misses = (int(str(n)) for n in counted) if counted else (0, 0)
+        with self._connection.cursor(row_factory=class_row(_Counted)) as reading:
+            counted = reading.execute(
+                sql.SQL(
+                    "SELECT count(*) AS rows, count(*) FILTER (WHERE {}) AS misses, ARRAY[{}]::bigint[] AS nulls,"
+                    " sum({})::text AS checksum FROM {} WHERE {}"
+                ).format(
+                    self._predicate,
+                    sql.SQL(", ").join(
+                        sql.SQL("count(*) FILTER (WHERE {} IS NULL)").format(identifier(name))
+                        for name in self._written
+                    ),
+                    self._hash,
+                    self._table,
+                    inside,
+                ),
+                values,
+            ).fetchone()
+        assert counted is not None  # an aggregate without GROUP BY has one row
         keys: tuple[Key, ...] = ()
-        if misses and sample:
+        if counted.misses and sample:
             # AccessShare; the same window again.
             found = self._connection.execute(
                 sql.SQL("SELECT {} FROM {} WHERE {} AND {} ORDER BY {} LIMIT %(sample)s").format(
@@ -71,4 +115,9 @@ class SqlWindows:
                 values,
             ).fetchall()
             keys = tuple(tuple(str(part) for part in row[0]) for row in found if isinstance(row[0], list))
-        return Window(end, seen, misses, keys)
+        return Window(end, counted.rows, counted.misses, keys, tuple(counted.nulls), self._checksum(counted))
+
+    def _checksum(self, counted: _Counted) -> int | None:
+        if self._hash == _NO_HASH:
+            return None
+        return int(counted.checksum or 0)

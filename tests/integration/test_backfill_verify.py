@@ -8,12 +8,17 @@ import psycopg
 import pytest
 from support.backfill import Quiet, fill, numbers, spec
 
-from evolve.app.verify_backfill import verify_backfill
+from evolve.app.verify_backfill import Verified, VerificationStopped, verify_backfill
 from evolve.backfill.verify import CannotVerify
 from evolve.postgres import journal
 from evolve.postgres.connect import connect
 
 pytestmark = pytest.mark.server
+
+
+def verify(url: str, name: str, quiet: Quiet | None = None, **options: object) -> Verified:
+    quiet = quiet or Quiet()
+    return verify_backfill(url, name, stop=quiet, watch=quiet, **options)  # type: ignore[arg-type]
 
 
 def test_a_run_is_verified_and_the_gates_can_read_it(database_url: str) -> None:
@@ -46,7 +51,7 @@ def test_rows_written_since_are_seen_also_behind_the_last_key(database_url: str)
     fill(database_url, spec("numbers", "n", "7", where="n = 0"))
     with psycopg.connect(database_url, autocommit=True) as connection:
         connection.execute("INSERT INTO numbers VALUES (999999, 0, 0, '')")
-    verdict = verify_backfill(database_url, "numbers.n", watch=Quiet())
+    verdict = verify(database_url, "numbers.n").verdict
     assert (verdict.rows, verdict.misses, verdict.sample) == (501, 1, (("999999",),))
     with connect(database_url) as connection:
         run = journal.latest_run(connection, "numbers.n")
@@ -59,14 +64,14 @@ def test_without_a_predicate_the_values_are_compared(database_url: str) -> None:
     fill(database_url, spec("numbers", "note", "'row ' || id"))
     with psycopg.connect(database_url, autocommit=True) as connection:
         connection.execute("UPDATE numbers SET note = 'other' WHERE id = 33")
-    assert verify_backfill(database_url, "numbers.note", watch=Quiet()).sample == (("33",),)
+    assert verify(database_url, "numbers.note").verdict.sample == (("33",),)
 
 
 def test_an_expression_that_reads_what_it_writes_cannot_be_judged(database_url: str) -> None:
     numbers(database_url, 100)
     assert fill(database_url, spec("numbers", "n", "n + 1")).verdict is None
     with pytest.raises(CannotVerify):
-        verify_backfill(database_url, "numbers.n", watch=Quiet())
+        verify(database_url, "numbers.n")
 
 
 def test_many_windows_add_up(database_url: str) -> None:
@@ -74,5 +79,55 @@ def test_many_windows_add_up(database_url: str) -> None:
     fill(database_url, spec("numbers", "n", "7", where="n = 0"), verify=False)
     with psycopg.connect(database_url, autocommit=True) as connection:
         connection.execute("UPDATE numbers SET n = 0 WHERE id % 2 = 0")
-    verdict = verify_backfill(database_url, "numbers.n", watch=Quiet())
+    verdict = verify(database_url, "numbers.n").verdict
     assert (verdict.rows, verdict.misses, len(verdict.sample)) == (30_000, 15_000, 10)
+
+
+def test_nulls_and_values_are_summed_up_whatever_the_order_and_the_settings(database_url: str) -> None:
+    numbers(database_url, 1000)
+    with psycopg.connect(database_url, autocommit=True) as connection:
+        connection.execute("ALTER TABLE numbers ADD at timestamptz")
+        connection.execute("UPDATE numbers SET hits = 1 WHERE id = 33")
+    fill(
+        database_url,
+        spec("numbers", "at", "CASE hits WHEN 0 THEN to_timestamp(id) END", where="at IS NULL AND hits = 0"),
+    )
+    first = verify(database_url, "numbers.at").verdict
+    with psycopg.connect(database_url, autocommit=True) as connection:
+        connection.execute("SELECT set_config('d.b', current_database(), false)")
+        connection.execute(
+            "DO $$ BEGIN EXECUTE format('ALTER DATABASE %I SET timezone = %L', current_setting('d.b'), 'Asia/Tokyo');"
+            " END $$"
+        )
+        connection.execute("CREATE TABLE copied AS TABLE numbers; TRUNCATE numbers")
+        connection.execute("INSERT INTO numbers SELECT * FROM copied ORDER BY note")
+    second = verify(database_url, "numbers.at")
+    assert first.nulls == (("at", 1),)
+    assert second.same
+    with psycopg.connect(database_url, autocommit=True) as connection:
+        connection.execute("UPDATE numbers SET at = at + interval '1 us' WHERE id = 66")
+    assert verify(database_url, "numbers.at").same is False
+
+
+def test_a_signal_ends_it_and_nothing_is_kept(database_url: str) -> None:
+    numbers(database_url, 500)
+    kept = fill(database_url, spec("numbers", "n", "7", where="n = 0")).verdict
+    quiet = Quiet(stop_when=lambda: True)
+    with pytest.raises(VerificationStopped, match="SIGTERM after 500 rows"):
+        verify(database_url, "numbers.n", quiet)
+    with connect(database_url) as connection:
+        run = journal.latest_run(connection, "numbers.n")
+    assert run is not None
+    assert run.verify == kept
+
+
+def test_a_type_without_a_binary_form_has_no_checksum(database_url: str) -> None:
+    numbers(database_url, 100)
+    with psycopg.connect(database_url, autocommit=True) as connection:
+        connection.execute("ALTER TABLE numbers ADD rights aclitem")
+    run = fill(
+        database_url,
+        spec("numbers", "rights", "makeaclitem(10, 10, 'SELECT', false)", where="rights IS NULL"),
+    )
+    assert run.verdict is not None
+    assert (run.verdict.misses, run.verdict.checksum) == (0, None)

@@ -1,0 +1,57 @@
+"""A look at every row of a run's table, with its progress shown; nothing is written down."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from evolve.backfill.ports import Watch
+from evolve.backfill.progress import Meter, Snapshot
+from evolve.backfill.record import RunRecord
+from evolve.backfill.verify import Verdict, Verification
+from evolve.postgres.connect import Connection
+from evolve.postgres.windows import SqlWindows
+
+
+def look(
+    connection: Connection,
+    record: RunRecord,
+    predicate: str,
+    *,
+    watch: Watch,
+    clock: Callable[[], float],
+    asked: Callable[[int], None],
+) -> Verdict:
+    """
+    Args:
+        connection: to the primary or to a standby of it, in autocommit mode.
+        asked: called after each window with the rows seen so far; raises to stop.
+
+    Raises:
+        DatabaseFailure: more tries did not help.
+    """
+    meter = Meter(record.scanned or record.rows_estimate, clock)
+    seen = 0
+
+    def between(rows: int) -> None:
+        nonlocal seen
+        meter.committed(rows - seen)
+        seen = rows
+        part = meter.fraction(rows, None, finished=False)
+        watch.report(
+            Snapshot(
+                name=record.name,
+                state="verifying",
+                rows=record.changed,
+                scanned=rows,
+                fraction=part,
+                rows_per_second=meter.rate(),
+                seconds_left=meter.seconds_left(rows, part),
+                size=verification.controller.size,
+            )
+        )
+        asked(rows)
+
+    columns = tuple(column for column, _ in record.spec.assignments)
+    windows = SqlWindows(connection, record.spec.table, record.key, predicate, columns)
+    verification = Verification(windows, predicate, clock, between)
+    return verification.run()
