@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from datetime import datetime
 
 from evolve.backfill.keyset import Key, KeyColumn, fraction
@@ -10,7 +10,9 @@ from evolve.backfill.ports import Want
 from evolve.backfill.spec import Spec
 from evolve.backfill.status import ENDED, State, shown
 from evolve.backfill.verify import Verdict
+from evolve.backfill.works import work_json
 from evolve.errors import Misuse, Refused
+from evolve.sql.names import QualifiedName
 
 
 @dataclass(frozen=True, slots=True)
@@ -211,21 +213,28 @@ class TargetChanged(Refused):
 
 def differences(old: Spec, new: Spec) -> list[str]:
     """What a person would call different, field by field."""
-    before, after = asdict(old), asdict(new)
-    labels = {"assignments": "set"}
-    found: list[str] = []
-    for field in before:
-        if before[field] == after[field]:
-            continue
-        if field == "table":
-            found.append(f"table: {old.table.plain} → {new.table.plain}")
-        elif field == "assignments":
-            was = ", ".join(f"{column} = {expression}" for column, expression in old.assignments)
-            now = ", ".join(f"{column} = {expression}" for column, expression in new.assignments)
-            found.append(f"{labels[field]}: {was} → {now}")
-        else:
-            found.append(f"{field}: {before[field]} → {after[field]}")
-    return found
+    before, after = _fields(old), _fields(new)
+    return [
+        f"{field}: {before.get(field)} → {after.get(field)}"
+        for field in dict.fromkeys([*before, *after])
+        if before.get(field) != after.get(field)
+    ]
+
+
+def _fields(spec: Spec) -> dict[str, object]:
+    work = {
+        name.replace("_", " "): QualifiedName(**part).plain if isinstance(part, dict) else part
+        for name, part in work_json(spec.work).items()
+    }
+    return {
+        "name": spec.name,
+        "table": spec.table.plain,
+        **work,
+        "set": ", ".join(f"{column} = {expression}" for column, expression in spec.assignments) or None,
+        "where": spec.where,
+        "key": spec.key,
+        "mismatch": spec.mismatch,
+    }
 
 
 def may_start(latest: RunRecord | None, spec: Spec, *, restart: bool) -> RunRecord | None:

@@ -5,18 +5,22 @@ from __future__ import annotations
 import hashlib
 import json
 from dataclasses import asdict, dataclass
+from typing import Any, assert_never
 
+from evolve.backfill.transform import Transform
+from evolve.backfill.works import UPDATE, Delete, InsertSelect, JoinedUpdate, Update, Work, work_json, work_of
 from evolve.sql.names import QualifiedName
 
 
 @dataclass(frozen=True, slots=True)
 class Spec:
-    """Bring every row of `table` up to date by SQL expressions.
+    """Do `work` on every row of `table`, once.
 
     Args:
         name: names the run in the journal; one specification per name.
-        assignments: (column, SQL expression over the row's own columns).
-        where: SQL predicate of the rows that still need work; None takes every row once. Verification and gates count
+        assignments: (column, SQL expression over the row). The columns are those of `table`, or of the table that is
+            inserted into; none where rows are deleted or a function computes.
+        where: SQL predicate of the rows that need work; None takes every row once. Verification and gates count
             the rows it still finds.
         key: columns walked, in order; unique and not null together. None takes the primary key.
         mismatch: SQL predicate of a row that is wrong after the backfill; None derives
@@ -25,39 +29,48 @@ class Spec:
 
     name: str
     table: QualifiedName
-    assignments: tuple[tuple[str, str], ...]
+    assignments: tuple[tuple[str, str], ...] = ()
     where: str | None = None
     key: tuple[str, ...] | None = None
     mismatch: str | None = None
+    work: Work = UPDATE
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """The columns of `table` that are written."""
+        match self.work:
+            case Update() | JoinedUpdate():
+                return tuple(column for column, _ in self.assignments)
+            case Transform():
+                return self.work.writes
+            case InsertSelect() | Delete():
+                return ()
+            case _:
+                assert_never(self.work)
 
     @property
     def fingerprint(self) -> str:
         """Sixteen hex digits that change with anything that changes what rows end up with."""
-        text = json.dumps(asdict(self), sort_keys=True)
-        return hashlib.sha256(text.encode()).hexdigest()[:16]
+        return hashlib.sha256(self.to_json().encode()).hexdigest()[:16]
 
     def to_json(self) -> str:
-        return json.dumps(asdict(self), sort_keys=True)
+        """Always the same text for the same specification. A plain update leaves its kind of work out."""
+        stored = asdict(self)
+        del stored["work"]
+        if not isinstance(self.work, Update):
+            stored["work"] = work_json(self.work)
+        return json.dumps(stored, sort_keys=True)
 
     @staticmethod
     def from_json(text: str) -> Spec:
         """Read back what `to_json` wrote."""
-        stored = _Stored(**json.loads(text))
+        stored: dict[str, Any] = json.loads(text)
         return Spec(
-            name=stored.name,
-            table=QualifiedName(**stored.table),
-            assignments=tuple((column, expression) for column, expression in stored.assignments),
-            where=stored.where,
-            key=None if stored.key is None else tuple(stored.key),
-            mismatch=stored.mismatch,
+            name=stored["name"],
+            table=QualifiedName(**stored["table"]),
+            assignments=tuple((column, expression) for column, expression in stored["assignments"]),
+            where=stored["where"],
+            key=None if stored["key"] is None else tuple(stored["key"]),
+            mismatch=stored["mismatch"],
+            work=work_of(stored["work"]) if "work" in stored else UPDATE,
         )
-
-
-@dataclass(frozen=True, slots=True)
-class _Stored:
-    name: str
-    table: dict[str, str]
-    assignments: list[list[str]]
-    where: str | None
-    key: list[str] | None
-    mismatch: str | None
