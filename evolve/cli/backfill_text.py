@@ -77,11 +77,12 @@ def verified_text(verified: Verified) -> str:
     """A verification that was just made, against the one before."""
     lines = [verdict_text(verified.verdict)]
     if verified.before is not None and verified.same is not None:
-        what = (
-            "keys and values are those"
+        before = f"the verification at {verified.before.at}"
+        lines.append(
+            f"keys and values are those of {before}"
             if verified.same
-                   )
-        lines.append(f"{what} of the verification at {verified.before.at}")
+            else f"keys or values are not those of {before}: rows were written since, or the copies differ"
+        )
     return "\n".join(lines)
 
 

@@ -54,7 +54,8 @@ def now(connection: Connection) -> Moment:
             " to_jsonb(clock_timestamp()) #>> '{}' AS at"
             " FROM pg_control_system(), pg_database d WHERE d.datname = current_database()"
         ).fetchone()
-    assert found is not None  # the database that we are in is there
+    if found is None:
+        raise LookupError("the database that this session is in is not in pg_database")
     return found
 
 

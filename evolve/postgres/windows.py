@@ -104,7 +104,8 @@ class SqlWindows:
                 ),
                 values,
             ).fetchone()
-        assert counted is not None  # an aggregate without GROUP BY has one row
+        if counted is None:
+            raise LookupError("an aggregate without GROUP BY came without its row")
         keys: tuple[Key, ...] = ()
         if counted.misses and sample:
             # AccessShare; the same window again.

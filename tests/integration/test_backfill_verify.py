@@ -8,7 +8,7 @@ import psycopg
 import pytest
 from support.backfill import Quiet, fill, numbers, spec
 
-from evolve.app.verify_backfill import Verified, VerificationStopped, verify_backfill
+from evolve.app.verify_backfill import VerificationStopped, Verified, verify_backfill
 from evolve.backfill.verify import CannotVerify
 from evolve.postgres import journal
 from evolve.postgres.connect import connect
