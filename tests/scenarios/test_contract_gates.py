@@ -244,6 +244,15 @@ def test_it_is_taken_away_where_nothing_does(ready: Ready, way: Callable[[Ready,
         assert sum(table == "people" for table, _ in columns(url)) == 3
 
 
+def test_a_table_that_is_locked_away_is_come_back_to(ready: Ready) -> None:
+    with ready.server.database(ready.full) as url, closing(psycopg.connect(url)) as other:
+        forget(url)
+        other.execute("LOCK TABLE users IN ACCESS EXCLUSIVE MODE")
+        with pytest.raises(AssertionError, match="did not get its lock in 3 attempts"):
+            ready.project.ok("upgrade", "--database-url", url, "--lock-timeout", "100", "--retries", "2")
+        assert ("users", "name") in columns(url)
+
+
 def columns(url: str) -> list[tuple[object, ...]]:
     return run(
         url,
