@@ -212,10 +212,10 @@ def _count(change: str, lost: Lost) -> str:
 
 
 def _readable(table: str) -> str:
-    """Whether that table of schema evolve is there, and may be read."""
+    """Whether that table of schema evolve is there, and may be read without a function of its owner being run."""
     return f"""EXISTS (
       SELECT FROM pg_catalog.pg_class AS c JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace
-      WHERE n.nspname = 'evolve' AND c.relname = '{table}'
+      WHERE n.nspname = 'evolve' AND c.relname = '{table}' AND c.relkind = 'r' AND NOT c.relrowsecurity
         AND pg_catalog.has_schema_privilege(n.oid, 'USAGE') AND pg_catalog.has_table_privilege(c.oid, 'SELECT')
     )"""
 

@@ -218,6 +218,16 @@ def test_a_revision_asks_what_was_seen_last(database: Counted) -> None:
     shut_by(database, "SELECT name FROM users")
 
 
+@pytest.mark.parametrize("table", ["change_event", "verdict", "tripwire", "tripwire_hit", "brown_out"])
+def test_a_revision_runs_no_function_of_a_stranger(database: Counted, table: str) -> None:
+    database.run("CREATE SCHEMA evolve; CREATE TABLE ran (n int)")
+    body = "INSERT INTO ran VALUES (1) RETURNING 'x'::text"
+    database.run(f"CREATE FUNCTION evil() RETURNS text LANGUAGE sql VOLATILE AS $$ {body} $$")
+    database.run(f"CREATE VIEW evolve.{table} AS SELECT evil() AS change, evil() AS phase, 1 AS event_id")
+    database.run(BLOCK)
+    assert database.theirs.execute("SELECT * FROM ran").fetchall() == []
+
+
 def test_what_was_seen_holds_for_a_while(database: Counted) -> None:
     database.advance()
     judge(database, database.look(), replace(AT_ONCE, verdict_age=0.0))
