@@ -10,7 +10,9 @@ from collections.abc import Callable
 from contextlib import closing, suppress
 from dataclasses import dataclass, field, replace
 
+from evolve.app.backfill_function import computing
 from evolve.app.backfill_work import Pace, actor, told
+from evolve.backfill.calling import Computing
 from evolve.backfill.controller import Controller
 from evolve.backfill.failures import Verdict as Judgement
 from evolve.backfill.failures import judge
@@ -78,8 +80,11 @@ class Worker:
         Raises:
             BatchFailed, GaveUp, ServerTrouble: what was committed stays.
         """
-        with closing(Session(self.url, f"evolve backfill {self.record.name}", self.pace.timeouts)) as session:
-            runner = self.runner = self._runner(session)
+        with (
+            closing(Session(self.url, f"evolve backfill {self.record.name}", self.pace.timeouts)) as session,
+            computing(self.record.spec, self.target) as compute,
+        ):
+            runner = self.runner = self._runner(session, compute)
             with told(f'backfill "{self.record.name}" stopped', session):
                 return self._persistently(session, lambda: self._ranges(session, runner))
 
@@ -144,10 +149,10 @@ class Worker:
         journal.release(session.current(), ended)
         return None if isinstance(ending, Finished) else ending
 
-    def _runner(self, session: Session) -> Runner:
+    def _runner(self, session: Session, compute: Computing | None) -> Runner:
         return Runner(
             name=self.record.name,
-            work=self._pass(session),
+            work=self._pass(session, compute),
             leases=journal.Hold(
                 session.current, session.reopen, actor=actor(), seconds=self.pace.lease_seconds
             ),
@@ -160,7 +165,7 @@ class Worker:
             patience=self.pace.patience,
         )
 
-    def _pass(self, session: Session) -> Pass:
+    def _pass(self, session: Session, compute: Computing | None) -> Pass:
         lease_seconds = self.pace.lease_seconds
         if self.way is State.UNDOING:
             run_id = self.record.run_id
@@ -168,7 +173,7 @@ class Worker:
                 undo_journal.SqlUndoBatches(session, run_id, self.target, lease_seconds=lease_seconds)
             )
         undo_of = self.record.run_id if self.record.journal else None
-        change = change_of(self.record.spec, self.target, undo_of)
+        change = change_of(self.record.spec, self.target, undo_of, compute, lease_seconds=lease_seconds)
         batches = SqlBatches(session, self.target, change, lease_seconds=lease_seconds)
         shapes = candidates(can_touch=bool(self.target.touched), can_slice=self.target.sliced)
         return Forward(batches, Chooser(shapes), self.clock)

@@ -11,6 +11,7 @@ from psycopg.rows import class_row
 
 from evolve.backfill.keyset import KeyColumn, UniqueIndex, choose_key
 from evolve.backfill.spec import Spec
+from evolve.backfill.transform import Transform
 from evolve.errors import Misuse, Refused
 from evolve.postgres.composing import identifier, table_name, written
 from evolve.postgres.connect import Connection
@@ -159,7 +160,10 @@ def read_target(connection: Connection, spec: Spec, *, plain_sql: bool = False) 
     """
     table = _read_table(connection, spec.table)
     columns = _read_columns(connection, table.oid)
-    assigned = tuple(_assigned(spec, columns, name) for name, _ in spec.assignments)
+    assigned = tuple(_assigned(spec, columns, name) for name in spec.columns)
+    for name in spec.work.reads if isinstance(spec.work, Transform) else ():
+        if name not in columns:
+            raise NoSuchColumn(spec.table, name, list(columns))
     index = choose_key(spec.table, _read_indexes(connection, table.oid), spec.key)
     key_names = {column.name for column in index.columns}
     for column in assigned:

@@ -126,7 +126,6 @@ class Writing:
     ) -> None:
         self._key = target.key
         self._columns = target.columns
-        self._spelling = Spelling(connection)
         self._recording = undo_of is not None
         self._texts: dict[Cut, bytes] = {}
         for cut in CUTS:
@@ -160,8 +159,9 @@ class Writing:
         for n, texts in enumerate(found.keys):
             values[f"key{n}"] = [texts[place] for place in wanted]
         rows = [row for row in computed if row is not None]
+        spelling = Spelling(connection)
         for n, column in enumerate(self._columns):
-            values[f"new{n}"] = self._spelling.column(column.name, column.type, [row[n] for row in rows])
+            values[f"new{n}"] = spelling.column(column.name, column.type, [row[n] for row in rows])
         # RowExclusive and row locks until COMMIT, in key order, for a few milliseconds.
         cursor = connection.execute(self._texts[cut_of(piece)], values)
         if not self._recording:
@@ -249,7 +249,7 @@ class Transforming:
         self._compute = compute
         self._lease_seconds = lease_seconds
         self._reading: Reading | None = None
-        self._writing: Writing | None = None
+        self._writing = Writing(target, spec.where, undo_of)
         self._ready: tuple[Piece, Found, list[Values | None]] | None = None
         self._locking = 0
 
@@ -272,14 +272,14 @@ class Transforming:
         ready, self._ready = self._ready, None
         written = 0
         if ready is not None and ready[0] == piece:
-            wanted, written = self._writes(connection).write(connection, lease, piece, *ready[1:])
+            wanted, written = self._writing.write(connection, lease, piece, *ready[1:])
             if written == wanted:
                 return written
             if self._undo_of is not None:
                 raise DatabaseFailure("rows changed while they were computed", sqlstate="40001", lost=False)
         found = self._reads(connection).read(connection, piece, locking=True)
         computed = self._compute(found.rows)
-        return written + self._writes(connection).write(connection, lease, piece, found, computed)[1]
+        return written + self._writing.write(connection, lease, piece, found, computed)[1]
 
     def failed(self, failure: DatabaseFailure) -> None:
         self._ready = None
@@ -290,11 +290,6 @@ class Transforming:
         if self._reading is None:
             self._reading = Reading(connection, self._spec, self._target, self._work.reads)
         return self._reading
-
-    def _writes(self, connection: Connection) -> Writing:
-        if self._writing is None:
-            self._writing = Writing(connection, self._target, self._spec.where, self._undo_of)
-        return self._writing
 
 
 @contextmanager

@@ -1,0 +1,59 @@
+"""Finds the functions and classes of the application that a backfill names."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from importlib import import_module
+from pathlib import Path
+
+from evolve.errors import Misuse
+
+
+class CannotImport(Misuse):
+    def __init__(self, path: str, reason: str) -> None:
+        super().__init__(
+            f'"{path}" cannot be imported here: {reason}',
+            why="every process that works on the run calls it",
+            fix=f'start it where python -c "import {path.partition(":")[0]}" works, or name that folder with -C',
+        )
+
+
+class NoFunction(Misuse):
+    def __init__(self, path: str) -> None:
+        super().__init__(f'"{path}" is no function', fix="name a function as package.module:function")
+
+
+def imported(path: str, folder: Path | None = None) -> object:
+    """
+    Args:
+        path: "package.module:name"; the name may have dots.
+        folder: where modules are found, beside those of this Python; the current folder unless given.
+
+    Raises:
+        CannotImport: also where the module itself fails.
+    """
+    place = str((folder or Path()).resolve())
+    if place not in sys.path:
+        sys.path.insert(0, place)
+    module, _, name = path.partition(":")
+    try:
+        found: object = import_module(module)
+        for part in name.split("."):
+            found = getattr(found, part)
+    except Exception as error:  # importing runs the application's own code
+        raise CannotImport(path, f"{type(error).__name__}: {error}") from error
+    return found
+
+
+def function_at(path: str, folder: Path | None = None) -> Callable[..., object]:
+    """The function, also where a declaration of a backfill stands under that name.
+
+    Raises:
+        CannotImport, NoFunction
+    """
+    found = imported(path, folder)
+    found = getattr(found, "function", None) or found
+    if not callable(found):
+        raise NoFunction(path)
+    return found
