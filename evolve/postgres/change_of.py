@@ -21,7 +21,8 @@ def change_of(
         lease_seconds: see `Transforming`.
     """
     if isinstance(spec.work, Transform):
-        assert compute is not None
+        if compute is None:
+            raise ValueError("a function does the work of this run, and none was given")
         return Transforming(spec, spec.work, target, undo_of, compute, lease_seconds=lease_seconds)
     if undo_of is None:
         return Updating(spec, target)

@@ -122,7 +122,7 @@ class Writing:
     """
 
     def __init__(
-        self, connection: Connection, target: Target, where: str | None, undo_of: int | None
+        self, target: Target, where: str | None, undo_of: int | None
     ) -> None:
         self._key = target.key
         self._columns = target.columns
