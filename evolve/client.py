@@ -421,7 +421,7 @@ def _through_engine(engine: Any) -> Callable[[Talk], None]:
 
     def transact(talk: Talk) -> None:
         engine = known()
-        if engine is None:
+        if engine is None or _shares(engine):
             return
         pool = engine.pool.recreate()
         try:
@@ -443,6 +443,14 @@ def _through_engine(engine: Any) -> Callable[[Talk], None]:
         asyncio.run(asyncio.wait_for(greenlet_spawn(transact, talk), _PATIENCE))
 
     return transact_async if is_async else transact
+
+
+def _shares(engine: Any) -> bool:
+    """Whether each new connection may be the very one that the application works with: a `creator` hands it out."""
+    from sqlalchemy.pool import StaticPool
+
+    own = getattr(getattr(engine.pool, "_creator", None), "__module__", "")
+    return isinstance(engine.pool, StaticPool) and own != "sqlalchemy.engine.create"
 
 
 # -- drivers ------------------------------------------------------------------------------------------------

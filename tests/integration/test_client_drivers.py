@@ -13,7 +13,7 @@ from pathlib import Path
 
 import psycopg
 import pytest
-from sqlalchemy import create_engine, text
+from sqlalchemy import StaticPool, create_engine, text
 from sqlalchemy.exc import OperationalError, ProgrammingError
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 from support.deployed import rows, told, until
@@ -83,6 +83,18 @@ def test_code_without_sqlalchemy(url: str, driver: str) -> None:
     until(lambda: told(url, "7"))
     heart.leave()
     assert rows(url, GONE) == [(True,)]
+
+
+def test_a_connection_that_the_application_shares_is_not_spoken_over(url: str) -> None:
+    shared = psycopg.connect(url)
+    engine = create_engine("postgresql+psycopg://", creator=lambda: shared, poolclass=StaticPool)
+    heart = client.register(engine, version="7", models=OldBase, interval=0.1)
+    with engine.connect() as session:
+        session.execute(text("INSERT INTO users VALUES (1)"))
+        time.sleep(1.5)  # the first heartbeat comes within a second
+        assert rows(url, "SELECT FROM users") == []
+    heart.leave()
+    shared.close()
 
 
 # -- where it cannot be told ----------------------------------------------------------------------------------------
