@@ -11,6 +11,8 @@ from typing import Protocol
 from evolve.backfill.ports import Lease, Step, Want
 from evolve.backfill.runner import CheckpointRefused
 from evolve.backfill.spec import Spec
+from evolve.backfill.works import Delete, InsertSelect
+from evolve.errors import Misuse
 
 
 class JournalMode(StrEnum):
@@ -80,15 +82,35 @@ class Backward:
         return replace(lease, epoch=journal.epoch)
 
 
+class KeepsNoJournal(Misuse):
+    def __init__(self, spec: Spec) -> None:
+        deleted = isinstance(spec.work, Delete)
+        super().__init__(
+            f'backfill "{spec.name}" cannot keep an undo journal: it {"deletes" if deleted else "inserts"} rows',
+            why="the journal holds old values of columns, by key",
+            fix=f"copy the rows first: evolve backfill run {spec.table} --into ARCHIVE"
+            if deleted
+            else "leave --undo-journal out; what it inserted is deleted by hand",
+        )
+
+
 def keeps_journal(spec: Spec, mode: JournalMode) -> bool:
-    """`auto` is on unless `where` demands that every target column is null: then there is nothing to give back."""
+    """`auto` is on unless `where` demands that every target column is null: then there is nothing to give back.
+
+    Raises:
+        KeepsNoJournal: ON for work that changes no column.
+    """
+    if isinstance(spec.work, InsertSelect | Delete):
+        if mode is JournalMode.ON:
+            raise KeepsNoJournal(spec)
+        return False
     match mode:
         case JournalMode.ON:
             return True
         case JournalMode.OFF:
             return False
         case JournalMode.AUTO:
-            return not all(_null_before(spec.where, column) for column, _ in spec.assignments)
+            return not all(_null_before(spec.where, column) for column in spec.columns)
 
 
 def _null_before(where: str | None, column: str) -> bool:

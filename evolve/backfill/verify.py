@@ -13,6 +13,7 @@ from evolve.backfill.failures import judge
 from evolve.backfill.keyset import Key
 from evolve.backfill.ports import DatabaseFailure
 from evolve.backfill.spec import Spec
+from evolve.backfill.transform import Transform
 from evolve.errors import Refused
 from evolve.sql.names import quote
 
@@ -24,8 +25,10 @@ TRIES = 8  # looks at one window: a standby ends reads that are in the way of wh
 
 class CannotVerify(Refused):
     def __init__(self, spec: Spec) -> None:
+        computed = isinstance(spec.work, Transform)
         super().__init__(
-            f'backfill "{spec.name}" cannot be verified: its expression reads the column it writes',
+            f'backfill "{spec.name}" cannot be verified: '
+            + ("a function computes its values" if computed else "its expression reads the column it writes"),
             why="a row that was brought up to date looks like one that was not",
             fix="give --where a predicate that finds the rows still to do; the cursor alone shows this run's progress",
         )
@@ -172,6 +175,8 @@ def misses_predicate(spec: Spec) -> str | None:
     given = [part for part in (spec.where, spec.mismatch) if part is not None]
     if given:
         return " OR ".join(map(_closed, given))
+    if isinstance(spec.work, Transform):
+        return None
     targets = {column for column, _ in spec.assignments}
     if any(_mentions(expression, column) for _, expression in spec.assignments for column in targets):
         return None
