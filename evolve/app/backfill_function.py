@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import closing, contextmanager
 
 from evolve.backfill.calling import Caller, Computing
-from evolve.backfill.functions import function_at
+from evolve.backfill.functions import function_at, imported
 from evolve.backfill.spec import Spec
 from evolve.backfill.transform import Transform
 from evolve.postgres.backfill_target import Target
@@ -17,11 +17,19 @@ def computing(spec: Spec, target: Target) -> Iterator[Computing | None]:
     """For one thread; None where no function does the work.
 
     Raises:
-        CannotImport, NoFunction
+        CannotImport, NoFunction, BadModel
     """
     if not isinstance(spec.work, Transform):
         yield None
         return
-    function = function_at(spec.work.function)
-    with closing(Caller(spec.work, function, tuple(column.name for column in target.key))) as caller:
+    with closing(_caller(spec.work, tuple(column.name for column in target.key))) as caller:
         yield caller
+
+
+def _caller(work: Transform, key: tuple[str, ...]) -> Computing:
+    function = function_at(work.function)
+    if work.model is None:
+        return Caller(work, function, key)
+    from evolve.revisions.orm_rows import ObjectCaller
+
+    return ObjectCaller(work, function, imported(work.model), key)

@@ -26,13 +26,18 @@ class FunctionFailed(DatabaseFailure):
 
 
 class Computing(Protocol):
-    def __call__(self, rows: Sequence[Row]) -> list[Values | None]:
+    def __call__(self, rows: Sequence[Row], connection: object = None) -> list[Values | None]:
         """What each row's `writes` columns are to hold, in the order of the rows; None leaves a row as it is.
+
+        Args:
+            connection: the driver's, inside the transaction of the batch; None where the rows are computed before it.
 
         Raises:
             FunctionFailed: it raised (38000), or broke its contract (39000).
         """
         ...
+
+    def close(self) -> None: ...
 
 
 class Caller:
@@ -52,7 +57,7 @@ class Caller:
         self._key = key
         self._runner: asyncio.Runner | None = None
 
-    def __call__(self, rows: Sequence[Row]) -> list[Values | None]:
+    def __call__(self, rows: Sequence[Row], connection: object = None) -> list[Values | None]:
         if not rows:
             return []
         try:

@@ -15,6 +15,7 @@ from uuid import UUID
 
 import psycopg
 from psycopg.adapt import PyFormat, Transformer
+from psycopg.types.json import Json, Jsonb
 
 from evolve.backfill.calling import BROKEN, FunctionFailed
 from evolve.postgres.connect import Connection
@@ -71,4 +72,6 @@ class Spelling:
 
     @staticmethod
     def _json(value: object) -> str | None:
-        return None if value is None else json.dumps(value, default=str)
+        if value is None:
+            return None
+        return json.dumps(value.obj if isinstance(value, Json | Jsonb) else value, default=str)

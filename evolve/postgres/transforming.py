@@ -121,9 +121,7 @@ class Writing:
             the statement sees before is the version that was read, or the row is not written.
     """
 
-    def __init__(
-        self, target: Target, where: str | None, undo_of: int | None
-    ) -> None:
+    def __init__(self, target: Target, where: str | None, undo_of: int | None) -> None:
         self._key = target.key
         self._columns = target.columns
         self._recording = undo_of is not None
@@ -278,7 +276,7 @@ class Transforming:
             if self._undo_of is not None:
                 raise DatabaseFailure("rows changed while they were computed", sqlstate="40001", lost=False)
         found = self._reads(connection).read(connection, piece, locking=True)
-        computed = self._compute(found.rows)
+        computed = self._compute(found.rows, connection)
         return written + self._writing.write(connection, lease, piece, found, computed)[1]
 
     def failed(self, failure: DatabaseFailure) -> None:
