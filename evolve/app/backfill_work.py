@@ -9,6 +9,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
+from evolve.app.backfill_function import computing
+from evolve.backfill.calling import FunctionFailed
 from evolve.backfill.controller import LARGEST, TARGET
 from evolve.backfill.failures import Verdict as Judgement
 from evolve.backfill.failures import judge
@@ -18,13 +20,15 @@ from evolve.backfill.runner import (
 )
 from evolve.backfill.spec import Spec
 from evolve.backfill.status import State
+from evolve.backfill.transform import Transform
 from evolve.backfill.verify import Verdict
 from evolve.errors import Misuse, Refused
 from evolve.postgres import journal
 from evolve.postgres.backfill_target import Target, read_target, try_expressions
-from evolve.postgres.batches import try_batch
+from evolve.postgres.batches import PROBE, Trial, try_batch
 from evolve.postgres.failure import translated
 from evolve.postgres.fence import OldTransaction
+from evolve.postgres.function_trial import try_function
 from evolve.postgres.refusal import forbidden
 from evolve.postgres.session import Session, Timeouts
 from evolve.postgres.writable import refuse_read_only
@@ -168,10 +172,24 @@ def checked_target(session: Session, spec: Spec, watch: Watch, *, plain_sql: boo
     target = read_target(session.current(), spec, plain_sql=plain_sql)
     try_expressions(session.current(), spec)
     try:
-        try_batch(session, spec, target, None)
+        tried(session, spec, target, PROBE)
     except DatabaseFailure as failure:
-        if judge(failure) is not Judgement.CONTENDED:
+        row = isinstance(failure, FunctionFailed) and judge(failure) is Judgement.ROW
+        if judge(failure) is not Judgement.CONTENDED and not row:
             refusal = forbidden(failure.__cause__)
             raise refusal or ServerTrouble("trying the first batch, rolled back", failure) from failure
         watch.say(f"the first rows could not be tried beforehand: {failure.message}")
     return target
+
+
+def tried(session: Session, spec: Spec, target: Target, rows: int) -> Trial | None:
+    """One batch of about so many rows that is rolled back; None where the table is empty.
+
+    Raises:
+        BadExpression, PlanIgnoresKey, CannotImport, NoFunction, BadModel, BadFunction
+        DatabaseFailure: a lock, the server, or something in one of these rows.
+    """
+    with computing(spec, target) as compute:
+        if isinstance(spec.work, Transform) and compute is not None:
+            return try_function(session, spec, spec.work, target, compute, rows)
+        return try_batch(session, spec, target, None, rows)

@@ -5,12 +5,12 @@ from __future__ import annotations
 from contextlib import closing
 from dataclasses import dataclass
 
-from evolve.app.backfill_work import checked_target, told
+from evolve.app.backfill_work import checked_target, told, tried
 from evolve.backfill.ports import Watch
 from evolve.backfill.spec import Spec
 from evolve.backfill.undo import JournalMode, keeps_journal
 from evolve.postgres.backfill_target import Target
-from evolve.postgres.batches import Trial, try_batch
+from evolve.postgres.batches import Trial
 from evolve.postgres.session import Session
 
 ROWS = 1_000
@@ -50,7 +50,7 @@ def dry_run_backfill(
         told(f'backfill "{spec.name}" could not be tried', session),
     ):
         target = checked_target(session, spec, watch, plain_sql=plain_sql)
-        trial = try_batch(session, spec, target, None, ROWS)
+        trial = tried(session, spec, target, ROWS)
     seconds = None
     if trial is not None and trial.rows and target.rows_estimate:
         seconds = target.rows_estimate / trial.rows * trial.milliseconds / 1000

@@ -1,0 +1,86 @@
+"""One batch of a function, tried before the first: read, computed, written and rolled back."""
+
+from __future__ import annotations
+
+import time
+
+from evolve.backfill.calling import Computing
+from evolve.backfill.failures import Verdict, judge
+from evolve.backfill.ports import DatabaseFailure, Lease, Piece
+from evolve.backfill.spec import Spec
+from evolve.backfill.transform import Mode, Transform
+from evolve.errors import Misuse
+from evolve.postgres.backfill_target import Target
+from evolve.postgres.batches import Trial
+from evolve.postgres.pieces import range_values
+from evolve.postgres.session import Session
+from evolve.postgres.transforming import Transforming
+from evolve.postgres.walking import Walk, edges, read_key
+
+
+class BadFunction(Misuse):
+    def __init__(self, work: Transform, failure: DatabaseFailure) -> None:
+        super().__init__(
+            failure.message,
+            why="it was tried on the first rows and rolled back; no row was written",
+            fix=f"mend {work.function} and try it: evolve backfill run … --dry-run",
+        )
+
+
+class _Tried(Exception):
+    """Ends a transaction that is to leave nothing behind."""
+
+
+def try_function(
+    session: Session, spec: Spec, work: Transform, target: Target, compute: Computing, rows: int
+) -> Trial | None:
+    """Call the function on the first `rows` keys and write what it answers, rolled back; None where there is no key.
+
+    One that acts outside of the database is not called.
+
+    Raises:
+        BadFunction: it broke its contract.
+        DatabaseFailure: a lock, the server, or something in one of these rows, which a run sets aside.
+    """
+    began = time.perf_counter()
+    found = _first(session, target, rows)
+    if found is None:
+        return None
+    piece, full = found
+    change = Transforming(spec, work, target, None, compute, lease_seconds=60.0)
+    changed = 0
+    if work.mode is not Mode.OUTBOX:
+        try:
+            change.prepare(session, _NOBODY, piece)
+            with session.transaction() as connection:
+                changed = change.apply(connection, _NOBODY, piece)
+                raise _Tried  # noqa: TRY301  # the rollback is the point
+        except _Tried:
+            pass
+        except DatabaseFailure as failure:
+            if judge(failure) is Verdict.FATAL:
+                raise BadFunction(work, failure) from failure
+            raise
+    return Trial(
+        statement=f"{work.function} on ({', '.join(work.reads)}), written to ({', '.join(work.writes)})",
+        plan=(),
+        rows=rows if full else changed,
+        changed=changed,
+        milliseconds=(time.perf_counter() - began) * 1000,
+    )
+
+
+_NOBODY = Lease(0, 0, "", 0, None, ())
+
+
+def _first(session: Session, target: Target, rows: int) -> tuple[Piece, bool] | None:
+    """The first keys, and whether there are as many."""
+    with session.transaction() as connection:
+        ends = edges(connection, target)
+        if ends is None:
+            return None
+        first, last = ends
+        values = {**range_values(first, None, last), "rows": rows}
+        # AccessShare; an index-only scan of the keys.
+        edge = read_key(connection.execute(Walk(target).boundaries[True], values).fetchone())
+    return Piece(None, edge or last, first=first), edge is not None
