@@ -47,7 +47,7 @@ def ask_anew(
         GateShut: somebody uses it, or nobody can tell.
         Denied, EvidenceDenied, ServerRefused, TableBusy.
     """
-    phase = next((name for name in PHASES if name == conditions.phase), None)
+    phase = next((name for name in PHASES if str(name) == conditions.phase), None)
     if phase is None or not conditions.unused:
         return conditions
     places = tuple(parse_place(text) for text in conditions.unused)
