@@ -225,7 +225,7 @@ class Lead:
 
     def _verify(self) -> tuple[Interrupted | None, Verdict | None]:
         """Look at every row; nothing where it is not wanted, or where nothing can tell."""
-        predicate = misses_predicate(self.record.spec)
+        predicate = misses_predicate(self.record.spec, tuple(column.name for column in self.record.key))
         if not self.verify or predicate is None:
             return None, None
         name = self.record.name

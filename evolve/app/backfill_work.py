@@ -31,6 +31,7 @@ from evolve.postgres.fence import OldTransaction
 from evolve.postgres.function_trial import try_function
 from evolve.postgres.refusal import forbidden
 from evolve.postgres.session import Session, Timeouts
+from evolve.postgres.trying import try_batch
 from evolve.postgres.writable import refuse_read_only
 
 MOST_WORKERS = 32  # a server has some hundred connections, and two workers keep most disks busy
