@@ -10,7 +10,7 @@ from evolve.app.backfill_work import actor as default_actor
 from evolve.errors import Refused
 from evolve.plan.gate_sql import Conditions, parse_place
 from evolve.plan.gates import Observation, Rules
-from evolve.plan.model import PHASES, Gate, NotMapped, NotUsed
+from evolve.plan.model import PHASES, Gate, NotMapped, NotUsed, PhaseName
 from evolve.plan.wording import describe_gate, gate_name
 from evolve.postgres import evidence, tripwire
 from evolve.postgres.connect import Connection
@@ -47,7 +47,7 @@ def ask_anew(
         GateShut: somebody uses it, or nobody can tell.
         Denied, EvidenceDenied, ServerRefused, TableBusy.
     """
-    phase = next((name for name in PHASES if str(name) == conditions.phase), None)
+    phase: PhaseName | None = next((name for name in PHASES if name == conditions.phase), None)
     if phase is None or not conditions.unused:
         return conditions
     places = tuple(parse_place(text) for text in conditions.unused)
