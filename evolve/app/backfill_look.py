@@ -51,7 +51,6 @@ def look(
         )
         asked(rows)
 
-    columns = tuple(column for column, _ in record.spec.assignments)
-    windows = SqlWindows(connection, record.spec.table, record.key, predicate, columns)
+    windows = SqlWindows(connection, record.spec.table, record.key, predicate, record.spec.columns)
     verification = Verification(windows, predicate, clock, between)
     return verification.run()

@@ -6,6 +6,7 @@ from contextlib import closing
 from dataclasses import replace
 
 from evolve.app.backfill_lead import Lead
+from evolve.app.backfill_order import refuse_waiting
 from evolve.app.backfill_work import Outcome, Pace, actor, checked_target, told
 from evolve.backfill.ports import Stop, Want, Watch
 from evolve.backfill.record import may_resume
@@ -24,6 +25,7 @@ def resume_backfill(
 
     Raises:
         NoSuchRun, RunEnded, BeingUndone, AlreadyRunning: there is nothing to resume.
+        WaitsForOthers: a backfill that it comes after is not done any more.
         EvolveError: the causes of `backfill_work.checked_target` and `Lead.forward`.
     """
     pace.check()
@@ -32,6 +34,8 @@ def resume_backfill(
             refuse_read_only(session.current())
             record = journal.named_run(session.current(), name)
             may_resume(record)
+            if not record.at_end:
+                refuse_waiting(session.current(), name, record.after)
             # The key is the run's own: an index made since must not change the order of the walk.
             spec = replace(record.spec, key=tuple(column.name for column in record.key))
             target = checked_target(session, spec, watch, plain_sql=plain_sql)

@@ -5,11 +5,13 @@ from __future__ import annotations
 from contextlib import closing
 
 from evolve.app.backfill_lead import Lead
+from evolve.app.backfill_order import refuse_waiting
 from evolve.app.backfill_work import Outcome, Pace, actor, checked_target, told
 from evolve.backfill.ports import Stop, Watch
 from evolve.backfill.spec import Spec
 from evolve.backfill.status import State
 from evolve.backfill.undo import JournalMode, keeps_journal
+from evolve.backfill.works import InsertSelect
 from evolve.postgres import journal, undo_journal
 from evolve.postgres.session import Session
 
@@ -25,6 +27,7 @@ def run_backfill(
     undo_journal_mode: JournalMode = JournalMode.AUTO,
     verify: bool = True,
     plain_sql: bool = False,
+    after: tuple[str, ...] | None = None,
 ) -> Outcome:
     """Start the run of `spec`, or go on with one that failed or was interrupted; a done one is left alone.
 
@@ -35,33 +38,42 @@ def run_backfill(
     Args:
         restart: make a new run where the old one has ended; also of another specification.
         plain_sql: assign nothing but the specification's own columns.
+        after: names of backfills that must be done before; None: those that the last run of the name came after.
 
     Raises:
+        WaitsForOthers, CircularOrder: one of `after` is not done, or comes after this one.
         EvolveError: the causes of `backfill_work.checked_target`, `record.may_start` and `Lead.forward`.
     """
     pace.check()
     with closing(Session(url, f"evolve backfill {spec.name}", pace.timeouts)) as session:
         with told(f'backfill "{spec.name}" could not start', session):
             target = checked_target(session, spec, watch, plain_sql=plain_sql)
-            journal.ensure_journal(session.current())
             keeps = keeps_journal(spec, undo_journal_mode)
+            journal.ensure_journal(session.current())
+            latest = journal.latest_run(session.current(), spec.name)
+            comes_after = latest.after if after is None and latest is not None else after or ()
+            if latest is None or restart or latest.state is not State.DONE:
+                refuse_waiting(session.current(), spec.name, comes_after)
             record = journal.open_run(
                 session.current(),
                 spec,
-                journal.NewRun(target.oid, target.key, target.rows_estimate, keeps),
+                journal.NewRun(target.oid, target.key, target.rows_estimate, keeps, comes_after),
                 actor=actor(),
                 restart=restart,
                 prepare=lambda connection, run_id: (
                     undo_journal.create(connection, run_id, target) if keeps else None
                 ),
             )
+            if record.after != comes_after:
+                journal.put_after(session.current(), record, comes_after, actor())
         if record.state is State.DONE:
             return Outcome(
                 record.name, State.DONE, record.changed, record.batches, 0.0, record.verify, already=True
             )
         gone_on_with = record.batches > 0
         outcome = Lead(url, session, record, target, pace, stop, watch, verify=verify).forward()
-    if gone_on_with and spec.where is not None and outcome.verdict is not None and not outcome.verdict.clean:
+    finds_what_is_left = spec.where is not None and not isinstance(spec.work, InsertSelect)
+    if gone_on_with and finds_what_is_left and outcome.verdict is not None and not outcome.verdict.clean:
         # What lies behind the cursor was undone between the two stretches: the column was taken back and made again.
         return run_backfill(
             url,

@@ -6,7 +6,9 @@ from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import dataclass
 
+from evolve.app.backfill_order import unsettled_of
 from evolve.app.backfill_work import told
+from evolve.backfill.dependencies import Unsettled
 from evolve.backfill.record import Event, RunRecord
 from evolve.backfill.status import ENDED, State
 from evolve.postgres import journal
@@ -20,12 +22,14 @@ class RunView:
     Args:
         fraction: 0.0 to 1.0, 1.0 only at the end; None where nothing tells.
         conflicts: rows that undo left alone.
+        waits: (name, why) of those that it comes after and that are not settled.
     """
 
     record: RunRecord
     events: tuple[Event, ...]
     fraction: float | None
     conflicts: int
+    waits: tuple[tuple[str, Unsettled], ...] = ()
 
 
 def show_backfills(url: str) -> list[RunView]:
@@ -57,6 +61,7 @@ def watch_backfill(url: str, name: str) -> Iterator[RunView]:
                     tuple(journal.events(connection, record.run_id)),
                     _fraction(record),
                     journal.count_rejects(connection, record.run_id),
+                    tuple(unsettled_of(connection, record.after)),
                 )
             yield view
 

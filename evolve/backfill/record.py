@@ -54,6 +54,8 @@ class RunRecord:
         verify: what the last verification saw; None where none has run to its end since the run began.
         error: what stopped a failed run.
         ended_at: set for done, cancelled and undone.
+        after: names of backfills that it comes after.
+        verifiable: whether a predicate tells a row that was done from one that was not; None in runs of old.
     """
 
     run_id: int
@@ -81,6 +83,8 @@ class RunRecord:
     started_by: str
     started_at: datetime
     ended_at: datetime | None
+    after: tuple[str, ...] = ()
+    verifiable: bool | None = None
 
     @property
     def held(self) -> bool:

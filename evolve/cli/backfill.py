@@ -74,6 +74,12 @@ def command() -> None:
 )
 @click.option("--key", metavar="A,B", help="Columns to walk by.  [default: the primary key]")
 @click.option("--name", help="Of the run.  [default: TARGET]")
+@click.option(
+    "--after",
+    multiple=True,
+    metavar="NAME",
+    help="A backfill that must be done, and verified, before this one.  [default: those of its last run]",
+)
 @click.option("--restart", is_flag=True, help="Start over where the run of that name has ended.")
 @click.option("--dry-run", is_flag=True, help="Show statement and plan, try a batch, roll it back.")
 @click.option(
@@ -99,6 +105,7 @@ def run(
     where: str | None,
     key: str | None,
     name: str | None,
+    after: tuple[str, ...],
     restart: bool,
     dry_run: bool,
     undo_journal: str,
@@ -144,6 +151,7 @@ def run(
             undo_journal_mode=mode,
             verify=verify,
             plain_sql=plain_sql,
+            after=after or None,
         )
     return _print_outcome(outcome, report_format)
 

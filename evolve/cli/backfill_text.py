@@ -143,6 +143,11 @@ def view_text(view: RunView) -> str:
     ]
     if record.spec.where is not None:
         lines.append(f"  where     {record.spec.where}")
+    if record.after:
+        waits = dict(view.waits)
+        lines += [
+            f"  after     {name}: {waits[name].reason if name in waits else 'done'}" for name in record.after
+        ]
     share = f"{percent(view.fraction)}, " if view.fraction is not None else ""
     lines.append(
         f"  progress  {share}{record.scanned:,} keys{estimate} walked, {counted(record.changed, 'row')} written"
@@ -186,6 +191,10 @@ def view_json(view: RunView) -> dict[str, object]:
         "key": [column.name for column in record.key],
         "set": dict(record.spec.assignments),
         "where": record.spec.where,
+        "after": list(record.after),
+        "waits_for": [
+            {"name": name, "reason": why.reason, "command": why.command} for name, why in view.waits
+        ],
         "fraction": view.fraction,
         "at_end": record.at_end,
         "scanned": record.scanned,

@@ -16,6 +16,7 @@ import psycopg
 from psycopg import sql
 from psycopg.rows import class_row, scalar_row
 
+from evolve.backfill.dependencies import unsettled
 from evolve.backfill.status import State
 from evolve.counted import counted
 from evolve.errors import Misuse, Refused
@@ -553,20 +554,9 @@ def _backfill(connection: Connection, gate: Gate, name: str) -> Observation:
     if run is None:
         # Where no row needs work, as in an empty table, nobody has to run it; the count beside this gate tells.
         return Observation(gate, True, "never run, and only needed where rows are left")
-    if run.state in (State.CANCELLED, State.UNDOING, State.UNDONE):
-        return Observation(
-            gate, False, f"it is {run.state.value}", f"run: evolve backfill run {name} --restart"
-        )
-    if run.state is not State.DONE:
-        # Whoever runs it may be gone; where not, the command says who that is.
-        return Observation(gate, False, f"it is {run.state.value}", f"run: evolve backfill run {name}")
-    if run.verify is not None and not run.verify.clean:
-        return Observation(
-            gate,
-            False,
-            f"its verification found {counted(run.verify.misses, 'wrong row')}",
-            f"run: evolve backfill run {name} --restart",
-        )
+    why = unsettled(name, run)
+    if why is not None:
+        return Observation(gate, False, why.reason, f"run: {why.command}")
     return Observation(gate, True, f"done, {counted(run.changed, 'row')} written")
 
 

@@ -21,7 +21,7 @@ from evolve.backfill.record import Event, Holder, NoSuchRun, OpenRange, RunRecor
 from evolve.backfill.runner import LeaseLost
 from evolve.backfill.spec import Spec
 from evolve.backfill.status import ENDED, State, before
-from evolve.backfill.verify import Verdict
+from evolve.backfill.verify import Verdict, misses_predicate
 from evolve.errors import Misuse, Refused
 from evolve.postgres.connect import Connection
 from evolve.postgres.failure import translated
@@ -125,6 +125,8 @@ class _Row:
     started_by: str
     started_at: str
     ended_at: str | None
+    after: list[str]
+    verifiable: bool | None
 
 
 # A lease is live while its time lasts and its session exists: a worker that was killed leaves no session behind, so
@@ -140,7 +142,8 @@ _SELECT = sql.SQL("""
            r.key_types, r.state, r.want, r.cut, r.low, g.ranges, g.open_ranges, g.batches, g.scanned, g.changed,
            r.rows_estimate, r.journal, r.fence::text AS fence, r.verify::text AS verify,
            r.error ->> 'message' AS error, CASE WHEN {led} THEN ({lead})::text END AS leads, g.workers, r.started_by,
-           to_jsonb(r.started_at) #>> '{{}}' AS started_at, to_jsonb(r.ended_at) #>> '{{}}' AS ended_at
+           to_jsonb(r.started_at) #>> '{{}}' AS started_at, to_jsonb(r.ended_at) #>> '{{}}' AS ended_at,
+           r.after, r.verifiable
       FROM evolve.backfill_run r
      CROSS JOIN LATERAL (
            SELECT count(*) AS ranges, coalesce(sum(batches), 0)::bigint AS batches,
@@ -190,6 +193,27 @@ def named_run(connection: Connection, name: str) -> RunRecord:
     return record
 
 
+def order(connection: Connection) -> dict[str, tuple[str, ...]]:
+    """For each backfill that comes after others, by the name of it: the names of those."""
+    if installed_version(connection) is None:
+        return {}
+    # AccessShare on the journal.
+    rows = connection.execute(
+        "SELECT DISTINCT ON (name) name, array_to_json(after)::text FROM evolve.backfill_run ORDER BY name, run_id DESC"
+    ).fetchall()
+    return {str(name): tuple(after) for name, text in rows if (after := json.loads(str(text)))}
+
+
+def put_after(connection: Connection, record: RunRecord, after: Sequence[str], actor: str) -> None:
+    """Let the run come after those from now on."""
+    with connection.transaction():
+        # A row lock in the journal.
+        connection.execute(
+            "UPDATE evolve.backfill_run SET after = %s WHERE run_id = %s", (list(after), record.run_id)
+        )
+        _event(connection, record.run_id, actor, "after", ", ".join(after))
+
+
 def events(connection: Connection, run_id: int, limit: int = 10) -> list[Event]:
     """The last events of a run, oldest first."""
     # AccessShare on the journal.
@@ -231,6 +255,7 @@ class NewRun:
     key: tuple[KeyColumn, ...]
     rows_estimate: int | None
     journal: bool
+    after: tuple[str, ...] = ()
 
 
 def open_run(
@@ -270,8 +295,8 @@ def open_run(
             run_id = int(
                 cursor.execute(
                     "INSERT INTO evolve.backfill_run (name, spec, fingerprint, table_oid, key_columns, key_types,"
-                    " journal, rows_estimate, fence, started_by)"
-                    " VALUES (%s, %s, %s, %s, %s, %s, %s, %s, pg_current_xact_id(), %s) RETURNING run_id",
+                    " journal, rows_estimate, after, verifiable, fence, started_by)"
+                    " VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, pg_current_xact_id(), %s) RETURNING run_id",
                     (
                         spec.name,
                         text,
@@ -281,6 +306,8 @@ def open_run(
                         [column.type for column in new.key],
                         new.journal,
                         new.rows_estimate,
+                        list(new.after),
+                        misses_predicate(spec) is not None,
                         actor,
                     ),
                 ).fetchone()
@@ -808,6 +835,8 @@ def _record(row: _Row) -> RunRecord:
         started_by=row.started_by,
         started_at=datetime.fromisoformat(row.started_at),
         ended_at=None if row.ended_at is None else datetime.fromisoformat(row.ended_at),
+        after=tuple(row.after),
+        verifiable=row.verifiable,
     )
 
 

@@ -1,4 +1,4 @@
-"""What evolve adds to Alembic: `op.evolve_gate`, and an autogenerate that leaves changes in flight alone.
+"""What evolve adds to Alembic: `op.evolve_gate`, `op.require_backfill`, and an autogenerate that minds its changes.
 
 Alembic (1.18 and later) loads this module through the entry point group `alembic.plugins` each time it is
 imported, so it imports nothing heavy.
@@ -25,6 +25,7 @@ def setup(plugin: Plugin) -> None:  # noqa: ARG001 - Alembic calls it so
     from alembic.util import DispatchPriority
 
     importlib.import_module("evolve.revisions.gate_operation")
+    importlib.import_module("evolve.revisions.require_operation")
     # Autogenerate takes part only in plugins of this name space unless env.py says otherwise.
     Plugin("alembic.autogenerate.evolve").add_autogenerate_comparator(
         _leave_changes_alone, "autogenerate", "evolve", priority=DispatchPriority.LAST

@@ -37,7 +37,9 @@ ALTER TABLE evolve.backfill_run
     ADD COLUMN IF NOT EXISTS lease_until timestamptz NOT NULL DEFAULT '-infinity',
     ADD COLUMN IF NOT EXISTS low text[],    -- first key when the run began, for progress only
     ADD COLUMN IF NOT EXISTS cut boolean NOT NULL DEFAULT false,    -- its ranges are there
-    ADD COLUMN IF NOT EXISTS ended_lsn pg_lsn;  -- all that it wrote lies before this in the WAL
+    ADD COLUMN IF NOT EXISTS ended_lsn pg_lsn,  -- all that it wrote lies before this in the WAL
+    ADD COLUMN IF NOT EXISTS after text[] NOT NULL DEFAULT '{}',    -- names of backfills that must be done before
+    ADD COLUMN IF NOT EXISTS verifiable boolean;    -- null: begun before that was kept
 CREATE INDEX IF NOT EXISTS backfill_run_name ON evolve.backfill_run (name, run_id DESC);
 
 -- Stretches of keys, each worked on by one worker at a time. Updated by every batch: kept on its page by HOT.
