@@ -30,6 +30,8 @@ from evolve.revisions.project import Project
 _EVERY = 1.0  # seconds between two looks
 _CHECK_TIMEOUT = 30.0  # seconds that --check may take
 
+_CUT_SHORT = "it ended before its time"
+
 RELEASED = "released\n"  # what a guard is told that need not act any more
 
 How = Literal["clean", "denied", "ended"]
@@ -162,7 +164,7 @@ def run(
             since = _moment_if_told(connection)
             complaints = _watch(connection, identifier, seconds, since, check, watching, guard)
         except BaseException:
-            _give_back(connection, guard, url, identifier, "ended", "", who)
+            _give_back(connection, guard, url, identifier, "ended", _CUT_SHORT, who)
             raise
         how: How = "denied" if complaints else "clean"
         if not _give_back(connection, guard, url, identifier, how, "; ".join(complaints), who):
@@ -177,7 +179,7 @@ def end(url: str, identifier: str, *, as_it_is: bool = False, actor: str | None 
     Raises:
         NotGivenBack: as it cannot be given back whole; nothing was changed.
     """
-    return _end(url, identifier, "ended", "", actor or default_actor(), as_it_is=as_it_is)
+    return _end(url, identifier, "ended", _CUT_SHORT, actor or default_actor(), as_it_is=as_it_is)
 
 
 def _end(url: str, identifier: str, how: How, note: str, actor: str, *, as_it_is: bool = False) -> bool:
