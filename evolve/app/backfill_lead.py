@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 
 from evolve.app.backfill_crew import LOOK, CrewProgress, crew_of
 from evolve.app.backfill_look import look
-from evolve.app.backfill_work import OldTransactions, Outcome, Pace, ServerTrouble, actor, told
+from evolve.app.backfill_work import OldTransactions, Outcome, Pace, ServerTrouble, actor, persistently, told
 from evolve.app.backfill_worker import POLL, new_owner
 from evolve.backfill.failures import Verdict as Judgement
 from evolve.backfill.failures import judge
@@ -23,7 +23,6 @@ from evolve.postgres import journal, undo_journal
 from evolve.postgres.backfill_target import Target
 from evolve.postgres.batches import cut_keys
 from evolve.postgres.connect import Connection
-from evolve.postgres.failure import translated
 from evolve.postgres.fence import older_transactions
 from evolve.postgres.session import Session
 
@@ -86,27 +85,15 @@ class Lead:
             return self._persistently(self._backward)
 
     def _persistently(self, work: Callable[[], Outcome]) -> Outcome:
-        """Do `work`, and again from where the journal stands when our connection is lost on the way."""
-        began = self.clock()
-        failures = 0
-        while True:
-            try:
-                if failures:
-                    self.session.reopen()
-                with translated(self.session.current()):
-                    if failures:
-                        left = self._lead_again()
-                        if left is not None:
-                            return left
-                    return work()
-            except DatabaseFailure as failure:
-                if judge(failure) is Judgement.FATAL or self.clock() - began >= self.pace.patience:
-                    raise
-                if failures and self.stop.requested() is not None:
-                    raise
-                failures += 1
-                self.watch.say(f"{failure.message}; going on from what the journal says")
-                self.stop.wait(min(0.05 * 2**failures, 5.0))
+        return persistently(
+            self.session,
+            work,
+            pace=self.pace,
+            stop=self.stop,
+            watch=self.watch,
+            clock=self.clock,
+            again=self._lead_again,
+        )
 
     def _lead_again(self) -> Outcome | None:
         """Take the lead over the new connection; an outcome where the run was left before the old one was lost.

@@ -5,16 +5,17 @@ from __future__ import annotations
 import getpass
 import os
 import socket
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from typing import TypeVar
 
 from evolve.app.backfill_function import computing
 from evolve.backfill.calling import FunctionFailed
 from evolve.backfill.controller import LARGEST, TARGET
 from evolve.backfill.failures import Verdict as Judgement
 from evolve.backfill.failures import judge
-from evolve.backfill.ports import DatabaseFailure, Watch
+from evolve.backfill.ports import DatabaseFailure, Stop, Watch
 from evolve.backfill.runner import (
     PATIENCE,
 )
@@ -25,14 +26,15 @@ from evolve.backfill.verify import Verdict
 from evolve.errors import Misuse, Refused
 from evolve.postgres import journal
 from evolve.postgres.backfill_target import Target, read_target, try_expressions
-from evolve.postgres.batches import PROBE, Trial, try_batch
 from evolve.postgres.failure import translated
 from evolve.postgres.fence import OldTransaction
 from evolve.postgres.function_trial import try_function
 from evolve.postgres.refusal import forbidden
 from evolve.postgres.session import Session, Timeouts
-from evolve.postgres.trying import try_batch
+from evolve.postgres.trying import PROBE, Trial, try_batch
 from evolve.postgres.writable import refuse_read_only
+
+T = TypeVar("T")
 
 MOST_WORKERS = 32  # a server has some hundred connections, and two workers keep most disks busy
 
@@ -193,4 +195,48 @@ def tried(session: Session, spec: Spec, target: Target, rows: int) -> Trial | No
     with computing(spec, target) as compute:
         if isinstance(spec.work, Transform) and compute is not None:
             return try_function(session, spec, spec.work, target, compute, rows)
-        return try_batch(session, spec, target, None, rows)
+        return try_batch(session, spec, target, rows)
+
+
+HEALTHY = 10.0  # seconds after which what fails is a new trouble, not the old one
+
+
+def persistently(
+    session: Session,
+    work: Callable[[], T],
+    *,
+    pace: Pace,
+    stop: Stop,
+    watch: Watch,
+    clock: Callable[[], float],
+    again: Callable[[], T | None] | None = None,
+) -> T:
+    """Do `work`, and once more over a new connection whenever the old one is lost on the way.
+
+    Args:
+        again: called first over each new connection; what it returns ends it, None goes on.
+
+    Raises:
+        DatabaseFailure: another try would meet it again, or `pace.patience` ran out without a healthy stretch.
+    """
+    since = clock()
+    failures = 0
+    while True:
+        began = clock()
+        try:
+            if failures:
+                with translated():
+                    session.reopen()
+            with translated(session.current()):
+                ended = again() if failures and again is not None else None
+                return work() if ended is None else ended
+        except DatabaseFailure as failure:
+            if clock() - began >= HEALTHY:
+                since, failures = clock(), 0
+            if judge(failure) is Judgement.FATAL or clock() - since >= pace.patience:
+                raise
+            if failures and stop.requested() is not None:
+                raise
+            failures += 1
+            watch.say(f"{failure.message}; going on from what the journal says")
+            stop.wait(min(0.05 * 2**failures, 5.0))

@@ -11,11 +11,9 @@ from contextlib import closing, suppress
 from dataclasses import dataclass, field, replace
 
 from evolve.app.backfill_function import computing
-from evolve.app.backfill_work import Pace, actor, told
+from evolve.app.backfill_work import Pace, actor, persistently, told
 from evolve.backfill.calling import Computing
 from evolve.backfill.controller import Controller
-from evolve.backfill.failures import Verdict as Judgement
-from evolve.backfill.failures import judge
 from evolve.backfill.ports import DatabaseFailure, Lease, Pass, Stop, Want, Watch
 from evolve.backfill.record import RunRecord
 from evolve.backfill.runner import Finished, Forward, Interrupted, LeaseLost, Runner
@@ -86,29 +84,14 @@ class Worker:
         ):
             runner = self.runner = self._runner(session, compute)
             with told(f'backfill "{self.record.name}" stopped', session):
-                return self._persistently(session, lambda: self._ranges(session, runner))
-
-    def _persistently(self, session: Session, work: Callable[[], Interrupted | None]) -> Interrupted | None:
-        """Do `work`, and again over a new connection when one is lost between two ranges.
-
-        What fails inside a batch is the runner's business.
-        """
-        began = self.clock()
-        failures = 0
-        while True:
-            try:
-                if failures:
-                    session.reopen()
-                with translated(session.current()):
-                    return work()
-            except DatabaseFailure as failure:
-                if judge(failure) is Judgement.FATAL or self.clock() - began >= self.pace.patience:
-                    raise
-                if failures and self.stop.requested() is not None:
-                    raise
-                failures += 1
-                self.watch.say(f"{failure.message}; going on from what the journal says")
-                self.stop.wait(min(0.05 * 2**failures, 5.0))
+                return persistently(
+                    session,
+                    lambda: self._ranges(session, runner),
+                    pace=self.pace,
+                    stop=self.stop,
+                    watch=self.watch,
+                    clock=self.clock,
+                )
 
     def _ranges(self, session: Session, runner: Runner) -> Interrupted | None:
         run_id = self.record.run_id
