@@ -111,7 +111,7 @@ def heartbeat(
     try:
         heart.transact = _through(connect)
         heart.start()
-        os.register_at_fork(after_in_child=heart.start)
+        os.register_at_fork(after_in_child=heart.start_again)
     except Exception:
         log.debug("not registered", exc_info=True)
     return heart
@@ -162,6 +162,11 @@ class Heart:
             self._process = os.getpid()
             atexit.register(self.leave)
             threading.Thread(target=self._live, name="evolve-heart", daemon=True).start()
+
+    def start_again(self) -> None:
+        """Begin in a process that was forked, unless it had ended before."""
+        if not self._leaving.is_set():
+            self.start()
 
     def leave(self) -> None:
         """End: this instance counts as gone from now on. Waits a second at most."""

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import os
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import AsyncIterator
@@ -95,6 +97,23 @@ def test_a_connection_that_the_application_shares_is_not_spoken_over(url: str) -
         assert rows(url, "SELECT FROM users") == []
     heart.leave()
     shared.close()
+
+
+def test_who_has_left_does_not_come_back_in_a_forked_process(url: str) -> None:
+    code = """
+import os, sys, time
+import psycopg
+from evolve import client
+heart = client.heartbeat(lambda: psycopg.connect(sys.argv[1]), version="7", maps={"users": None}, interval=0.1)
+time.sleep(1.5)
+heart.leave()
+if os.fork() == 0:
+    time.sleep(1.5)
+    os._exit(0)
+os.wait()
+"""
+    subprocess.run([sys.executable, "-W", "ignore", "-c", code, url], check=True)
+    assert rows(url, GONE) == [(True,)]
 
 
 # -- where it cannot be told ----------------------------------------------------------------------------------------
