@@ -15,6 +15,7 @@ from evolve.cli.backfill_options import (
     resolved_url,
     verify_option,
 )
+from evolve.cli.backfill_past import forget, log
 from evolve.cli.backfill_progress import SCHEMA, showing
 from evolve.cli.options import Location, database_url_option, format_option, project_options
 from evolve.cli.stopping import signals
@@ -62,6 +63,10 @@ def command() -> None:
 
     Exit status: 0 done; 1 not done: paused, failed, rows missing, conflicts; 2 the question was wrong.
     """
+
+
+command.add_command(forget)
+command.add_command(log)
 
 
 @command.command()

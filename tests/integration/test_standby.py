@@ -25,6 +25,7 @@ ELSEWHERE = {
     "init",
     "plan auto",
     "preflight",
+    "backfill log",  # it reads, and no backfill has run there
 }  # it asks no server, has no models here, or tells it in its own way
 
 

@@ -51,6 +51,8 @@ COMMANDS: dict[str, tuple[str, ...]] = {
     "backfill status": ("backfill", "status"),
     "backfill undo": ("backfill", "undo", "users.email"),
     "backfill verify": ("backfill", "verify", "users.email"),
+    "backfill forget": ("backfill", "forget", "users.email"),
+    "backfill log": ("backfill", "log", "users.email"),
     "partition convert": (
         *("partition", "convert", "orders", "--method", "range", "--key", "at"),
         *("--interval", "1 month", "--run"),
