@@ -49,6 +49,24 @@ class Spec:
                 assert_never(self.work)
 
     @property
+    def doing(self) -> str:
+        """What happens to a row, in a few words for a person."""
+        values = ", ".join(f"{column} = {expression}" for column, expression in self.assignments)
+        match self.work:
+            case Update():
+                return values
+            case JoinedUpdate() as work:
+                return f"{values} from {work.source} {work.alias} on {work.on}"
+            case InsertSelect() as work:
+                return f"into {work.into}: {values}"
+            case Delete():
+                return "delete" if self.where is None else f"delete where {self.where}"
+            case Transform() as work:
+                return f"{', '.join(work.writes) or 'nothing'} = {work.function}({', '.join(work.reads)})"
+            case _:
+                assert_never(self.work)
+
+    @property
     def fingerprint(self) -> str:
         """Sixteen hex digits that change with anything that changes what rows end up with."""
         return hashlib.sha256(self.to_json().encode()).hexdigest()[:16]

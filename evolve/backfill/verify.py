@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Protocol, assert_never
 
 from evolve.backfill.controller import Controller
 from evolve.backfill.failures import Verdict as Judgement
@@ -14,6 +14,7 @@ from evolve.backfill.keyset import Key
 from evolve.backfill.ports import DatabaseFailure
 from evolve.backfill.spec import Spec
 from evolve.backfill.transform import Transform
+from evolve.backfill.works import Delete, InsertSelect, JoinedUpdate, Update
 from evolve.errors import Refused
 from evolve.sql.names import quote
 
@@ -25,13 +26,20 @@ TRIES = 8  # looks at one window: a standby ends reads that are in the way of wh
 
 class CannotVerify(Refused):
     def __init__(self, spec: Spec) -> None:
-        computed = isinstance(spec.work, Transform)
-        super().__init__(
-            f'backfill "{spec.name}" cannot be verified: '
-            + ("a function computes its values" if computed else "its expression reads the column it writes"),
-            why="a row that was brought up to date looks like one that was not",
-            fix="give --where a predicate that finds the rows still to do; the cursor alone shows this run's progress",
-        )
+        name, cursor = f'backfill "{spec.name}"', "the cursor alone shows this run's progress"
+        why = "a row that was brought up to date looks like one that was not"
+        fix = f"give --where a predicate that finds the rows still to do; {cursor}"
+        match spec.work:
+            case InsertSelect():
+                reason = "its copies do not hold the key"
+                why, fix = "which row was copied cannot be told from the others", cursor
+            case Transform():
+                reason = "a function computes its values"
+            case Update() | JoinedUpdate() | Delete():
+                reason = "its expression reads the column it writes"
+            case _:
+                assert_never(spec.work)
+        super().__init__(f"{name} cannot be verified: {reason}", why=why, fix=fix)
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,23 +174,68 @@ class Verification:
         raise AssertionError("the last try raises")
 
 
-def misses_predicate(spec: Spec) -> str | None:
-    """SQL that is true for a row which still needs work or is wrong; None where nothing can tell.
+def misses_predicate(spec: Spec, key: tuple[str, ...] | None = None) -> str | None:
+    """SQL that is true for a row of the table which still needs work or is wrong; None where nothing can tell.
 
     `where` and an explicit `mismatch` are both counted. Without either the assignments are compared, unless an
-    expression reads a column that is written: applied once or twice then looks the same.
+    expression reads a column that is written: applied once or twice then looks the same. A row without a partner in a
+    join needs nothing. A row that was to be copied is looked for by its key, where the copy holds it.
+
+    Args:
+        key: names of the columns that are walked; None takes the specification's.
     """
+    match spec.work:
+        case Update():
+            return _wrong(spec, "")
+        case JoinedUpdate() as work:
+            wrong = _wrong(spec, work.alias)
+            return wrong and (
+                f"EXISTS (SELECT FROM {work.source.full} AS {quote(work.alias)}"
+                f" WHERE {_closed(work.on)} AND ({wrong}))"
+            )
+        case InsertSelect() as work:
+            return spec.mismatch or _not_copied(spec, work, spec.key or key or ())
+        case Delete() | Transform():
+            given = [part for part in (spec.where, spec.mismatch) if part is not None]
+            return " OR ".join(map(_closed, given)) or None
+        case _:
+            assert_never(spec.work)
+
+
+def _wrong(spec: Spec, alias: str) -> str | None:
     given = [part for part in (spec.where, spec.mismatch) if part is not None]
     if given:
         return " OR ".join(map(_closed, given))
-    if isinstance(spec.work, Transform):
+    own = [_without(alias, expression) for _, expression in spec.assignments]
+    if any(_mentions(expression, column) for expression in own for column in spec.columns):
         return None
-    targets = {column for column, _ in spec.assignments}
-    if any(_mentions(expression, column) for _, expression in spec.assignments for column in targets):
-        return None
+    table = f"{spec.table.full}." if alias else ""
     return " OR ".join(
-        f"({quote(column)} IS DISTINCT FROM {_closed(expression)})" for column, expression in spec.assignments
+        f"({table}{quote(column)} IS DISTINCT FROM {_closed(expression)})"
+        for column, expression in spec.assignments
     )
+
+
+def _not_copied(spec: Spec, work: InsertSelect, key: tuple[str, ...]) -> str | None:
+    table = spec.table.full
+    copies = {
+        name: column
+        for column, expression in spec.assignments
+        for name in key
+        if expression.strip() in (name, quote(name), f'"{name}"', f"{spec.table}.{quote(name)}")
+    }
+    if not key or len(copies) < len(key):
+        return None
+    same = " AND ".join(f"copied.{quote(copies[name])} = {table}.{quote(name)}" for name in key)
+    missing = f"NOT EXISTS (SELECT FROM {work.into.full} AS copied WHERE {same})"
+    return missing if spec.where is None else f"{_closed(spec.where)} AND {missing}"
+
+
+def _without(alias: str, expression: str) -> str:
+    """The expression without what it reads of `alias`."""
+    if not alias:
+        return expression
+    return re.sub(rf'(?<![\w$."]){re.escape(alias)}\s*\.\s*(?:[\w$]+|"(?:[^"]|"")+")', "", expression)
 
 
 def _closed(sql: str) -> str:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from typing import assert_never
+
 from evolve.backfill.calling import Computing
 from evolve.backfill.spec import Spec
 from evolve.backfill.transform import Transform
+from evolve.backfill.works import Delete, InsertSelect, JoinedUpdate, Update
 from evolve.postgres.backfill_target import Target
-from evolve.postgres.changing import Change, Updating
+from evolve.postgres.changing import Change, Sharing, Stating
 from evolve.postgres.recording import Recording
 from evolve.postgres.transforming import Transforming
 
@@ -20,10 +23,16 @@ def change_of(
         compute: calls the function, where one does the work.
         lease_seconds: see `Transforming`.
     """
-    if isinstance(spec.work, Transform):
-        if compute is None:
-            raise ValueError("a function does the work of this run, and none was given")
-        return Transforming(spec, spec.work, target, undo_of, compute, lease_seconds=lease_seconds)
-    if undo_of is None:
-        return Updating(spec, target)
-    return Recording(spec, target, undo_of)
+    match spec.work:
+        case Transform() as work:
+            if compute is None:
+                raise ValueError("a function does the work of this run, and none was given")
+            return Transforming(spec, work, target, undo_of, compute, lease_seconds=lease_seconds)
+        case Update() | JoinedUpdate() if undo_of is not None:
+            return Recording(spec, target, undo_of)
+        case JoinedUpdate(lock=True):
+            return Sharing(spec, target)
+        case Update() | JoinedUpdate() | InsertSelect() | Delete():
+            return Stating(spec, target)
+        case _:
+            assert_never(spec.work)

@@ -1,18 +1,16 @@
-"""What a batch does with its piece: one small protocol, and the change that is one UPDATE."""
+"""What a batch does with its piece: one small protocol, and the changes that are one statement."""
 
 from __future__ import annotations
 
 from typing import Protocol, runtime_checkable
 
-from psycopg import sql
-
 from evolve.backfill.ports import DatabaseFailure, Lease, Piece
 from evolve.backfill.spec import Spec
 from evolve.postgres.backfill_target import Target
-from evolve.postgres.composing import identifier, table_name, written
 from evolve.postgres.connect import Connection
-from evolve.postgres.pieces import CUTS, Cut, cut_of, piece_values, rows_of
+from evolve.postgres.pieces import CUTS, cut_of, piece_values
 from evolve.postgres.session import Session
+from evolve.postgres.statements import share_lock, statement
 
 
 class Change(Protocol):
@@ -48,11 +46,11 @@ class Preparing(Change, Protocol):
         ...
 
 
-class Updating:
-    """One UPDATE per piece."""
+class Stating:
+    """One statement per piece."""
 
     def __init__(self, spec: Spec, target: Target) -> None:
-        self._statements = {cut: update(spec, target, cut).as_bytes() for cut in CUTS}
+        self._statements = {cut: statement(spec, target, cut).as_bytes() for cut in CUTS}
 
     def begin(self) -> bool:
         return False
@@ -65,20 +63,24 @@ class Updating:
         pass
 
 
-def update(spec: Spec, target: Target, cut: Cut) -> sql.Composed:
-    return sql.SQL("UPDATE {} SET {} WHERE {}").format(
-        table_name(target.table), _changes(spec, target, cut), rows_of(target.key, cut, spec.where)
-    )
+class Sharing:
+    """One UPDATE per piece, after a lock on what it reads of another table.
 
+    A REPEATABLE READ transaction: it fails where a partner changed between its snapshot and the lock, so what is
+    written is what is locked.
+    """
 
-def _changes(spec: Spec, target: Target, cut: Cut) -> sql.Composed:
-    changes = [
-        sql.SQL("{} = {}").format(identifier(column), written(expression))
-        for column, expression in spec.assignments
-    ]
-    if cut.touch:
-        changes += [
-            sql.SQL("{} = {}.{}").format(identifier(column), table_name(target.table), identifier(column))
-            for column in target.touched
-        ]
-    return sql.SQL(", ").join(changes)
+    def __init__(self, spec: Spec, target: Target) -> None:
+        self._stating = Stating(spec, target)
+        self._locks = {cut: share_lock(spec, target, cut).as_bytes() for cut in CUTS}
+
+    def begin(self) -> bool:
+        return True
+
+    def apply(self, connection: Connection, lease: Lease, piece: Piece) -> int:
+        # RowShare and shared row locks on the other table until COMMIT: who reads it or references it goes on.
+        connection.execute(self._locks[cut_of(piece)], piece_values(piece))
+        return self._stating.apply(connection, lease, piece)
+
+    def failed(self, failure: DatabaseFailure) -> None:
+        pass

@@ -6,13 +6,15 @@ from dataclasses import dataclass
 
 from psycopg.rows import class_row
 
+from evolve.backfill.failures import Verdict, judge
 from evolve.backfill.ports import DatabaseFailure, Lease, Piece
 from evolve.backfill.spec import Spec
+from evolve.backfill.works import JoinedUpdate
 from evolve.postgres import undo_journal
 from evolve.postgres.backfill_target import Target
-from evolve.postgres.changing import update
 from evolve.postgres.connect import Connection
-from evolve.postgres.pieces import CUTS, cut_of, piece_values, rows_of
+from evolve.postgres.pieces import CUTS, cut_of, piece_values
+from evolve.postgres.statements import from_clause, rows_of_work, share_lock, statement
 
 LOCKING = 20  # batches that lock their rows first, after one that met another writer
 
@@ -34,13 +36,25 @@ class Recording:
     def __init__(self, spec: Spec, target: Target, undo_of: int) -> None:
         self._statements = {
             cut: undo_journal.recording(
-                undo_of, target, update(spec, target, cut), rows_of(target.key, cut, spec.where)
+                undo_of,
+                target,
+                statement(spec, target, cut),
+                rows_of_work(spec, target, cut),
+                found_in=from_clause(spec, target),
             ).as_bytes()
             for cut in CUTS
         }
         self._locks = {
-            cut: undo_journal.locking(target, rows_of(target.key, cut, spec.where)).as_bytes() for cut in CUTS
+            cut: undo_journal.locking(
+                target, rows_of_work(spec, target, cut), found_in=from_clause(spec, target)
+            ).as_bytes()
+            for cut in CUTS
         }
+        self._shares = (
+            {cut: share_lock(spec, target, cut).as_bytes() for cut in CUTS}
+            if isinstance(spec.work, JoinedUpdate) and spec.work.lock
+            else {}
+        )
         self._left = 0
         self._locking = False
 
@@ -57,6 +71,9 @@ class Recording:
             # Row locks until COMMIT, in key order; whoever holds one is waited for.
             row = connection.execute(self._locks[cut], values).fetchone()
             locked = row[0] if row else 0
+        if self._shares:
+            # RowShare and shared row locks on the other table until COMMIT: who reads it or references it goes on.
+            connection.execute(self._shares[cut], values)
         with connection.cursor(row_factory=class_row(_Recorded)) as cursor:
             # RowExclusive and row locks until COMMIT, in key order, for a few milliseconds.
             recorded = cursor.execute(self._statements[cut], values).fetchone()
@@ -69,5 +86,6 @@ class Recording:
         return recorded.changed
 
     def failed(self, failure: DatabaseFailure) -> None:
-        if failure.sqlstate == "40001":
+        # What isolates a row counts rejects of all workers: it must see what others committed since it began.
+        if failure.sqlstate == "40001" or judge(failure) is Verdict.ROW:
             self._left = LOCKING

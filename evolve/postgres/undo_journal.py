@@ -83,17 +83,28 @@ def size(connection: Connection, run_id: int) -> int:
     return int(str(row[0])) if row else 0
 
 
-def recording(run_id: int, target: Target, update: sql.Composed, where: sql.Composed) -> sql.Composed:
+def recording(
+    run_id: int,
+    target: Target,
+    update: sql.Composed,
+    where: sql.Composed,
+    *,
+    found_in: sql.Composable | None = None,
+) -> sql.Composed:
     """`update` as one statement that also writes down what its rows held before, and a hash of what they hold now.
 
     Exact only in a REPEATABLE READ transaction, where a row that changed since the snapshot fails the statement, or
     when `locking` has locked the same rows before and `seen` is the number of them. Else the UPDATE would follow a
     concurrent writer and the journal would not.
+
+    Args:
+        where: the rows that `update` writes; `found_in`: what follows FROM for it, where that is more than the table.
     """
+    table = table_name(target.table)
     keys = [identifier(column.name) for column in target.key]
     images = [
-        sql.SQL("{}::text AS {}" if column.as_text else "{} AS {}").format(
-            identifier(column.name), _name("old", place)
+        sql.SQL("{}.{}::text AS {}" if column.as_text else "{}.{} AS {}").format(
+            table, identifier(column.name), _name("old", place)
         )
         for place, column in enumerate(target.columns)
     ]
@@ -105,7 +116,7 @@ def recording(run_id: int, target: Target, update: sql.Composed, where: sql.Comp
         ),
     ]
     return sql.SQL(
-        "WITH before AS MATERIALIZED (SELECT {keys}, {images} FROM {table} WHERE {where}),"
+        "WITH before AS MATERIALIZED (SELECT {own_keys}, {images} FROM {found_in} WHERE {where}),"
         " after AS ({update} RETURNING {own_keys}, {hash} AS written),"
         " noted AS (INSERT INTO {undo} (range_no, batch_no, {names}, written, rows)"
         " SELECT %(range_no)s, %(batch_no)s, {arrays}, array_agg(after.written), count(*)"
@@ -114,10 +125,10 @@ def recording(run_id: int, target: Target, update: sql.Composed, where: sql.Comp
     ).format(
         keys=sql.SQL(", ").join(keys),
         images=sql.SQL(", ").join(images),
-        table=table_name(target.table),
+        found_in=found_in or table,
         where=where,
         update=update,
-        own_keys=sql.SQL(", ").join(sql.SQL("{}.{}").format(table_name(target.table), key) for key in keys),
+        own_keys=sql.SQL(", ").join(sql.SQL("{}.{}").format(table, key) for key in keys),
         hash=_hash(target),
         undo=table_of(run_id),
         names=sql.SQL(", ").join(
@@ -128,12 +139,13 @@ def recording(run_id: int, target: Target, update: sql.Composed, where: sql.Comp
     )
 
 
-def locking(target: Target, where: sql.Composed) -> sql.Composed:
+def locking(target: Target, where: sql.Composed, *, found_in: sql.Composable | None = None) -> sql.Composed:
     """Lock the rows of a batch in key order; their number. Waits for writers where a REPEATABLE READ batch fails."""
-    keys = sql.SQL(", ").join(identifier(column.name) for column in target.key)
+    table = table_name(target.table)
+    keys = sql.SQL(", ").join(sql.SQL("{}.{}").format(table, identifier(each.name)) for each in target.key)
     return sql.SQL(
-        "SELECT count(*) FROM (SELECT FROM {} WHERE {} ORDER BY {} FOR NO KEY UPDATE) AS locked"
-    ).format(table_name(target.table), where, keys)
+        "SELECT count(*) FROM (SELECT FROM {} WHERE {} ORDER BY {} FOR NO KEY UPDATE OF {}) AS locked"
+    ).format(found_in or table, where, keys, identifier(target.table.name))
 
 
 class SqlUndoBatches:
@@ -236,12 +248,12 @@ def _restoring(run_id: int, target: Target) -> sql.Composed:
         " AND slice.place > %(from)s AND slice.place <= %(upto)s),"
         " back AS (UPDATE {table} SET {assignments} FROM saved"
         " WHERE ({own_keys}) = ({saved_keys}) AND {hash} = saved.written RETURNING {saved_keys}),"
-        " conflict AS (INSERT INTO evolve.backfill_reject (run_id, key, reason)"
-        " SELECT %(run_id)s, ARRAY[{key_text}], CASE WHEN EXISTS"
+        " conflict AS (INSERT INTO evolve.backfill_reject (run_id, kind, range_no, key, reason)"
+        " SELECT %(run_id)s, 'conflict', %(range_no)s, ARRAY[{key_text}], CASE WHEN EXISTS"
         " (SELECT FROM {table} WHERE ({own_keys}) = ({saved_keys})) THEN 'changed since' ELSE 'row is gone' END"
         # NOT IN is hashed; NOT EXISTS would compare every row with every other, since the planner expects few.
         " FROM saved WHERE ({saved_keys}) NOT IN (SELECT {bare_keys} FROM back)"
-        " ON CONFLICT (run_id, key) DO UPDATE SET reason = excluded.reason RETURNING 1)"
+        " ON CONFLICT (run_id, kind, range_no, key) DO UPDATE SET reason = excluded.reason RETURNING 1)"
         " SELECT (SELECT count(*) FROM back) AS restored, (SELECT count(*) FROM conflict) AS conflicts"
     ).format(
         undo=table_of(run_id),

@@ -1,0 +1,178 @@
+"""One batch that is tried before the first and rolled back: its plan, its errors, and what it leaves in its rows."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+
+import psycopg
+from psycopg import sql
+
+from evolve.backfill.spec import Spec
+from evolve.backfill.works import JoinedUpdate, Update
+from evolve.errors import Misuse
+from evolve.postgres.backfill_target import BadExpression, Target
+from evolve.postgres.composing import identifier, table_name, type_name, written
+from evolve.postgres.connect import Connection
+from evolve.postgres.failure import message
+from evolve.postgres.pieces import Cut, range_values
+from evolve.postgres.plan_check import check_plan
+from evolve.postgres.session import Session
+from evolve.postgres.statements import rows_of_work, share_lock, statement
+from evolve.postgres.walking import Walk, edges, read_key
+from evolve.sql.names import QualifiedName
+
+PROBE = 50  # rows of the probe
+_OPENING = Cut(opening=True, sliced=False, touch=True)
+
+
+class Overwritten(Misuse):
+    def __init__(self, table: QualifiedName, column: str, rows: int, triggers: list[str]) -> None:
+        super().__init__(
+            f'column "{table.plain}.{column}" does not keep what it is given: {rows} of the first rows held another'
+            " value after the write",
+            why=f"triggers write it, too: {', '.join(triggers)}",
+            fix="write the expression as the trigger leaves the value, or disable the trigger for the time being",
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Trial:
+    """One batch that was tried and rolled back.
+
+    Args:
+        statement: as it will run, with this batch's values.
+        plan: EXPLAIN's lines for it.
+        rows: keys walked; `changed`: rows written.
+        milliseconds: of boundary and statement together.
+    """
+
+    statement: str
+    plan: tuple[str, ...]
+    rows: int
+    changed: int
+    milliseconds: float
+
+
+class _Tried(Exception):
+    """Carries the result out through the rollback."""
+
+    def __init__(self, trial: Trial | None) -> None:
+        self.trial = trial
+
+
+def try_batch(session: Session, spec: Spec, target: Target, rows: int = PROBE) -> Trial | None:
+    """Run the first batch and roll it back; None where there is no row.
+
+    Raises:
+        BadExpression: an expression fails on these rows.
+        Overwritten: a trigger leaves another value than the expression's.
+        PlanIgnoresKey: a table is not small and the plan does not read it by an index.
+        DatabaseFailure: a lock or the server.
+    """
+    try:
+        with session.transaction() as connection:
+            trial = _try(connection, spec, target, rows)
+            raise _Tried(trial)  # noqa: TRY301  # the rollback is the point
+    except _Tried as tried:
+        return tried.trial
+
+
+def _try(connection: Connection, spec: Spec, target: Target, rows: int) -> Trial | None:
+    ends = edges(connection, target)
+    if ends is None:
+        return None
+    boundary, query = Walk(target).boundaries[True], statement(spec, target, _OPENING).as_bytes()
+    bounds = {**range_values(ends[0], None, ends[1]), "rows": rows}
+    check_plan(connection, spec, target, "boundary query", boundary, bounds)
+    began = time.perf_counter()
+    # AccessShare; an index-only scan of the batch's own keys.
+    edge = read_key(connection.execute(boundary, bounds).fetchone())
+    seconds = time.perf_counter() - began
+    values = {**bounds, **range_values(ends[0], None, edge or ends[1])}
+    check_plan(connection, spec, target, "batch", query, values)
+    explained = connection.execute(b"EXPLAIN " + query, values).fetchall()
+    try:
+        _check_kept(connection, spec, target, values)
+        began = time.perf_counter()
+        if isinstance(spec.work, JoinedUpdate) and spec.work.lock:
+            # RowShare and shared row locks on the other table, given back by the rollback.
+            connection.execute(share_lock(spec, target, _OPENING), values)
+        # RowExclusive and row locks on a batch, given back by the rollback.
+        changed = connection.execute(query, values).rowcount
+        seconds += time.perf_counter() - began
+    except (psycopg.DataError, psycopg.IntegrityError, psycopg.ProgrammingError) as error:
+        raise BadExpression("on real rows,", spec.doing, message(error)) from error
+    return Trial(
+        statement=psycopg.ClientCursor(connection).mogrify(query, values),
+        plan=tuple(str(line[0]) for line in explained),
+        rows=rows if edge is not None else changed,
+        changed=changed,
+        milliseconds=seconds * 1000,
+    )
+
+
+def _check_kept(connection: Connection, spec: Spec, target: Target, values: dict[str, object]) -> None:
+    """Write the batch under a savepoint and compare, where a trigger may write as well.
+
+    Nothing is said of an expression that is another one each time, and where `mismatch` says how right looks.
+    """
+    if not isinstance(spec.work, Update) or spec.mismatch is not None:
+        return
+    # AccessShare on catalogs only. Of the type, 1 stands for rows, 2 for BEFORE, 16 for UPDATE.
+    triggers = connection.execute(
+        "SELECT tgname::text FROM pg_trigger WHERE tgrelid = %s::oid AND NOT tgisinternal AND tgenabled <> 'D'"
+        " AND tgtype::integer & 19 = 19 ORDER BY 1",
+        (target.oid,),
+    ).fetchall()
+    if not triggers:
+        return
+    with connection.transaction(force_rollback=True):
+        row = connection.execute(_compared(connection, spec, target), values).fetchone()
+    for (column, _), rows in zip(spec.assignments, row or (), strict=True):
+        if int(str(rows)):
+            raise Overwritten(spec.table, column, int(str(rows)), [str(each[0]) for each in triggers])
+
+
+def _compared(connection: Connection, spec: Spec, target: Target) -> sql.Composed:
+    """For each assignment the number of rows that hold another value afterwards."""
+    # AccessShare on catalogs only. With its length or precision: a value is rounded to it.
+    types = dict(
+        connection.execute(
+            "SELECT attname::text, format_type(atttypid, atttypmod) FROM pg_attribute WHERE attrelid = %s::oid",
+            (target.oid,),
+        ).fetchall()
+    )
+    table = table_name(target.table)
+    keys = sql.SQL(", ").join(identifier(column.name) for column in target.key)
+    wanted = [
+        sql.SQL("{}::{}::text AS {}").format(
+            written(expression), type_name(str(types[column])), sql.Identifier(f"{name}_{place}")
+        )
+        for place, (column, expression) in enumerate(spec.assignments)
+        for name in ("wanted", "again")
+    ]
+    left = [
+        sql.SQL("{}.{}::text AS {}").format(table, identifier(column), sql.Identifier(f"left_{place}"))
+        for place, (column, _) in enumerate(spec.assignments)
+    ]
+    counts = [
+        sql.SQL(
+            "count(*) FILTER (WHERE wanted_{n} IS NOT DISTINCT FROM again_{n} AND wanted_{n} IS DISTINCT FROM left_{n})"
+        ).format(n=sql.SQL(str(place)))
+        for place in range(len(spec.assignments))
+    ]
+    return sql.SQL(
+        "WITH wanted AS MATERIALIZED (SELECT {keys}, {wanted} FROM {table} WHERE {rows}),"
+        " written AS ({update} RETURNING {own_keys}, {left})"
+        " SELECT {counts} FROM wanted JOIN written USING ({keys})"
+    ).format(
+        keys=keys,
+        wanted=sql.SQL(", ").join(wanted),
+        table=table,
+        rows=rows_of_work(spec, target, _OPENING),
+        update=statement(spec, target, _OPENING),
+        own_keys=sql.SQL(", ").join(sql.SQL("{}.{}").format(table, identifier(c.name)) for c in target.key),
+        left=sql.SQL(", ").join(left),
+        counts=sql.SQL(", ").join(counts),
+    )
