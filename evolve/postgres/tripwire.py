@@ -12,7 +12,7 @@ import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from secrets import token_hex
+from secrets import randbits
 
 import psycopg
 from psycopg import sql
@@ -174,7 +174,7 @@ def _arming(change: str, table: QualifiedName, columns: Sequence[str]) -> list[s
             events,
             table_name(table),
             sql.Literal(change),
-            sql.Literal(token_hex(8)),
+            sql.Literal(str(randbits(64))),
         ),
         sql.SQL(
             "INSERT INTO evolve.tripwire (change, relation, trigger, actor) VALUES (%s, %s, %s, %s)"

@@ -21,6 +21,7 @@ def killed_everywhere(commands: Commands, *words: str) -> Iterator[Ended]:
     survived: set[str] = set()
     while (ended := commands.run(*words, death=Death(frozenset(survived)))).killed:
         survived.add(ended.moment)
+        assert len(survived) < 100, f"there is always one more moment, such as: {ended.moment}"
         yield ended
     assert survived, f"nothing was written by {words}"
     done = "is at its end" in ended.stderr  # who died last had written everything
