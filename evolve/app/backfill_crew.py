@@ -15,6 +15,7 @@ from evolve.backfill.record import RunRecord
 from evolve.backfill.runner import Interrupted
 from evolve.backfill.status import State
 from evolve.backfill.throttle import Duty, ReplicaLag, RowsPerSecond, Shared, Throttle, Throttles
+from evolve.backfill.transform import Transform
 from evolve.postgres.backfill_target import Target
 from evolve.postgres.connect import connect
 from evolve.postgres.replica_lag import ReplicaSensor
@@ -29,15 +30,17 @@ def crew_of(
     """`pace.workers` threads at work until the block ends; each ends the batch at hand then.
 
     Args:
-        way: RUNNING goes forward, UNDOING gives back what the undo journal holds.
+        way: RUNNING goes forward, UNDOING gives back what the undo journal holds, DONE tries rejects once more.
 
     Raises:
         CannotConnect: where standbys are to be looked at.
     """
     with ExitStack() as stack:
         shared: list[Throttle] = []
-        if pace.rows_per_second is not None:
-            shared.append(Shared(RowsPerSecond(pace.rows_per_second, time.monotonic)))
+        own_rate = record.spec.work.rate if isinstance(record.spec.work, Transform) else None
+        rates = [rate for rate in (pace.rows_per_second, own_rate) if rate is not None]
+        if rates:
+            shared.append(Shared(RowsPerSecond(min(rates), time.monotonic)))
         if pace.replica_lag is not None and way is State.RUNNING:
             own = connect(url, application_name="evolve backfill sensor", autocommit=True)
             stack.callback(own.close)
@@ -139,8 +142,8 @@ class CrewProgress:
 
     def __init__(self, crew: Crew, way: State, meter: Meter, watch: Watch) -> None:
         self._crew = crew
-        self._forward = way is State.RUNNING
-        self._way = way
+        self._forward = way is not State.UNDOING
+        self._state = "retrying" if way is State.DONE else way.value
         self._meter = meter
         self._watch = watch
         self._seen: int | None = None
@@ -158,7 +161,7 @@ class CrewProgress:
         self._watch.report(
             Snapshot(
                 name=record.name,
-                state="throttled" if hold is not None else self._way.value,
+                state="throttled" if hold is not None else self._state,
                 rows=record.changed if self._forward else done,
                 scanned=done,
                 fraction=fraction,

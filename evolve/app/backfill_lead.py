@@ -16,14 +16,17 @@ from evolve.backfill.failures import judge
 from evolve.backfill.ports import DatabaseFailure, Stop, Want, Watch
 from evolve.backfill.progress import Meter
 from evolve.backfill.record import AlreadyRunning, Holder, RunRecord, TargetChanged
-from evolve.backfill.runner import BatchFailed, GaveUp, Interrupted, LeaseLost
+from evolve.backfill.runner import BatchFailed, GaveUp, Interrupted, LeaseLost, RejectsOverBudget
 from evolve.backfill.status import ACTIVE, State
+from evolve.backfill.transform import Mode, Transform
 from evolve.backfill.verify import Verdict, misses_predicate
 from evolve.postgres import journal, undo_journal
+from evolve.postgres import rejects as set_aside
 from evolve.postgres.backfill_target import Target
-from evolve.postgres.batches import cut_keys
 from evolve.postgres.connect import Connection
 from evolve.postgres.fence import older_transactions
+from evolve.postgres.leaves import cut_leaves
+from evolve.postgres.outbox import notes_left
 from evolve.postgres.session import Session
 
 RENEW = 1.0  # seconds between two renewals of the lead
@@ -63,7 +66,7 @@ class Lead:
             self._take_lead()
             try:
                 return self._persistently(self._forward)
-            except (BatchFailed, GaveUp, OldTransactions) as error:
+            except (BatchFailed, GaveUp, OldTransactions, RejectsOverBudget) as error:
                 cause = error.__cause__
                 # Where the server is away nothing can be written down: the lease runs out, and the run shows as
                 # interrupted.
@@ -71,6 +74,18 @@ class Lead:
                     sqlstate = cause.sqlstate if isinstance(cause, DatabaseFailure) else None
                     self._leave(State.FAILED, error.what, sqlstate=sqlstate)
                 raise
+
+    def retry(self) -> Outcome:
+        """Try the rejects of a run that is done once more, and verify it where that wrote some.
+
+        Raises:
+            TargetChanged, AlreadyRunning: before anything is done.
+            BatchFailed, GaveUp, LeaseLost, ServerTrouble: on the way; what was committed stays.
+        """
+        with told(f'retry of backfill "{self.record.name}" stopped', self.session):
+            self._same_table()
+            self._take_lead()
+            return self._persistently(self._retry)
 
     def backward(self) -> Outcome:
         """Give back what the undo journal holds.
@@ -127,13 +142,24 @@ class Lead:
             f"{restored} rows",
             also=lambda connection: undo_journal.drop(connection, run_id),
         )
-        conflicts = journal.count_rejects(self.session.current(), run_id)
+        conflicts = set_aside.count_conflicts(self.session.current(), run_id)
         return self._outcome(State.UNDONE, rows=restored, conflicts=conflicts)
+
+    def _retry(self) -> Outcome:
+        name, before = self.record.name, self.record.rejects
+        journal.begin_retry(self.session.current(), name, self._lead, actor())
+        stopped, _ = self._let_work(State.DONE, None)
+        verdict = None
+        if stopped is None and self.record.rejects < before:
+            stopped, verdict = self._verify()
+        journal.give_up_lead(self.session.current(), self._lead)
+        by = None if stopped is None else stopped.signal or "the journal"
+        return self._outcome(State.DONE, verdict=verdict, stopped_by=by)
 
     def _forward(self) -> Outcome:
         while True:
             self._read()
-            stopped = None if self.record.at_end else self._walk()
+            stopped = None if self.record.at_end and not self._notes_left() else self._walk()
             verdict = None
             if stopped is None:
                 stopped, verdict = self._verify()
@@ -146,6 +172,13 @@ class Lead:
             if self._leave(state, stopped.signal or "", asked=asked):
                 return self._outcome(state, stopped_by=stopped.signal or "the journal")
 
+    def _notes_left(self) -> bool:
+        """Effects were noted that nobody has carried out."""
+        work = self.record.spec.work
+        if not isinstance(work, Transform) or work.mode is not Mode.OUTBOX:
+            return False
+        return notes_left(self.session.current(), self.record.run_id) > 0
+
     def _walk(self) -> Interrupted | None:
         """Until every range is finished; an ending where somebody stops it first."""
         if not self.record.cut:
@@ -154,8 +187,8 @@ class Lead:
             if stopped is not None:
                 return stopped
             connection = self.session.current()
-            first, ends = cut_keys(connection, self.target, self.pace.workers)
-            journal.cut_run(connection, self.record.name, self._lead, first, ends)
+            stretches = cut_leaves(connection, self.target, self.pace.workers)
+            journal.cut_run(connection, self.record.name, self._lead, stretches)
         else:
             journal.enter(self.session.current(), self.record.name, self._lead, State.RUNNING, actor())
         stopped, _ = self._let_work(State.RUNNING, self.record.rows_estimate)
@@ -216,7 +249,8 @@ class Lead:
         if not self.verify or predicate is None:
             return None, None
         name = self.record.name
-        journal.enter(self.session.current(), name, self._lead, State.VERIFYING, actor())
+        if self.record.state is not State.DONE:
+            journal.enter(self.session.current(), name, self._lead, State.VERIFYING, actor())
         for left in (4, 3, 2, 1, 0):
             try:
                 verdict = self._look(predicate)
@@ -299,6 +333,7 @@ class Lead:
             verdict=verdict,
             stopped_by=stopped_by,
             conflicts=conflicts,
+            rejects=0 if state is State.UNDONE else self.record.rejects,
         )
 
     def _same_table(self) -> None:

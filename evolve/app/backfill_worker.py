@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import random
 import secrets
@@ -12,23 +13,39 @@ from dataclasses import dataclass, field, replace
 
 from evolve.app.backfill_function import computing
 from evolve.app.backfill_work import Pace, actor, persistently, told
-from evolve.backfill.calling import Computing
+from evolve.backfill.again import Again
+from evolve.backfill.calling import Computing, FunctionFailed
 from evolve.backfill.controller import Controller
-from evolve.backfill.ports import DatabaseFailure, Lease, Pass, Stop, Want, Watch
+from evolve.backfill.delivering import Followed, deliver
+from evolve.backfill.ports import DatabaseFailure, Lease, Pass, Stop, TooManyRejects, Want, Watch
 from evolve.backfill.record import RunRecord
-from evolve.backfill.runner import Finished, Forward, Interrupted, LeaseLost, Runner
+from evolve.backfill.runner import (
+    BatchFailed,
+    Finished,
+    Forward,
+    Interrupted,
+    LeaseLost,
+    RejectsOverBudget,
+    Runner,
+)
 from evolve.backfill.shapes import Chooser, candidates
+from evolve.backfill.spec import Spec
 from evolve.backfill.status import State
 from evolve.backfill.throttle import Throttle
+from evolve.backfill.transform import Mode, Transform
 from evolve.backfill.undo import Backward
 from evolve.errors import Refused
 from evolve.postgres import journal, undo_journal
 from evolve.postgres.backfill_target import Target
 from evolve.postgres.batches import SqlBatches
 from evolve.postgres.change_of import change_of
+from evolve.postgres.changing import Change
 from evolve.postgres.failure import translated
+from evolve.postgres.ground import Grounds
+from evolve.postgres.outbox import SqlOutbox
 from evolve.postgres.session import Session
 
+SLOW = 20  # times the target: a batch that took so long makes the plan of the next one suspect
 POLL = 0.2  # seconds between two looks for a range that somebody gave up
 
 
@@ -37,12 +54,18 @@ def new_owner() -> str:
     return f"{actor()}#{os.getpid()}#{secrets.token_hex(4)}"
 
 
+def largest(pace: Pace, spec: Spec) -> int:
+    """Rows of a batch: where a function may take so many a second, no more than that at once."""
+    rate = spec.work.rate if isinstance(spec.work, Transform) else None
+    return pace.largest if rate is None else max(1, min(pace.largest, math.ceil(rate)))
+
+
 @dataclass(slots=True)
 class Worker:
     """Works on the ranges of one run over a connection of its own.
 
     Args:
-        way: RUNNING goes forward, UNDOING gives back what the undo journal holds.
+        way: RUNNING goes forward, UNDOING gives back what the undo journal holds, DONE tries rejects once more.
         throttle: asked before each batch.
         runner: while it works; for whoever looks on.
     """
@@ -86,7 +109,7 @@ class Worker:
             with told(f'backfill "{self.record.name}" stopped', session):
                 return persistently(
                     session,
-                    lambda: self._ranges(session, runner),
+                    lambda: self._ranges(session, runner) or self._outbox(session, runner, compute),
                     pace=self.pace,
                     stop=self.stop,
                     watch=self.watch,
@@ -112,10 +135,50 @@ class Worker:
                 return None
             self.stop.wait(POLL)
 
+    def _outbox(
+        self, session: Session, runner: Runner, compute: Computing | None
+    ) -> Interrupted | None:
+        """Carry out what is left in the outbox of the run, if it has one; as `_ranges`."""
+        outbox = self._outbox_of(session)
+        if outbox is None or compute is None:
+            return None
+        while True:
+            signal = self.stop.requested()
+            if signal is not None:
+                return Interrupted(None, Want.PAUSE, signal)
+            want, _ = journal.left_to_do(session.current(), self.record.run_id, self.way)
+            if want is not Want.RUN:
+                return Interrupted(None, want, None)
+            hold = self.throttle.hold()
+            if hold is not None:
+                self.stop.wait(hold.seconds)
+                continue
+            began = self.clock()
+            try:
+                handled = deliver(outbox, compute, runner.controller.size).handled
+            except FunctionFailed as failure:
+                raise BatchFailed(self.record.name, failure, None) from failure
+            except TooManyRejects as over:
+                raise RejectsOverBudget(self.record.name, over) from over
+            self.throttle.committed(handled, self.clock() - began)
+            if not handled:
+                if not outbox.left():
+                    return None
+                self.stop.wait(POLL)
+
+    def _outbox_of(self, session: Session) -> SqlOutbox | None:
+        work = self.record.spec.work
+        if not isinstance(work, Transform) or work.mode is not Mode.OUTBOX or self.way is State.UNDOING:
+            return None
+        seconds = self.pace.lease_seconds
+        return SqlOutbox(session, self.record.run_id, work, self.target, seconds=seconds, actor=actor())
+
     def _walk(self, session: Session, runner: Runner, lease: Lease) -> Interrupted | None:
         """One range to its end; None where that was reached, or where somebody else took it over."""
         if self.way is State.UNDOING:
             lease = replace(lease, finished=False, scanned=0, changed=0)
+        elif self.way is State.DONE:
+            lease = replace(lease, finished=False)
         try:
             ending = runner.run(lease)
         except LeaseLost as lost:
@@ -139,7 +202,7 @@ class Worker:
             leases=journal.Hold(
                 session.current, session.reopen, actor=actor(), seconds=self.pace.lease_seconds
             ),
-            controller=Controller(target=self.pace.commit_seconds, largest=self.pace.largest),
+            controller=Controller(target=self.pace.commit_seconds, largest=largest(self.pace, self.record.spec)),
             throttle=self.throttle,
             stop=self.stop,
             watch=self.watch,
@@ -149,6 +212,13 @@ class Worker:
         )
 
     def _pass(self, session: Session, compute: Computing | None) -> Pass:
+        walking = self._walking(session, compute)
+        outbox = self._outbox_of(session)
+        if outbox is None or compute is None:
+            return walking
+        return Followed(walking, outbox, compute)
+
+    def _walking(self, session: Session, compute: Computing | None) -> Pass:
         lease_seconds = self.pace.lease_seconds
         if self.way is State.UNDOING:
             run_id = self.record.run_id
@@ -156,7 +226,17 @@ class Worker:
                 undo_journal.SqlUndoBatches(session, run_id, self.target, lease_seconds=lease_seconds)
             )
         undo_of = self.record.run_id if self.record.journal else None
-        change = change_of(self.record.spec, self.target, undo_of, compute, lease_seconds=lease_seconds)
-        batches = SqlBatches(session, self.target, change, lease_seconds=lease_seconds)
-        shapes = candidates(can_touch=bool(self.target.touched), can_slice=self.target.sliced)
+        spec, target = self.record.spec, self.target
+
+        def change(target: Target) -> Change:
+            return change_of(spec, target, undo_of, compute, lease_seconds=lease_seconds)
+
+        grounds = Grounds(spec, target, change, self.watch.say)
+        slow = SLOW * self.pace.commit_seconds
+        batches = SqlBatches(session, grounds, slow=slow, lease_seconds=lease_seconds)
+        if self.way is State.DONE:
+            return Again(batches)
+        # Which indexes a leaf has is seen when its turn comes.
+        can_touch = bool(target.touched) or (bool(target.leaves) and not target.plain_sql)
+        shapes = self.pace.shapes or candidates(can_touch=can_touch, can_slice=target.sliced)
         return Forward(batches, Chooser(shapes), self.clock)

@@ -11,6 +11,7 @@ from typing import Protocol
 from evolve.backfill.ports import Lease, Step, Want
 from evolve.backfill.runner import CheckpointRefused
 from evolve.backfill.spec import Spec
+from evolve.backfill.transform import Mode, Transform
 from evolve.backfill.works import Delete, InsertSelect
 from evolve.errors import Misuse
 
@@ -98,9 +99,10 @@ def keeps_journal(spec: Spec, mode: JournalMode) -> bool:
     """`auto` is on unless `where` demands that every target column is null: then there is nothing to give back.
 
     Raises:
-        KeepsNoJournal: ON for work that changes no column.
+        KeepsNoJournal: ON for work that changes no column, or has effects outside of the database.
     """
-    if isinstance(spec.work, InsertSelect | Delete):
+    effects = isinstance(spec.work, Transform) and spec.work.mode is Mode.OUTBOX
+    if effects or isinstance(spec.work, InsertSelect | Delete):
         if mode is JournalMode.ON:
             raise KeepsNoJournal(spec)
         return False

@@ -6,10 +6,11 @@ from typing import assert_never
 
 from evolve.backfill.calling import Computing
 from evolve.backfill.spec import Spec
-from evolve.backfill.transform import Transform
+from evolve.backfill.transform import Mode, Transform
 from evolve.backfill.works import Delete, InsertSelect, JoinedUpdate, Update
 from evolve.postgres.backfill_target import Target
 from evolve.postgres.changing import Change, Sharing, Stating
+from evolve.postgres.outbox import Noting
 from evolve.postgres.recording import Recording
 from evolve.postgres.transforming import Transforming
 
@@ -27,6 +28,8 @@ def change_of(
         case Transform() as work:
             if compute is None:
                 raise ValueError("a function does the work of this run, and none was given")
+            if work.mode is Mode.OUTBOX:
+                return Noting(spec, work, target)
             return Transforming(spec, work, target, undo_of, compute, lease_seconds=lease_seconds)
         case Update() | JoinedUpdate() if undo_of is not None:
             return Recording(spec, target, undo_of)

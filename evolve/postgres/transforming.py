@@ -7,9 +7,7 @@ a collation that does not tell them apart, types without equality.
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
 from itertools import product
 from typing import cast
 
@@ -28,10 +26,12 @@ from evolve.postgres.backfill_target import Target
 from evolve.postgres.composing import identifier, table_name, type_name
 from evolve.postgres.connect import Connection
 from evolve.postgres.pieces import CUTS, Cut, cut_of, keys_between, piece_values, rows_of
+from evolve.postgres.renewing import renewing
 from evolve.postgres.row_values import Spelling
 from evolve.postgres.session import Session
 
 LOCKING = 20  # batches that lock their rows first, after one that met another writer and keeps a journal
+_HERE = sql.SQL("")
 READABLE = frozenset({"smallint", "integer", "bigint", "uuid", "text", "character varying"})
 
 
@@ -65,7 +65,7 @@ class Reading:
             [
                 sql.SQL("xmin::text"),
                 *(sql.SQL("to_jsonb({}) #>> '{{}}'").format(identifier(c.name)) for c in self._spelled),
-                *_readable(connection, table, names),
+                *readable(connection, table, names),
             ]
         )
         order = sql.SQL(", ").join(identifier(column.name) for column in target.key)
@@ -102,15 +102,21 @@ class Reading:
         return Found(keys, [cast(str, each[0]) for each in found], rows)
 
 
-def _readable(connection: Connection, table: sql.SQL, names: tuple[str, ...]) -> Iterator[sql.Composable]:
-    """Each column as it is where the driver knows how to read its binary form, else as text."""
+def readable(
+    connection: Connection, table: sql.SQL, names: tuple[str, ...], of: sql.SQL = _HERE
+) -> Iterator[sql.Composable]:
+    """Each column as it is where the driver knows how to read its binary form, else as text.
+
+    Args:
+        of: what stands before the names, with its dot.
+    """
     # AccessShare for its own moment; reads no row.
     described = connection.execute(
         sql.SQL("SELECT {} FROM {} LIMIT 0").format(sql.SQL(", ").join(map(identifier, names)), table), {}
     ).description
     for name, column in zip(names, described or (), strict=True):
         known = connection.adapters.get_loader(column.type_code, Format.BINARY) is not None
-        yield sql.SQL("{}" if known else "{}::text").format(identifier(name))
+        yield sql.SQL("{}{}" if known else "{}{}::text").format(of, identifier(name))
 
 
 class Writing:
@@ -263,7 +269,11 @@ class Transforming:
             return
         with session.transaction() as connection:
             found = self._reads(connection).read(connection, piece, locking=False)
-        with kept(session, lease, self._lease_seconds):
+
+        def renew(connection: Connection) -> None:
+            journal.renewed(connection, lease, self._lease_seconds)
+
+        with renewing(session, self._lease_seconds, renew):
             self._ready = piece, found, self._compute(found.rows)
 
     def apply(self, connection: Connection, lease: Lease, piece: Piece) -> int:
@@ -288,23 +298,3 @@ class Transforming:
         if self._reading is None:
             self._reading = Reading(connection, self._spec, self._target, self._work.reads)
         return self._reading
-
-
-@contextmanager
-def kept(session: Session, lease: Lease, seconds: float) -> Iterator[None]:
-    """Renew the lease every third of its time while the block runs, over the session, which the block leaves alone."""
-    ended = threading.Event()
-
-    def renew() -> None:
-        while not ended.wait(seconds / 3):
-            # Where it was lost, the checkpoint is refused.
-            with suppress(DatabaseFailure), session.transaction() as connection:
-                journal.renewed(connection, lease, seconds)
-
-    thread = threading.Thread(target=renew, name="lease", daemon=True)
-    thread.start()
-    try:
-        yield
-    finally:
-        ended.set()
-        thread.join()

@@ -37,6 +37,8 @@ ALTER TABLE evolve.backfill_run
     ADD COLUMN IF NOT EXISTS lease_until timestamptz NOT NULL DEFAULT '-infinity',
     ADD COLUMN IF NOT EXISTS low text[],    -- first key when the run began, for progress only
     ADD COLUMN IF NOT EXISTS cut boolean NOT NULL DEFAULT false,    -- its ranges are there
+    ADD COLUMN IF NOT EXISTS newest_first boolean NOT NULL DEFAULT false,   -- keys are walked from the greatest down
+    ADD COLUMN IF NOT EXISTS sweeps integer NOT NULL DEFAULT 0,     -- walks after the first one, for want of a key
     ADD COLUMN IF NOT EXISTS ended_lsn pg_lsn,  -- all that it wrote lies before this in the WAL
     ADD COLUMN IF NOT EXISTS after text[] NOT NULL DEFAULT '{}',    -- names of backfills that must be done before
     ADD COLUMN IF NOT EXISTS verifiable boolean;    -- null: begun before that was kept
@@ -47,7 +49,7 @@ CREATE TABLE IF NOT EXISTS evolve.backfill_range (
     run_id bigint NOT NULL REFERENCES evolve.backfill_run,
     range_no integer NOT NULL,
     low text[],                             -- keys up to this one belong to the range before
-    upto text[],                            -- greatest key of the range, fixed when the run began
+    upto text[],                            -- last key of the range, fixed when the run began
     cursor text[],                          -- last key committed
     finished boolean NOT NULL DEFAULT false,
     batches bigint NOT NULL DEFAULT 0,
@@ -64,14 +66,18 @@ ALTER TABLE evolve.backfill_range
     ADD COLUMN IF NOT EXISTS window_slices integer,
     ADD COLUMN IF NOT EXISTS window_done integer,
     ADD COLUMN IF NOT EXISTS window_rows bigint,
-    ADD COLUMN IF NOT EXISTS undone boolean NOT NULL DEFAULT false;
+    ADD COLUMN IF NOT EXISTS undone boolean NOT NULL DEFAULT false,
+    ADD COLUMN IF NOT EXISTS first text[],          -- where no range comes before: its first key
+    ADD COLUMN IF NOT EXISTS leaf oid,              -- the partition whose keys these are; null: of the whole table
+    ADD COLUMN IF NOT EXISTS leaf_schema text,
+    ADD COLUMN IF NOT EXISTS leaf_name text;        -- as it was called when the run began
 
 -- Runs of version 1 have one range, whose first key stood in it, and none before they were cut.
 UPDATE evolve.backfill_run r SET low = g.low, cut = true
   FROM evolve.backfill_range g
  WHERE g.run_id = r.run_id AND NOT r.cut AND (g.upto IS NOT NULL OR g.finished)
    AND obj_description('evolve.backfill'::regclass, 'pg_class') LIKE '% version 1';
-UPDATE evolve.backfill_range SET low = NULL
+UPDATE evolve.backfill_range SET first = low, low = NULL
  WHERE obj_description('evolve.backfill'::regclass, 'pg_class') LIKE '% version 1';
 DELETE FROM evolve.backfill_range
  WHERE upto IS NULL AND obj_description('evolve.backfill'::regclass, 'pg_class') LIKE '% version 1';
@@ -86,12 +92,40 @@ CREATE TABLE IF NOT EXISTS evolve.backfill_event (
 );
 CREATE INDEX IF NOT EXISTS backfill_event_run ON evolve.backfill_event (run_id, event_id);
 
+-- Rows that a run could not write (kind reject), and rows that its undo left alone (kind conflict).
 CREATE TABLE IF NOT EXISTS evolve.backfill_reject (
     run_id bigint NOT NULL REFERENCES evolve.backfill_run,
     key text[] NOT NULL,
     reason text NOT NULL,
-    at timestamptz NOT NULL DEFAULT clock_timestamp(),
-    PRIMARY KEY (run_id, key)
+    at timestamptz NOT NULL DEFAULT clock_timestamp(),  -- of the last try
+    CONSTRAINT backfill_reject_pkey PRIMARY KEY (run_id, key)
 );
+ALTER TABLE evolve.backfill_reject
+    ADD COLUMN IF NOT EXISTS kind text NOT NULL DEFAULT 'conflict' CHECK (kind IN ('reject', 'conflict')),
+    ADD COLUMN IF NOT EXISTS range_no integer NOT NULL DEFAULT 1,
+    ADD COLUMN IF NOT EXISTS sqlstate text,
+    ADD COLUMN IF NOT EXISTS attempts integer NOT NULL DEFAULT 1,
+    ADD COLUMN IF NOT EXISTS resolved_at timestamptz,   -- when a later try wrote it, or found nothing to write
+    DROP CONSTRAINT IF EXISTS backfill_reject_pkey,
+    ADD CONSTRAINT backfill_reject_pkey PRIMARY KEY (run_id, kind, range_no, key);
+ALTER TABLE evolve.backfill_run
+    ADD COLUMN IF NOT EXISTS rejects bigint NOT NULL DEFAULT 0,         -- not resolved
+    ADD COLUMN IF NOT EXISTS max_rejects bigint NOT NULL DEFAULT 100,
+    ADD COLUMN IF NOT EXISTS retry_at timestamptz;      -- rejects last tried before this are to be tried once more
+
+-- Effects outside of the database, noted together with the cursor and carried out afterwards.
+CREATE TABLE IF NOT EXISTS evolve.backfill_outbox (
+    run_id bigint NOT NULL REFERENCES evolve.backfill_run ON DELETE CASCADE,
+    range_no integer NOT NULL,
+    key text[] NOT NULL,
+    note_no bigint GENERATED ALWAYS AS IDENTITY,
+    payload jsonb NOT NULL,                 -- what the function is given; with run and key it makes the idempotency key
+    state text NOT NULL DEFAULT 'noted' CHECK (state IN ('noted', 'delivered', 'failed')),
+    due timestamptz NOT NULL DEFAULT '-infinity',   -- a worker holds a note by putting this off
+    tries integer NOT NULL DEFAULT 0,       -- that failed
+    error text,                             -- of the last of them
+    PRIMARY KEY (run_id, range_no, key)
+);
+CREATE INDEX IF NOT EXISTS backfill_outbox_note ON evolve.backfill_outbox (run_id, note_no) WHERE state = 'noted';
 
 COMMENT ON TABLE evolve.backfill IS 'evolve backfill journal, version 2';
