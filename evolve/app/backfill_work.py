@@ -11,7 +11,6 @@ from dataclasses import dataclass, field
 from typing import TypeVar
 
 from evolve.app.backfill_function import computing
-from evolve.backfill.calling import FunctionFailed
 from evolve.backfill.controller import LARGEST, TARGET
 from evolve.backfill.failures import Verdict as Judgement
 from evolve.backfill.failures import judge
@@ -19,16 +18,22 @@ from evolve.backfill.ports import DatabaseFailure, Stop, Watch
 from evolve.backfill.runner import (
     PATIENCE,
 )
+from evolve.backfill.shapes import Shape
 from evolve.backfill.spec import Spec
 from evolve.backfill.status import State
 from evolve.backfill.transform import Transform
 from evolve.backfill.verify import Verdict
+from evolve.backfill.works import Update
+from evolve.counted import counted
 from evolve.errors import Misuse, Refused
 from evolve.postgres import journal
-from evolve.postgres.backfill_target import Target, read_target, try_expressions
+from evolve.postgres.backfill_target import Target, read_target
+from evolve.postgres.expressions import try_expressions
 from evolve.postgres.failure import translated
 from evolve.postgres.fence import OldTransaction
 from evolve.postgres.function_trial import try_function
+from evolve.postgres.leaves import with_leaves
+from evolve.postgres.other_table import check_partners, check_work
 from evolve.postgres.refusal import forbidden
 from evolve.postgres.session import Session, Timeouts
 from evolve.postgres.trying import PROBE, Trial, try_batch
@@ -78,6 +83,7 @@ class Pace:
         lease_seconds: a worker silent for longer than this loses the run to the next one.
         workers: of this process; each has a connection of its own.
         timeouts: of each statement.
+        shapes: of the batches, to choose from by measurement; none: all that the table allows.
     """
 
     commit_seconds: float = TARGET
@@ -90,6 +96,7 @@ class Pace:
     lease_seconds: float = journal.LEASE
     workers: int = 1
     timeouts: Timeouts = field(default_factory=Timeouts)
+    shapes: tuple[Shape, ...] = ()
 
     def check(self) -> None:
         """Refuse a number that would stop the run or break its lease.
@@ -123,6 +130,7 @@ class Outcome:
         already: the run had ended before; nothing was done.
         stopped_by: the signal or "the journal", where it stopped before its end.
         conflicts: rows that undo left alone.
+        rejects: rows that could not be written and were set aside.
     """
 
     name: str
@@ -134,15 +142,23 @@ class Outcome:
     already: bool = False
     stopped_by: str | None = None
     conflicts: int = 0
+    rejects: int = 0
 
     @property
     def good(self) -> bool:
         """It got where it was going, or left the rest to another process; nothing is known to be missing."""
         if self.state in (State.RUNNING, State.VERIFYING):
             return self.stopped_by is None
-        if self.state not in (State.DONE, State.UNDONE):
+        if self.state not in (State.DONE, State.UNDONE) or self.stopped_by is not None:
             return False
-        return (self.verdict is None or self.verdict.clean) and not self.conflicts
+        return (self.verdict is None or self.verdict.clean) and not self.conflicts and not self.rejects
+
+    @property
+    def only_rejects(self) -> bool:
+        """It is done but for the rows that were set aside."""
+        if self.state is not State.DONE or not self.rejects or self.stopped_by is not None:
+            return False
+        return self.verdict is None or self.verdict.misses <= self.rejects
 
 
 def actor() -> str:
@@ -164,7 +180,9 @@ def told(doing: str, session: Session) -> Iterator[None]:
         raise forbidden(failure.__cause__) or ServerTrouble(doing, failure) from failure
 
 
-def checked_target(session: Session, spec: Spec, watch: Watch, *, plain_sql: bool) -> Target:
+def checked_target(
+    session: Session, spec: Spec, watch: Watch, *, plain_sql: bool, newest_first: bool = False
+) -> Target:
     """Look at everything that can be refused, down to one batch that is rolled back; write nothing.
 
     Raises:
@@ -172,13 +190,23 @@ def checked_target(session: Session, spec: Spec, watch: Watch, *, plain_sql: boo
         RowSecurity, BadExpression, PlanIgnoresKey, ServerTrouble
     """
     refuse_read_only(session.current())
-    target = read_target(session.current(), spec, plain_sql=plain_sql)
+    target = read_target(session.current(), spec, plain_sql=plain_sql, newest_first=newest_first)
+    if isinstance(spec.work, Update | Transform) or target.by_block:
+        # Other work names two tables, or needs other rights: it goes through the one that it was given.
+        target = with_leaves(session.current(), target)
+    check_work(session.current(), spec, target)
     try_expressions(session.current(), spec)
+    check_partners(session.current(), spec)
     try:
-        tried(session, spec, target, PROBE)
+        trial = tried(session, spec, target, PROBE)
+        if trial is not None and trial.rejects:
+            first = trial.rejects[0]
+            watch.say(
+                f"{len(trial.rejects)} of the first {counted(trial.rows, 'row')} cannot be written and would be set"
+                f" aside, such as ({', '.join(first.key)}): {first.message}"
+            )
     except DatabaseFailure as failure:
-        row = isinstance(failure, FunctionFailed) and judge(failure) is Judgement.ROW
-        if judge(failure) is not Judgement.CONTENDED and not row:
+        if judge(failure) not in (Judgement.CONTENDED, Judgement.ROW):
             refusal = forbidden(failure.__cause__)
             raise refusal or ServerTrouble("trying the first batch, rolled back", failure) from failure
         watch.say(f"the first rows could not be tried beforehand: {failure.message}")

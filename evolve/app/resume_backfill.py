@@ -11,14 +11,26 @@ from evolve.app.backfill_work import Outcome, Pace, actor, checked_target, told
 from evolve.backfill.ports import Stop, Want, Watch
 from evolve.backfill.record import may_resume
 from evolve.postgres import journal
+from evolve.postgres import rejects as set_aside
 from evolve.postgres.session import Session
 from evolve.postgres.writable import refuse_read_only
 
 
 def resume_backfill(
-    url: str, name: str, *, pace: Pace, stop: Stop, watch: Watch, verify: bool = True, plain_sql: bool = False
+    url: str,
+    name: str,
+    *,
+    pace: Pace,
+    stop: Stop,
+    watch: Watch,
+    verify: bool = True,
+    plain_sql: bool = False,
+    max_rejects: int | None = None,
 ) -> Outcome | None:
     """Work on the run as it was written down, from its cursor on.
+
+    Args:
+        max_rejects: as many rows may be set aside that cannot be written; None: as before.
 
     Returns:
         None where a worker that was about to stop has been told to go on: it does the work.
@@ -39,6 +51,8 @@ def resume_backfill(
             # The key is the run's own: an index made since must not change the order of the walk.
             spec = replace(record.spec, key=tuple(column.name for column in record.key))
             target = checked_target(session, spec, watch, plain_sql=plain_sql)
+            if max_rejects is not None:
+                set_aside.allow(session.current(), record.run_id, max_rejects)
             if record.want is not Want.RUN and journal.ask(session.current(), record, Want.RUN, actor()):
                 record = journal.named_run(session.current(), name)
                 if record.held:

@@ -13,6 +13,7 @@ from evolve.backfill.status import State
 from evolve.backfill.undo import JournalMode, keeps_journal
 from evolve.backfill.works import InsertSelect
 from evolve.postgres import journal, undo_journal
+from evolve.postgres import rejects as set_aside
 from evolve.postgres.session import Session
 
 
@@ -28,6 +29,7 @@ def run_backfill(
     verify: bool = True,
     plain_sql: bool = False,
     after: tuple[str, ...] | None = None,
+    max_rejects: int | None = None,
 ) -> Outcome:
     """Start the run of `spec`, or go on with one that failed or was interrupted; a done one is left alone.
 
@@ -38,6 +40,7 @@ def run_backfill(
     Args:
         restart: make a new run where the old one has ended; also of another specification.
         plain_sql: assign nothing but the specification's own columns.
+        max_rejects: as many rows may be set aside that cannot be written; None: 100, or what was said before.
         after: names of backfills that must be done before; None: those that the last run of the name came after.
 
     Raises:
@@ -66,14 +69,24 @@ def run_backfill(
             )
             if record.after != comes_after:
                 journal.put_after(session.current(), record, comes_after, actor())
+            if max_rejects is not None:
+                set_aside.allow(session.current(), record.run_id, max_rejects)
         if record.state is State.DONE:
             return Outcome(
-                record.name, State.DONE, record.changed, record.batches, 0.0, record.verify, already=True
+                record.name,
+                State.DONE,
+                record.changed,
+                record.batches,
+                0.0,
+                record.verify,
+                already=True,
+                rejects=record.rejects,
             )
         gone_on_with = record.batches > 0
         outcome = Lead(url, session, record, target, pace, stop, watch, verify=verify).forward()
     finds_what_is_left = spec.where is not None and not isinstance(spec.work, InsertSelect)
-    if gone_on_with and finds_what_is_left and outcome.verdict is not None and not outcome.verdict.clean:
+    missed = 0 if outcome.verdict is None else outcome.verdict.misses - outcome.rejects
+    if gone_on_with and finds_what_is_left and missed > 0:
         # What lies behind the cursor was undone between the two stretches: the column was taken back and made again.
         return run_backfill(
             url,
@@ -85,5 +98,6 @@ def run_backfill(
             undo_journal_mode=undo_journal_mode,
             verify=verify,
             plain_sql=plain_sql,
+            max_rejects=record.max_rejects if max_rejects is None else max_rejects,
         )
     return outcome

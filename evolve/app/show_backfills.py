@@ -9,10 +9,13 @@ from dataclasses import dataclass
 from evolve.app.backfill_order import unsettled_of
 from evolve.app.backfill_work import told
 from evolve.backfill.dependencies import Unsettled
-from evolve.backfill.record import Event, RunRecord
+from evolve.backfill.record import Event, Rejected, RunRecord
 from evolve.backfill.status import ENDED, State
 from evolve.postgres import journal
+from evolve.postgres import rejects as set_aside
 from evolve.postgres.session import Session
+
+SHOWN = 10  # rejects
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,6 +25,7 @@ class RunView:
     Args:
         fraction: 0.0 to 1.0, 1.0 only at the end; None where nothing tells.
         conflicts: rows that undo left alone.
+        rejects: the first of the rows that could not be written.
         waits: (name, why) of those that it comes after and that are not settled.
     """
 
@@ -30,6 +34,7 @@ class RunView:
     fraction: float | None
     conflicts: int
     waits: tuple[tuple[str, Unsettled], ...] = ()
+    rejects: tuple[Rejected, ...] = ()
 
 
 def show_backfills(url: str) -> list[RunView]:
@@ -60,8 +65,9 @@ def watch_backfill(url: str, name: str) -> Iterator[RunView]:
                     record,
                     tuple(journal.events(connection, record.run_id)),
                     _fraction(record),
-                    journal.count_rejects(connection, record.run_id),
+                    set_aside.count_conflicts(connection, record.run_id),
                     tuple(unsettled_of(connection, record.after)),
+                    tuple(set_aside.rejects(connection, record.run_id, SHOWN)),
                 )
             yield view
 

@@ -12,6 +12,7 @@ from evolve.backfill.ports import Stop, Want, Watch
 from evolve.backfill.record import AlreadyRunning, RunEnded
 from evolve.backfill.status import State
 from evolve.postgres import journal, undo_journal
+from evolve.postgres import rejects as set_aside
 from evolve.postgres.backfill_target import read_target
 from evolve.postgres.session import Session
 from evolve.postgres.writable import refuse_read_only
@@ -49,11 +50,11 @@ def undo_backfill(url: str, name: str, *, pace: Pace, stop: Stop, watch: Watch) 
         return Lead(url, session, record, target, pace, stop, watch).backward()
 
 
-def undo_conflicts(url: str, name: str, limit: int = 20) -> list[tuple[Key, str]]:
-    """Keys of rows that undo left alone, with the reason."""
+def undo_conflicts(url: str, name: str) -> list[tuple[Key, str]]:
+    """Keys of rows that undo left alone, with the reason; the first of them."""
     with (
         closing(Session(url, "evolve backfill control")) as session,
         told(f'backfill "{name}" could not be read', session),
     ):
         record = journal.named_run(session.current(), name)
-        return journal.rejects(session.current(), record.run_id, limit)
+        return [(each.key, each.reason) for each in set_aside.conflicts(session.current(), record.run_id)]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from dataclasses import replace
 from enum import StrEnum
@@ -9,6 +10,7 @@ from typing import Protocol
 
 from evolve.backfill.keyset import Key
 from evolve.backfill.progress import Snapshot
+from evolve.sql.names import QualifiedName
 from evolve.values import dataclass
 
 BUCKETS = 1 << 20  # hashes of keys are told apart by so many; a slice takes a run of them
@@ -52,18 +54,38 @@ class Window:
 
 
 @dataclass(frozen=True, slots=True)
+class Leaf:
+    """A table that holds rows of a partitioned one."""
+
+    oid: int
+    name: QualifiedName
+
+
+@dataclass(frozen=True, slots=True)
+class Stretch:
+    """The keys of a range; its parts as `Lease` has them."""
+
+    first: Key | None
+    low: Key | None
+    upto: Key
+    leaf: Leaf | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Lease:
     """The right to work on one range of a run, and where that range stands.
 
     Args:
         epoch: grows with each claim; a checkpoint under an older one is refused, so a worker that froze cannot commit.
-        low: the range holds the keys greater than this; None: from the first one on.
-        upto: greatest key of the range, fixed when the run began.
+        low: the range holds the keys behind this one; None: from `first` on.
+        upto: last key of the range, fixed when the run began.
         cursor: last key committed; None before the first batch.
         window: the one that is being written behind the cursor, if any.
         batches: commits so far; a checkpoint from another number than the journal has is refused.
         scanned: keys walked so far, by every holder of this range.
         changed: rows written so far, by every holder of this range.
+        first: where `low` is None, the first key of the range, fixed when the run began.
+        leaf: the partition whose keys these are; None where the table is walked as a whole.
     """
 
     run_id: int
@@ -78,6 +100,8 @@ class Lease:
     batches: int = 0
     scanned: int = 0
     changed: int = 0
+    first: Key | None = None
+    leaf: Leaf | None = None
 
     @property
     def after(self) -> Key | None:
@@ -91,6 +115,7 @@ class Piece:
 
     Args:
         touch: assign indexed columns to themselves as well.
+        first: where `after` is None: `first <= key <= upto`.
     """
 
     after: Key | None
@@ -98,6 +123,7 @@ class Piece:
     slices: int = 1
     slice: int = 0
     touch: bool = True
+    first: Key | None = None
 
 
 class DatabaseFailure(Exception):
@@ -115,19 +141,61 @@ class DatabaseFailure(Exception):
         self.lost = lost
 
 
+@dataclass(frozen=True, slots=True)
+class Reject:
+    """A row that was set aside, since it fails alone."""
+
+    key: Key
+    sqlstate: str
+    message: str
+
+
+class TooManyRejects(Exception):
+    """Raised inside a batch's transaction, which rolls back: the run allows no more rows to be set aside.
+
+    Args:
+        first: of those that are too many.
+    """
+
+    def __init__(self, first: Reject, allowed: int) -> None:
+        super().__init__(first.message)
+        self.first = first
+        self.allowed = allowed
+
+
 class Transaction(Protocol):
     """The statements of one batch; each raises `DatabaseFailure`."""
 
-    def boundary(self, after: Key | None, upto: Key, rows: int) -> Key | None:
-        """The `rows`-th key behind `after`, not past `upto`; None where fewer are left."""
+    def boundary(self, lease: Lease, rows: int) -> Key | None:
+        """The `rows`-th key that is left of the range; None where fewer are."""
         ...
 
-    def count(self, after: Key | None, upto: Key) -> int:
-        """The keys behind `after`, up to `upto`."""
+    def count(self, lease: Lease) -> int:
+        """How many keys are left of the range."""
         ...
 
     def change(self, lease: Lease, piece: Piece) -> int:
         """Bring the rows of `piece` up to date; the number of rows written."""
+        ...
+
+    def check_at_once(self) -> None:
+        """Let constraints that could wait until COMMIT be checked by each statement."""
+        ...
+
+    def keys(self, piece: Piece) -> list[Key]:
+        """Of the rows of `piece`, in the order they are walked; also of rows that need no work."""
+        ...
+
+    def attempt(self, lease: Lease, piece: Piece) -> int:
+        """As `change`, under a savepoint: where it raises for what is in a row, nothing else is lost."""
+        ...
+
+    def reject(self, lease: Lease, rejects: Sequence[Reject]) -> None:
+        """Write down rows that are set aside.
+
+        Raises:
+            TooManyRejects: the run allows no more.
+        """
         ...
 
     def checkpoint(self, old: Lease, new: Lease) -> Want | None:
@@ -152,7 +220,7 @@ class Batches(Protocol):
         """
         ...
 
-    def transaction(self) -> AbstractContextManager[Transaction]:
+    def transaction(self, lease: Lease) -> AbstractContextManager[Transaction]:
         """Commits at the end of the block, rolls back where it raises.
 
         Raises:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 
-from evolve.backfill.keyset import Key, KeyColumn, fraction
+from evolve.backfill.keyset import PLACE, Key, KeyColumn, fraction
 from evolve.backfill.ports import Want
 from evolve.backfill.spec import Spec
 from evolve.backfill.status import ENDED, State, shown
@@ -43,6 +43,23 @@ class OpenRange:
 
 
 @dataclass(frozen=True, slots=True)
+class Rejected:
+    """A row that a run could not write, or that its undo left alone.
+
+    Args:
+        sqlstate: None where no error was the cause.
+        attempts: how often it was tried alone.
+        at: server time of the last one, as ISO 8601.
+    """
+
+    key: Key
+    sqlstate: str | None
+    reason: str
+    attempts: int
+    at: str
+
+
+@dataclass(frozen=True, slots=True)
 class RunRecord:
     """
     Args:
@@ -56,6 +73,9 @@ class RunRecord:
         ended_at: set for done, cancelled and undone.
         after: names of backfills that it comes after.
         verifiable: whether a predicate tells a row that was done from one that was not; None in runs of old.
+        sweeps: walks after the first one; only a run without a key makes any.
+        rejects: rows that could not be written and that no later try has resolved.
+        max_rejects: how many it may have of them; with one more it fails.
     """
 
     run_id: int
@@ -85,6 +105,17 @@ class RunRecord:
     ended_at: datetime | None
     after: tuple[str, ...] = ()
     verifiable: bool | None = None
+    sweeps: int = 0
+    rejects: int = 0
+    max_rejects: int = 100
+
+    @property
+    def newest_first(self) -> bool:
+        return self.key[0].falling
+
+    @property
+    def by_block(self) -> bool:
+        return self.key[0].name == PLACE.name
 
     @property
     def held(self) -> bool:

@@ -8,6 +8,7 @@ from typing import assert_never
 
 from evolve.backfill.controller import Controller
 from evolve.backfill.failures import Verdict, judge
+from evolve.backfill.isolation import MOST, isolate
 from evolve.backfill.ports import (
     Batches,
     DatabaseFailure,
@@ -17,6 +18,7 @@ from evolve.backfill.ports import (
     Piece,
     Step,
     Stop,
+    TooManyRejects,
     Transaction,
     Want,
     Watch,
@@ -24,6 +26,7 @@ from evolve.backfill.ports import (
 )
 from evolve.backfill.shapes import Chooser, Shape
 from evolve.backfill.throttle import Hold, Throttle
+from evolve.counted import counted
 from evolve.errors import Refused
 
 HEARTBEAT = 2.0  # seconds: a wait is cut into pieces of this, each renews the lease and reads what is wanted
@@ -57,6 +60,25 @@ class BatchFailed(Refused):
             f'backfill "{name}" failed{place}: {failure.message}',
             why=f"SQLSTATE {failure.sqlstate}: trying again gives the same answer; what was committed stays",
             fix=f"mend the cause, then: evolve backfill resume {name}",
+        )
+
+
+class RejectsOverBudget(Refused):
+    def __init__(self, name: str, over: TooManyRejects) -> None:
+        key = ", ".join(over.first.key)
+        if over.allowed == 0:
+            what = f'backfill "{name}" stopped at the row with key ({key}): {over.first.message}'
+            why = f"SQLSTATE {over.first.sqlstate}; --max-rejects is 0, so no row may be set aside"
+        else:
+            what = (
+                f'backfill "{name}" has more than {counted(over.allowed, "row")} that cannot be written,'
+                f" one of them with key ({key}): {over.first.message}"
+            )
+            why = f"SQLSTATE {over.first.sqlstate}; no more may be set aside; what was committed stays"
+        super().__init__(
+            what,
+            why=why,
+            fix=f"mend the rows, or allow more to be set aside (--max-rejects N): evolve backfill resume {name}",
         )
 
 
@@ -99,38 +121,55 @@ class CheckpointRefused(Exception):
 
 
 class Forward:
-    """Walks a range upwards: boundary, change and checkpoint in one transaction each."""
+    """Walks a range from its first key on: boundary, change and checkpoint in one transaction each.
+
+    Where a row keeps a batch from being written, the keys of that batch are gone over once more in small transactions
+    that set such rows aside; see `isolation`.
+    """
 
     def __init__(self, batches: Batches, chooser: Chooser, clock: Callable[[], float]) -> None:
         self._batches = batches
         self._chooser = chooser
         self._clock = clock
+        self._suspects = 0  # keys ahead, one of which failed a batch
 
     def advance(self, lease: Lease, size: int) -> Step:
+        if self._suspects > 0:
+            return self._isolate(lease, size)
         shape = self._chooser.next()
+        try:
+            return self._batch(lease, size, shape)
+        except DatabaseFailure as failure:
+            if judge(failure) is not Verdict.ROW:
+                raise
+            self._suspects = size if lease.window is not None else size * shape.slices
+        return self._isolate(lease, size)
+
+    def _batch(self, lease: Lease, size: int, shape: Shape) -> Step:
         began = self._clock()
         window = self._prepared(lease, size, shape)
-        with self._batches.transaction() as transaction:
+        with self._batches.transaction(lease) as transaction:
             if window is None:
                 window = self._next(transaction, lease, size, shape)
             changed = transaction.change(lease, _piece(lease, window, shape))
-            last = window.done + 1 == window.slices
-            after = replace(
-                lease,
-                cursor=window.upto if last else lease.cursor,
-                window=None if last else replace(window, done=window.done + 1),
-                finished=last and window.upto == lease.upto,
-                batches=lease.batches + 1,
-                scanned=lease.scanned + window.share,
-                changed=lease.changed + changed,
-            )
-            want = transaction.checkpoint(lease, after)
-            if want is None:
-                raise CheckpointRefused
+            step = _checked(transaction, lease, window, changed)
         if window.slices == shape.slices:
             seconds = self._clock() - began
-            self._chooser.committed(shape, window.share, seconds, first=window.done == 0, last=last)
-        return Step(after, window.share, changed, want)
+            first, last = window.done == 0, step.lease.window is None
+            self._chooser.committed(shape, window.share, seconds, first=first, last=last)
+        return step
+
+    def _isolate(self, lease: Lease, size: int) -> Step:
+        with self._batches.transaction(lease) as transaction:
+            transaction.check_at_once()
+            window = self._next(transaction, lease, min(size, MOST), _PLAIN)
+            isolated = isolate(transaction, lease, _piece(lease, window, _PLAIN))
+            if isolated.rejects:
+                # Before the checkpoint: who stops a run locks its row first and its ranges then.
+                transaction.reject(lease, isolated.rejects)
+            step = _checked(transaction, lease, window, isolated.changed, max(1, isolated.parts))
+        self._suspects -= step.scanned
+        return step
 
     def reread(self, lease: Lease, journal: Lease) -> Lease:
         return journal
@@ -139,7 +178,7 @@ class Forward:
         """Let what can be done before the batch's transaction be done; None where nothing can."""
         if not self._batches.prepares:
             return None
-        with self._batches.transaction() as transaction:
+        with self._batches.transaction(lease) as transaction:
             window = self._next(transaction, lease, size, shape)
         self._batches.prepare(lease, _piece(lease, window, shape))
         return window
@@ -149,16 +188,41 @@ class Forward:
         return window.cut(size) if window.slices > 1 else window
 
     def _window(self, transaction: Transaction, lease: Lease, rows: int, slices: int) -> Window:
-        boundary = transaction.boundary(lease.after, lease.upto, rows)
+        boundary = transaction.boundary(lease, rows)
         if boundary is not None:
             return Window(boundary, slices, done=0, rows=rows)
         # Fewer are left, and some of them may be gone by now.
-        left = transaction.count(lease.after, lease.upto)
+        left = transaction.count(lease)
         return Window(lease.upto, slices if left >= slices else 1, done=0, rows=left)
 
 
+_PLAIN = Shape(1, touch=False)
+
+
+def _checked(transaction: Transaction, lease: Lease, window: Window, changed: int, batches: int = 1) -> Step:
+    """Checkpoint a transaction that has written one slice of `window`.
+
+    Raises:
+        CheckpointRefused
+    """
+    last = window.done + 1 == window.slices
+    after = replace(
+        lease,
+        cursor=window.upto if last else lease.cursor,
+        window=None if last else replace(window, done=window.done + 1),
+        finished=last and window.upto == lease.upto,
+        batches=lease.batches + batches,
+        scanned=lease.scanned + window.share,
+        changed=lease.changed + changed,
+    )
+    want = transaction.checkpoint(lease, after)
+    if want is None:
+        raise CheckpointRefused
+    return Step(after, window.share, changed, want)
+
+
 def _piece(lease: Lease, window: Window, shape: Shape) -> Piece:
-    return Piece(lease.after, window.upto, window.slices, window.done, shape.touch)
+    return Piece(lease.after, window.upto, window.slices, window.done, shape.touch, lease.first)
 
 
 @dataclass(slots=True)
@@ -195,6 +259,7 @@ class Runner:
         Raises:
             LeaseLost: another worker holds the range.
             BatchFailed: an error that another try would meet again.
+            RejectsOverBudget: more rows cannot be written than the run allows to set aside.
             GaveUp: `patience` ran out.
         """
         struggle = Struggle(self)
@@ -214,6 +279,8 @@ class Runner:
                 # The range is not where we left it: somebody took it, or a COMMIT that seemed to fail did not.
                 lease = self.lease = struggle.reread(lease, refusal)
                 continue
+            except TooManyRejects as over:
+                raise RejectsOverBudget(self.name, over) from over
             lease = self.lease = step.lease
             struggle.committed()
             self.controller.committed(step.scanned, seconds)
@@ -270,7 +337,7 @@ class Struggle:
         verdict = judge(failure)
         while True:
             match verdict:
-                case Verdict.FATAL:
+                case Verdict.FATAL | Verdict.ROW:
                     raise BatchFailed(runner.name, failure, lease) from failure
                 case Verdict.CONTENDED:
                     runner.controller.contended()
@@ -295,9 +362,10 @@ class Struggle:
             if runner.stop.requested() is not None and failure.lost:
                 raise GaveUp(runner.name, runner.clock() - self._since, failure) from failure
             try:
-                held = (
-                    runner.leases.retake(lease) if failure.lost or verdict is Verdict.DISCONNECTED else lease
-                )
+                held: Lease | None = lease
+                if failure.lost or verdict is Verdict.DISCONNECTED:
+                    read = runner.leases.retake(lease)
+                    held = None if read is None else runner.work.reread(lease, read)
                 if held is None:
                     raise LeaseLost(runner.name)
                 if reason is not None:

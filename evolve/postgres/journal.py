@@ -16,7 +16,7 @@ from psycopg import sql
 from psycopg.rows import class_row, scalar_row
 
 from evolve.backfill.keyset import Key, KeyColumn
-from evolve.backfill.ports import Lease, Want, Window
+from evolve.backfill.ports import Leaf, Lease, Stretch, Want, Window
 from evolve.backfill.record import Event, Holder, NoSuchRun, OpenRange, RunRecord, may_start
 from evolve.backfill.runner import LeaseLost
 from evolve.backfill.spec import Spec
@@ -25,6 +25,7 @@ from evolve.backfill.verify import Verdict, misses_predicate
 from evolve.errors import Misuse, Refused
 from evolve.postgres.connect import Connection
 from evolve.postgres.failure import translated
+from evolve.sql.names import QualifiedName
 
 VERSION = 2
 LEASE = 15.0  # seconds: longer than the longest batch may take, see `session.Timeouts`
@@ -127,6 +128,10 @@ class _Row:
     ended_at: str | None
     after: list[str]
     verifiable: bool | None
+    newest_first: bool
+    sweeps: int
+    rejects: int
+    max_rejects: int
 
 
 # A lease is live while its time lasts and its session exists: a worker that was killed leaves no session behind, so
@@ -143,12 +148,13 @@ _SELECT = sql.SQL("""
            r.rows_estimate, r.journal, r.fence::text AS fence, r.verify::text AS verify,
            r.error ->> 'message' AS error, CASE WHEN {led} THEN ({lead})::text END AS leads, g.workers, r.started_by,
            to_jsonb(r.started_at) #>> '{{}}' AS started_at, to_jsonb(r.ended_at) #>> '{{}}' AS ended_at,
-           r.after, r.verifiable
+           r.after, r.verifiable,
+           r.newest_first, r.sweeps, r.rejects, r.max_rejects
       FROM evolve.backfill_run r
      CROSS JOIN LATERAL (
            SELECT count(*) AS ranges, coalesce(sum(batches), 0)::bigint AS batches,
                   coalesce(sum(scanned), 0)::bigint AS scanned, coalesce(sum(changed), 0)::bigint AS changed,
-                  coalesce(jsonb_agg(jsonb_build_array(low, cursor, upto) ORDER BY range_no)
+                  coalesce(jsonb_agg(jsonb_build_array(coalesce(low, first), cursor, upto) ORDER BY range_no)
                            FILTER (WHERE NOT finished), '[]')::text AS open_ranges,
                   coalesce(jsonb_agg({worker} ORDER BY range_no) FILTER (WHERE {held}), '[]')::text AS workers
              FROM evolve.backfill_range w WHERE w.run_id = r.run_id) g
@@ -228,25 +234,6 @@ def events(connection: Connection, run_id: int, limit: int = 10) -> list[Event]:
     ]
 
 
-def rejects(connection: Connection, run_id: int, limit: int = 20) -> list[tuple[Key, str]]:
-    """Keys of rows that undo left alone, with the reason."""
-    # AccessShare on the journal.
-    rows = connection.execute(
-        "SELECT array_to_json(key)::text, reason FROM evolve.backfill_reject WHERE run_id = %s ORDER BY key LIMIT %s",
-        (run_id, limit),
-    ).fetchall()
-    return [(tuple(str(part) for part in json.loads(str(key))), str(reason)) for key, reason in rows]
-
-
-def count_rejects(connection: Connection, run_id: int) -> int:
-    with connection.cursor(row_factory=scalar_row) as cursor:
-        # AccessShare on the journal.
-        counted = cursor.execute(
-            "SELECT count(*) FROM evolve.backfill_reject WHERE run_id = %s", (run_id,)
-        ).fetchone()
-    return int(counted or 0)
-
-
 @dataclass(frozen=True, slots=True)
 class NewRun:
     """What a new run records about its target."""
@@ -256,6 +243,7 @@ class NewRun:
     rows_estimate: int | None
     journal: bool
     after: tuple[str, ...] = ()
+    newest_first: bool = False
 
 
 def open_run(
@@ -295,8 +283,8 @@ def open_run(
             run_id = int(
                 cursor.execute(
                     "INSERT INTO evolve.backfill_run (name, spec, fingerprint, table_oid, key_columns, key_types,"
-                    " journal, rows_estimate, after, verifiable, fence, started_by)"
-                    " VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, pg_current_xact_id(), %s) RETURNING run_id",
+                    " journal, rows_estimate, after, verifiable, newest_first, fence, started_by)"
+                    " VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, pg_current_xact_id(), %s) RETURNING run_id",
                     (
                         spec.name,
                         text,
@@ -308,6 +296,7 @@ def open_run(
                         new.rows_estimate,
                         list(new.after),
                         misses_predicate(spec) is not None,
+                        new.newest_first,
                         actor,
                     ),
                 ).fetchone()
@@ -320,7 +309,7 @@ def open_run(
 
 _RANGE = sql.SQL(
     "run_id, range_no, lease_epoch, low, upto, cursor, window_upto, window_slices, window_done, window_rows,"
-    " finished, batches, scanned, changed"
+    " finished, batches, scanned, changed, first, leaf::bigint AS leaf, leaf_schema, leaf_name"
 )
 
 
@@ -330,9 +319,10 @@ def claim(connection: Connection, run_id: int, owner: str, seconds: float, state
     A new epoch makes every checkpoint of an earlier holder fail, whatever that holder still believes.
 
     Args:
-        state: RUNNING or UNDOING, whichever way the worker goes; only ranges of a run in that state are given out.
+        state: RUNNING, UNDOING, or DONE for a retry of rejects, whichever way the worker goes; only ranges of a run in
+            that state are given out.
     """
-    open_ = sql.SQL("NOT g.undone" if state is State.UNDOING else "NOT g.finished")
+    open_ = _open(state)
     with connection.transaction(), connection.cursor(row_factory=class_row(_LeaseRow)) as cursor:
         # A row lock in the journal; a row that a checkpoint holds just now is skipped, not waited for.
         row = cursor.execute(
@@ -353,9 +343,34 @@ def claim(connection: Connection, run_id: int, owner: str, seconds: float, state
     return None if row is None else row.lease(owner)
 
 
+def _open(state: State) -> sql.SQL:
+    """Whether something is to be done in range `g` of run `r`."""
+    match state:
+        case State.UNDOING:
+            return sql.SQL("NOT g.undone")
+        case State.DONE:
+            return sql.SQL(
+                "EXISTS (SELECT FROM evolve.backfill_reject j WHERE j.run_id = g.run_id AND j.range_no = g.range_no"
+                " AND j.kind = 'reject' AND j.resolved_at IS NULL AND j.at < r.retry_at)"
+            )
+        case _:
+            return sql.SQL("NOT g.finished")
+
+
+def begin_retry(connection: Connection, name: str, lead: Lead, actor: str) -> None:
+    """Let every reject of the run be tried once more."""
+    with connection.transaction():
+        _leading(connection, name, lead)
+        # A row lock in the journal.
+        connection.execute(
+            "UPDATE evolve.backfill_run SET retry_at = clock_timestamp(), want = 'run' WHERE run_id = %s", (lead.run_id,)
+        )
+        _event(connection, lead.run_id, actor, "retry of rejects", "")
+
+
 def left_to_do(connection: Connection, run_id: int, state: State) -> tuple[Want, bool]:
     """What is wanted of a run, and whether a range is or will be open, whoever holds it; as `claim` counts them."""
-    open_ = sql.SQL("NOT g.undone" if state is State.UNDOING else "NOT g.finished")
+    open_ = _open(state)
     # AccessShare on the journal.
     row = connection.execute(
         sql.SQL(
@@ -386,9 +401,15 @@ class _LeaseRow:
     batches: int
     scanned: int
     changed: int
+    first: list[str] | None
+    leaf: int | None
+    leaf_schema: str | None
+    leaf_name: str | None
 
     def lease(self, owner: str) -> Lease:
-        window = None
+        leaf = window = None
+        if self.leaf is not None:
+            leaf = Leaf(self.leaf, QualifiedName(self.leaf_name or "", self.leaf_schema or ""))
         if self.window_upto is not None:
             window = Window(
                 tuple(self.window_upto), self.window_slices or 1, self.window_done or 0, self.window_rows or 0
@@ -406,28 +427,43 @@ class _LeaseRow:
             batches=self.batches,
             scanned=self.scanned,
             changed=self.changed,
+            first=_key(self.first),
+            leaf=leaf,
         )
 
 
-def checkpoint(connection: Connection, old: Lease, new: Lease, seconds: float) -> Want | None:
+@dataclass(frozen=True, slots=True)
+class Checked:
+    """
+    Args:
+        mark: see `drift.mark`; of the table as this very batch found it.
+    """
+
+    want: str
+    mark: str
+
+
+def checkpoint(
+    connection: Connection, old: Lease, new: Lease, seconds: float, mark: sql.Composed
+) -> Checked | None:
     """Inside the batch's transaction: move the range on and renew the lease; None where it is not ours any more.
 
     The number of commits is compared too: a COMMIT of a connection that was lost may arrive later than its successor's
     batch.
     """
     window = new.window
-    with connection.cursor(row_factory=scalar_row) as cursor:
+    with connection.cursor(row_factory=class_row(Checked)) as cursor:
         # A row lock in the journal, held until COMMIT.
-        want = cursor.execute(
-            """
+        return cursor.execute(
+            sql.SQL("""
             UPDATE evolve.backfill_range
                SET cursor = %(cursor)s::text[], window_upto = %(window)s::text[], window_slices = %(slices)s,
                    window_done = %(done)s, window_rows = %(rows)s, finished = %(finished)s, batches = %(batches)s,
                    scanned = %(scanned)s, changed = %(changed)s,
                    lease_until = clock_timestamp() + make_interval(secs => %(seconds)s)
              WHERE run_id = %(run)s AND range_no = %(range)s AND lease_epoch = %(epoch)s AND batches = %(before)s
-            RETURNING (SELECT want FROM evolve.backfill_run WHERE run_id = %(run)s)
-            """,
+            RETURNING (SELECT want FROM evolve.backfill_run WHERE run_id = %(run)s) AS want, {} AS mark
+            """).format(mark),
             {
                 "cursor": None if new.cursor is None else list(new.cursor),
                 "window": None if window is None else list(window.upto),
@@ -445,7 +481,6 @@ def checkpoint(connection: Connection, old: Lease, new: Lease, seconds: float) -
                 "epoch": old.epoch,
             },
         ).fetchone()
-    return None if want is None else Want(str(want))
 
 
 def renewed(connection: Connection, lease: Lease, seconds: float, *, undone: bool = False) -> Want | None:
@@ -594,25 +629,43 @@ def _leading(connection: Connection, name: str, lead: Lead) -> None:
         raise LeaseLost(name)
 
 
-def cut_run(connection: Connection, name: str, lead: Lead, first: Key | None, ends: Sequence[Key]) -> None:
+def cut_run(
+    connection: Connection, name: str, lead: Lead, stretches: Sequence[Stretch], *, sweep: bool = False
+) -> None:
     """Fix the keys that the run walks, which ends its fencing. An empty table has no ranges.
 
     Args:
-        first: least key of the table; kept for progress only.
-        ends: last key of each range, in the order of keys; the last one is the greatest key of the table.
+        sweep: walk these once more, behind those that are done.
     """
     with connection.transaction():
         _leading(connection, name, lead)
+        first = stretches[0].first if stretches else None
         # RowExclusive on the journal.
         connection.execute(
-            "UPDATE evolve.backfill_run SET low = %s, cut = true WHERE run_id = %s",
-            (None if first is None else list(first), lead.run_id),
+            "UPDATE evolve.backfill_run SET low = %s, cut = true, sweeps = sweeps + %s WHERE run_id = %s",
+            (None if first is None else list(first), int(sweep), lead.run_id),
         )
-        for number, upto in enumerate(ends, start=1):
-            low = list(ends[number - 2]) if number > 1 else None
-            connection.execute(
-                "INSERT INTO evolve.backfill_range (run_id, range_no, low, upto) VALUES (%s, %s, %s, %s)",
-                (lead.run_id, number, low, list(upto)),
+        with connection.cursor(row_factory=scalar_row) as cursor:
+            last = cursor.execute(
+                "SELECT coalesce(max(range_no), 0) FROM evolve.backfill_range WHERE run_id = %s", (lead.run_id,)
+            ).fetchone()
+        with connection.cursor() as cursor:
+            cursor.executemany(
+                "INSERT INTO evolve.backfill_range (run_id, range_no, first, low, upto, leaf, leaf_schema, leaf_name)"
+                " VALUES (%s, %s, %s, %s, %s, %s, %s, %s)",
+                [
+                    (
+                        lead.run_id,
+                        number,
+                        None if each.first is None else list(each.first),
+                        None if each.low is None else list(each.low),
+                        list(each.upto),
+                        None if each.leaf is None else each.leaf.oid,
+                        None if each.leaf is None else each.leaf.name.schema,
+                        None if each.leaf is None else each.leaf.name.name,
+                    )
+                    for number, each in enumerate(stretches, start=int(last or 0) + 1)
+                ],
             )
         _turn(connection, lead.run_id, State.RUNNING)
 
@@ -812,7 +865,10 @@ def _record(row: _Row) -> RunRecord:
         spec=Spec.from_json(row.spec),
         fingerprint=row.fingerprint,
         table_oid=row.table_oid,
-        key=tuple(KeyColumn(name, type_) for name, type_ in zip(row.key_columns, row.key_types, strict=True)),
+        key=tuple(
+            KeyColumn(name, type_, row.newest_first)
+            for name, type_ in zip(row.key_columns, row.key_types, strict=True)
+        ),
         state=State(row.state),
         want=Want(row.want),
         cut=row.cut,
@@ -837,6 +893,9 @@ def _record(row: _Row) -> RunRecord:
         ended_at=None if row.ended_at is None else datetime.fromisoformat(row.ended_at),
         after=tuple(row.after),
         verifiable=row.verifiable,
+        sweeps=row.sweeps,
+        rejects=row.rejects,
+        max_rejects=row.max_rejects,
     )
 
 

@@ -8,14 +8,19 @@ from dataclasses import dataclass
 import psycopg
 from psycopg import sql
 
+from evolve.backfill.failures import Verdict, judge
+from evolve.backfill.isolation import alone, isolate
+from evolve.backfill.keyset import Key
+from evolve.backfill.ports import DatabaseFailure, Lease, Piece, Reject
 from evolve.backfill.spec import Spec
 from evolve.backfill.works import JoinedUpdate, Update
 from evolve.errors import Misuse
 from evolve.postgres.backfill_target import BadExpression, Target
+from evolve.postgres.changing import Stating
 from evolve.postgres.composing import identifier, table_name, type_name, written
 from evolve.postgres.connect import Connection
-from evolve.postgres.failure import message
-from evolve.postgres.pieces import Cut, range_values
+from evolve.postgres.failure import translated
+from evolve.postgres.pieces import Cut, cut_of, piece_values, range_values
 from evolve.postgres.plan_check import check_plan
 from evolve.postgres.session import Session
 from evolve.postgres.statements import rows_of_work, share_lock, statement
@@ -43,7 +48,7 @@ class Trial:
     Args:
         statement: as it will run, with this batch's values.
         plan: EXPLAIN's lines for it.
-        rows: keys walked; `changed`: rows written.
+        rows: keys walked; `changed`: rows written; `rejects`: rows that fail, each alone.
         milliseconds: of boundary and statement together.
     """
 
@@ -52,6 +57,7 @@ class Trial:
     rows: int
     changed: int
     milliseconds: float
+    rejects: tuple[Reject, ...] = ()
 
 
 class _Tried(Exception):
@@ -65,7 +71,7 @@ def try_batch(session: Session, spec: Spec, target: Target, rows: int = PROBE) -
     """Run the first batch and roll it back; None where there is no row.
 
     Raises:
-        BadExpression: an expression fails on these rows.
+        BadExpression: an expression fails on each of these rows.
         Overwritten: a trigger leaves another value than the expression's.
         PlanIgnoresKey: a table is not small and the plan does not read it by an index.
         DatabaseFailure: a lock or the server.
@@ -92,24 +98,80 @@ def _try(connection: Connection, spec: Spec, target: Target, rows: int) -> Trial
     values = {**bounds, **range_values(ends[0], None, edge or ends[1])}
     check_plan(connection, spec, target, "batch", query, values)
     explained = connection.execute(b"EXPLAIN " + query, values).fetchall()
+    rejects: tuple[Reject, ...] = ()
+    began = time.perf_counter()
     try:
-        _check_kept(connection, spec, target, values)
-        began = time.perf_counter()
-        if isinstance(spec.work, JoinedUpdate) and spec.work.lock:
-            # RowShare and shared row locks on the other table, given back by the rollback.
-            connection.execute(share_lock(spec, target, _OPENING), values)
-        # RowExclusive and row locks on a batch, given back by the rollback.
-        changed = connection.execute(query, values).rowcount
+        with translated(connection), connection.transaction():
+            connection.execute("SET CONSTRAINTS ALL IMMEDIATE")
+            _check_kept(connection, spec, target, values)
+            began = time.perf_counter()
+            if isinstance(spec.work, JoinedUpdate) and spec.work.lock:
+                # RowShare and shared row locks on the other table, given back by the rollback.
+                connection.execute(share_lock(spec, target, _OPENING), values)
+            # RowExclusive and row locks on a batch, given back by the rollback.
+            changed = connection.execute(query, values).rowcount
+            seconds += time.perf_counter() - began
+    except DatabaseFailure as failure:
+        if isinstance(failure.__cause__, psycopg.ProgrammingError):
+            raise BadExpression("on real rows,", spec.doing, failure.message) from failure
+        if judge(failure) is not Verdict.ROW:
+            raise
+        changed, rejects = _set_aside(connection, spec, target, ends, edge or ends[1], failure)
         seconds += time.perf_counter() - began
-    except (psycopg.DataError, psycopg.IntegrityError, psycopg.ProgrammingError) as error:
-        raise BadExpression("on real rows,", spec.doing, message(error)) from error
     return Trial(
         statement=psycopg.ClientCursor(connection).mogrify(query, values),
         plan=tuple(str(line[0]) for line in explained),
         rows=rows if edge is not None else changed,
         changed=changed,
         milliseconds=seconds * 1000,
+        rejects=rejects,
     )
+
+
+def _set_aside(
+    connection: Connection,
+    spec: Spec,
+    target: Target,
+    ends: tuple[Key, Key],
+    upto: Key,
+    failure: DatabaseFailure,
+) -> tuple[int, tuple[Reject, ...]]:
+    """Which rows of the batch a run would set aside, and how many it would write.
+
+    Raises:
+        BadExpression: it would write none, and not the last row of the table either.
+    """
+    trying = _Trying(connection, spec, target)
+    piece = Piece(None, upto, first=ends[0])
+    isolated = isolate(trying, _NO_LEASE, piece)
+    if len(isolated.rejects) == len(trying.keys(piece)):
+        last = isolate(trying, _NO_LEASE, alone(piece, ends[1]))
+        if last.rejects:
+            raise BadExpression("on every row that was tried,", spec.doing, failure.message)
+    return isolated.changed, isolated.rejects
+
+
+class _Trying:
+    """What `isolate` needs of a transaction, for a batch that is rolled back."""
+
+    def __init__(self, connection: Connection, spec: Spec, target: Target) -> None:
+        self._connection = connection
+        self._walk = Walk(target)
+        self._stating = Stating(spec, target)
+
+    def keys(self, piece: Piece) -> list[Key]:
+        query = self._walk.keys[cut_of(piece)]
+        with translated(self._connection):
+            # AccessShare; an index-only scan of the batch's own keys.
+            rows = self._connection.execute(query, piece_values(piece)).fetchall()
+        return [key for row in rows if (key := read_key(row)) is not None]
+
+    def attempt(self, lease: Lease, piece: Piece) -> int:
+        with translated(self._connection), self._connection.transaction():
+            return self._stating.apply(self._connection, lease, piece)
+
+
+_NO_LEASE = Lease(0, 0, "", 0, None, ())
 
 
 def _check_kept(connection: Connection, spec: Spec, target: Target, values: dict[str, object]) -> None:
