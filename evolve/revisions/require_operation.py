@@ -5,7 +5,6 @@ from __future__ import annotations
 from alembic.operations import MigrateOperation, Operations
 
 from evolve.plan.require_sql import require_block
-from evolve.revisions.gate_operation import escape_colons
 
 
 @Operations.register_operation("require_backfill")
@@ -31,4 +30,7 @@ class RequireBackfill(MigrateOperation):
 
 @Operations.implementation_for(RequireBackfill)
 def _require(operations: Operations, operation: RequireBackfill) -> None:
+    # Whoever imports that module first imports Alembic through it, which comes here while it is half done.
+    from evolve.revisions.gate_operation import escape_colons
+
     operations.execute(escape_colons(require_block(operation.name, operation.rows)))
