@@ -24,7 +24,7 @@ from evolve.postgres.old_snapshots import OldSnapshot, old_snapshots, waits
 from evolve.postgres.runner_lock import RunnerLockLost, runner_lock
 from evolve.postgres.stamps import applied_heads, has_versions, server_identity, stamp
 from evolve.postgres.upgrade_record import UpgradeRecord, can_record
-from evolve.revisions.gate_operation import asking
+from evolve.revisions.gate_asking import asking
 from evolve.revisions.ledger import Sent
 from evolve.revisions.project import Project
 from evolve.revisions.run import DUPLICATE_TABLE, Limits, Pending, RevisionFailed, Runner, ServerIdentity

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 
 from alembic.operations import MigrateOperation, Operations
 from sqlalchemy import text
 
 from evolve.plan.gate_sql import FEW, Conditions, Fill, Lost, as_tuple, gate_block
+from evolve.revisions.gate_asking import asked
 
 
 @Operations.register_operation("evolve_gate")
@@ -74,25 +74,10 @@ class EvolveGate(MigrateOperation):
         operations.invoke(cls(change, conditions))
 
 
-# A change, its conditions, and whether a table holds more rows than a new one would; gives the conditions left to SQL.
-Ask = Callable[[str, Conditions, Callable[[str], bool]], Conditions]
-_asked: list[Ask] = []
-
-
-@contextmanager
-def asking(ask: Ask) -> Iterator[None]:
-    """Let `ask` look at each gate first, with more than SQL can see; it raises where one is shut."""
-    _asked.append(ask)
-    try:
-        yield
-    finally:
-        _asked.remove(ask)
-
-
 @Operations.implementation_for(EvolveGate)
 def _run_gate(operations: Operations, operation: EvolveGate) -> None:
     conditions = operation.conditions
-    for ask in _asked:
+    for ask in asked():
         conditions = ask(operation.change, conditions, lambda table: _in_use(operations, table))
     if conditions:
         operations.execute(escape_colons(gate_block(operation.change, conditions)))
@@ -100,8 +85,8 @@ def _run_gate(operations: Operations, operation: EvolveGate) -> None:
 
 def _in_use(operations: Operations, table: str) -> bool:
     """In the revision's own transaction, so that the wait for its ACCESS SHARE is as short as all others."""
-    asked = f"SELECT count(*) > {FEW} FROM (SELECT FROM {table} LIMIT {FEW + 1}) AS found"  # noqa: S608 - of the revision
-    return operations.get_bind().execute(text(escape_colons(asked))).scalar() is True
+    sql = f"SELECT count(*) > {FEW} FROM (SELECT FROM {table} LIMIT {FEW + 1}) AS found"  # noqa: S608 - of the revision
+    return operations.get_bind().execute(text(escape_colons(sql))).scalar() is True
 
 
 def escape_colons(sql: str) -> str:
