@@ -68,4 +68,5 @@ def work_on_backfill(url: str, name: str, *, pace: Pace, stop: Stop, watch: Watc
                     seconds=time.monotonic() - began,
                     verdict=record.verify if record.state is State.DONE else None,
                     stopped_by=None if stopped is None else stopped.signal or "the journal",
+                    rejects=record.rejects,
                 )

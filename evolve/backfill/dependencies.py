@@ -67,6 +67,11 @@ def unsettled(name: str, record: RunRecord | None) -> Unsettled | None:
         else:
             command = f"resume {name}"
         return Unsettled(f"it is {record.state.value}", f"evolve backfill {command}")
+    if record.rejects and (record.verify is None or not record.verify.clean):
+        # Where somebody has mended them by hand, a verification that finds nothing settles it.
+        return Unsettled(
+            f"{counted(record.rejects, 'row')} could not be written", f"evolve backfill retry-rejects {name}"
+        )
     if record.verify is not None and not record.verify.clean:
         return Unsettled(
             f"its verification found {counted(record.verify.misses, 'wrong row')}",

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from evolve.cli.backfill_options import (
+    max_rejects_option,
     pace_options,
     plain_sql_option,
     quiet_option,
@@ -17,6 +18,7 @@ from evolve.cli.backfill_options import (
 )
 from evolve.cli.backfill_past import forget, log
 from evolve.cli.backfill_progress import SCHEMA, showing
+from evolve.cli.backfill_rejects import rejects, retry_rejects
 from evolve.cli.options import Location, database_url_option, format_option, project_options
 from evolve.cli.stopping import signals
 from evolve.errors import Misuse
@@ -54,6 +56,9 @@ class NotWithChange(Misuse):
         )
 
 
+SHOWN = 20  # rejects
+
+
 @click.group()
 def command() -> None:
     """Fill a column of a live table in small transactions.
@@ -61,12 +66,15 @@ def command() -> None:
     A run walks the table by key. Each batch commits together with its place, so a run can be stopped or
     killed at any moment and goes on where it was: no row is left out, none is written twice.
 
-    Exit status: 0 done; 1 not done: paused, failed, rows missing, conflicts; 2 the question was wrong.
+    Exit status: 0 done; 1 not done: paused, failed, rows missing, conflicts; 2 the question was wrong;
+    3 done but for rows that could not be written.
     """
 
 
 command.add_command(forget)
 command.add_command(log)
+command.add_command(rejects)
+command.add_command(retry_rejects)
 
 
 @command.command()
@@ -95,6 +103,7 @@ command.add_command(log)
     help="Keep old values for undo; auto: unless --where demands that they are null.",
 )
 @verify_option
+@max_rejects_option
 @plain_sql_option
 @quiet_option
 @format_option("text", "json")
@@ -116,6 +125,7 @@ def run(
     undo_journal: str,
     verify: bool,
     plain_sql: bool,
+    max_rejects: int | None,
     quiet: bool,
     report_format: str,
     database_url: str | None,
@@ -157,13 +167,15 @@ def run(
             verify=verify,
             plain_sql=plain_sql,
             after=after or None,
+            max_rejects=max_rejects,
         )
-    return _print_outcome(outcome, report_format)
+    return _print_outcome(outcome, report_format, url)
 
 
 @command.command()
 @click.argument("name")
 @verify_option
+@max_rejects_option
 @plain_sql_option
 @quiet_option
 @format_option("text", "json")
@@ -177,6 +189,7 @@ def resume(
     name: str,
     verify: bool,
     plain_sql: bool,
+    max_rejects: int | None,
     quiet: bool,
     report_format: str,
     database_url: str | None,
@@ -190,12 +203,19 @@ def resume(
     url = resolved_url(location, database_url)
     with showing(report_format, quiet=quiet) as watch, signals() as stop:
         outcome = resume_backfill(
-            url, name, pace=pace, stop=stop, watch=watch, verify=verify, plain_sql=plain_sql
+            url,
+            name,
+            pace=pace,
+            stop=stop,
+            watch=watch,
+            verify=verify,
+            plain_sql=plain_sql,
+            max_rejects=max_rejects,
         )
     if outcome is None:
         _print_asked(name, "goes on: its worker had not stopped yet", report_format)
         return 0
-    return _print_outcome(outcome, report_format)
+    return _print_outcome(outcome, report_format, url)
 
 
 @command.command()
@@ -218,7 +238,7 @@ def work(
     url = resolved_url(location, database_url)
     with showing(report_format, quiet=quiet) as watch, signals() as stop:
         outcome = work_on_backfill(url, name, pace=pace, stop=stop, watch=watch)
-    return _print_outcome(outcome, report_format)
+    return _print_outcome(outcome, report_format, url)
 
 
 @command.command()
@@ -312,7 +332,7 @@ def undo(
     url = resolved_url(location, database_url)
     with showing(report_format, quiet=quiet) as watch, signals() as stop:
         outcome = undo_backfill(url, name, pace=pace, stop=stop, watch=watch)
-    return _print_outcome(outcome, report_format, undo_conflicts(url, name) if outcome.conflicts else [])
+    return _print_outcome(outcome, report_format, url, undo_conflicts(url, name) if outcome.conflicts else [])
 
 
 @command.command()
@@ -399,15 +419,20 @@ def _spec(
 
 
 def _print_outcome(
-    outcome: Outcome, report_format: str, conflicts: list[tuple[tuple[str, ...], str]] | None = None
+    outcome: Outcome,
+    report_format: str,
+    url: str,
+    conflicts: list[tuple[tuple[str, ...], str]] | None = None,
 ) -> int:
+    from evolve.app.retry_rejects import list_rejects
     from evolve.cli import backfill_text
 
+    rejected = list_rejects(url, outcome.name, SHOWN)[1] if outcome.rejects else []
     if report_format == "json":
-        click.echo(json.dumps(backfill_text.outcome_json(outcome, conflicts or [])))
+        click.echo(json.dumps(backfill_text.outcome_json(outcome, conflicts or [], rejected)))
     else:
-        click.echo(backfill_text.outcome_text(outcome, conflicts or []))
-    return 0 if outcome.good else 1
+        click.echo(backfill_text.outcome_text(outcome, conflicts or [], rejected))
+    return backfill_text.exit_status(outcome)
 
 
 def _print_asked(name: str, text: str, report_format: str) -> None:

@@ -82,6 +82,13 @@ _PACE = (
     ),
 )
 
+max_rejects_option = click.option(
+    "--max-rejects",
+    type=click.IntRange(min=0),
+    metavar="N",
+    help="Set so many rows aside that cannot be written, over the whole run; one more stops it."
+    "  [default: 100, or as before]",
+)
 quiet_option = click.option("-q", "--quiet", is_flag=True, help="No progress and no messages.")
 verify_option = click.option(
     "--verify/--no-verify", default=True, show_default=True, help="Look at every row afterwards."

@@ -8,15 +8,28 @@ from evolve.cli.backfill_progress import SCHEMA, duration, percent
 from evolve.counted import counted
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from evolve.app.backfill_work import Outcome
     from evolve.app.dry_run_backfill import DryRun
+    from evolve.app.retry_rejects import Retried
     from evolve.app.show_backfills import RunView
     from evolve.app.verify_backfill import Verified
     from evolve.backfill.keyset import Key
+    from evolve.backfill.record import Rejected
     from evolve.backfill.verify import Verdict
 
 
-def outcome_text(outcome: Outcome, conflicts: list[tuple[Key, str]]) -> str:
+def exit_status(outcome: Outcome) -> int:
+    """0: done; 3: done but for rows that were set aside; 1: anything else."""
+    if outcome.good:
+        return 0
+    return 3 if outcome.only_rejects else 1
+
+
+def outcome_text(
+    outcome: Outcome, conflicts: list[tuple[Key, str]], rejected: Sequence[Rejected] = ()
+) -> str:
     name, rows = outcome.name, counted(outcome.rows, "row")
     if outcome.already:
         lines = [
@@ -53,10 +66,62 @@ def outcome_text(outcome: Outcome, conflicts: list[tuple[Key, str]]) -> str:
     if outcome.conflicts:
         lines.append(counted(outcome.conflicts, "row") + " left alone, with the old values lost:")
         lines += [f"  ({', '.join(key)}) {reason}" for key, reason in conflicts]
+    if outcome.rejects:
+        lines.append(counted(outcome.rejects, "row") + " could not be written and were set aside:")
+        lines += [f"  {reject_line(each)}" for each in rejected]
+        if outcome.state.value == "done":
+            lines.append(f"  mend them, then: evolve backfill retry-rejects {name}")
     return "\n".join(lines)
 
 
-def outcome_json(outcome: Outcome, conflicts: list[tuple[Key, str]]) -> dict[str, object]:
+def reject_line(each: Rejected) -> str:
+    state = f" (SQLSTATE {each.sqlstate})" if each.sqlstate else ""
+    tries = f", tried {each.attempts} times" if each.attempts > 1 else ""
+    return f"({', '.join(each.key)}) {each.reason}{state}{tries}"
+
+
+def reject_json(each: Rejected) -> dict[str, object]:
+    return {
+        "key": list(each.key),
+        "sqlstate": each.sqlstate,
+        "reason": each.reason,
+        "attempts": each.attempts,
+        "at": each.at,
+    }
+
+
+def retried_text(retried: Retried) -> str:
+    outcome = retried.outcome
+    if outcome.already:
+        return f'backfill "{outcome.name}" has set no row aside'
+    lines = [
+        f'backfill "{outcome.name}": {counted(retried.resolved, "row")} resolved, {outcome.rejects:,} left'
+    ]
+    if outcome.stopped_by is not None:
+        lines[0] += f"; stopped by {outcome.stopped_by}"
+    lines += [f"  {reject_line(each)}" for each in retried.left]
+    if outcome.verdict is not None:
+        lines.append(verdict_text(outcome.verdict))
+    return "\n".join(lines)
+
+
+def retried_json(retried: Retried) -> dict[str, object]:
+    outcome = retried.outcome
+    return {
+        "schema": SCHEMA,
+        "event": "end",
+        "name": outcome.name,
+        "resolved": retried.resolved,
+        "rejects": outcome.rejects,
+        "reject_sample": [reject_json(each) for each in retried.left],
+        "stopped_by": outcome.stopped_by,
+        "verify": None if outcome.verdict is None else verdict_json(outcome.verdict),
+    }
+
+
+def outcome_json(
+    outcome: Outcome, conflicts: list[tuple[Key, str]], rejected: Sequence[Rejected] = ()
+) -> dict[str, object]:
     return {
         "schema": SCHEMA,
         "event": "end",
@@ -70,6 +135,8 @@ def outcome_json(outcome: Outcome, conflicts: list[tuple[Key, str]]) -> dict[str
         "verify": None if outcome.verdict is None else verdict_json(outcome.verdict),
         "conflicts": outcome.conflicts,
         "conflict_sample": [{"key": list(key), "reason": reason} for key, reason in conflicts],
+        "rejects": outcome.rejects,
+        "reject_sample": [reject_json(each) for each in rejected],
     }
 
 
@@ -129,6 +196,8 @@ def view_line(view: RunView) -> str:
     record = view.record
     share = percent(view.fraction) if view.fraction is not None else "?"
     changed, since = counted(record.changed, "row"), f"{record.started_at:%Y-%m-%d %H:%M}"
+    if record.rejects:
+        changed += f" ({counted(record.rejects, 'reject')})"
     return f"{record.name}  {record.shown}  {share}  {changed}  since {since}"
 
 
@@ -164,6 +233,9 @@ def view_text(view: RunView) -> str:
         lines.append(f"  verify    {verdict_text(record.verify)}".replace("\n", "\n            "))
     if record.error is not None:
         lines.append(f"  error     {record.error}")
+    if record.rejects:
+        lines.append(f"  rejects   {counted(record.rejects, 'row')} could not be written")
+        lines += [f"            {reject_line(each)}" for each in view.rejects]
     if view.conflicts:
         lines.append(f"  conflicts {counted(view.conflicts, 'row')} left alone by undo")
     lines.append(f"  started   {record.started_at:%Y-%m-%d %H:%M:%S %Z} by {record.started_by}")
@@ -208,6 +280,9 @@ def view_json(view: RunView) -> dict[str, object]:
         "verify": None if record.verify is None else verdict_json(record.verify),
         "error": record.error,
         "conflicts": view.conflicts,
+        "rejects": record.rejects,
+        "max_rejects": record.max_rejects,
+        "reject_sample": [reject_json(each) for each in view.rejects],
         "started_by": record.started_by,
         "started_at": record.started_at.isoformat(),
         "ended_at": None if record.ended_at is None else record.ended_at.isoformat(),
@@ -233,6 +308,9 @@ def dry_run_text(dry: DryRun) -> str:
         f"tried and rolled back: {dry.trial.changed:,} of {counted(dry.trial.rows, 'row')} written"
         f" in {dry.trial.milliseconds:.1f} ms"
     )
+    if dry.trial.rejects:
+        lines.append(counted(len(dry.trial.rejects), "row") + " cannot be written and would be set aside:")
+        lines += [f"  ({', '.join(each.key)}) {each.message}" for each in dry.trial.rejects[:10]]
     if target.touched:
         lines.append(
             f"assigned to themselves as well: {', '.join(target.touched)};"
@@ -259,6 +337,7 @@ def dry_run_json(dry: DryRun) -> dict[str, object]:
         "rows": 0 if dry.trial is None else dry.trial.rows,
         "changed": 0 if dry.trial is None else dry.trial.changed,
         "milliseconds": None if dry.trial is None else round(dry.trial.milliseconds, 3),
+        "rejects": [] if dry.trial is None else [list(each.key) for each in dry.trial.rejects],
         "undo_journal": dry.journal,
         "rows_estimate": dry.target.rows_estimate,
         "seconds": None if dry.seconds is None else round(dry.seconds, 3),
@@ -271,4 +350,6 @@ def _next(view: RunView) -> str | None:
         return f"evolve backfill resume {record.name}"
     if record.shown == "undo interrupted":
         return f"evolve backfill undo {record.name}"
+    if record.shown == "done" and record.rejects:
+        return f"evolve backfill retry-rejects {record.name}"
     return None

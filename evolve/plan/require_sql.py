@@ -45,6 +45,9 @@ BEGIN
       WHEN evolve_run ->> 'state' = 'undoing' THEN 'evolve backfill undo ' || evolve_name
       WHEN evolve_run ->> 'state' IN ('cancelled', 'undone') THEN 'evolve backfill run ' || evolve_name || ' --restart'
       ELSE 'evolve backfill resume ' || evolve_name END;
+  ELSIF (evolve_run ->> 'rejects')::bigint > 0 AND coalesce((evolve_run #>> '{{verify,misses}}')::bigint, 1) > 0 THEN
+    evolve_why := 'rows that it could not write: ' || (evolve_run ->> 'rejects');
+    evolve_fix := 'evolve backfill retry-rejects ' || evolve_name;
   ELSIF (evolve_run #>> '{{verify,misses}}')::bigint > 0 THEN
     evolve_why := 'rows that its verification found wrong: ' || (evolve_run #>> '{{verify,misses}}');
     evolve_fix := 'evolve backfill run ' || evolve_name || ' --restart';

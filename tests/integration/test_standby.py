@@ -26,6 +26,7 @@ ELSEWHERE = {
     "plan auto",
     "preflight",
     "backfill log",  # it reads, and no backfill has run there
+    "backfill rejects",
 }  # it asks no server, has no models here, or tells it in its own way
 
 

@@ -53,6 +53,8 @@ COMMANDS: dict[str, tuple[str, ...]] = {
     "backfill verify": ("backfill", "verify", "users.email"),
     "backfill forget": ("backfill", "forget", "users.email"),
     "backfill log": ("backfill", "log", "users.email"),
+    "backfill rejects": ("backfill", "rejects", "users.email"),
+    "backfill retry-rejects": ("backfill", "retry-rejects", "users.email"),
     "partition convert": (
         *("partition", "convert", "orders", "--method", "range", "--key", "at"),
         *("--interval", "1 month", "--run"),
