@@ -18,10 +18,15 @@ TIMES = frozenset({"date", "timestamp without time zone", "timestamp with time z
 
 @dataclass(frozen=True, slots=True)
 class KeyColumn:
-    """`type` as PostgreSQL writes it, fit for a cast."""
+    """
+    Args:
+        type: as PostgreSQL writes it, fit for a cast.
+        falling: walked from the greatest value down; the same for every column of a key.
+    """
 
     name: str
     type: str
+    falling: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,12 +44,35 @@ class UniqueIndex:
     not_null: bool
 
 
+# The place of a row in its table, for tables without a key: it changes when the row is written.
+PLACE = KeyColumn("ctid", "tid")
+
+
 class NoKey(Misuse):
     def __init__(self, table: QualifiedName) -> None:
         super().__init__(
             f'table "{table.plain}" has no primary key and no unique NOT NULL index',
             why="a backfill resumes after the last key it committed, so rows need a unique order",
-            fix=f"add a primary key, or name the key: evolve backfill run {table.plain}.COLUMN --key a,b",
+            fix="add a primary key; or walk it block by block: --key ctid, with a --where that a row no longer fits"
+            " once it is written",
+        )
+
+
+class NeedsPredicate(Misuse):
+    def __init__(self, table: QualifiedName) -> None:
+        super().__init__(
+            f'table "{table.plain}" cannot be walked by ctid without --where',
+            why="a row moves to another place when it is written, so only a predicate tells those done from those not",
+            fix="give --where a predicate that a row no longer fits once it is written: --where 'COLUMN IS NULL'",
+        )
+
+
+class NoOrder(Misuse):
+    def __init__(self, table: QualifiedName) -> None:
+        super().__init__(
+            f'table "{table.plain}" cannot be walked by ctid from the newest row on',
+            why="places in a table are used again and say nothing of age",
+            fix="leave out --newest-first, or name a unique key with --key",
         )
 
 
@@ -94,7 +122,7 @@ def fraction(
     if cursor is None:
         return 0.0
     first, place, last = (_number(columns[0].type, key[0]) for key in (low, cursor, upto))
-    if first is None or place is None or last is None or last <= first:
+    if first is None or place is None or last is None or last == first:
         return None
     return min(1.0, max(0.0, (place - first) / (last - first)))
 

@@ -3,22 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import psycopg
 from psycopg import sql
 from psycopg.rows import class_row
 
-from evolve.backfill.keyset import KeyColumn, UniqueIndex, choose_key
+from evolve.backfill.keyset import PLACE, KeyColumn, NeedsPredicate, NoOrder, UniqueIndex, choose_key
+from evolve.backfill.ports import Leaf
 from evolve.backfill.spec import Spec
 from evolve.backfill.transform import Transform
 from evolve.errors import Misuse, Refused
-from evolve.postgres.composing import identifier, table_name, written
+from evolve.postgres.composing import type_name
 from evolve.postgres.connect import Connection
-from evolve.postgres.failure import message
+from evolve.postgres.drift import mark_of
 from evolve.sql.names import QualifiedName
-from evolve.sql.parse import ExpressionNotRead
-from evolve.sql.parse import expression as read_expression
 
 CORRELATED = 0.9  # an index in nearly the order of the table keeps its leaf pages hot: nothing to gain there
 
@@ -104,6 +103,10 @@ class Target:
         sliced: a window of keys may be written in several commits, see `shapes`.
         rows_estimate: by the statistics; None where there are none.
         pages: of the table and its partitions.
+        plain_sql: assign nothing but the specification's own columns, and write each stretch of keys in one commit.
+        leaves: the partitions to walk one after the other; none where the table is walked as a whole.
+        mark: see `drift.mark`, as it was when this was read.
+        collations: of the key's columns, by number.
     """
 
     table: QualifiedName
@@ -115,6 +118,15 @@ class Target:
     sliced: bool
     rows_estimate: int | None
     pages: int
+    plain_sql: bool = False
+    leaves: tuple[Leaf, ...] = ()
+    mark: str = ""
+    collations: tuple[int, ...] = ()
+
+    @property
+    def by_block(self) -> bool:
+        """It is walked by the places of its rows, for want of a key."""
+        return self.key[0].name == PLACE.name
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,6 +149,7 @@ class _Column:
     identity: str
     writable: bool
     as_text: bool
+    collation: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,23 +161,29 @@ class _Index:
     types: list[str]
 
 
-def read_target(connection: Connection, spec: Spec, *, plain_sql: bool = False) -> Target:
+def read_target(
+    connection: Connection, spec: Spec, *, plain_sql: bool = False, newest_first: bool = False
+) -> Target:
     """Read the catalog and refuse what cannot work.
 
     Args:
         plain_sql: assign nothing but the specification's own columns, and write each stretch of keys in one commit.
+        newest_first: walk from the greatest key down.
 
     Raises:
-        NoSuchTable, NotATable, NoSuchColumn, BadTarget, NoKey, UnusableKey: the specification does not fit the table.
+        NoSuchTable, NotATable, NoSuchColumn, BadTarget, NoKey, UnusableKey, NeedsPredicate, NoOrder: the specification does not fit the table.
         MayNot, RowSecurity: the role cannot do it.
     """
-    table = _read_table(connection, spec.table)
-    columns = _read_columns(connection, table.oid)
+    table = read_table(connection, spec.table)
+    columns = read_columns(connection, table.oid)
     assigned = tuple(_assigned(spec, columns, name) for name in spec.columns)
     for name in spec.work.reads if isinstance(spec.work, Transform) else ():
         if name not in columns:
             raise NoSuchColumn(spec.table, name, list(columns))
-    index = choose_key(spec.table, _read_indexes(connection, table.oid), spec.key)
+    # Read first: what is done to the table from here on moves it.
+    seen = mark_of(connection, spec.table, table.oid)
+    index = _index(connection, spec, table.oid, newest_first=newest_first)
+    key = tuple(replace(column, falling=newest_first) for column in index.columns)
     key_names = {column.name for column in index.columns}
     for column in assigned:
         if column.name in key_names:
@@ -182,53 +201,45 @@ def read_target(connection: Connection, spec: Spec, *, plain_sql: bool = False) 
         if not columns[column.name].writable:
             raise MayNot(spec.table, table.role, "UPDATE")
     touched: tuple[str, ...] = ()
-    if not plain_sql and table.kind == "r" and not table.partition:
-        touched = _touched(connection, table.oid, [column.name for column in assigned])
+    if assigned and not plain_sql and table.kind == "r" and not table.partition:
+        touched = touched_columns(connection, table.oid, [column.name for column in assigned])
     return Target(
         table=spec.table,
         oid=table.oid,
         columns=assigned,
         index=index.name,
-        key=index.columns,
+        key=key,
         touched=touched,
-        sliced=not plain_sql,
+        sliced=bool(assigned) and not plain_sql and _hashable(connection, key),
         rows_estimate=int(table.rows) if table.rows > 0 else None,
         pages=table.pages,
+        plain_sql=plain_sql,
+        mark=seen,
+        collations=tuple(columns[column.name].collation for column in key if column != PLACE),
     )
 
 
-def try_expressions(connection: Connection, spec: Spec) -> None:
-    """Let the server read each expression on its own, without running it.
-
-    Raises:
-        BadExpression: naming the one that does not parse, does not fit its column or names an unknown one.
-    """
-    table = table_name(spec.table)
-    for column, expression in spec.assignments:
-        # EXPLAIN without ANALYZE runs nothing; RowExclusive for its own moment.
-        query = sql.SQL("EXPLAIN UPDATE {} SET {} = {} WHERE %(no)s::boolean").format(
-            table, identifier(column), written(expression)
-        )
-        _try(connection, query, f"the expression for {column}", expression)
-    for part, predicate in (("the --where predicate", spec.where), ("the mismatch predicate", spec.mismatch)):
-        if predicate is not None:
-            # As above; AccessShare.
-            query = sql.SQL("EXPLAIN SELECT FROM {} WHERE {} AND %(no)s::boolean").format(
-                table, written(predicate)
-            )
-            _try(connection, query, part, predicate)
+def _index(connection: Connection, spec: Spec, oid: int, *, newest_first: bool) -> UniqueIndex:
+    if spec.key != (PLACE.name,):
+        return choose_key(spec.table, _read_indexes(connection, oid), spec.key)
+    if spec.where is None:
+        raise NeedsPredicate(spec.table)
+    if newest_first:
+        raise NoOrder(spec.table)
+    return UniqueIndex(PLACE.name, (PLACE,), primary=False, not_null=True)
 
 
-def _try(connection: Connection, query: sql.Composed, part: str, text: str) -> None:
+def _hashable(connection: Connection, key: tuple[KeyColumn, ...]) -> bool:
+    """Rows can be told apart by a hash of their keys. Few types have none: money, bits; places have no use for it."""
+    if key[0] == PLACE:
+        return False
+    nulls = sql.SQL(", ").join(sql.SQL("NULL::{}").format(type_name(column.type)) for column in key)
     try:
-        connection.execute(query, {"no": False})
-    except (psycopg.ProgrammingError, psycopg.DataError, psycopg.NotSupportedError) as error:
-        raise BadExpression(part, text, message(error)) from error
-    try:
-        read_expression(text)
-    except ExpressionNotRead as error:
-        # It fits in its parentheses and means something else there: `a) OR (b`, `$1`.
-        raise BadExpression(part, text, "it is not one expression") from error
+        # Reads no table. The types' hash functions are looked up before it is seen that there is no value.
+        connection.execute(sql.SQL("SELECT hash_record(ROW({}))").format(nulls), {})
+    except psycopg.errors.UndefinedFunction:
+        return False
+    return True
 
 
 _KINDS = {
@@ -243,7 +254,14 @@ _KINDS = {
 }
 
 
-def _read_table(connection: Connection, name: QualifiedName) -> _Table:
+def read_table(connection: Connection, name: QualifiedName, *, any_kind: bool = False) -> _Table:
+    """
+    Args:
+        any_kind: a view or the like will do.
+
+    Raises:
+        NoSuchTable, NotATable.
+    """
     with connection.cursor(row_factory=class_row(_Table)) as cursor:
         # AccessShare on catalogs only. Statistics of a partitioned table may be missing: its leaves are summed up.
         table = cursor.execute(
@@ -275,12 +293,12 @@ def _read_table(connection: Connection, name: QualifiedName) -> _Table:
             {"n": name.name},
         ).fetchall()
         raise NoSuchTable(name, [str(row[0]) for row in near])
-    if table.kind not in ("r", "p"):
+    if table.kind not in (("r", "p", "v", "m", "f") if any_kind else ("r", "p")):
         raise NotATable(name, _KINDS.get(table.kind, f'a relation of kind "{table.kind}"'))
     return table
 
 
-def _read_columns(connection: Connection, oid: int) -> dict[str, _Column]:
+def read_columns(connection: Connection, oid: int) -> dict[str, _Column]:
     with connection.cursor(row_factory=class_row(_Column)) as cursor:
         # AccessShare on catalogs only.
         rows = cursor.execute(
@@ -289,7 +307,7 @@ def _read_columns(connection: Connection, oid: int) -> dict[str, _Column]:
                    a.attidentity::text AS identity, has_column_privilege(a.attrelid, a.attnum, 'UPDATE') AS writable,
                    coalesce((SELECT b.typcategory IN ('A', 'E') FROM pg_type b
                               WHERE b.oid = CASE t.typtype WHEN 'd' THEN t.typbasetype ELSE t.oid END), false)
-                       AS as_text
+                       AS as_text, a.attcollation::bigint AS collation
               FROM pg_attribute a JOIN pg_type t ON t.oid = a.atttypid
              WHERE a.attrelid = %s::oid AND a.attnum > 0 AND NOT a.attisdropped ORDER BY a.attnum
             """,
@@ -345,7 +363,7 @@ def _read_indexes(connection: Connection, oid: int) -> list[UniqueIndex]:
     ]
 
 
-def _touched(connection: Connection, oid: int, assigned: list[str]) -> tuple[str, ...]:
+def touched_columns(connection: Connection, oid: int, assigned: list[str]) -> tuple[str, ...]:
     """One column of each plain b-tree index that an UPDATE would otherwise mark as unchanged.
 
     Left out: generated and identity columns; columns with an `UPDATE OF` trigger, which would fire; columns of unique

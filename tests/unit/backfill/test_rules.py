@@ -56,7 +56,8 @@ def test_a_table_without_a_key_is_refused_in_so_many_words() -> None:
     assert str(refused.value) == (
         'table "events" has no primary key and no unique NOT NULL index\n'
         "  why: a backfill resumes after the last key it committed, so rows need a unique order\n"
-        "  fix: add a primary key, or name the key: evolve backfill run events.COLUMN --key a,b"
+        "  fix: add a primary key; or walk it block by block: --key ctid, with a --where that a row no longer fits"
+        " once it is written"
     )
 
 

@@ -82,7 +82,7 @@ class Server:
         raise AssertionError("nothing is to be prepared")
 
     @contextmanager
-    def transaction(self) -> Iterator[Memory]:
+    def transaction(self, lease: Lease) -> Iterator[Memory]:
         self.pass_point()
         memory = Memory(self)
         yield memory
@@ -117,14 +117,14 @@ class Memory:
     changed: list[int] = field(default_factory=list)
     new: Lease | None = None
 
-    def boundary(self, after: Key | None, upto: Key, rows: int) -> Key | None:
+    def boundary(self, lease: Lease, rows: int) -> Key | None:
         self.server.pass_point()
-        keys = self.inside(after, upto)
+        keys = self.inside(lease.after, lease.upto)
         return (str(keys[rows - 1]),) if len(keys) >= rows else None
 
-    def count(self, after: Key | None, upto: Key) -> int:
+    def count(self, lease: Lease) -> int:
         self.server.pass_point()
-        return len(self.inside(after, upto))
+        return len(self.inside(lease.after, lease.upto))
 
     def change(self, lease: Lease, piece: Piece) -> int:
         self.server.pass_point()
@@ -344,8 +344,8 @@ class Transactions:
         raise AssertionError("nothing is to be prepared")
 
     @contextmanager
-    def transaction(self) -> Iterator[Memory]:
-        with self.server.transaction() as memory:
+    def transaction(self, lease: Lease) -> Iterator[Memory]:
+        with self.server.transaction(self.server.lease) as memory:
             memory.__class__ = self.kind
             yield memory
 
