@@ -47,4 +47,5 @@ def test_the_next_command_is_told_all_the_way(
         shown = users.ok("status", CHANGE)
         assert following is None or f"next: {following}" in shown, command
         assert shut is None or shut in shown, command
-    assert [event["what"] for event in status["history"]][-1] == "purge begun"
+    history: Any = users.status(CHANGE)["history"]
+    assert history[-1]["what"] == "purge begun"
