@@ -129,12 +129,14 @@ class Backfill:
         batch_ms: milliseconds one batch should take; the batch size follows it.
         batch_size: rows of the first batch.
         max_batch_size: rows.
+        modules: of the application, which declare backfills.
         keep_undo: seconds that an ended run keeps its old values, for `backfill forget --expired`.
     """
 
     batch_ms: int = 20
     batch_size: int = 1_000
     max_batch_size: int = 50_000
+    modules: tuple[str, ...] = ()
     keep_undo: float = 14 * 86_400.0
 
 
@@ -365,6 +367,7 @@ def _backfill(table: Table) -> Backfill:
         batch_ms=table.whole("batch_ms", default.batch_ms, least=1),
         batch_size=table.whole("batch_size", default.batch_size, least=1),
         max_batch_size=table.whole("max_batch_size", default.max_batch_size, least=1),
+        modules=table.texts("modules"),
         keep_undo=table.duration("keep_undo", default.keep_undo),
     )
     if read.batch_size > read.max_batch_size:

@@ -6,6 +6,7 @@ import sys
 from collections.abc import Callable
 from importlib import import_module
 from pathlib import Path
+from types import ModuleType
 
 from evolve.errors import Misuse
 
@@ -33,17 +34,28 @@ def imported(path: str, folder: Path | None = None) -> object:
     Raises:
         CannotImport: also where the module itself fails.
     """
+    module, _, name = path.partition(":")
+    found: object = module_at(module, folder)
+    try:
+        for part in name.split("."):
+            found = getattr(found, part)
+    except AttributeError as error:
+        raise CannotImport(path, str(error)) from error
+    return found
+
+
+def module_at(name: str, folder: Path | None = None) -> ModuleType:
+    """
+    Raises:
+        CannotImport: there is no such module, or it fails.
+    """
     place = str((folder or Path()).resolve())
     if place not in sys.path:
         sys.path.insert(0, place)
-    module, _, name = path.partition(":")
     try:
-        found: object = import_module(module)
-        for part in name.split("."):
-            found = getattr(found, part)
-    except Exception as error:  # importing runs the application's own code
-        raise CannotImport(path, f"{type(error).__name__}: {error}") from error
-    return found
+        return import_module(name)
+    except (Exception, SystemExit) as error:  # importing runs the application's own code
+        raise CannotImport(name, f"{type(error).__name__}: {error}") from error
 
 
 def function_at(path: str, folder: Path | None = None) -> Callable[..., object]:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from evolve.cli.backfill_declared import list_declared
 from evolve.cli.backfill_options import (
     max_rejects_option,
     pace_options,
@@ -19,49 +20,19 @@ from evolve.cli.backfill_options import (
 from evolve.cli.backfill_past import forget, log
 from evolve.cli.backfill_progress import SCHEMA, showing
 from evolve.cli.backfill_rejects import rejects, retry_rejects
+from evolve.cli.backfill_wanted import wanted_options
 from evolve.cli.options import Location, database_url_option, format_option, project_options
 from evolve.cli.stopping import signals
-from evolve.errors import Misuse
 
 if TYPE_CHECKING:
     from evolve.app.backfill_work import Outcome, Pace
+    from evolve.app.wanted_backfill import Chosen, Wanted
     from evolve.backfill.record import RunRecord
-    from evolve.backfill.spec import Spec
-
-
-class NoSuchChange(Misuse):
-    def __init__(self, target: str) -> None:
-        super().__init__(
-            f'there is no planned change "{target}" with rows to fill',
-            why="without --set the target is the id of a change in flight",
-            fix="list the changes with evolve status, or write evolve backfill run TABLE.COLUMN --set 'EXPRESSION'",
-        )
-
-
-class NoExpression(Misuse):
-    def __init__(self, target: str) -> None:
-        super().__init__(
-            f"what is {target} to hold?",
-            why="a column of your own choice needs an expression",
-            fix=f"evolve backfill run {target} --set 'EXPRESSION'",
-        )
-
-
-class NotWithChange(Misuse):
-    def __init__(self, option: str) -> None:
-        super().__init__(
-            f"{option} does not go with a planned change",
-            why="its specification is in its manifest",
-            fix=f"leave out {option}, or add --set for a backfill of your own",
-        )
-
-
-SHOWN = 20  # rejects
 
 
 @click.group()
 def command() -> None:
-    """Fill a column of a live table in small transactions.
+    """Fill, copy or delete rows of a live table in small transactions.
 
     A run walks the table by key. Each batch commits together with its place, so a run can be stopped or
     killed at any moment and goes on where it was: no row is left out, none is written twice.
@@ -73,20 +44,13 @@ def command() -> None:
 
 command.add_command(forget)
 command.add_command(log)
+command.add_command(list_declared)
 command.add_command(rejects)
 command.add_command(retry_rejects)
 
 
 @command.command()
-@click.argument("target")
-@click.option(
-    "--set", "expression", metavar="EXPRESSION", help="What the column gets, over the row's own columns."
-)
-@click.option(
-    "--where", metavar="PREDICATE", help="Rows that need it; verification counts what it still finds."
-)
-@click.option("--key", metavar="A,B", help="Columns to walk by.  [default: the primary key]")
-@click.option("--name", help="Of the run.  [default: TARGET]")
+@wanted_options
 @click.option(
     "--after",
     multiple=True,
@@ -113,12 +77,8 @@ command.add_command(retry_rejects)
 def run(
     pace: Pace,
     location: Location,
+    wanted: Wanted,
     /,
-    target: str,
-    expression: str | None,
-    where: str | None,
-    key: str | None,
-    name: str | None,
     after: tuple[str, ...],
     restart: bool,
     dry_run: bool,
@@ -130,10 +90,14 @@ def run(
     report_format: str,
     database_url: str | None,
 ) -> int:
-    """Fill TARGET: TABLE.COLUMN with --set, or the id of a planned change.
+    """Fill TARGET: TABLE.COLUMN with --set, the id of a planned change, or a declared backfill.
 
     \b
     evolve backfill run users.full_name --set "first || ' ' || last" --where "full_name IS NULL"
+    evolve backfill run users.city --set a.city --from "addresses a" --join "a.user_id = users.id"
+    evolve backfill run orders --into orders_archive --columns id,total --where "placed < '2020-01-01'"
+    evolve backfill run orders --delete --where "placed < '2020-01-01'"
+    evolve backfill run shop.backfills:full_name
 
     A run of that name that failed or was killed is gone on with; a done one is left alone. Everything that
     can be refused is refused before a row is written. Ctrl-C ends the batch at hand and leaves the run
@@ -144,7 +108,8 @@ def run(
     from evolve.backfill.undo import JournalMode
     from evolve.cli import backfill_text
 
-    spec = _spec(location, target, expression, where, key, name)
+    chosen = _chosen(location, wanted)
+    spec = chosen.spec
     url = resolved_url(location, database_url)
     mode = JournalMode(undo_journal)
     with showing(report_format, quiet=quiet) as watch, signals() as stop:
@@ -166,7 +131,7 @@ def run(
             undo_journal_mode=mode,
             verify=verify,
             plain_sql=plain_sql,
-            after=after or None,
+            after=after or chosen.after or None,
             max_rejects=max_rejects,
         )
     return _print_outcome(outcome, report_format, url)
@@ -379,42 +344,16 @@ def verify(
     return 0 if verified.verdict.clean else 1
 
 
-def _spec(
-    location: Location,
-    target: str,
-    expression: str | None,
-    where: str | None,
-    key: str | None,
-    name: str | None,
-) -> Spec:
-    from evolve.backfill.spec import Spec
-    from evolve.sql.names import parse_column
+def _chosen(location: Location, wanted: Wanted) -> Chosen:
+    from evolve.app.wanted_backfill import chosen_backfill
 
-    if expression is None:
-        if "." in target:
-            raise NoExpression(target)
-        for option, value in (("--where", where), ("--key", key), ("--name", name)):
-            if value is not None:
-                raise NotWithChange(option)
-        from evolve.app.change_specs import spec_of_change
-
-        config = location.config()
-        spec = spec_of_change(
-            location.directory,
-            target,
-            configuration=config.alembic_config,
-            section=config.alembic_section,
-        )
-        if spec is None:
-            raise NoSuchChange(target)
-        return spec
-    table, column = parse_column(target)
-    return Spec(
-        name=name or f"{table.plain}.{column}",
-        table=table,
-        assignments=((column, expression),),
-        where=where,
-        key=None if key is None else tuple(part.strip() for part in key.split(",")),
+    config = location.config()
+    return chosen_backfill(
+        wanted,
+        location.directory,
+        modules=config.backfill.modules,
+        configuration=config.alembic_config,
+        section=config.alembic_section,
     )
 
 

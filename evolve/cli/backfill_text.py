@@ -203,12 +203,11 @@ def view_line(view: RunView) -> str:
 
 def view_text(view: RunView) -> str:
     record = view.record
-    sets = ", ".join(f"{column} = {expression}" for column, expression in record.spec.assignments)
     estimate = f" of about {record.rows_estimate:,}" if record.rows_estimate and not record.at_end else ""
     lines = [
         f"{record.name}: {record.shown}",
         f"  table     {record.spec.table.plain}, by ({', '.join(column.name for column in record.key)})",
-        f"  set       {sets}",
+        f"  does      {record.spec.doing}",
     ]
     if record.spec.where is not None:
         lines.append(f"  where     {record.spec.where}")
@@ -254,6 +253,8 @@ def view_text(view: RunView) -> str:
 
 
 def view_json(view: RunView) -> dict[str, object]:
+    from evolve.backfill.works import work_json
+
     record = view.record
     return {
         "schema": SCHEMA,
@@ -263,6 +264,7 @@ def view_json(view: RunView) -> dict[str, object]:
         "key": [column.name for column in record.key],
         "set": dict(record.spec.assignments),
         "where": record.spec.where,
+        "work": work_json(record.spec.work),
         "after": list(record.after),
         "waits_for": [
             {"name": name, "reason": why.reason, "command": why.command} for name, why in view.waits
