@@ -171,7 +171,7 @@ class Worker:
         if not isinstance(work, Transform) or work.mode is not Mode.OUTBOX or self.way is State.UNDOING:
             return None
         seconds = self.pace.lease_seconds
-        return SqlOutbox(session, self.record.run_id, work, self.target, seconds=seconds, actor=actor())
+        return SqlOutbox(session, self.record.run_id, work, self.target, seconds=seconds)
 
     def _walk(self, session: Session, runner: Runner, lease: Lease) -> Interrupted | None:
         """One range to its end; None where that was reached, or where somebody else took it over."""
@@ -238,5 +238,7 @@ class Worker:
             return Again(batches)
         # Which indexes a leaf has is seen when its turn comes.
         can_touch = bool(target.touched) or (bool(target.leaves) and not target.plain_sql)
-        shapes = self.pace.shapes or candidates(can_touch=can_touch, can_slice=target.sliced)
+        # Notes of effects are only inserted: several commits to a window bring them nothing.
+        can_slice = target.sliced and self._outbox_of(session) is None
+        shapes = self.pace.shapes or candidates(can_touch=can_touch, can_slice=can_slice)
         return Forward(batches, Chooser(shapes), self.clock)

@@ -77,19 +77,19 @@ class Caller:
 
     def _answers(self, rows: list[Row]) -> Sequence[object]:
         if not self._work.each:
-            return self._listed(self._function(rows))
+            return self._listed(self._function(rows), len(rows))
         answers = [self._function(row) for row in rows]
         if answers and inspect.isawaitable(answers[0]):
             return self._finished(_together(answers))
         return answers
 
-    def _listed(self, answer: object) -> Sequence[object]:
+    def _listed(self, answer: object, rows: int) -> Sequence[object]:
         if inspect.isawaitable(answer):
             answer = self._finished(answer)
         if isinstance(answer, AsyncIterable):
             answer = self._finished(_all_of(answer))
         if answer is None and not self._work.writes:
-            return []
+            return [None] * rows
         if isinstance(answer, Mapping | str) or not isinstance(answer, Iterable):
             raise self._broken(f"returned {_kind(answer)} where a list of rows was wanted")
         return list(answer)

@@ -91,14 +91,13 @@ class SqlOutbox:
     """
 
     def __init__(
-        self, session: Session, run_id: int, work: Transform, target: Target, *, seconds: float, actor: str
+        self, session: Session, run_id: int, work: Transform, target: Target, *, seconds: float
     ) -> None:
         self._session = session
         self._run_id = run_id
         self._work = work
         self._target = target
         self._seconds = seconds
-        self._actor = actor
         self._table = table_name(target.table)
         self._claim: bytes | None = None
         self._write = _writing(target, work).as_bytes() if work.writes else None
@@ -200,7 +199,7 @@ class SqlOutbox:
             if delay is None and row is not None and isinstance(row[1], list):
                 key: Key = tuple(str(part) for part in row[1])
                 lease = Lease(self._run_id, int(str(row[0])), "", 0, None, key)
-                rejects.reject(connection, lease, [Reject(key, RAISED, message)], self._actor)
+                rejects.reject(connection, lease, [Reject(key, RAISED, message)])
 
     def left(self) -> int:
         with self._session.transaction() as connection:

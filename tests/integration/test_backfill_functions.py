@@ -1,18 +1,26 @@
-"""Backfills by a Python function: guarded, locked, asynchronous, with objects, under writers, and with bad functions."""
+"""Backfills by a Python function: each mode, under writers, with objects, with effects, and with bad functions."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 import psycopg
 import pytest
+from support import row_functions
 from support.backfill import Quiet, by_value, fill, numbers
 from support.row_writers import documents, hits, writing, wrong
 
 from evolve.app.backfill_work import Pace
+from evolve.app.resume_backfill import resume_backfill
 from evolve.app.undo_backfill import undo_backfill
+from evolve.backfill import delivering
+from evolve.backfill.calling import Row
 from evolve.backfill.spec import Spec
 from evolve.backfill.status import State
 from evolve.backfill.transform import Mode, Transform
 from evolve.backfill.undo import JournalMode
+from evolve.errors import Misuse, Refused
 from evolve.sql.names import QualifiedName
 
 pytestmark = pytest.mark.server
@@ -64,3 +72,210 @@ def test_under_eight_writers_every_label_is_that_of_its_source(
     assert outcome.state is State.DONE
     assert wrong(database_url) == []
     assert hits(database_url) == written.hits
+
+
+@contextmanager
+def meanwhile(url: str, *statements: str) -> Iterator[list[list[int]]]:
+    """While the first real batch is computed, others do this; yields the keys of each call."""
+    calls: list[list[int]] = []
+
+    def act(rows: list[Row]) -> None:
+        calls.append([int(str(row["id"])) for row in rows])
+        if len(calls) == 2:  # the first is the probe
+            with psycopg.connect(url, autocommit=True) as connection:
+                for statement in statements:
+                    connection.execute(statement.encode())
+
+    row_functions.before.append(act)
+    try:
+        yield calls
+    finally:
+        row_functions.before.clear()
+
+
+OTHERS = (
+    "UPDATE documents SET source = 'changed' WHERE id = 20",
+    "UPDATE documents SET hits = 1 WHERE id = 30",
+    "DELETE FROM documents WHERE id = 40",
+    "UPDATE documents SET id = 55 WHERE id = 50",
+    "INSERT INTO documents VALUES (65, 'added')",
+)
+
+
+@pytest.mark.parametrize("undo", ["on", "off"])
+def test_what_others_write_while_it_computes_is_computed_again(database_url: str, undo: str) -> None:
+    documents(database_url, 100)
+    with meanwhile(database_url, *OTHERS) as calls:
+        outcome = fill(
+            database_url, labels(Mode.GUARDED), undo_journal_mode=JournalMode(undo), plain_sql=True
+        )
+    assert outcome.good
+    assert wrong(database_url) == []
+    assert len(calls[1]) == 100
+    again = calls[2]
+    if undo == "off":  # else the batch is tried again as a whole, under locks
+        assert again == [20, 30, 55, 65]
+
+
+def test_undo_gives_back_what_was_there_before_under_writers(database_url: str) -> None:
+    documents(database_url, 100)
+    with psycopg.connect(database_url, autocommit=True) as connection:
+        connection.execute("UPDATE documents SET label = 'was ' || id")
+    with meanwhile(database_url, "UPDATE documents SET label = 'theirs' WHERE id = 20"):
+        fill(database_url, labels(Mode.GUARDED, where=None), verify=False)
+    assert wrong(database_url) == []
+    quiet = Quiet()
+    undo_backfill(database_url, "documents.label", pace=Pace(), stop=quiet, watch=quiet)
+    with psycopg.connect(database_url) as connection:
+        found = dict(
+            connection.execute("SELECT label = 'was ' || id, count(*) FROM documents GROUP BY 1").fetchall()
+        )
+        theirs = connection.execute("SELECT label FROM documents WHERE id = 20").fetchone()
+    assert found == {True: 99, False: 1}
+    assert theirs == ("theirs",)
+
+
+def test_coroutines_fill_a_column(database_url: str) -> None:
+    documents(database_url, 300)
+    assert fill(database_url, labels(Mode.GUARDED, function="labelled_together", each=True)).good
+    assert wrong(database_url) == []
+
+
+def test_a_row_at_which_the_function_raises_is_set_aside(database_url: str) -> None:
+    documents(database_url, 200)
+    fill(database_url, labels(Mode.GUARDED, function="no_sevens", each=True))
+    with psycopg.connect(database_url) as connection:
+        rejected = connection.execute(
+            "SELECT key[1]::int, sqlstate, reason FROM evolve.backfill_reject ORDER BY 1"
+        ).fetchall()
+    assert [(key, sqlstate) for key, sqlstate, _ in rejected] == [(700, "38000"), (1400, "38000")]
+    assert "raised ValueError: no sevens: 700 (" in rejected[0][2]
+    assert [row[0] for row in wrong(database_url)] == [700, 1400]
+
+
+@pytest.mark.parametrize(
+    ("spec", "told"),
+    [
+        (by("dropping"), "returned 49 rows for 50"),
+        (by("nowhere"), "has no attribute 'nowhere'"),
+        (by("_failed"), "is no function"),
+        (by("one_more", model="support.row_functions:Document", mode=Mode.LOCKED), 'maps no column "n"'),
+        (by("one_more", model="support.row_functions:Base", mode=Mode.LOCKED), "no mapped class"),
+    ],
+    ids=["contract", "name", "no function", "column of a model", "model"],
+)
+def test_a_function_that_does_not_work_is_refused_before_the_first_batch(
+    database_url: str, spec: Spec, told: str
+) -> None:
+    numbers(database_url, 200)
+    with pytest.raises(Misuse, match=told):
+        fill(database_url, spec)
+    assert by_value(database_url) == {0: 200}
+
+
+def test_a_function_slower_than_the_lease_keeps_it(database_url: str) -> None:
+    numbers(database_url, 400)
+    pace = Pace(largest=200, workers=2, lease_seconds=1.0, commit_seconds=10)
+    outcome = fill(database_url, by("slow"), pace=pace)
+    assert (outcome.state, outcome.rows) == (State.DONE, 400)
+    assert by_value(database_url) == {1: 400}
+
+
+@pytest.mark.parametrize("undo", ["on", "off"])
+def test_objects_of_a_mapped_class(database_url: str, undo: str) -> None:
+    documents(database_url, 300)
+    spec = labels(Mode.LOCKED, function="titled", model="support.row_functions:Document")
+    assert fill(database_url, spec, undo_journal_mode=JournalMode(undo)).good
+    assert wrong(database_url) == []
+
+
+def test_objects_on_which_something_else_is_assigned(database_url: str) -> None:
+    documents(database_url, 300)
+    spec = labels(Mode.LOCKED, function="counting", model="support.row_functions:Document")
+    with pytest.raises(Misuse, match=r'assigns "hits", which is not in writes \(label\)'):
+        fill(database_url, spec)
+
+
+# outbox
+
+
+def telling(
+    url: str, monkeypatch: pytest.MonkeyPatch, function: str, rows: int = 300, **more: object
+) -> Spec:
+    documents(url, rows)
+    with psycopg.connect(url, autocommit=True) as connection:
+        connection.execute("CREATE TABLE told (id bigint, number text)")
+    monkeypatch.setenv("TOLD_URL", url)
+    work = Transform(f"support.row_functions:{function}", ("source",), (), Mode.OUTBOX, **more)  # type: ignore[arg-type]
+    return Spec("tell", QualifiedName("documents"), work=work)
+
+
+def test_each_effect_happens_after_its_commit(database_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    spec = telling(database_url, monkeypatch, "told")
+    outcome = fill(database_url, spec, pace=Pace(largest=50, workers=2))
+    assert (outcome.state, outcome.rows) == (State.DONE, 300)
+    with psycopg.connect(database_url) as connection:
+        told = connection.execute(
+            "SELECT count(*), count(DISTINCT id), count(DISTINCT number) FROM told"
+        ).fetchone()
+        states = connection.execute(
+            "SELECT state, count(*) FROM evolve.backfill_outbox GROUP BY 1"
+        ).fetchall()
+    assert told == (300, 300, 300)
+    assert states == [("delivered", 300)]
+
+
+def test_an_effect_that_fails_is_tried_again_under_the_same_number(
+    database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spec = telling(database_url, monkeypatch, "told_sometimes", rows=60)
+    monkeypatch.setattr(delivering, "FIRST_DELAY", 0.05)
+    assert fill(database_url, spec).state is State.DONE
+    with psycopg.connect(database_url) as connection:
+        told = connection.execute("SELECT count(DISTINCT id), count(DISTINCT number) FROM told").fetchone()
+    assert told == (60, 60)
+
+
+def test_effects_that_never_work_stop_the_run_and_are_made_up_for(
+    database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spec = telling(database_url, monkeypatch, "never_told", rows=150)
+    monkeypatch.setattr(delivering, "FIRST_DELAY", 0.01)
+    with pytest.raises(Refused, match="the other side is away"):
+        fill(database_url, spec)
+    with psycopg.connect(database_url, autocommit=True) as connection:
+        connection.execute("UPDATE evolve.backfill_run SET max_rejects = 1000")
+    monkeypatch.setattr(row_functions, "never_told", row_functions.told)
+    quiet = Quiet()
+    resume_backfill(database_url, "tell", pace=Pace(largest=50), stop=quiet, watch=quiet)
+    with psycopg.connect(database_url) as connection:
+        left = connection.execute(
+            "SELECT count(*) FROM evolve.backfill_outbox WHERE state = 'noted'"
+        ).fetchone()
+    assert left == (0,)
+
+
+def test_a_source_that_changes_before_its_effect_has_answered_has_another(database_url: str) -> None:
+    documents(database_url, 100)
+    statements = (
+        "UPDATE documents SET source = 'changed' WHERE id = 20",
+        "DELETE FROM documents WHERE id = 40",
+    )
+    calls: list[list[Row]] = []
+
+    def act(rows: list[Row]) -> None:
+        calls.append(rows)
+        if len(calls) == 1:  # an effect is not tried beforehand
+            with psycopg.connect(database_url, autocommit=True) as connection:
+                for statement in statements:
+                    connection.execute(statement.encode())
+
+    row_functions.before.append(act)
+    try:
+        assert fill(database_url, labels(Mode.OUTBOX)).good
+    finally:
+        row_functions.before.clear()
+    assert wrong(database_url) == []
+    twice = [row for rows in calls for row in rows if row["id"] == 20]
+    assert [row["source"] for row in twice] == ["old 2", "changed"]
+    assert len({row["idempotency_key"] for row in twice}) == 2
