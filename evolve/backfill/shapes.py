@@ -57,6 +57,8 @@ class Chooser:
         self._shapes = tuple(shapes)
         self._pace: dict[Shape, deque[float]] = {shape: deque(maxlen=SAMPLES) for shape in shapes}
         self._left = SETTLED
+        # Plain batches settle the size soonest: each of them may have another one.
+        self._settling = min(shapes, key=lambda shape: shape.slices)
         self._since: dict[Shape, int] = dict.fromkeys(shapes, 0)
         self._rows = 0
         self._seconds = 0.0
@@ -64,8 +66,8 @@ class Chooser:
 
     def next(self) -> Shape:
         """The shape of the next window."""
-        if self._left > 0 or len(self._shapes) == 1:
-            return self.best
+        if self._left > 0:
+            return self._settling
         for shape in self._shapes:
             if len(self._pace[shape]) < SAMPLES:
                 return shape
