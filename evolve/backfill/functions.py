@@ -49,13 +49,18 @@ def module_at(name: str, folder: Path | None = None) -> ModuleType:
     Raises:
         CannotImport: there is no such module, or it fails.
     """
-    place = str((folder or Path()).resolve())
-    if place not in sys.path:
-        sys.path.insert(0, place)
+    search(folder or Path())
     try:
         return import_module(name)
     except (Exception, SystemExit) as error:  # importing runs the application's own code
         raise CannotImport(name, f"{type(error).__name__}: {error}") from error
+
+
+def search(folder: Path) -> None:
+    """Let modules be found in `folder` as well."""
+    place = str(folder.resolve())
+    if place not in sys.path:
+        sys.path.insert(0, place)
 
 
 def function_at(path: str, folder: Path | None = None) -> Callable[..., object]:

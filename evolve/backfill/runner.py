@@ -344,7 +344,9 @@ class Struggle:
                 case Verdict.TOO_SLOW:
                     runner.controller.too_slow()
                 case Verdict.EXHAUSTED | Verdict.DISCONNECTED:
-                    pass
+                    # The session was ended because a function computed for too long while its rows were locked.
+                    if failure.sqlstate == "25P03":
+                        runner.controller.too_slow()
                 case _:
                     assert_never(verdict)
             if runner.clock() - self._since >= runner.patience:

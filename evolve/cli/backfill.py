@@ -164,7 +164,9 @@ def resume(
     How fast is what this command is given, not what the run began with.
     """
     from evolve.app.resume_backfill import resume_backfill
+    from evolve.backfill.functions import search
 
+    search(location.directory)
     url = resolved_url(location, database_url)
     with showing(report_format, quiet=quiet) as watch, signals() as stop:
         outcome = resume_backfill(
@@ -199,7 +201,9 @@ def work(
     to the others. Where nobody leads the run any more, this process goes on to verify and end it.
     """
     from evolve.app.work_on_backfill import work_on_backfill
+    from evolve.backfill.functions import search
 
+    search(location.directory)
     url = resolved_url(location, database_url)
     with showing(report_format, quiet=quiet) as watch, signals() as stop:
         outcome = work_on_backfill(url, name, pace=pace, stop=stop, watch=watch)

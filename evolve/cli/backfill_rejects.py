@@ -69,8 +69,10 @@ def retry_rejects(
     resolved. The run must be done. Exit status: 0 none is left; 3 some still fail; 1 stopped, or rows missing.
     """
     from evolve.app.retry_rejects import retry_rejects as retry
+    from evolve.backfill.functions import search
     from evolve.cli import backfill_text
 
+    search(location.directory)
     url = resolved_url(location, database_url)
     with showing(report_format, quiet=quiet) as watch, signals() as stop:
         retried = retry(url, name, pace=pace, stop=stop, watch=watch, verify=verify)

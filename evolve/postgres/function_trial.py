@@ -11,11 +11,14 @@ from evolve.backfill.spec import Spec
 from evolve.backfill.transform import Mode, Transform
 from evolve.errors import Misuse
 from evolve.postgres.backfill_target import Target
-from evolve.postgres.batches import Trial
 from evolve.postgres.pieces import range_values
 from evolve.postgres.session import Session
 from evolve.postgres.transforming import Transforming
+from evolve.postgres.trying import Trial
 from evolve.postgres.walking import Walk, edges, read_key
+
+
+IDLE = "25P03"
 
 
 class BadFunction(Misuse):
@@ -60,6 +63,10 @@ def try_function(
         except DatabaseFailure as failure:
             if judge(failure) is Verdict.FATAL:
                 raise BadFunction(work, failure) from failure
+            if failure.sqlstate == IDLE and rows > 1:
+                # It computed for longer than rows may be locked: batches will be smaller, too.
+                session.reopen()
+                return try_function(session, spec, work, target, compute, rows // 10 or 1)
             raise
     return Trial(
         statement=f"{work.function} on ({', '.join(work.reads)}), written to ({', '.join(work.writes)})",

@@ -21,6 +21,7 @@ from evolve.backfill.status import State
 from evolve.backfill.transform import Mode, Transform
 from evolve.backfill.undo import JournalMode
 from evolve.errors import Misuse, Refused
+from evolve.postgres.session import Timeouts
 from evolve.sql.names import QualifiedName
 
 pytestmark = pytest.mark.server
@@ -179,6 +180,18 @@ def test_a_function_slower_than_the_lease_keeps_it(database_url: str) -> None:
     outcome = fill(database_url, by("slow"), pace=pace)
     assert (outcome.state, outcome.rows) == (State.DONE, 400)
     assert by_value(database_url) == {1: 400}
+
+
+def test_locked_rows_are_given_back_and_taken_in_smaller_pieces_where_the_function_is_slow(
+    database_url: str,
+) -> None:
+    numbers(database_url, 300)
+    pace = Pace(largest=200, commit_seconds=10, timeouts=Timeouts(idle=300))
+    quiet = Quiet()
+    outcome = fill(database_url, by("slow", mode=Mode.LOCKED), quiet, pace=pace)
+    assert (outcome.state, outcome.rows) == (State.DONE, 300)
+    assert any("idle-in-transaction" in line for line in quiet.said)
+    assert by_value(database_url) == {1: 300}
 
 
 @pytest.mark.parametrize("undo", ["on", "off"])
