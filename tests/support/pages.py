@@ -14,6 +14,7 @@ from support.alembic_project import AlembicProject
 from support.command_line import evolve
 
 _FENCE = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+_FILE = re.compile(r"# (\w+\.py)\n")
 _EXIT = re.compile(r"#.*\bexit (\d)")
 
 
@@ -37,7 +38,7 @@ def sections(page: Path) -> Iterator[Section]:
 def run(section: Section, make_project: Callable[..., AlembicProject], url: str) -> str:
     """Run the blocks of `section`: the first SQL is the project's first revision, later SQL is sent as it is.
 
-    Each shell line must be an `evolve` command and end in status 0, or in the one its comment names.
+    Python whose first line is a comment with a file's name is written there. Each shell line must be an `evolve` command and end in status 0, or in the one its comment names.
 
     Returns:
         all that the commands printed on stdout.
@@ -52,6 +53,8 @@ def run(section: Section, make_project: Callable[..., AlembicProject], url: str)
         elif language == "sql":
             with psycopg.connect(url, autocommit=True) as connection:
                 connection.execute(text.encode())
+        elif language == "python" and (named := _FILE.match(text)):
+            (project.root / named[1]).write_text(text, encoding="utf-8")
         elif language == "sh":
             printed += [_command(line, project) for line in text.splitlines() if line.strip()]
     return "".join(printed)
