@@ -20,15 +20,20 @@ from evolve.backfill.runner import BatchFailed, GaveUp, Interrupted, LeaseLost, 
 from evolve.backfill.status import ACTIVE, State
 from evolve.backfill.transform import Mode, Transform
 from evolve.backfill.verify import Verdict, misses_predicate
+from evolve.counted import counted
 from evolve.postgres import journal, undo_journal
 from evolve.postgres import rejects as set_aside
 from evolve.postgres.backfill_target import Target
 from evolve.postgres.connect import Connection
+from evolve.postgres.drift import TableAltered
 from evolve.postgres.fence import older_transactions
 from evolve.postgres.leaves import cut_leaves
 from evolve.postgres.outbox import notes_left
+from evolve.postgres.plan_check import PlanIgnoresKey
 from evolve.postgres.session import Session
+from evolve.postgres.unkeyed import StillFits
 
+MOST_SWEEPS = 3  # walks behind the first one; what then still needs work comes from somewhere else
 RENEW = 1.0  # seconds between two renewals of the lead
 
 
@@ -66,7 +71,10 @@ class Lead:
             self._take_lead()
             try:
                 return self._persistently(self._forward)
-            except (BatchFailed, GaveUp, OldTransactions, RejectsOverBudget) as error:
+            except (
+                *(BatchFailed, GaveUp, OldTransactions, RejectsOverBudget),
+                *(TableAltered, PlanIgnoresKey, StillFits),
+            ) as error:
                 cause = error.__cause__
                 # Where the server is away nothing can be written down: the lease runs out, and the run shows as
                 # interrupted.
@@ -163,6 +171,8 @@ class Lead:
             verdict = None
             if stopped is None:
                 stopped, verdict = self._verify()
+            if stopped is None and verdict is not None and self._sweep(verdict):
+                continue
             if stopped is None:
                 self._leave(State.DONE)
                 return self._outcome(State.DONE, verdict=verdict)
@@ -171,6 +181,18 @@ class Lead:
             # Somebody may have said resume between our last look and now; then we go on.
             if self._leave(state, stopped.signal or "", asked=asked):
                 return self._outcome(state, stopped_by=stopped.signal or "the journal")
+
+    def _sweep(self, verdict: Verdict) -> bool:
+        """Make ranges of the whole table once more, where rows that have no key moved behind the walk."""
+        record = self.record
+        missed = verdict.misses - record.rejects
+        if not record.by_block or missed <= 0 or record.sweeps >= MOST_SWEEPS:
+            return False
+        self.watch.say(f"{counted(missed, 'row')} moved while the blocks were walked: walking them once more")
+        connection = self.session.current()
+        stretches = cut_leaves(connection, self.target, self.pace.workers)
+        journal.cut_run(connection, record.name, self._lead, stretches, sweep=True)
+        return True
 
     def _notes_left(self) -> bool:
         """Effects were noted that nobody has carried out."""
@@ -246,7 +268,8 @@ class Lead:
     def _verify(self) -> tuple[Interrupted | None, Verdict | None]:
         """Look at every row; nothing where it is not wanted, or where nothing can tell."""
         predicate = misses_predicate(self.record.spec, tuple(column.name for column in self.record.key))
-        if not self.verify or predicate is None:
+        # Without a key nothing else tells whether every row was met.
+        if not (self.verify or self.record.by_block) or predicate is None:
             return None, None
         name = self.record.name
         if self.record.state is not State.DONE:

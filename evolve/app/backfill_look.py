@@ -7,8 +7,10 @@ from collections.abc import Callable
 from evolve.backfill.ports import Watch
 from evolve.backfill.progress import Meter, Snapshot
 from evolve.backfill.record import RunRecord
-from evolve.backfill.verify import Verdict, Verification
+from evolve.backfill.verify import Verdict, Verification, Windows
+from evolve.postgres.block_windows import BlockWindows
 from evolve.postgres.connect import Connection
+from evolve.postgres.leaves import tables_of
 from evolve.postgres.windows import SqlWindows
 
 
@@ -51,6 +53,11 @@ def look(
         )
         asked(rows)
 
-    windows = SqlWindows(connection, record.spec.table, record.key, predicate, record.spec.columns)
+    windows: Windows
+    if record.by_block:
+        tables = tables_of(connection, record.table_oid) or [record.spec.table]
+        windows = BlockWindows(connection, tables, predicate, record.spec.columns)
+    else:
+        windows = SqlWindows(connection, record.spec.table, record.key, predicate, record.spec.columns)
     verification = Verification(windows, predicate, clock, between)
     return verification.run()

@@ -32,7 +32,7 @@ from evolve.postgres.expressions import try_expressions
 from evolve.postgres.failure import translated
 from evolve.postgres.fence import OldTransaction
 from evolve.postgres.function_trial import try_function
-from evolve.postgres.leaves import with_leaves
+from evolve.postgres.leaves import first_ground, with_leaves
 from evolve.postgres.other_table import check_partners, check_work
 from evolve.postgres.refusal import forbidden
 from evolve.postgres.session import Session, Timeouts
@@ -223,7 +223,7 @@ def tried(session: Session, spec: Spec, target: Target, rows: int) -> Trial | No
     with computing(spec, target) as compute:
         if isinstance(spec.work, Transform) and compute is not None:
             return try_function(session, spec, spec.work, target, compute, rows)
-        return try_batch(session, spec, target, rows)
+        return try_batch(session, spec, first_ground(session.current(), target), rows)
 
 
 HEALTHY = 10.0  # seconds after which what fails is a new trouble, not the old one

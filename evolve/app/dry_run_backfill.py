@@ -10,8 +10,8 @@ from evolve.backfill.ports import Watch
 from evolve.backfill.spec import Spec
 from evolve.backfill.undo import JournalMode, keeps_journal
 from evolve.postgres.backfill_target import Target
-from evolve.postgres.batches import Trial
 from evolve.postgres.session import Session
+from evolve.postgres.trying import Trial
 
 ROWS = 1_000
 
@@ -39,6 +39,7 @@ def dry_run_backfill(
     watch: Watch,
     undo_journal_mode: JournalMode = JournalMode.AUTO,
     plain_sql: bool = False,
+    newest_first: bool = False,
 ) -> DryRun:
     """Check everything a run checks and try a batch of a thousand rows; nothing is left behind, the journal neither.
 
@@ -49,7 +50,7 @@ def dry_run_backfill(
         closing(Session(url, f"evolve backfill {spec.name}")) as session,
         told(f'backfill "{spec.name}" could not be tried', session),
     ):
-        target = checked_target(session, spec, watch, plain_sql=plain_sql)
+        target = checked_target(session, spec, watch, plain_sql=plain_sql, newest_first=newest_first)
         trial = tried(session, spec, target, ROWS)
     seconds = None
     if trial is not None and trial.rows and target.rows_estimate:

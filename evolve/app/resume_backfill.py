@@ -50,7 +50,9 @@ def resume_backfill(
                 refuse_waiting(session.current(), name, record.after)
             # The key is the run's own: an index made since must not change the order of the walk.
             spec = replace(record.spec, key=tuple(column.name for column in record.key))
-            target = checked_target(session, spec, watch, plain_sql=plain_sql)
+            target = checked_target(
+                session, spec, watch, plain_sql=plain_sql, newest_first=record.newest_first
+            )
             if max_rejects is not None:
                 set_aside.allow(session.current(), record.run_id, max_rejects)
             if record.want is not Want.RUN and journal.ask(session.current(), record, Want.RUN, actor()):

@@ -28,6 +28,7 @@ def run_backfill(
     undo_journal_mode: JournalMode = JournalMode.AUTO,
     verify: bool = True,
     plain_sql: bool = False,
+    newest_first: bool = False,
     after: tuple[str, ...] | None = None,
     max_rejects: int | None = None,
 ) -> Outcome:
@@ -40,6 +41,7 @@ def run_backfill(
     Args:
         restart: make a new run where the old one has ended; also of another specification.
         plain_sql: assign nothing but the specification's own columns.
+        newest_first: walk from the greatest key down; a run that is gone on with keeps the way it began.
         max_rejects: as many rows may be set aside that cannot be written; None: 100, or what was said before.
         after: names of backfills that must be done before; None: those that the last run of the name came after.
 
@@ -50,8 +52,12 @@ def run_backfill(
     pace.check()
     with closing(Session(url, f"evolve backfill {spec.name}", pace.timeouts)) as session:
         with told(f'backfill "{spec.name}" could not start', session):
-            target = checked_target(session, spec, watch, plain_sql=plain_sql)
+            target = checked_target(
+                session, spec, watch, plain_sql=plain_sql, newest_first=newest_first
+            )
             keeps = keeps_journal(spec, undo_journal_mode)
+            if target.by_block and undo_journal_mode is JournalMode.AUTO:
+                watch.say("no undo journal is kept: rows without a key could not be found again")
             journal.ensure_journal(session.current())
             latest = journal.latest_run(session.current(), spec.name)
             comes_after = latest.after if after is None and latest is not None else after or ()
@@ -60,13 +66,18 @@ def run_backfill(
             record = journal.open_run(
                 session.current(),
                 spec,
-                journal.NewRun(target.oid, target.key, target.rows_estimate, keeps, comes_after),
+                journal.NewRun(target.oid, target.key, target.rows_estimate, keeps, comes_after, newest_first),
                 actor=actor(),
                 restart=restart,
                 prepare=lambda connection, run_id: (
                     undo_journal.create(connection, run_id, target) if keeps else None
                 ),
             )
+            if record.newest_first != newest_first and record.state is not State.DONE:
+                watch.say(f"going on from the {'newest' if record.newest_first else 'oldest'} row on, as it began")
+                target = checked_target(
+                    session, spec, watch, plain_sql=plain_sql, newest_first=record.newest_first
+                )
             if record.after != comes_after:
                 journal.put_after(session.current(), record, comes_after, actor())
             if max_rejects is not None:
@@ -98,6 +109,7 @@ def run_backfill(
             undo_journal_mode=undo_journal_mode,
             verify=verify,
             plain_sql=plain_sql,
+            newest_first=newest_first,
             max_rejects=record.max_rejects if max_rejects is None else max_rejects,
         )
     return outcome

@@ -9,11 +9,14 @@ from evolve.app.backfill_lead import Lead
 from evolve.app.backfill_work import Outcome, Pace, actor, told
 from evolve.backfill.keyset import Key
 from evolve.backfill.ports import Stop, Want, Watch
-from evolve.backfill.record import AlreadyRunning, RunEnded
+from evolve.backfill.record import AlreadyRunning, RunEnded, RunRecord
 from evolve.backfill.status import State
+from evolve.backfill.undo import KeepsNoJournal
+from evolve.backfill.works import Delete, InsertSelect
 from evolve.postgres import journal, undo_journal
 from evolve.postgres import rejects as set_aside
-from evolve.postgres.backfill_target import read_target
+from evolve.postgres.backfill_target import Target, read_target
+from evolve.postgres.connect import Connection
 from evolve.postgres.session import Session
 from evolve.postgres.writable import refuse_read_only
 
@@ -24,30 +27,43 @@ def undo_backfill(url: str, name: str, *, pace: Pace, stop: Stop, watch: Watch) 
     Interrupted at any moment it goes on where it was when called again.
 
     Raises:
-        NoSuchRun, RunEnded, AlreadyRunning, NothingToUndo: there is nothing to undo, or somebody still writes.
+        NoSuchRun, RunEnded, AlreadyRunning, KeepsNoJournal, NothingToUndo: there is nothing to undo, or somebody
+            still writes.
         EvolveError: the causes of `Lead.backward`.
     """
     pace.check()
     with closing(Session(url, f"evolve backfill undo {name}", pace.timeouts)) as session:
         with told(f'backfill "{name}" could not be undone', session):
             connection = session.current()
-            refuse_read_only(connection)
-            record = journal.named_run(connection, name)
-            if record.state is State.UNDONE:
-                raise RunEnded(
-                    record,
-                    why="its rows have their old values",
-                    fix=f"see what was left alone: evolve backfill status {name}",
-                )
-            if record.held and record.holder is not None and record.state is not State.UNDOING:
-                raise AlreadyRunning(record, record.holder)
-            if not record.journal or not undo_journal.exists(connection, record.run_id):
-                raise undo_journal.NothingToUndo(name)
-            spec = replace(record.spec, key=tuple(column.name for column in record.key))
-            target = read_target(connection, spec)
+            record, target = undoable(connection, name)
             if record.want is not Want.RUN and not record.held:
                 journal.ask(connection, record, Want.RUN, actor())
         return Lead(url, session, record, target, pace, stop, watch).backward()
+
+
+def undoable(connection: Connection, name: str) -> tuple[RunRecord, Target]:
+    """The last run of that name, and its table.
+
+    Raises:
+        NoSuchRun, RunEnded, AlreadyRunning, KeepsNoJournal, NothingToUndo: there is nothing to undo, or somebody
+            still writes.
+    """
+    refuse_read_only(connection)
+    record = journal.named_run(connection, name)
+    if record.state is State.UNDONE:
+        raise RunEnded(
+            record,
+            why="its rows have their old values",
+            fix=f"see what was left alone: evolve backfill status {name}",
+        )
+    if record.held and record.holder is not None and record.state is not State.UNDOING:
+        raise AlreadyRunning(record, record.holder)
+    if isinstance(record.spec.work, InsertSelect | Delete):
+        raise KeepsNoJournal(record.spec)
+    if not record.journal or not undo_journal.exists(connection, record.run_id):
+        raise undo_journal.NothingToUndo(name)
+    spec = replace(record.spec, key=tuple(column.name for column in record.key))
+    return record, read_target(connection, spec, newest_first=record.newest_first)
 
 
 def undo_conflicts(url: str, name: str) -> list[tuple[Key, str]]:

@@ -67,6 +67,15 @@ class NeedsPredicate(Misuse):
         )
 
 
+class OnlyInPlace(Misuse):
+    def __init__(self, table: QualifiedName) -> None:
+        super().__init__(
+            f'table "{table.plain}" cannot be walked by ctid for this kind of work',
+            why="blocks are walked again until no row fits the predicate, so each row must be written or deleted there",
+            fix="name a unique key with --key",
+        )
+
+
 class NoOrder(Misuse):
     def __init__(self, table: QualifiedName) -> None:
         super().__init__(

@@ -26,7 +26,10 @@ FOLLOWS: dict[State, frozenset[State]] = {
     State.RUNNING: frozenset(
         {State.VERIFYING, State.DONE, State.PAUSED, State.FAILED, State.CANCELLED, State.UNDOING}
     ),
-    State.VERIFYING: frozenset({State.DONE, State.PAUSED, State.FAILED, State.CANCELLED, State.UNDOING}),
+    # Back to RUNNING where rows without a key moved behind the walk: it is done once more.
+    State.VERIFYING: frozenset(
+        {State.RUNNING, State.DONE, State.PAUSED, State.FAILED, State.CANCELLED, State.UNDOING}
+    ),
     State.PAUSED: frozenset({State.FENCING, State.RUNNING, State.VERIFYING, State.CANCELLED, State.UNDOING}),
     State.FAILED: frozenset({State.FENCING, State.RUNNING, State.VERIFYING, State.CANCELLED, State.UNDOING}),
     State.DONE: frozenset({State.UNDOING}),

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Protocol
 
+from evolve.backfill.keyset import PLACE
 from evolve.backfill.ports import Lease, Step, Want
 from evolve.backfill.runner import CheckpointRefused
 from evolve.backfill.spec import Spec
@@ -85,13 +86,18 @@ class Backward:
 
 class KeepsNoJournal(Misuse):
     def __init__(self, spec: Spec) -> None:
-        deleted = isinstance(spec.work, Delete)
+        match spec.work:
+            case Delete():
+                does = "deletes rows"
+                fix = f"copy rows before they are deleted: evolve backfill run {spec.table} --into ARCHIVE"
+            case InsertSelect():
+                does, fix = "inserts rows", "delete what it inserted, by another backfill: --delete"
+            case _:
+                does, fix = "acts outside of the database", "take its effects back where they are"
         super().__init__(
-            f'backfill "{spec.name}" cannot keep an undo journal: it {"deletes" if deleted else "inserts"} rows',
-            why="the journal holds old values of columns, by key",
-            fix=f"copy the rows first: evolve backfill run {spec.table} --into ARCHIVE"
-            if deleted
-            else "leave --undo-journal out; what it inserted is deleted by hand",
+            f'backfill "{spec.name}" {does}: there is no undo for it',
+            why="an undo journal holds old values of columns, by key",
+            fix=fix,
         )
 
 
@@ -100,7 +106,12 @@ def keeps_journal(spec: Spec, mode: JournalMode) -> bool:
 
     Raises:
         KeepsNoJournal: ON for work that changes no column, or has effects outside of the database.
+        NoPlaceToUndo: ON where places are walked, for want of a key.
     """
+    if spec.key == (PLACE.name,):
+        if mode is JournalMode.ON:
+            raise NoPlaceToUndo(spec)
+        return False
     effects = isinstance(spec.work, Transform) and spec.work.mode is Mode.OUTBOX
     if effects or isinstance(spec.work, InsertSelect | Delete):
         if mode is JournalMode.ON:

@@ -58,6 +58,7 @@ command.add_command(retry_rejects)
     help="A backfill that must be done, and verified, before this one.  [default: those of its last run]",
 )
 @click.option("--restart", is_flag=True, help="Start over where the run of that name has ended.")
+@click.option("--newest-first", is_flag=True, help="Walk from the greatest key down.")
 @click.option("--dry-run", is_flag=True, help="Show statement and plan, try a batch, roll it back.")
 @click.option(
     "--undo-journal",
@@ -81,6 +82,7 @@ def run(
     /,
     after: tuple[str, ...],
     restart: bool,
+    newest_first: bool,
     dry_run: bool,
     undo_journal: str,
     verify: bool,
@@ -114,7 +116,14 @@ def run(
     mode = JournalMode(undo_journal)
     with showing(report_format, quiet=quiet) as watch, signals() as stop:
         if dry_run:
-            dry = dry_run_backfill(url, spec, watch=watch, undo_journal_mode=mode, plain_sql=plain_sql)
+            dry = dry_run_backfill(
+                url,
+                spec,
+                watch=watch,
+                undo_journal_mode=mode,
+                plain_sql=plain_sql,
+                newest_first=newest_first,
+            )
             click.echo(
                 json.dumps(backfill_text.dry_run_json(dry))
                 if report_format == "json"
@@ -131,6 +140,7 @@ def run(
             undo_journal_mode=mode,
             verify=verify,
             plain_sql=plain_sql,
+            newest_first=newest_first,
             after=after or chosen.after or None,
             max_rejects=max_rejects,
         )
@@ -283,23 +293,43 @@ def status(
 
 @command.command()
 @click.argument("name")
+@click.option("--dry-run", is_flag=True, help="Count what would be restored and what was changed since.")
 @quiet_option
 @format_option("text", "json")
 @database_url_option
 @project_options
 @pace_options
 def undo(
-    pace: Pace, location: Location, /, name: str, quiet: bool, report_format: str, database_url: str | None
+    pace: Pace,
+    location: Location,
+    /,
+    name: str,
+    dry_run: bool,
+    quiet: bool,
+    report_format: str,
+    database_url: str | None,
 ) -> int:
     """Give the rows of a run their old values back, newest first.
 
     A row that somebody changed since keeps what it has and is listed. Interrupted at any moment, undo goes on
     where it was when called again.
     """
+    from dataclasses import asdict
+
+    from evolve.app.preview_undo import preview_undo
     from evolve.app.undo_backfill import undo_backfill, undo_conflicts
+    from evolve.cli import backfill_text
 
     url = resolved_url(location, database_url)
     with showing(report_format, quiet=quiet) as watch, signals() as stop:
+        if dry_run:
+            preview = preview_undo(url, name, stop=stop)
+            click.echo(
+                json.dumps({"schema": SCHEMA, "event": "dry-run", **asdict(preview)})
+                if report_format == "json"
+                else backfill_text.preview_text(preview)
+            )
+            return 0
         outcome = undo_backfill(url, name, pace=pace, stop=stop, watch=watch)
     return _print_outcome(outcome, report_format, url, undo_conflicts(url, name) if outcome.conflicts else [])
 

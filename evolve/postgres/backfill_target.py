@@ -9,12 +9,21 @@ import psycopg
 from psycopg import sql
 from psycopg.rows import class_row
 
-from evolve.backfill.keyset import PLACE, KeyColumn, NeedsPredicate, NoOrder, UniqueIndex, choose_key
+from evolve.backfill.keyset import (
+    PLACE,
+    KeyColumn,
+    NeedsPredicate,
+    NoOrder,
+    OnlyInPlace,
+    UniqueIndex,
+    choose_key,
+)
 from evolve.backfill.ports import Leaf
 from evolve.backfill.spec import Spec
 from evolve.backfill.transform import Transform
+from evolve.backfill.works import Delete, JoinedUpdate, Update
 from evolve.errors import Misuse, Refused
-from evolve.postgres.composing import type_name
+from evolve.postgres.composing import identifier, table_name, type_name
 from evolve.postgres.connect import Connection
 from evolve.postgres.drift import mark_of
 from evolve.sql.names import QualifiedName
@@ -107,6 +116,8 @@ class Target:
         leaves: the partitions to walk one after the other; none where the table is walked as a whole.
         mark: see `drift.mark`, as it was when this was read.
         collations: of the key's columns, by number.
+        called: what the specification calls a leaf: its expressions know the table above it.
+        returns_old: an UPDATE can return what it replaced (PostgreSQL 18).
     """
 
     table: QualifiedName
@@ -122,6 +133,19 @@ class Target:
     leaves: tuple[Leaf, ...] = ()
     mark: str = ""
     collations: tuple[int, ...] = ()
+    called: QualifiedName | None = None
+    returns_old: bool = False
+
+    @property
+    def source(self) -> sql.Composable:
+        """What follows UPDATE and FROM."""
+        name = table_name(self.table)
+        return name if self.called is None else sql.SQL("{} AS {}").format(name, identifier(self.called.name))
+
+    @property
+    def reference(self) -> sql.SQL:
+        """What stands before its columns where another table's are in sight."""
+        return table_name(self.table) if self.called is None else identifier(self.called.name)
 
     @property
     def by_block(self) -> bool:
@@ -171,7 +195,8 @@ def read_target(
         newest_first: walk from the greatest key down.
 
     Raises:
-        NoSuchTable, NotATable, NoSuchColumn, BadTarget, NoKey, UnusableKey, NeedsPredicate, NoOrder: the specification does not fit the table.
+        NoSuchTable, NotATable, NoSuchColumn, BadTarget, NoKey, UnusableKey, NeedsPredicate, NoOrder, OnlyInPlace: the
+            specification does not fit the table.
         MayNot, RowSecurity: the role cannot do it.
     """
     table = read_table(connection, spec.table)
@@ -216,6 +241,7 @@ def read_target(
         plain_sql=plain_sql,
         mark=seen,
         collations=tuple(columns[column.name].collation for column in key if column != PLACE),
+        returns_old=connection.info.server_version >= 180_000,
     )
 
 
@@ -226,6 +252,8 @@ def _index(connection: Connection, spec: Spec, oid: int, *, newest_first: bool) 
         raise NeedsPredicate(spec.table)
     if newest_first:
         raise NoOrder(spec.table)
+    if not isinstance(spec.work, Update | JoinedUpdate | Delete):
+        raise OnlyInPlace(spec.table)
     return UniqueIndex(PLACE.name, (PLACE,), primary=False, not_null=True)
 
 

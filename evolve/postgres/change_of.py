@@ -13,6 +13,7 @@ from evolve.postgres.changing import Change, Sharing, Stating
 from evolve.postgres.outbox import Noting
 from evolve.postgres.recording import Recording
 from evolve.postgres.transforming import Transforming
+from evolve.postgres.unkeyed import Unkeyed
 
 
 def change_of(
@@ -31,6 +32,8 @@ def change_of(
             if work.mode is Mode.OUTBOX:
                 return Noting(spec, work, target)
             return Transforming(spec, work, target, undo_of, compute, lease_seconds=lease_seconds)
+        case Update() | JoinedUpdate() if target.by_block:
+            return Unkeyed(spec, target)
         case Update() | JoinedUpdate() if undo_of is not None:
             return Recording(spec, target, undo_of)
         case JoinedUpdate(lock=True):

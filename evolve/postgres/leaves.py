@@ -93,8 +93,29 @@ def target_of(connection: Connection, target: Target, leaf: Leaf) -> Target | No
         rows_estimate=row.rows,
         pages=row.pages,
         leaves=(),
+        called=target.table,
         mark=mark_of(connection, QualifiedName(row.name, row.schema), row.oid),
     )
+
+
+def first_ground(connection: Connection, target: Target) -> Target:
+    """Where a first batch can be tried: a table that is walked leaf by leaf has keys of its own, but no places."""
+    if not target.by_block:
+        return target
+    leaves = (target_of(connection, target, leaf) for leaf in target.leaves)
+    return next((each for each in leaves if each is not None and each.pages), target)
+
+
+def tables_of(connection: Connection, oid: int) -> list[QualifiedName]:
+    """The tables that hold the rows of the one of that number; none where it is partitioned and has no leaf."""
+    # AccessShare on catalogs only.
+    rows = connection.execute(
+        "SELECT n.nspname::text, c.relname::text FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace"
+        " WHERE c.oid = %(oid)s::oid AND c.relkind <> 'p'"
+        " OR c.oid IN (SELECT relid FROM pg_partition_tree(%(oid)s::oid) WHERE isleaf) ORDER BY c.oid",
+        {"oid": oid},
+    ).fetchall()
+    return [QualifiedName(str(name), str(schema)) for schema, name in rows]
 
 
 def cut_leaves(connection: Connection, target: Target, workers: int) -> list[Stretch]:

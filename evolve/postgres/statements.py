@@ -19,7 +19,7 @@ def statement(spec: Spec, target: Target, cut: Cut) -> sql.Composed:
     Raises:
         TypeError: a function's rows are written by `transforming`.
     """
-    table, rows = table_name(target.table), rows_of_work(spec, target, cut)
+    table, rows = target.source, rows_of_work(spec, target, cut)
     match spec.work:
         case Update():
             return sql.SQL("UPDATE {} SET {} WHERE {}").format(table, _changes(spec, target, cut), rows)
@@ -50,7 +50,7 @@ def rows_of_work(spec: Spec, target: Target, cut: Cut) -> sql.Composed:
     """What follows WHERE: the rows of a piece that need work, each with its partner where there is a join."""
     if not isinstance(spec.work, JoinedUpdate):
         return rows_of(target.key, cut, spec.where)
-    rows = rows_of(target.key, cut, spec.where, of=table_name(target.table))
+    rows = rows_of(target.key, cut, spec.where, of=target.reference)
     return sql.SQL("{} AND {}").format(rows, written(spec.work.on))
 
 
@@ -61,8 +61,8 @@ def source(work: JoinedUpdate) -> sql.Composed:
 def from_clause(spec: Spec, target: Target) -> sql.Composable:
     """What follows FROM in a SELECT of the rows of a piece."""
     if not isinstance(spec.work, JoinedUpdate):
-        return table_name(target.table)
-    return sql.SQL("{}, {}").format(table_name(target.table), source(spec.work))
+        return target.source
+    return sql.SQL("{}, {}").format(target.source, source(spec.work))
 
 
 def share_lock(spec: Spec, target: Target, cut: Cut) -> sql.Composed:
@@ -73,7 +73,7 @@ def share_lock(spec: Spec, target: Target, cut: Cut) -> sql.Composed:
     ).format(
         from_clause(spec, target),
         rows_of_work(spec, target, cut),
-        sql.SQL(", ").join(named(column, table_name(target.table)) for column in target.key),
+        sql.SQL(", ").join(named(column, target.reference) for column in target.key),
         identifier(spec.work.alias),
     )
 
@@ -85,7 +85,7 @@ def _changes(spec: Spec, target: Target, cut: Cut) -> sql.Composed:
     ]
     if cut.touch:
         changes += [
-            sql.SQL("{} = {}.{}").format(identifier(column), table_name(target.table), identifier(column))
+            sql.SQL("{} = {}.{}").format(identifier(column), target.reference, identifier(column))
             for column in target.touched
         ]
     return sql.SQL(", ").join(changes)

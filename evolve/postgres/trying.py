@@ -17,7 +17,7 @@ from evolve.backfill.works import JoinedUpdate, Update
 from evolve.errors import Misuse
 from evolve.postgres.backfill_target import BadExpression, Target
 from evolve.postgres.changing import Stating
-from evolve.postgres.composing import identifier, table_name, type_name, written
+from evolve.postgres.composing import identifier, type_name, written
 from evolve.postgres.connect import Connection
 from evolve.postgres.failure import translated
 from evolve.postgres.pieces import Cut, cut_of, piece_values, range_values
@@ -205,7 +205,7 @@ def _compared(connection: Connection, spec: Spec, target: Target) -> sql.Compose
             (target.oid,),
         ).fetchall()
     )
-    table = table_name(target.table)
+    table = target.reference
     keys = sql.SQL(", ").join(identifier(column.name) for column in target.key)
     wanted = [
         sql.SQL("{}::{}::text AS {}").format(
@@ -231,7 +231,7 @@ def _compared(connection: Connection, spec: Spec, target: Target) -> sql.Compose
     ).format(
         keys=keys,
         wanted=sql.SQL(", ").join(wanted),
-        table=table,
+        table=target.source,
         rows=rows_of_work(spec, target, _OPENING),
         update=statement(spec, target, _OPENING),
         own_keys=sql.SQL(", ").join(sql.SQL("{}.{}").format(table, identifier(c.name)) for c in target.key),

@@ -17,7 +17,7 @@ from evolve.postgres.backfill_target import Target, TargetColumn
 from evolve.postgres.composing import identifier, table_name, type_name
 from evolve.postgres.connect import Connection
 from evolve.postgres.failure import translated
-from evolve.postgres.row_hash import row_hash
+from evolve.postgres.row_hash import row_hash, small_row_hash
 from evolve.postgres.session import Session
 
 
@@ -25,9 +25,12 @@ class NothingToUndo(Refused):
     def __init__(self, name: str) -> None:
         super().__init__(
             f'backfill "{name}" kept no undo journal',
-            why="it only wrote columns that were null before, or --undo-journal was off",
+            why="it only wrote columns that were null before, --undo-journal was off, or it was forgotten",
             fix="set the column to null, or drop it with the change that added it",
         )
+
+
+_WRITTEN = sql.Identifier("written")
 
 
 def table_of(run_id: int) -> sql.Identifier:
@@ -51,7 +54,7 @@ def create(connection: Connection, run_id: int, target: Target) -> None:
     # A table of our own; nobody else knows it yet.
     connection.execute(
         sql.SQL(
-            "CREATE TABLE {} (range_no integer NOT NULL, batch_no bigint NOT NULL, {}, written bigint[] NOT NULL,"
+            "CREATE TABLE {} (range_no integer NOT NULL, batch_no bigint NOT NULL, {}, written integer[] NOT NULL,"
             " restored integer NOT NULL DEFAULT 0, rows integer NOT NULL, PRIMARY KEY (range_no, batch_no))"
         ).format(table_of(run_id), sql.SQL(", ").join(columns)),
         {},
@@ -100,7 +103,7 @@ def recording(
     Args:
         where: the rows that `update` writes; `found_in`: what follows FROM for it, where that is more than the table.
     """
-    table = table_name(target.table)
+    table = target.reference
     keys = [identifier(column.name) for column in target.key]
     images = [
         sql.SQL("{}.{}::text AS {}" if column.as_text else "{}.{} AS {}").format(
@@ -125,11 +128,11 @@ def recording(
     ).format(
         keys=sql.SQL(", ").join(keys),
         images=sql.SQL(", ").join(images),
-        found_in=found_in or table,
+        found_in=found_in or target.source,
         where=where,
         update=update,
         own_keys=sql.SQL(", ").join(sql.SQL("{}.{}").format(table, key) for key in keys),
-        hash=_hash(target),
+        hash=_hash(target, table),
         undo=table_of(run_id),
         names=sql.SQL(", ").join(
             [_name("key", n) for n in range(len(keys))]
@@ -139,13 +142,47 @@ def recording(
     )
 
 
+def returning(run_id: int, target: Target, update: sql.Composed) -> sql.Composed:
+    """As `recording`, for PostgreSQL 18 and later, and exact under any isolation: the UPDATE itself tells what the
+    version held that it replaced, also where it followed a concurrent writer.
+    """
+    keys = [sql.SQL("{}.{}").format(target.reference, identifier(each.name)) for each in target.key]
+    keyed = sql.SQL(", ").join(
+        sql.SQL("{} AS {}").format(key, _name("key", place)) for place, key in enumerate(keys)
+    )
+    images = sql.SQL(", ").join(
+        sql.SQL("evolve_old.{}::text AS {}" if column.as_text else "evolve_old.{} AS {}").format(
+            identifier(column.name), _name("old", place)
+        )
+        for place, column in enumerate(target.columns)
+    )
+    names = [_name("key", n) for n in range(len(keys))] + [
+        _name("old", n) for n in range(len(target.columns))
+    ]
+    return sql.SQL(
+        "WITH after AS ({update} RETURNING WITH (OLD AS evolve_old) {keyed}, {images}, {hash} AS written),"
+        " noted AS (INSERT INTO {undo} (range_no, batch_no, {names}, written, rows)"
+        " SELECT %(range_no)s, %(batch_no)s, {arrays}, array_agg(written), count(*)"
+        " FROM after HAVING count(*) > 0 RETURNING rows)"
+        " SELECT coalesce(max(rows), 0) AS seen, coalesce(max(rows), 0) AS changed FROM noted"
+    ).format(
+        update=update,
+        keyed=keyed,
+        images=images,
+        hash=_hash(target, target.reference),
+        undo=table_of(run_id),
+        names=sql.SQL(", ").join(names),
+        arrays=sql.SQL(", ").join(sql.SQL("array_agg({})").format(name) for name in names),
+    )
+
+
 def locking(target: Target, where: sql.Composed, *, found_in: sql.Composable | None = None) -> sql.Composed:
     """Lock the rows of a batch in key order; their number. Waits for writers where a REPEATABLE READ batch fails."""
-    table = table_name(target.table)
+    table = target.reference
     keys = sql.SQL(", ").join(sql.SQL("{}.{}").format(table, identifier(each.name)) for each in target.key)
     return sql.SQL(
         "SELECT count(*) FROM (SELECT FROM {} WHERE {} ORDER BY {} FOR NO KEY UPDATE OF {}) AS locked"
-    ).format(found_in or table, where, keys, identifier(target.table.name))
+    ).format(found_in or target.source, where, keys, identifier((target.called or target.table).name))
 
 
 class SqlUndoBatches:
@@ -154,7 +191,7 @@ class SqlUndoBatches:
     def __init__(self, session: Session, run_id: int, target: Target, *, lease_seconds: float) -> None:
         self._session = session
         self._run_id = run_id
-        self._restore = _restoring(run_id, target)
+        self._restore = _restoring(run_id, target, wide=_wide(session.current(), run_id))
         self._lease_seconds = lease_seconds
 
     @contextmanager
@@ -231,7 +268,66 @@ class SqlUndoTransaction:
             ).fetchone()
 
 
-def _restoring(run_id: int, target: Target) -> sql.Composed:
+@dataclass(frozen=True, slots=True)
+class Compared:
+    """Rows of one batch.
+
+    Args:
+        restorable: still hold what the batch wrote.
+        changed: hold something else; `gone`: are not there any more.
+    """
+
+    restorable: int
+    changed: int
+    gone: int
+
+
+def compare(connection: Connection, run_id: int, target: Target) -> Iterator[Compared]:
+    """What the table holds now against what is left in the journal, one batch after the other, without a lock."""
+    table = table_name(target.table)
+    keys = [_name("key", place) for place in range(len(target.key))]
+    own_keys = [sql.SQL("{}.{}").format(table, identifier(c.name)) for c in target.key]
+    query = sql.SQL(
+        "SELECT count(*) FILTER (WHERE {there} AND {hash} = saved.written) AS restorable,"
+        " count(*) FILTER (WHERE {there} AND {hash} <> saved.written) AS changed,"
+        " count(*) FILTER (WHERE NOT ({there})) AS gone"
+        " FROM (SELECT slice.* FROM {undo} AS entry, unnest({arrays}) WITH ORDINALITY AS slice ({names}, place)"
+        " WHERE entry.range_no = %s AND entry.batch_no = %s AND slice.place > entry.restored OFFSET 0) AS saved"
+        " LEFT JOIN {table} ON ({own_keys}) = ({saved_keys})"
+    ).format(
+        there=sql.SQL("{} IS NOT NULL").format(own_keys[0]),
+        hash=_hash(target, table, wide=_wide(connection, run_id)),
+        undo=table_of(run_id),
+        arrays=sql.SQL(", ").join(sql.SQL("entry.{}").format(name) for name in (*keys, _WRITTEN)),
+        names=sql.SQL(", ").join((*keys, _WRITTEN)),
+        table=table,
+        own_keys=sql.SQL(", ").join(own_keys),
+        saved_keys=sql.SQL(", ").join(sql.SQL("saved.{}").format(key) for key in keys),
+    )
+    # AccessShare on the run's own table.
+    batches = connection.execute(
+        sql.SQL("SELECT range_no, batch_no FROM {} ORDER BY range_no, batch_no DESC").format(table_of(run_id))
+    ).fetchall()
+    for batch in batches:
+        with connection.cursor(row_factory=class_row(Compared)) as cursor:
+            # AccessShare; as many looks into the key's index as the batch has rows.
+            found = cursor.execute(query, batch).fetchone()
+        if found is not None:
+            yield found
+
+
+def _wide(connection: Connection, run_id: int) -> bool:
+    """Whether the journal was begun by an evolve that kept eight bytes of hash for each row."""
+    # AccessShare on catalogs only.
+    row = connection.execute(
+        "SELECT atttypid = 'bigint[]'::regtype FROM pg_attribute"
+        " WHERE attrelid = to_regclass(%s) AND attname = 'written'",
+        (f"evolve.backfill_undo_{run_id}",),
+    ).fetchone()
+    return row == (True,)
+
+
+def _restoring(run_id: int, target: Target, *, wide: bool) -> sql.Composed:
     """Give a slice of one batch its old values back where the row still holds what the batch wrote; list the others.
 
     READ COMMITTED: a row that somebody holds is waited for, and its hash is compared again on what they left.
@@ -268,15 +364,13 @@ def _restoring(run_id: int, target: Target) -> sql.Composed:
         saved_keys=saved_keys,
         bare_keys=sql.SQL(", ").join(keys),
         key_text=sql.SQL(", ").join(sql.SQL("to_jsonb(saved.{}) #>> '{{}}'").format(key) for key in keys),
-        hash=_hash(target),
+        hash=_hash(target, table, wide=wide),
     )
 
 
-def _hash(target: Target) -> sql.Composed:
-    return row_hash(
-        sql.SQL("{}.{}").format(table_name(target.table), identifier(column.name))
-        for column in target.columns
-    )
+def _hash(target: Target, reference: sql.Composable, *, wide: bool = False) -> sql.Composed:
+    hashed = row_hash if wide else small_row_hash
+    return hashed(sql.SQL("{}.{}").format(reference, identifier(column.name)) for column in target.columns)
 
 
 def _name(prefix: str, place: int) -> sql.Identifier:

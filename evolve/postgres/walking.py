@@ -44,12 +44,12 @@ class Walk:
         columns = sql.SQL(", ").join(identifier(column.name) for column in key)
         if target.by_block:
             self.first, self.last = _blocks(target)
-            boundary = _BLOCK_BOUNDARY
+            boundary = BLOCK_BOUNDARY
         else:
             edge = sql.SQL("SELECT {} FROM (SELECT {} FROM {} ORDER BY {} LIMIT 1) edge")
             self.first = edge.format(key_text(key), columns, table, in_order(key)).as_bytes()
             self.last = edge.format(key_text(key), columns, table, in_order(backwards(key))).as_bytes()
-            boundary = _KEY_BOUNDARY
+            boundary = KEY_BOUNDARY
         self.boundaries = {
             opening: boundary.format(
                 key=key_text(key),
@@ -74,12 +74,12 @@ class Walk:
         }
 
 
-_KEY_BOUNDARY = sql.SQL(
+KEY_BOUNDARY = sql.SQL(
     "SELECT {key} FROM (SELECT {columns} FROM {table} WHERE {between} ORDER BY {order}"
     " OFFSET %(rows)s::bigint - 1 LIMIT 1) edge"
 )
 # Rows come in whatever order the server reads them: any of their places will do, as long as none lies behind it.
-_BLOCK_BOUNDARY = sql.SQL(
+BLOCK_BOUNDARY = sql.SQL(
     "SELECT {key} FROM (SELECT max(ctid) AS ctid FROM (SELECT ctid FROM {table} WHERE {between}"
     " LIMIT %(rows)s::bigint) stretch HAVING count(*) = %(rows)s::bigint) edge"
 )

@@ -8,13 +8,14 @@ import psycopg
 from psycopg import sql
 from psycopg.rows import class_row
 
-from evolve.backfill.keyset import Key, KeyColumn
+from evolve.backfill.keyset import PLACE, Key, KeyColumn
 from evolve.backfill.verify import Window
 from evolve.postgres.composing import identifier, table_name, written
 from evolve.postgres.connect import Connection
 from evolve.postgres.failure import translated
-from evolve.postgres.pieces import after, key_text, key_values, up_to
+from evolve.postgres.pieces import after, in_order, key_text, key_values, up_to
 from evolve.postgres.row_hash import row_hash
+from evolve.postgres.walking import BLOCK_BOUNDARY, KEY_BOUNDARY
 from evolve.sql.names import QualifiedName
 
 _NO_HASH = sql.SQL("NULL::bigint")
@@ -46,7 +47,8 @@ class SqlWindows:
         self._predicate = written(predicate)
         self._written = columns
         self._hash: sql.Composable = row_hash(
-            identifier(name) for name in dict.fromkeys((*(column.name for column in key), *columns))
+            identifier(name)
+            for name in dict.fromkeys((*(column.name for column in key if column != PLACE), *columns))
         )
 
     def begin(self) -> str:
@@ -75,9 +77,13 @@ class SqlWindows:
         behind = sql.SQL("true") if cursor is None else after(self._key)
         # AccessShare; an index-only scan of the window's own keys.
         edge = self._connection.execute(
-            sql.SQL(
-                "SELECT {} FROM (SELECT {} FROM {} WHERE {} ORDER BY {} OFFSET %(rows)s::bigint - 1 LIMIT 1) edge"
-            ).format(key_text(self._key), self._columns, self._table, behind, self._columns),
+            (BLOCK_BOUNDARY if self._key == (PLACE,) else KEY_BOUNDARY).format(
+                key=key_text(self._key),
+                columns=self._columns,
+                table=self._table,
+                between=behind,
+                order=in_order(self._key),
+            ),
             values,
         ).fetchone()
         end: Key | None = None
@@ -111,7 +117,7 @@ class SqlWindows:
             # AccessShare; the same window again.
             found = self._connection.execute(
                 sql.SQL("SELECT {} FROM {} WHERE {} AND {} ORDER BY {} LIMIT %(sample)s").format(
-                    key_text(self._key), self._table, inside, self._predicate, self._columns
+                    key_text(self._key), self._table, inside, self._predicate, in_order(self._key)
                 ),
                 values,
             ).fetchall()
