@@ -328,13 +328,16 @@ class _Row:
 
 def _called(connection: Connection, schema: str, places: Sequence[Place]) -> Iterator[Called]:
     # A quick look for the table's name; the parser tells the rest.
-    patterns = [table.name.lower().replace('"', '""') for table, _ in places]
+    # The server folds both in collation C: Python, or a language's own rules, would fold other letters than the
+    # server folds of names. A name may be hidden in U&"…".
+    patterns = [_quoted(table) for table, _ in places]
     query = sql.SQL(
         "SELECT userid::bigint AS role, queryid AS query_id, toplevel AS top, calls,"
         " coalesce(query, %(hidden)s) AS query FROM {}"
         " WHERE dbid = (SELECT oid FROM pg_database WHERE datname = current_database())"
         " AND (coalesce(query, %(hidden)s) = %(hidden)s OR EXISTS (SELECT FROM unnest(%(patterns)s::text[]) AS p"
-        " WHERE strpos(lower(query), p) > 0))"
+        ' WHERE strpos(lower(query COLLATE "C"), lower(p COLLATE "C")) > 0)'
+        ' OR strpos(lower(query COLLATE "C"), \'u&"\') > 0)'
     ).format(identifier(schema, "pg_stat_statements"))
     with connection.cursor(row_factory=class_row(_Row)) as cursor:
         rows = cursor.execute(query, {"hidden": _HIDDEN, "patterns": patterns}).fetchall()
@@ -342,6 +345,10 @@ def _called(connection: Connection, schema: str, places: Sequence[Place]) -> Ite
         why = None if OWN in row.query or MARKER in row.query else _why(row.query, places)
         if why is not None:
             yield Called((row.role, row.query_id or 0, row.top), row.calls, row.query, why)
+
+
+def _quoted(table: QualifiedName) -> str:
+    return table.name.replace('"', '""')
 
 
 def _why(text: str, places: Sequence[Place]) -> str | None:
@@ -380,8 +387,9 @@ def _in_functions(connection: Connection, primary: Reading, places: Sequence[Pla
         " JOIN pg_language l ON l.oid = p.prolang JOIN pg_namespace n ON n.oid = p.pronamespace"
         " WHERE l.lanname NOT IN ('internal', 'c')"
         " AND n.nspname NOT IN ('pg_catalog', 'information_schema', 'evolve', 'evolve_client')"
-        " AND EXISTS (SELECT FROM unnest(%s::text[]) AS t WHERE strpos(lower(p.prosrc), t) > 0) ORDER BY 1",
-        ([table.name.lower().replace('"', '""') for table, _ in places],),
+        " AND EXISTS (SELECT FROM unnest(%s::text[]) AS t"
+        ' WHERE strpos(lower(p.prosrc COLLATE "C"), lower(t COLLATE "C")) > 0) ORDER BY 1',
+        ([_quoted(table) for table, _ in places],),
     ).fetchall()
     for name, language, text in rows:
         if any(_names(str(text), str(language), place) for place in places):

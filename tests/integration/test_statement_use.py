@@ -11,8 +11,10 @@ from support.counting import AT_ONCE, CHANGE, COUNTS, GATE, Counted, counted, co
 
 from evolve.plan.gate_sql import SHUT, Conditions, gate_block
 from evolve.plan.gates import Observation, Rules
+from evolve.plan.model import NotUsed
 from evolve.postgres import evidence, scratch
 from evolve.postgres.connect import connect
+from evolve.sql.names import QualifiedName
 
 pytestmark = pytest.mark.server
 
@@ -74,6 +76,18 @@ def test_what_was_counted_before_and_is_called_again_shuts_it(database: Counted)
     assert database.look().open
     database.run("SELECT name FROM users WHERE id = %s", 2)
     assert "names it" in database.look().observed
+
+
+@pytest.mark.parametrize(
+    "use",
+    ['SELECT name FROM "Ünits"', 'SELECT name FROM U&"\\00DCnits"', 'SELECT U&"n\\0061me" FROM "Ünits"'],
+)
+def test_a_name_is_found_whatever_its_letters_and_however_it_is_written(database: Counted, use: str) -> None:
+    database.run('CREATE TABLE "Ünits" (name text)')
+    gate = NotUsed(((QualifiedName("Ünits"), "name"),))
+    evidence.watch(database.ours, CHANGE, [evidence.observe(database.ours, CHANGE, gate, AT_ONCE)], AT_ONCE)
+    database.run(use)
+    assert "names it" in evidence.observe(database.ours, CHANGE, gate, AT_ONCE).observed
 
 
 def test_a_young_window_is_not_believed(database: Counted) -> None:
