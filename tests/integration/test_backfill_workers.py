@@ -62,7 +62,12 @@ def test_all_of_them_are_undone(database_url: str) -> None:
 def test_an_error_in_one_ends_the_batches_of_the_others(database_url: str) -> None:
     numbers(database_url, 4000)
     with pytest.raises(Exception, match="division by zero"):
-        fill(database_url, spec("numbers", "n", "1 / (id - 9000)::int"), pace=Pace(largest=50, workers=3))
+        fill(
+            database_url,
+            spec("numbers", "n", "1 / (id - 9000)::int"),
+            pace=Pace(largest=50, workers=3),
+            max_rejects=0,
+        )
     with command_line(database_url) as cli:
         assert cli.status(NAME)["state"] == "failed"
 

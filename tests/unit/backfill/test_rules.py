@@ -229,8 +229,30 @@ def test_a_name_in_a_string_is_no_column() -> None:
         ("25P03", False, Verdict.DISCONNECTED),
         ("25006", False, Verdict.DISCONNECTED),
         (None, True, Verdict.DISCONNECTED),
-        ("22012", False, Verdict.FATAL),
+        # as in PostgreSQL's list of codes
+        ("08006", False, Verdict.DISCONNECTED),
+        ("57P02", True, Verdict.DISCONNECTED),
+        ("57P03", False, Verdict.DISCONNECTED),
+        ("55006", False, Verdict.CONTENDED),
+        ("72000", False, Verdict.CONTENDED),
+        ("40003", False, Verdict.CONTENDED),
+        ("53200", False, Verdict.CONTENDED),  # out of memory: less at once
+        ("53400", False, Verdict.CONTENDED),  # temp_file_limit
+        ("53300", False, Verdict.EXHAUSTED),
+        ("57014", False, Verdict.TOO_SLOW),
+        ("25P04", True, Verdict.TOO_SLOW),  # transaction_timeout ends the session
+        ("22012", False, Verdict.ROW),
+        ("23505", False, Verdict.ROW),
+        ("44000", False, Verdict.ROW),
+        ("P0001", False, Verdict.ROW),
+        ("38000", False, Verdict.ROW),
+        ("21000", False, Verdict.ROW),
+        ("27000", False, Verdict.ROW),
+        ("54000", False, Verdict.ROW),  # a value too large for its index
+        ("39000", False, Verdict.FATAL),
         ("42703", False, Verdict.FATAL),
+        ("42501", False, Verdict.FATAL),
+        ("XX001", False, Verdict.FATAL),
     ],
 )
 def test_what_a_sqlstate_means(sqlstate: str | None, lost: bool, verdict: Verdict) -> None:

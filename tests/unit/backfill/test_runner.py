@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 
@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from evolve.backfill.controller import Controller
 from evolve.backfill.keyset import Key
-from evolve.backfill.ports import BUCKETS, DatabaseFailure, Lease, Piece, Want
+from evolve.backfill.ports import BUCKETS, DatabaseFailure, Lease, Piece, Reject, TooManyRejects, Want
 from evolve.backfill.progress import Snapshot
 from evolve.backfill.runner import (
     BatchFailed,
@@ -22,6 +22,7 @@ from evolve.backfill.runner import (
     GaveUp,
     Interrupted,
     LeaseLost,
+    RejectsOverBudget,
     Runner,
 )
 from evolve.backfill.shapes import Chooser, Shape
@@ -38,6 +39,9 @@ FAULTS = {
 }
 
 
+POISON = DatabaseFailure("division by zero", sqlstate="22012", lost=False)
+
+
 class Killed(BaseException):
     """kill -9."""
 
@@ -48,6 +52,7 @@ class Server:
 
     Args:
         faults: what happens at each point that is passed, in order; then nothing happens any more.
+        poison: rows that no batch can write.
     """
 
     rows: dict[int, int]
@@ -59,6 +64,9 @@ class Server:
     on_commit: dict[int, Want] = field(default_factory=dict)
     stolen_at: int | None = None
     now: float = 0.0
+    poison: set[int] = field(default_factory=set)
+    rejected: list[int] = field(default_factory=list)
+    max_rejects: int = 100
 
     def __post_init__(self) -> None:
         self.lease = Lease(1, 1, "nobody", 0, None, (str(self.upto),))
@@ -92,6 +100,7 @@ class Server:
         assert memory.new is not None
         for key in memory.changed:
             self.rows[key] += 1
+        self.rejected += memory.rejects
         self.lease = replace(memory.new, owner=self.lease.owner)
         self.commits += 1
         self.want = self.on_commit.get(self.commits, self.want)
@@ -115,6 +124,7 @@ class Server:
 class Memory:
     server: Server
     changed: list[int] = field(default_factory=list)
+    rejects: list[int] = field(default_factory=list)
     new: Lease | None = None
 
     def boundary(self, lease: Lease, rows: int) -> Key | None:
@@ -128,11 +138,41 @@ class Memory:
 
     def change(self, lease: Lease, piece: Piece) -> int:
         self.server.pass_point()
-        low, high = (BUCKETS * number // piece.slices for number in (piece.slice, piece.slice + 1))
-        self.changed = [
-            key for key in self.inside(piece.after, piece.upto) if low <= key * 2_654_435_761 % BUCKETS < high
-        ]
+        self.changed = self.of(piece)
+        if self.server.poison & set(self.changed):
+            raise POISON
         return len(self.changed)
+
+    def check_at_once(self) -> None:
+        self.server.pass_point()
+
+    def keys(self, piece: Piece) -> list[Key]:
+        self.server.pass_point()
+        return [(str(key),) for key in self.of(piece)]
+
+    def attempt(self, lease: Lease, piece: Piece) -> int:
+        self.server.pass_point()
+        found = self.of(piece)
+        if self.server.poison & set(found):
+            raise POISON
+        self.changed += found
+        return len(found)
+
+    def reject(self, lease: Lease, rejects: Sequence[Reject]) -> None:
+        self.server.pass_point()
+        self.rejects = [int(each.key[0]) for each in rejects]
+        left = self.server.max_rejects - len(self.server.rejected)
+        if len(self.rejects) > left:
+            raise TooManyRejects(rejects[left], self.server.max_rejects)
+
+    def of(self, piece: Piece) -> list[int]:
+        low, high = (BUCKETS * number // piece.slices for number in (piece.slice, piece.slice + 1))
+        first = None if piece.after is not None or piece.first is None else int(piece.first[0])
+        return [
+            key
+            for key in self.inside(piece.after, piece.upto)
+            if low <= key * 2_654_435_761 % BUCKETS < high and (first is None or key >= first)
+        ]
 
     def checkpoint(self, old: Lease, new: Lease) -> Want | None:
         self.server.pass_point()
@@ -219,14 +259,15 @@ WINDOWS = tuple(Shape(slices, touch=False) for slices in (5, 1))
     outside=st.integers(0, 5),
     size=st.integers(1, 12),
     slices=st.integers(1, 4),
+    poison=st.sets(st.integers(-1000, 1000), max_size=20),
     faults=st.lists(st.sampled_from(["", "", "", "kill", *FAULTS]), max_size=60),
 )
-def test_every_row_of_the_range_is_written_once_and_none_outside(
-    inside: set[int], outside: int, size: int, slices: int, faults: list[str]
+def test_every_row_of_the_range_is_written_once_or_set_aside_once_and_none_outside(
+    inside: set[int], outside: int, size: int, slices: int, poison: set[int], faults: list[str]
 ) -> None:
     upto = max(inside)
     rows = dict.fromkeys(inside | {2000 + n for n in range(outside)}, 0)
-    server = Server(rows, upto, faults)
+    server = Server(rows, upto, faults, poison=poison)
     while True:
         try:
             ending = setup(server, size=size, shapes=(Shape(slices, touch=False), *WINDOWS)).run()
@@ -234,7 +275,8 @@ def test_every_row_of_the_range_is_written_once_and_none_outside(
         except Killed:
             continue
     assert isinstance(ending, Finished)
-    assert server.rows == {key: int(key in inside) for key in rows}
+    assert server.rows == {key: int(key in inside - poison) for key in rows}
+    assert sorted(server.rejected) == sorted(inside & poison)
 
 
 @given(faults=st.lists(st.sampled_from(["", "", "lost", "deadlock"]), max_size=30), at=st.integers(1, 12))
@@ -294,7 +336,7 @@ def test_a_slice_that_took_too_long_is_cut() -> None:
 def test_an_error_of_the_expression_stops_at_once_and_says_where() -> None:
     server = Server(dict.fromkeys(range(30), 0), 29, [""] * 12)
     server.faults.append("bad")
-    FAULTS_BAD = DatabaseFailure("division by zero", sqlstate="22012", lost=False)
+    FAULTS_BAD = DatabaseFailure("no such function", sqlstate="42883", lost=False)
     made = setup(server)
 
     class Failing(Memory):
@@ -306,9 +348,35 @@ def test_an_error_of_the_expression_stops_at_once_and_says_where() -> None:
     made.runner.work = Forward(
         Transactions(server, Failing), Chooser((Shape(1, touch=False),)), lambda: server.now
     )
-    with pytest.raises(BatchFailed, match=r"after key \(2\): division by zero"):
+    with pytest.raises(BatchFailed, match=r"after key \(2\): no such function"):
         made.run()
     assert server.commits == 1
+
+
+def test_one_row_more_than_may_be_set_aside_stops_it_and_is_named() -> None:
+    server = Server(dict.fromkeys(range(30), 0), 29, poison={5, 17, 25}, max_rejects=2)
+    with pytest.raises(RejectsOverBudget, match=r"more than 2 rows .* key \(25\): division by zero"):
+        setup(server, size=8).run()
+    assert server.rejected == [5, 17]
+
+
+def test_a_row_that_needs_what_another_one_still_has_is_written_after_it() -> None:
+    server = Server(dict.fromkeys(range(4), 0), 3, poison={1})
+    made = setup(server, size=4)
+
+    class Following(Memory):
+        """Row 0 can be written once row 2 is."""
+
+        def attempt(self, lease: Lease, piece: Piece) -> int:
+            if 0 in self.of(piece) and 2 not in self.changed:
+                raise POISON
+            return super().attempt(lease, piece)
+
+    made.runner.work = Forward(
+        Transactions(server, Following), Chooser((Shape(1, touch=False),)), lambda: server.now
+    )
+    made.run()
+    assert (server.rows, server.rejected) == ({0: 1, 1: 0, 2: 1, 3: 1}, [1])
 
 
 def test_it_gives_up_when_nothing_commits_for_too_long() -> None:
