@@ -240,5 +240,6 @@ class Worker:
         can_touch = bool(target.touched) or (bool(target.leaves) and not target.plain_sql)
         # Notes of effects are only inserted: several commits to a window bring them nothing.
         can_slice = target.sliced and self._outbox_of(session) is None
-        shapes = self.pace.shapes or candidates(can_touch=can_touch, can_slice=can_slice)
+        shapes = [shape for shape in self.pace.shapes if can_slice or shape.slices == 1]
+        shapes = shapes or [*candidates(can_touch=can_touch, can_slice=can_slice)]
         return Forward(batches, Chooser(shapes), self.clock)
