@@ -12,6 +12,7 @@ if TYPE_CHECKING:
 
     from evolve.app.backfill_work import Outcome
     from evolve.app.dry_run_backfill import DryRun
+    from evolve.app.preview_undo import UndoPreview
     from evolve.app.retry_rejects import Retried
     from evolve.app.show_backfills import RunView
     from evolve.app.verify_backfill import Verified
@@ -190,6 +191,13 @@ def verdict_json(verdict: Verdict) -> dict[str, object]:
         "checksum": verdict.checksum,
         "server": verdict.server,
     }
+
+
+def preview_text(preview: UndoPreview) -> str:
+    return (
+        f'undo of backfill "{preview.name}" would give {counted(preview.rows, "row")} old values back;'
+        f" left alone: {preview.changed:,} changed since, {preview.gone:,} gone"
+    )
 
 
 def view_line(view: RunView) -> str:

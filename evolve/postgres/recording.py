@@ -30,17 +30,23 @@ class Recording:
 
     A REPEATABLE READ transaction: cheap, and right because a row that somebody changed meanwhile fails it. Where that
     happens, the next batches lock their rows first and wait: a row that is always in somebody's hands would fail every
-    try.
+    try. Where the UPDATE returns what it replaced, neither is needed.
     """
 
     def __init__(self, spec: Spec, target: Target, undo_of: int) -> None:
+        locks_partners = isinstance(spec.work, JoinedUpdate) and spec.work.lock
+        self._exact = target.returns_old and not locks_partners
         self._statements = {
-            cut: undo_journal.recording(
-                undo_of,
-                target,
-                statement(spec, target, cut),
-                rows_of_work(spec, target, cut),
-                found_in=from_clause(spec, target),
+            cut: (
+                undo_journal.returning(undo_of, target, statement(spec, target, cut))
+                if self._exact
+                else undo_journal.recording(
+                    undo_of,
+                    target,
+                    statement(spec, target, cut),
+                    rows_of_work(spec, target, cut),
+                    found_in=from_clause(spec, target),
+                )
             ).as_bytes()
             for cut in CUTS
         }
@@ -51,14 +57,14 @@ class Recording:
             for cut in CUTS
         }
         self._shares = (
-            {cut: share_lock(spec, target, cut).as_bytes() for cut in CUTS}
-            if isinstance(spec.work, JoinedUpdate) and spec.work.lock
-            else {}
+            {cut: share_lock(spec, target, cut).as_bytes() for cut in CUTS} if locks_partners else {}
         )
         self._left = 0
         self._locking = False
 
     def begin(self) -> bool:
+        if self._exact:
+            return False
         self._locking = self._left > 0
         self._left = max(0, self._left - 1)
         return not self._locking

@@ -1,4 +1,4 @@
-"""Eight bytes that tell what values columns hold, which no session setting can change."""
+"""A number that tells what values columns hold, which no session setting can change."""
 
 from __future__ import annotations
 
@@ -12,3 +12,8 @@ def row_hash(columns: Iterable[sql.Composable]) -> sql.Composed:
     return sql.SQL("hashtextextended(encode(record_send(ROW({})), 'hex'), 0)").format(
         sql.SQL(", ").join(columns)
     )
+
+
+def small_row_hash(columns: Iterable[sql.Composable]) -> sql.Composed:
+    """The same in four bytes, an integer: two different rows have the same in one of four billion cases."""
+    return sql.SQL("hashtext(encode(record_send(ROW({})), 'hex'))").format(sql.SQL(", ").join(columns))

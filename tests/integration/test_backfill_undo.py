@@ -10,6 +10,7 @@ import pytest
 from support.backfill import Quiet, by_value, fill, numbers, spec
 
 from evolve.app.backfill_work import Outcome, Pace
+from evolve.app.preview_undo import preview_undo
 from evolve.app.undo_backfill import undo_backfill, undo_conflicts
 from evolve.backfill.record import AlreadyRunning, BeingUndone, RunEnded
 from evolve.backfill.spec import Spec
@@ -228,3 +229,33 @@ def test_undo_does_not_start_under_a_worker(database_url: str) -> None:
     fill(database_url, spec("numbers", "n", "n + 1"), Quiet(between=meddle))
     assert "already worked on" in str(refusals[0])
     assert by_value(database_url) == {1: 2000}
+
+
+def test_a_dry_run_counts_what_undo_would_do_and_does_nothing(database_url: str) -> None:
+    numbers(database_url, 500)
+    fill(database_url, spec("numbers", "n", "n + 1"))
+    with psycopg.connect(database_url, autocommit=True) as connection:
+        connection.execute("UPDATE numbers SET n = 9 WHERE id IN (30, 600)")
+        connection.execute("DELETE FROM numbers WHERE id = 900")
+    stopping = Quiet()
+    stopping.stop_when = lambda: stopping.batches > 1
+    undo(database_url, "numbers.n", stopping)
+    before = by_value(database_url)
+    preview = preview_undo(database_url, "numbers.n", stop=Quiet())
+    assert by_value(database_url) == before
+    outcome = undo(database_url, "numbers.n")
+    assert (preview.rows, preview.changed + preview.gone) == (outcome.rows, 3)
+
+
+def test_a_journal_with_eight_bytes_of_hash_is_restored(database_url: str) -> None:
+    """An older evolve kept those."""
+    numbers(database_url, 200)
+    fill(database_url, spec("numbers", "n", "n + 1"))
+    with psycopg.connect(database_url, autocommit=True) as connection:
+        connection.execute(
+            "ALTER TABLE evolve.backfill_undo_1 ALTER written TYPE bigint[];"
+            "UPDATE evolve.backfill_undo_1 SET written ="
+            " (SELECT array_agg(hashtextextended(encode(record_send(ROW(1)), 'hex'), 0)) FROM unnest(written))"
+        )
+    outcome = undo(database_url, "numbers.n")
+    assert (outcome.rows, outcome.conflicts) == (200, 0)
