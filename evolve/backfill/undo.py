@@ -84,6 +84,15 @@ class Backward:
         return replace(lease, epoch=journal.epoch)
 
 
+class NoPlaceToUndo(Misuse):
+    def __init__(self, spec: Spec) -> None:
+        super().__init__(
+            f'backfill "{spec.name}" cannot keep an undo journal: it walks by the places of rows, not by a key',
+            why="a row that was written has another place, and its old value would not find it",
+            fix="walk a unique key, or leave --undo-journal out",
+        )
+
+
 class KeepsNoJournal(Misuse):
     def __init__(self, spec: Spec) -> None:
         match spec.work:

@@ -29,6 +29,8 @@ if TYPE_CHECKING:
     from evolve.app.wanted_backfill import Chosen, Wanted
     from evolve.backfill.record import RunRecord
 
+SHOWN = 20  # rejects
+
 
 @click.group()
 def command() -> None:

@@ -53,15 +53,6 @@ class IntoItself(Misuse):
         )
 
 
-class NotByBlock(Misuse):
-    def __init__(self, spec: Spec) -> None:
-        super().__init__(
-            f'"{spec.table.plain}" cannot be copied block by block',
-            why="a row that moved while it was updated would be copied twice",
-            fix="create a unique index on NOT NULL columns first, CONCURRENTLY",
-        )
-
-
 class SeveralPartners(Refused):
     def __init__(self, spec: Spec, work: JoinedUpdate) -> None:
         super().__init__(
@@ -84,7 +75,7 @@ def check_work(connection: Connection, spec: Spec, target: Target) -> None:
     """Refuse what the kind of work cannot do on this server.
 
     Raises:
-        DeletesAll, NothingAssigned, IntoItself, NotByBlock, SeveralPartners, OneName, NoSuchTable, NotATable,
+        DeletesAll, NothingAssigned, IntoItself, SeveralPartners, OneName, NoSuchTable, NotATable,
         NoSuchColumn, BadTarget, MayNot, RowSecurity
     """
     if not spec.assignments and not isinstance(spec.work, Delete | Transform):
@@ -99,8 +90,6 @@ def check_work(connection: Connection, spec: Spec, target: Target) -> None:
         case JoinedUpdate() as work:
             _check_join(connection, spec, work)
         case InsertSelect() as work:
-            if target.by_block:
-                raise NotByBlock(spec)
             _check_insert(connection, spec, work, target)
         case _:
             assert_never(spec.work)
