@@ -108,7 +108,8 @@ class Conditions:
 def gate_block(change: str, conditions: Conditions) -> str:
     """The DO block of `conditions`.
 
-    It takes ACCESS SHARE on the tables it counts, and locks the rows it fills.
+    It takes ACCESS SHARE on the tables it counts, and locks the rows it fills. Where row security hides rows of them
+    from the role, it fails.
 
     Raises:
         BadName: a constraint, index or trigger is not written as a name.
@@ -117,9 +118,19 @@ def gate_block(change: str, conditions: Conditions) -> str:
     if conditions.fill:
         # Deferred constraints would keep events of these rows until COMMIT, and ALTER TABLE refuse to run meanwhile.
         lines.append("  SET CONSTRAINTS ALL IMMEDIATE;")
-    body = "\n".join([MARKER, "BEGIN", *lines, "END"])
+    body = "\n".join([MARKER, *_SEEING_ALL, *lines, *_SEEING_AS_BEFORE])
     tag = _tag(body)
     return f"DO {tag}{body}{tag}"
+
+
+# Where row security would hide rows from who migrates, counting them is to fail: hidden ones are not in step.
+_SEEING_ALL = (
+    "DECLARE",
+    "  evolve_row_security text := pg_catalog.current_setting('row_security');",
+    "BEGIN",
+    "  PERFORM pg_catalog.set_config('row_security', 'off', true);",
+)
+_SEEING_AS_BEFORE = ("  PERFORM pg_catalog.set_config('row_security', evolve_row_security, true);", "END")
 
 
 def _update(fill: Fill) -> str:

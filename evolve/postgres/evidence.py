@@ -155,8 +155,11 @@ def looking(url: str, application_name: str) -> Iterator[Connection]:
         closing(connect(url, application_name=application_name, autocommit=True)) as connection,
         telling(connection),
     ):
-        # No lock.
-        connection.execute("SELECT set_config('lock_timeout', %s, false)", (f"{_PATIENCE}s",))
+        # No lock. Rows that row security hides are not to count as none.
+        connection.execute(
+            "SELECT set_config('lock_timeout', %s, false), set_config('row_security', 'off', false)",
+            (f"{_PATIENCE}s",),
+        )
         yield connection
 
 
@@ -563,6 +566,8 @@ def _backfill(connection: Connection, gate: Gate, name: str) -> Observation:
 def _no_rows(
     connection: Connection, backfill: str, gate: Gate, table: QualifiedName, predicate: str, fix: str | None
 ) -> Observation:
+    if hidden := _hidden_rows(connection, gate, table):
+        return hidden
     query = sql.SQL("SELECT count(*) FROM (SELECT FROM {} WHERE {} LIMIT {}) AS found").format(
         table_name(table), written(predicate), sql.Literal(_COUNT_UP_TO)
     )
@@ -579,7 +584,22 @@ def _no_rows(
     return Observation(gate, False, shown, f"run: evolve backfill run {backfill}{again}")
 
 
+def _hidden_rows(connection: Connection, gate: Gate, table: QualifiedName) -> Observation | None:
+    # ACCESS SHARE on catalogs only.
+    row = connection.execute("SELECT row_security_active(to_regclass(%s)::oid)", (table.full,)).fetchone()
+    if row is None or not row[0]:
+        return None
+    return Observation(
+        gate,
+        False,
+        f'row security hides rows of "{table}" from the role that looks, "{connection.info.user}"',
+        f"run as the owner of {table} where its policies are not forced upon it, or as a role with BYPASSRLS",
+    )
+
+
 def _lost(connection: Connection, change: str, gate: LostRows) -> Observation:
+    if hidden := _hidden_rows(connection, gate, gate.table):
+        return hidden
     query = sql.SQL("SELECT count(*) FROM {} WHERE {}").format(
         table_name(gate.table), written(gate.predicate)
     )

@@ -9,7 +9,7 @@ import psycopg
 import pytest
 from support.changes import Carried, Connection
 
-from evolve.plan.gate_sql import FEW, SHUT
+from evolve.plan.gate_sql import FEW, SHUT, Conditions, gate_block
 from evolve.plan.gates import NothingToOverride, NotOverridable, Observation, Override, overridden
 from evolve.plan.model import (
     BackfillDone,
@@ -133,6 +133,38 @@ def test_rows_that_are_left(users: Users) -> None:
     shut(users.see(EQUAL), "7 rows")
     users.run("UPDATE users SET full_name = name")
     assert users.see(EQUAL).open
+
+
+def hide_rows(users: Users) -> None:
+    """From a role that has to see them all: the tenant's policy shows none where nobody says which tenant."""
+    users.run("DROP ROLE IF EXISTS blind")
+    users.run("CREATE ROLE blind; GRANT ALL ON users TO blind; ALTER TABLE users ENABLE ROW LEVEL SECURITY")
+    users.run("GRANT USAGE ON SCHEMA evolve TO blind")
+    users.run("CREATE POLICY tenant ON users USING (id::text = current_setting('app.tenant', true))")
+    users.run("SET ROLE blind")
+
+
+def see_again(users: Users) -> None:
+    users.run(
+        "RESET ROLE; REVOKE ALL ON users FROM blind; REVOKE ALL ON SCHEMA evolve FROM blind; DROP ROLE blind"
+    )
+
+
+def test_rows_that_row_security_hides_are_not_taken_for_none(users: Users) -> None:
+    hide_rows(users)
+    shut(users.see(EQUAL), 'row security hides rows of "users" from the role')
+    see_again(users)
+
+
+def test_a_revision_takes_hidden_rows_for_none_neither(users: Users) -> None:
+    hide_rows(users)
+    block = gate_block(CHANGE, Conditions(no_rows=("users WHERE full_name IS DISTINCT FROM name",)))
+    with pytest.raises(psycopg.errors.InsufficientPrivilege, match="row-level security"):
+        users.run(block)
+    see_again(users)
+    users.run("UPDATE users SET full_name = name")
+    users.run(f"{block}; SET LOCAL lock_timeout = 0")
+    assert users.connection.execute("SHOW row_security").fetchone() == ("on",)
 
 
 def test_a_backfill_that_nobody_ran(users: Users) -> None:
