@@ -400,7 +400,6 @@ def _print_outcome(
     conflicts: list[tuple[tuple[str, ...], str]] | None = None,
 ) -> int:
     from evolve.app.retry_rejects import list_rejects
-    from evolve.app.show_backfills import SHOWN
     from evolve.cli import backfill_text
 
     rejected = list_rejects(url, outcome.name, SHOWN)[1] if outcome.rejects else []
