@@ -51,7 +51,6 @@ class Noting:
     """
 
     def __init__(self, spec: Spec, work: Transform, target: Target) -> None:
-        table = table_name(target.table)
         key = sql.SQL(", ").join(
             sql.SQL("to_jsonb({}) #>> '{{}}'").format(identifier(column.name)) for column in target.key
         )
@@ -63,7 +62,12 @@ class Noting:
                 " SET state = 'noted', tries = 0, due = '-infinity', payload = excluded.payload"
                 " WHERE noted.state = 'failed'"
             )
-            .format(key, _payload(target, work, table), table, rows_of(target.key, cut, spec.where))
+            .format(
+                key,
+                _payload(target, work, target.reference),
+                target.source,
+                rows_of(target.key, cut, spec.where),
+            )
             .as_bytes()
             for cut in CUTS
         }

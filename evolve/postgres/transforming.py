@@ -60,12 +60,11 @@ class Reading:
         names = tuple(dict.fromkeys((*(column.name for column in target.key), *columns)))
         self._names = names
         self._spelled = [column for column in target.key if column.type not in READABLE]
-        table = table_name(target.table)
         picked = sql.SQL(", ").join(
             [
                 sql.SQL("xmin::text"),
                 *(sql.SQL("to_jsonb({}) #>> '{{}}'").format(identifier(c.name)) for c in self._spelled),
-                *readable(connection, table, names),
+                *readable(connection, table_name(target.table), names),
             ]
         )
         order = sql.SQL(", ").join(identifier(column.name) for column in target.key)
@@ -77,7 +76,7 @@ class Reading:
                     if locking
                     else "SELECT {} FROM {} WHERE {} ORDER BY {}"
                 )
-                .format(picked, table, rows_of(target.key, cut, spec.where), order)
+                .format(picked, target.source, rows_of(target.key, cut, spec.where), order)
                 .as_bytes()
             )
             for cut, locking in product(CUTS, (True, False))
@@ -134,7 +133,9 @@ class Writing:
         self._texts: dict[Cut, bytes] = {}
         for cut in CUTS:
             update = _update(target, cut)
-            if undo_of is not None:
+            if undo_of is not None and target.returns_old:
+                update = undo_journal.returning(undo_of, target, update)
+            elif undo_of is not None:
                 update = undo_journal.recording(undo_of, target, update, rows_of(target.key, cut, where))
             self._texts[cut] = update.as_bytes()
 
@@ -176,7 +177,7 @@ class Writing:
 
 def _update(target: Target, cut: Cut) -> sql.Composed:
     """Both the keys of the piece and those of the rows are compared, so that no plan can read more than the piece."""
-    table = table_name(target.table)
+    own = target.reference
     arrays = [
         *(_array(f"key{n}", sql.SQL("::{}[]").format(type_name(c.type))) for n, c in enumerate(target.key)),
         _array("version", sql.SQL("::xid[]")),
@@ -193,18 +194,19 @@ def _update(target: Target, cut: Cut) -> sql.Composed:
     ]
     if cut.touch:
         changes += [
-            sql.SQL("{} = {}.{}").format(identifier(name), table, identifier(name)) for name in target.touched
+            sql.SQL("{} = {}.{}").format(identifier(name), own, identifier(name)) for name in target.touched
         ]
     return sql.SQL(
         "UPDATE {table} SET {changes} FROM unnest({arrays}) AS evolve_row ({names})"
-        " WHERE {between} AND {same} AND {table}.xmin = {version}"
+        " WHERE {between} AND {same} AND {own}.xmin = {version}"
     ).format(
-        table=table,
+        table=target.source,
+        own=own,
         changes=sql.SQL(", ").join(changes),
         arrays=sql.SQL(", ").join(arrays),
         names=sql.SQL(", ").join(names),
         between=keys_between(target.key, opening=cut.opening),
-        same=sql.SQL(" AND ").join(_same(table, n, column) for n, column in enumerate(target.key)),
+        same=sql.SQL(" AND ").join(_same(own, n, column) for n, column in enumerate(target.key)),
         version=_of("version"),
     )
 

@@ -292,3 +292,18 @@ def test_a_source_that_changes_before_its_effect_has_answered_has_another(databa
     twice = [row for rows in calls for row in rows if row["id"] == 20]
     assert [row["source"] for row in twice] == ["old 2", "changed"]
     assert len({row["idempotency_key"] for row in twice}) == 2
+
+
+@pytest.mark.parametrize("mode", list(Mode))
+def test_partitions_are_given_leaf_by_leaf(database_url: str, mode: Mode) -> None:
+    with psycopg.connect(database_url, autocommit=True) as connection:
+        connection.execute(
+            "CREATE TABLE documents (id bigint PRIMARY KEY, source text, label text) PARTITION BY RANGE (id)"
+        )
+        for low in range(0, 1000, 250):
+            connection.execute(
+                f"CREATE TABLE d{low} PARTITION OF documents FOR VALUES FROM ({low}) TO ({low + 250})".encode()
+            )
+        connection.execute("INSERT INTO documents SELECT g, 'old ' || g FROM generate_series(0, 999) g")
+    assert fill(database_url, labels(mode, where="documents.label IS NULL")).good
+    assert wrong(database_url) == []
