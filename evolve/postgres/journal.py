@@ -363,7 +363,8 @@ def begin_retry(connection: Connection, name: str, lead: Lead, actor: str) -> No
         _leading(connection, name, lead)
         # A row lock in the journal.
         connection.execute(
-            "UPDATE evolve.backfill_run SET retry_at = clock_timestamp(), want = 'run' WHERE run_id = %s", (lead.run_id,)
+            "UPDATE evolve.backfill_run SET retry_at = clock_timestamp(), want = 'run' WHERE run_id = %s",
+            (lead.run_id,),
         )
         _event(connection, lead.run_id, actor, "retry of rejects", "")
 
@@ -645,6 +646,14 @@ def cut_run(
             "UPDATE evolve.backfill_run SET low = %s, cut = true, sweeps = sweeps + %s WHERE run_id = %s",
             (None if first is None else list(first), int(sweep), lead.run_id),
         )
+        if sweep:
+            # Rows without a key are met once more, and those that still fail are set aside anew.
+            connection.execute(
+                "WITH met AS (UPDATE evolve.backfill_reject SET resolved_at = clock_timestamp()"
+                " WHERE run_id = %(run)s AND kind = 'reject' AND resolved_at IS NULL)"
+                " UPDATE evolve.backfill_run SET rejects = 0 WHERE run_id = %(run)s",
+                {"run": lead.run_id},
+            )
         with connection.cursor(row_factory=scalar_row) as cursor:
             last = cursor.execute(
                 "SELECT coalesce(max(range_no), 0) FROM evolve.backfill_range WHERE run_id = %s", (lead.run_id,)

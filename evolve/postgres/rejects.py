@@ -10,8 +10,9 @@ from psycopg.rows import class_row, scalar_row
 
 from evolve.backfill.keyset import Key
 from evolve.backfill.ports import Lease, Reject, TooManyRejects
-from evolve.backfill.record import Rejected
+from evolve.backfill.record import Rejected, RunRecord
 from evolve.postgres.connect import Connection
+from evolve.postgres.pieces import key_text
 
 SHOWN = 20
 
@@ -128,13 +129,21 @@ def resolve(connection: Connection, lease: Lease, keys: Sequence[Key]) -> None:
     if resolved:
         # A row lock in the journal until COMMIT.
         connection.execute(
-            "UPDATE evolve.backfill_run SET rejects = rejects - %s WHERE run_id = %s", (resolved, lease.run_id)
+            "UPDATE evolve.backfill_run SET rejects = rejects - %s WHERE run_id = %s",
+            (resolved, lease.run_id),
         )
+
+
+def or_rejected(record: RunRecord, predicate: str) -> str:
+    """SQL that is true for a row which was set aside, and asks `predicate` of no other."""
+    key = key_text(record.key).as_string().replace("%%", "%")
+    return (
+        f"CASE WHEN {key} IN (SELECT j.key FROM evolve.backfill_reject j WHERE j.run_id = {record.run_id}"  # noqa: S608
+        f" AND j.kind = 'reject' AND j.resolved_at IS NULL) THEN true ELSE ({predicate}\n) END"
+    )
 
 
 def allow(connection: Connection, run_id: int, allowed: int) -> None:
     """How many rows the run may set aside from now on, all of its workers together."""
     # A row lock in the journal.
-    connection.execute(
-        "UPDATE evolve.backfill_run SET max_rejects = %s WHERE run_id = %s", (allowed, run_id)
-    )
+    connection.execute("UPDATE evolve.backfill_run SET max_rejects = %s WHERE run_id = %s", (allowed, run_id))
