@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from evolve.backfill.dependencies import refuse_circles
 from evolve.backfill.functions import imported, module_at
 from evolve.backfill.spec import Spec
 from evolve.backfills import Backfill
@@ -64,6 +65,7 @@ def declared_in(modules: Sequence[str], folder: Path) -> list[Declared]:
 
     Raises:
         CannotImport, BadBackfill, BadName, OneNameTwice
+        CircularOrder: some of them wait for each other.
     """
     found: list[Declared] = []
     seen: list[Backfill] = []
@@ -77,6 +79,9 @@ def declared_in(modules: Sequence[str], folder: Path) -> list[Declared]:
                 if other.spec.name == declared.spec.name:
                     raise OneNameTwice(other.spec.name, (other.place, declared.place))
             found.append(declared)
+    order = {declared.spec.name: declared.after for declared in found}
+    for name, after in order.items():
+        refuse_circles(name, after, order)
     return found
 
 

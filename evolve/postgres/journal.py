@@ -295,7 +295,7 @@ def open_run(
                         new.journal,
                         new.rows_estimate,
                         list(new.after),
-                        misses_predicate(spec) is not None,
+                        misses_predicate(spec, tuple(column.name for column in new.key)) is not None,
                         new.newest_first,
                         actor,
                     ),
