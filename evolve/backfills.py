@@ -26,7 +26,7 @@ from evolve.errors import Misuse
 from evolve.sql.names import BadName, QualifiedName, parse_name, quote
 
 _SOURCE = re.compile(
-    r'((?:"(?:[^"]|"")+"|[^\s"])+)(?:\s+(?:AS\s+)?("(?:[^"]|"")+"|[^\s."]+))?', re.IGNORECASE
+    r'((?:"(?:[^"]|"")+"|[^\s",()])+)(?:\s+(?:AS\s+)?("(?:[^"]|"")+"|[^\s.",()]+))?', re.IGNORECASE
 )
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import datetime
 
 from evolve.backfill.keyset import PLACE, Key, KeyColumn, fraction
@@ -251,7 +251,7 @@ def differences(old: Spec, new: Spec) -> list[str]:
     before, after = _fields(old), _fields(new)
     return [
         f"{field}: {before.get(field)} → {after.get(field)}"
-        for field in dict.fromkeys([*before, *after])
+        for field in dict.fromkeys([*after, *before])
         if before.get(field) != after.get(field)
     ]
 
@@ -259,7 +259,7 @@ def differences(old: Spec, new: Spec) -> list[str]:
 def _fields(spec: Spec) -> dict[str, object]:
     work = {
         name.replace("_", " "): QualifiedName(**part).plain if isinstance(part, dict) else part
-        for name, part in work_json(spec.work).items()
+        for name, part in {"kind": work_json(spec.work)["kind"], **asdict(spec.work)}.items()
     }
     return {
         "name": spec.name,
