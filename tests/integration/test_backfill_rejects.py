@@ -104,7 +104,7 @@ def test_of_rows_that_want_the_same_value_one_gets_it(database_url: str) -> None
 def test_values_that_move_up_by_one_within_a_batch_are_written_last_first(database_url: str) -> None:
     numbers(database_url, 150)
     execute(database_url, "UPDATE numbers SET n = id / 3; CREATE UNIQUE INDEX ON numbers (n)")
-    outcome = fill(database_url, spec("numbers", "n", "n + 1"))
+    outcome = fill(database_url, spec("numbers", "n", "n + 1"), pace=Pace(largest=1000))
     assert (outcome.state, outcome.rejects, outcome.rows) == (State.DONE, 0, 150)
 
 
@@ -252,3 +252,45 @@ def test_only_a_run_that_is_done_is_retried(database_url: str) -> None:
 def retry(url: str) -> Retried:
     quiet = Quiet()
     return retry_rejects(url, NAME, pace=Pace(largest=100), stop=quiet, watch=quiet)
+
+
+@pytest.mark.parametrize(
+    ("sqlstate", "said"),
+    [
+        ("40P01", "next try in"),
+        ("40001", "next try in"),
+        ("55P03", "next try in"),
+        ("57014", "next try in 0.0 s with 50 rows"),
+        ("53100", "next try in"),  # disk full
+        ("53200", "with 50 rows"),  # out of memory
+        ("53400", "with 50 rows"),
+        ("72000", "with 50 rows"),
+        ("57P03", "next try in"),
+        ("25006", "next try in"),
+        ("08006", "next try in"),
+    ],
+)
+def test_what_goes_away_by_itself_sets_no_row_aside(database_url: str, sqlstate: str, said: str) -> None:
+    numbers(database_url, 300)
+    execute(
+        database_url,
+        "CREATE SEQUENCE public.tries; CREATE FUNCTION public.fail() RETURNS trigger LANGUAGE plpgsql AS $$"
+        " BEGIN IF NEW.id = 450 AND nextval('public.tries') BETWEEN 2 AND 3 THEN"
+        f" RAISE 'it is in a bad way' USING ERRCODE = '{sqlstate}'; END IF; RETURN NEW; END $$;"
+        "CREATE TRIGGER fail BEFORE UPDATE ON numbers FOR EACH ROW EXECUTE FUNCTION public.fail();"
+        "SELECT nextval('public.tries')",
+    )
+    quiet = Quiet()
+    outcome = fill(database_url, spec("numbers", "n", "n + 1"), quiet)
+    assert (outcome.state, outcome.rejects, by_value(database_url)) == (State.DONE, 0, {1: 300})
+    assert [line for line in quiet.said if said in line]
+
+
+@pytest.mark.parametrize("workers", [1, 3])
+def test_seven_of_a_hundred_thousand(database_url: str, workers: int) -> None:
+    bad = [3 * n for n in (1, 12_345, 12_346, 50_000, 50_001, 77_777, 100_000)]
+    poisoned(database_url, 100_000, bad)
+    outcome = fill(database_url, spec("numbers", "n", "n + 1 / (hits + 1)"), pace=Pace(workers=workers))
+    assert (outcome.state, outcome.rejects, outcome.rows) == (State.DONE, 7, 99_993)
+    assert rejected(database_url) == bad
+    assert by_value(database_url) == {0: 7, 1: 99_993}
