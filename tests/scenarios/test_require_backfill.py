@@ -94,6 +94,17 @@ def test_rows_that_were_missed_are_counted(users: str) -> None:
     assert "its verification found wrong: 3" in said[0]
 
 
+def test_rows_that_could_not_be_written_are_counted(users: str) -> None:
+    with psycopg.connect(users, autocommit=True) as connection:
+        connection.execute("ALTER TABLE users ADD CHECK (label <> 'N' OR id > 2)")
+    fill(users, FILL)
+    said, wanted = refused(users, require_block(NAME)), expected(users)
+    assert said is not None
+    assert wanted is not None
+    assert "rows that it could not write: 2" in said[0]
+    assert f"run: {wanted[1]};" in said[1]
+
+
 def test_what_cannot_be_verified_need_not_be(users: str) -> None:
     fill(users, spec("users", "label", "label || 'x'"))
     assert refused(users, require_block(NAME)) is None
