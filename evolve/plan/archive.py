@@ -122,7 +122,9 @@ def _with_key(table: QualifiedName, key: str, statement: str, before: tuple[str,
     return f"""DO $evolve$
 DECLARE
   evolve_key text;
+  evolve_row_security text := pg_catalog.current_setting('row_security');
 BEGIN
+  PERFORM pg_catalog.set_config('row_security', 'off', true); -- rows that it would hide would be left out
   SELECT {key} INTO evolve_key
     FROM pg_catalog.pg_index AS i JOIN pg_catalog.pg_attribute AS a
       ON a.attrelid = i.indrelid AND a.attnum = ANY (i.indkey::int2[])
@@ -133,6 +135,7 @@ BEGIN
   END IF;
   {lines}
   EXECUTE {statement};
+  PERFORM pg_catalog.set_config('row_security', evolve_row_security, true);
 END
 $evolve$"""
 

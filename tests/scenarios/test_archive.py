@@ -10,6 +10,11 @@ import psycopg
 import pytest
 from support.alembic_project import AlembicProject
 from support.change_project import ChangeProject
+from support.changes import Carried
+
+from evolve.plan.archive import with_archive
+from evolve.plan.recipes.columns.drop_column import DropColumn
+from evolve.sql.names import QualifiedName
 
 pytestmark = pytest.mark.server
 
@@ -50,6 +55,19 @@ def test_a_column(users: ChangeProject) -> None:
         (3, "nick 3"),
         (4, "nick 4"),
     ]
+
+
+def test_rows_that_row_security_hides_are_not_left_out(users: ChangeProject) -> None:
+    with psycopg.connect(users.url) as connection:  # rolled back
+        plan = with_archive(Carried(connection, DropColumn(QualifiedName("users"), "nick")).plan)
+        connection.execute("ALTER TABLE users RENAME nick TO _evolve_q_drop_users_nick")
+        connection.execute("ALTER TABLE users ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY")
+        connection.execute("CREATE POLICY tenant ON users USING (id > 3)")
+        connection.execute("CREATE ROLE forced; GRANT ALL ON SCHEMA evolve TO forced")
+        connection.execute("ALTER TABLE users OWNER TO forced; SET ROLE forced")
+        with pytest.raises(psycopg.errors.InsufficientPrivilege, match="row-level security"):
+            connection.execute(next(iter(plan.phases[-1].parts)).statements[1].sql.encode())
+        connection.rollback()
 
 
 def test_a_table(users: ChangeProject) -> None:
