@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -9,7 +10,7 @@ from contextlib import contextmanager
 
 import psycopg
 import pytest
-from support.backfill import Quiet, fill
+from support.backfill import Quiet, command_line, fill
 
 from evolve.app.backfill_work import Outcome, Pace
 from evolve.app.undo_backfill import undo_backfill
@@ -18,6 +19,7 @@ from evolve.backfill.status import State
 from evolve.backfill.undo import JournalMode, KeepsNoJournal
 from evolve.backfill.works import UPDATE, Conflict, Delete, InsertSelect, JoinedUpdate, Work
 from evolve.errors import EvolveError
+from evolve.postgres.backfill_target import MayNot
 from evolve.sql.names import QualifiedName
 
 pytestmark = pytest.mark.server
@@ -274,3 +276,55 @@ def test_a_column_that_a_trigger_overwrites_is_refused(database: str) -> None:
     assert "shouts" in str(refused.value)
     fill(database, Spec("x", USERS, (("name", "name || random()"), ("city", "'KIEL'"))))
     assert value(database, "SELECT count(*) FROM users WHERE city = 'KIEL' AND name ~ '[.]'") == 1000
+
+
+@pytest.mark.parametrize(
+    ("spec", "grants", "missing"),
+    [
+        (joined(), "GRANT SELECT, UPDATE ON users TO", 'GRANT SELECT ON addresses TO "'),
+        (
+            joined(JoinedUpdate(ADDRESSES, "a", JOIN.on, lock=True)),
+            "GRANT SELECT, UPDATE ON users TO {0}; GRANT SELECT ON addresses TO",
+            'GRANT UPDATE ON addresses TO "',
+        ),
+        (copied(), "GRANT SELECT, UPDATE ON users TO", 'GRANT INSERT ON archive TO "'),
+        (copied(), "GRANT SELECT ON users TO {0}; GRANT INSERT ON archive TO", 'GRANT UPDATE ON users TO "'),
+        (
+            Spec("purge", USERS, where="id > 900", work=Delete()),
+            "GRANT SELECT, UPDATE ON users TO",
+            'GRANT DELETE ON users TO "',
+        ),
+    ],
+)
+def test_a_right_that_is_missing_is_told(database: str, spec: Spec, grants: str, missing: str) -> None:
+    role = "porter_" + psycopg.conninfo.conninfo_to_dict(database)["dbname"][-8:]
+    with psycopg.connect(database, autocommit=True) as connection:
+        connection.execute(f"CREATE ROLE {role} LOGIN PASSWORD 'porter'".encode())
+        try:
+            connection.execute(f"{grants.format(role)} {role}".encode())
+            url = psycopg.conninfo.make_conninfo(database, user=role, password="porter")  # noqa: S106
+            with pytest.raises(MayNot, match=missing):
+                fill(url, spec)
+        finally:
+            connection.execute(f"DROP OWNED BY {role}; DROP ROLE {role}".encode())
+
+
+def test_the_command_line_says_what_it_does(database: str) -> None:
+    with command_line(database) as cli:
+        join = ("users.city", "--set", "a.city", "--from", "addresses a", "--join", "a.user_id = users.id")
+        tried = cli.run("run", *join, "--dry-run")
+        assert 'FROM "public"."addresses" AS "a"' in tried
+        cli.run("run", *join, "--no-verify")
+        shown = cli.status("users.city")
+        assert shown["work"] == {
+            "kind": "join",
+            "source": {"name": "addresses", "schema": "public"},
+            "alias": "a",
+            "on": "a.user_id = users.id",
+        }
+        changed = cli.fail("run", *join, "--lock-source", expect=1)
+        assert "lock: False → True" in changed
+        assert "a.city from addresses a on a.user_id = users.id" in cli.run("status", "users.city")
+        printed = cli.run("run", "users", "--delete", "--where", "id > 990", "--format", "json")
+        gone = json.loads(printed.splitlines()[-1])
+        assert (gone["name"], gone["rows"]) == ("users-delete", 10)
