@@ -112,9 +112,9 @@ def _try(connection: Connection, spec: Spec, target: Target, rows: int) -> Trial
             changed = connection.execute(query, values).rowcount
             seconds += time.perf_counter() - began
     except DatabaseFailure as failure:
-        if isinstance(failure.__cause__, psycopg.ProgrammingError):
-            raise BadExpression("on real rows,", spec.doing, failure.message) from failure
         if judge(failure) is not Verdict.ROW:
+            if isinstance(failure.__cause__, psycopg.ProgrammingError):
+                raise BadExpression("on real rows,", spec.doing, failure.message) from failure
             raise
         changed, rejects = _set_aside(connection, spec, target, ends, edge or ends[1], failure)
         seconds += time.perf_counter() - began
@@ -199,17 +199,18 @@ def _check_kept(connection: Connection, spec: Spec, target: Target, values: dict
 def _compared(connection: Connection, spec: Spec, target: Target) -> sql.Composed:
     """For each assignment the number of rows that hold another value afterwards."""
     # AccessShare on catalogs only. With its length or precision: a value is rounded to it.
-    types = dict(
-        connection.execute(
-            "SELECT attname::text, format_type(atttypid, atttypmod) FROM pg_attribute WHERE attrelid = %s::oid",
+    types = {
+        str(name): str(type_)
+        for name, type_ in connection.execute(
+            "SELECT attname, format_type(atttypid, atttypmod) FROM pg_attribute WHERE attrelid = %s::oid",
             (target.oid,),
-        ).fetchall()
-    )
+        )
+    }
     table = target.reference
     keys = sql.SQL(", ").join(identifier(column.name) for column in target.key)
     wanted = [
         sql.SQL("{}::{}::text AS {}").format(
-            written(expression), type_name(str(types[column])), sql.Identifier(f"{name}_{place}")
+            written(expression), type_name(types[column]), sql.Identifier(f"{name}_{place}")
         )
         for place, (column, expression) in enumerate(spec.assignments)
         for name in ("wanted", "again")
