@@ -9,8 +9,12 @@ _PLACES = (
     re.compile(r"(\b[a-z][a-z0-9+.-]*://[^\s:/@'\"]*:)[^\s'\"]*(?=@)", re.IGNORECASE),
     # Of libpq's settings.
     re.compile(r"(\bpassword\s*=\s*)(?:'(?:[^'\\]|\\.)*'|[^\s,;)'\"]+)", re.IGNORECASE),
+    # Of SQL that is put together: format('… PASSWORD %L', '…'), '… PASSWORD ' || quote_literal('…').
+    re.compile(r"(\bpassword\s+)(?:%+(?:\d+\$)?[Ls]\b|'\s*\|\|).*", re.IGNORECASE | re.DOTALL),
     # Of SQL: ALTER ROLE … PASSWORD '…', OPTIONS (password '…').
-    re.compile(r"(\bpassword\s+)(?:E?'(?:[^']|'')*(?:'|$)|\$(\w*)\$.*?\$\2\$)", re.IGNORECASE | re.DOTALL),
+    re.compile(
+        r"(\bpassword\"?\s+)(?:(?:E|U&)?'(?:[^']|'')*(?:'|$)|\$(\w*)\$.*?\$\2\$)", re.IGNORECASE | re.DOTALL
+    ),
 )
 
 # Control characters; what reorders text or breaks lines unseen; surrogates, which are bytes of a path that are no
