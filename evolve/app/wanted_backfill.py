@@ -176,15 +176,18 @@ def _own(wanted: Wanted, given: list[str]) -> Spec:
     if kind in ("--delete", "--into"):
         return _of_table(wanted)
     table, column = parse_column(wanted.target)
-    if not wanted.values:
-        raise NoExpression(wanted.target)
-    if len(wanted.values) > 1:
-        raise OneExpression(wanted.target)
+    match wanted.values:
+        case ():
+            raise NoExpression(wanted.target)
+        case (expression,):
+            pass
+        case _:
+            raise OneExpression(wanted.target)
     if wanted.source is not None and wanted.join is None:
         raise NeedsOther("--from", "--join")
     return Backfill(
         table=str(table),
-        set={column: wanted.values[0]},
+        set={column: expression},
         where=wanted.where,
         key=_names(wanted.key),
         source=wanted.source,

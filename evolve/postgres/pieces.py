@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from itertools import product, starmap
+from typing import LiteralString
 
 from psycopg import sql
 
@@ -118,7 +119,7 @@ def hashed(key: tuple[KeyColumn, ...], of: sql.Composable | None = None) -> sql.
 
 
 # Support functions of hash operator classes, in every server; any other type takes the one for records.
-_HASHES = {
+_HASHES: dict[str, tuple[LiteralString, LiteralString]] = {
     "smallint": ("hashint8", "::bigint"),
     "integer": ("hashint8", "::bigint"),
     "bigint": ("hashint8", ""),

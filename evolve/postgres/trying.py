@@ -221,8 +221,8 @@ def _compared(connection: Connection, spec: Spec, target: Target) -> sql.Compose
     ]
     counts = [
         sql.SQL(
-            "count(*) FILTER (WHERE wanted_{n} IS NOT DISTINCT FROM again_{n} AND wanted_{n} IS DISTINCT FROM left_{n})"
-        ).format(n=sql.SQL(str(place)))
+            "count(*) FILTER (WHERE {wanted} IS NOT DISTINCT FROM {again} AND {wanted} IS DISTINCT FROM {left})"
+        ).format(**{name: sql.Identifier(f"{name}_{place}") for name in ("wanted", "again", "left")})
         for place in range(len(spec.assignments))
     ]
     return sql.SQL(

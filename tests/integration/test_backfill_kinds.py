@@ -297,7 +297,7 @@ def test_a_column_that_a_trigger_overwrites_is_refused(database: str) -> None:
     ],
 )
 def test_a_right_that_is_missing_is_told(database: str, spec: Spec, grants: str, missing: str) -> None:
-    role = "porter_" + psycopg.conninfo.conninfo_to_dict(database)["dbname"][-8:]
+    role = "porter_" + str(psycopg.conninfo.conninfo_to_dict(database)["dbname"])[-8:]
     with psycopg.connect(database, autocommit=True) as connection:
         connection.execute(f"CREATE ROLE {role} LOGIN PASSWORD 'porter'".encode())
         try:
