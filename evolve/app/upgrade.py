@@ -113,8 +113,9 @@ class OutOfPatience(Refused):
         names = "; ".join(str(blocker) for blocker in blockers)
         left = ""
         if index_left and failure.unfinished_index is not None:
+            index, table = failure.unfinished_index
             left = (
-                f"; the invalid index {failure.unfinished_index[0]} is left: "
+                f"; the invalid index {index or f'of {table}'} is left: "
                 "DROP INDEX CONCURRENTLY removes it, once no session builds it any more"
             )
         super().__init__(
@@ -514,17 +515,21 @@ class _Attempts:
             raise NothingRan(step, self.project, self.direction)
 
     def _cleared(self, failure: RevisionFailed) -> bool:
-        index = failure.unfinished_index
+        return self._drop_unfinished(failure) != "stays"
+
+    def _drop_unfinished(self, failure: RevisionFailed) -> Literal["absent", "dropped", "stays"]:
+        if failure.unfinished_index is None:
+            return "absent"
         timeout = self.limits.concurrently_lock_timeout
-        return index is None or drop_invalid_index(self.own, *index, lock_timeout=timeout) != "stays"
+        return drop_invalid_index(
+            self.own, *failure.unfinished_index, lock_timeout=timeout, search_path=failure.search_path
+        )
 
     def _left_behind(self, failure: RevisionFailed) -> bool:
         """Its index was there already, invalid, from a runner that was killed; now it is dropped."""
-        index = failure.unfinished_index
-        if index is None or failure.sqlstate != DUPLICATE_TABLE or not failure.repeatable:
+        if failure.sqlstate != DUPLICATE_TABLE or not failure.repeatable:
             return False
-        timeout = self.limits.concurrently_lock_timeout
-        return drop_invalid_index(self.own, *index, lock_timeout=timeout) == "dropped"
+        return self._drop_unfinished(failure) == "dropped"
 
     def _wait(self, failure: RevisionFailed, attempt: int, started: float) -> None:
         """Wait for the next attempt, or raise where there is to be none."""

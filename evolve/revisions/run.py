@@ -64,9 +64,9 @@ _STAMPING = frozenset(
     {"_insert_version", "_update_version", "_delete_version"}
 )  # of Alembic's HeadMaintainer
 _INDEX_BUILD = re.compile(
-    r'\s*CREATE\s+(?:UNIQUE\s+)?INDEX\s+CONCURRENTLY\s+(?:IF\s+NOT\s+EXISTS\s+)?((?:"(?:[^"]|"")+"|\w)+)\s+ON\s+'
-    r'(?:ONLY\s+)?((?:"(?:[^"]|"")+"|\w|\.)+)',
-    re.IGNORECASE,
+    r"(?:\s|--[^\n]*\n|/\*.*?\*/)*CREATE\s+(?:UNIQUE\s+)?INDEX\s+CONCURRENTLY\s+"
+    r'(?:(?:IF\s+NOT\s+EXISTS\s+)?((?:"(?:[^"]|"")+"|\w)+)\s+)?ON\s+(?:ONLY\s+)?((?:"(?:[^"]|"")+"|\w|\.)+)',
+    re.IGNORECASE | re.DOTALL,
 )
 
 # Their detail names a key, or what depends on a thing; that of others may hold a whole row.
@@ -94,6 +94,7 @@ class RevisionFailed(Refused):
         hint: what the server advises; that of a shut gate says what opens it.
         recorded: what is permanent is kept in the database, so that another attempt goes on after it.
         lost: the connection ended with it, and nobody heard whether the last statement was done.
+        search_path: of the session, where the statement ran outside a transaction.
     """
 
     def __init__(
@@ -108,6 +109,7 @@ class RevisionFailed(Refused):
         *,
         recorded: bool = False,
         lost: bool = False,
+        search_path: str | None = None,
     ) -> None:
         first = without_passwords(" ".join(statement.split()))
         shown = first if len(first) <= 160 else first[:157] + "…"
@@ -130,6 +132,7 @@ class RevisionFailed(Refused):
         self.sqlstate = sqlstate
         self.half_applied = half_applied
         self.recorded = recorded
+        self.search_path = search_path
 
     @property
     def transient(self) -> bool:
@@ -142,8 +145,11 @@ class RevisionFailed(Refused):
         return self.recorded or _repeatable(self.half_applied)
 
     @property
-    def unfinished_index(self) -> tuple[str, str] | None:
-        """(index, table) as written, where it failed in CREATE INDEX CONCURRENTLY, which may leave it invalid."""
+    def unfinished_index(self) -> tuple[str | None, str] | None:
+        """(index, table) as written, where it failed in CREATE INDEX CONCURRENTLY, which may leave it invalid.
+
+        The index is None where the server was to name it.
+        """
         found = _INDEX_BUILD.match(self.statement)
         return (found[1], found[2]) if found else None
 
@@ -281,6 +287,7 @@ class _Attempt:
     began: float = 0.0
     stamped: bool = False
     lost: bool = False
+    search_path: str | None = None  # of what is sent outside a transaction
 
     @property
     def half_applied(self) -> tuple[str, ...]:
@@ -452,7 +459,7 @@ class Runner:
     def _listening(self) -> Iterator[None]:
         listeners: list[tuple[type[Pool] | type[Engine], str, Callable[..., object]]] = [
             (Engine, "do_connect", self._connects),
-            (Pool, "connect", self._connected),
+            (Pool, "checkout", self._checked_out),
             (Engine, "before_cursor_execute", self._before),
             (Engine, "do_execute", self._skips),
             (Engine, "do_execute_no_params", self._skips),
@@ -475,7 +482,8 @@ class Runner:
     ) -> None:
         self._opens = lambda: dialect.connect(*cargs, **cast("dict[str, Any]", cparams))
 
-    def _connected(self, connection: DBAPIConnection, _entry: ConnectionPoolEntry) -> None:
+    def _checked_out(self, connection: DBAPIConnection, *_: object) -> None:
+        """Each time, and not once: the application's own pool may have opened it before, and a revision changed it."""
         cursor = connection.cursor()
         try:
             cursor.execute(
@@ -525,7 +533,7 @@ class Runner:
         attempt, ledger = self._attempt, self.ledger
         attempt.statement = statement
         attempt.place = self._place()
-        attempt.now, attempt.skipping, attempt.sent = None, False, False
+        attempt.now, attempt.skipping, attempt.sent, attempt.search_path = None, False, False, None
         alone = _outside_transaction(connection)
         starts = words(statement, 1)
         if not attempt.place and _WRITES.issuperset(starts) and _stamping():
@@ -541,15 +549,16 @@ class Runner:
         if not alone and _commits(statement):
             self._tell_of_commit(connection, attempt.now)
         if ledger is not None and attempt.now is not None and alone:
-            search_path = _search_path(cursor)
+            attempt.search_path = _search_path(cursor)
             if is_concurrent(statement):
-                ledger.waits(attempt.now, search_path)
-            ledger.sends(attempt.now, search_path)
+                ledger.waits(attempt.now, attempt.search_path)
+            ledger.sends(attempt.now, attempt.search_path)
             attempt.sent = True
         if self._takes_long(statement):
             cursor.execute("SET statement_timeout = 0")
-        # A detachment ends with ACCESS EXCLUSIVE on the partition, which others do queue behind.
-        if is_concurrent(statement) and not (self._keeps() and _DETACH.search(statement)):
+        # In a transaction, others queue behind what it has locked before. A detachment ends with ACCESS EXCLUSIVE
+        # on the partition, which others queue behind as well.
+        if alone and is_concurrent(statement) and not (self._keeps() and _DETACH.search(statement)):
             cursor.execute(f"SET lock_timeout = {self._limits.concurrently_lock_timeout:d}")
         attempt.began = time.perf_counter()
 
@@ -673,6 +682,7 @@ class Runner:
             getattr(getattr(original, "diag", None), "message_hint", None),
             recorded=self._keeps(),
             lost=self._attempt.lost,
+            search_path=self._attempt.search_path,
         )
 
 
@@ -790,8 +800,12 @@ def _commits(statement: str) -> bool:
 
 
 def is_concurrent(statement: str) -> bool:
-    """By the keyword: a comment or a text that says the same gets no longer timeout."""
-    return _CONCURRENTLY.search(statement) is not None and "CONCURRENTLY" in words(statement, len(statement))
+    """By the keyword: a comment or a text that says the same gets no longer timeout, nor do several statements."""
+    return (
+        _CONCURRENTLY.search(statement) is not None
+        and "CONCURRENTLY" in words(statement, len(statement))
+        and len(split(statement)) == 1
+    )
 
 
 def _no_such_target(target: str, error: Exception, script: ScriptDirectory) -> NoSuchTarget:

@@ -424,6 +424,93 @@ def test_the_mere_word_concurrently_gives_no_longer_timeout(
         run(project, database_url, patience=patience, limits=Limits(100, 0, 2_000))
 
 
+REFRESH = "REFRESH MATERIALIZED VIEW CONCURRENTLY ids"
+
+
+@pytest.mark.parametrize(
+    ("body", "holds"),
+    [
+        (f'op.execute("ALTER TABLE users ADD x int")\nop.execute("{REFRESH}")', REFRESH),
+        (
+            f'with op.get_context().autocommit_block():\n    op.execute("{REFRESH}; ALTER TABLE users ADD x int")',
+            "SELECT * FROM users",
+        ),
+    ],
+)
+def test_concurrently_gives_no_longer_timeout_in_a_transaction(
+    project: AlembicProject, database_url: str, body: str, holds: str
+) -> None:
+    """What else is in the transaction keeps its locks meanwhile, or waits for them as long."""
+    project.add(
+        "view",
+        'op.execute("CREATE MATERIALIZED VIEW ids AS SELECT 1 AS id; CREATE UNIQUE INDEX ON ids (id)")',
+    )
+    run(project, database_url)
+    project.add("two", body)
+    with holding(database_url, holds), pytest.raises(OutOfPatience, match=r"over [0-3] s"):
+        run(project, database_url, patience=Patience(retries=0), limits=Limits(100, 6_000))
+
+
+SHARED_ENGINE = ENV.replace(
+    'engine = create_engine(config.get_main_option("sqlalchemy.url"), poolclass=pool.NullPool)',
+    """import sys
+    engine = sys.modules["__main__"].__dict__.setdefault(
+        "shared " + config.get_main_option("sqlalchemy.url"),
+        create_engine(config.get_main_option("sqlalchemy.url"), pool_size=1),
+    )""",
+)
+
+
+@pytest.fixture
+def sharing(make_project: MakeProject, database_url: str) -> Iterator[AlembicProject]:
+    """A project whose env.py takes the application's engine, and with it connections that were opened before."""
+    yield make_project(database_url, env=SHARED_ENGINE)
+    sys.modules["__main__"].__dict__.pop(f"shared {sqlalchemy_url(database_url)}").dispose()
+
+
+def test_what_a_revision_sets_for_its_session_ends_with_it(
+    sharing: AlembicProject, database_url: str
+) -> None:
+    sharing.add("one", "op.execute(\"SET lock_timeout = '1h'\")")
+    sharing.add("two", "op.execute(\"CREATE TABLE seen AS SELECT current_setting('lock_timeout') AS waits\")")
+    run(sharing, database_url)
+    assert scalar(database_url, "SELECT waits FROM seen") == "100ms"
+
+
+def test_a_blocker_is_named_behind_a_connection_that_was_opened_before(
+    sharing: AlembicProject, database_url: str
+) -> None:
+    sharing.add("one", 'op.execute("ALTER TABLE users ADD x int")')
+    with psycopg.connect(database_url) as connection:
+        connection.execute("CREATE TABLE users (id int)")
+    with holding(database_url, "SELECT * FROM users"), pytest.raises(OutOfPatience, match="nightly-report"):
+        run(sharing, database_url, patience=Patience(retries=1, first_delay=0.05))
+
+
+@pytest.mark.parametrize(
+    "build",
+    [
+        "-- of all users\nCREATE UNIQUE INDEX CONCURRENTLY users_id ON users (id)",
+        "CREATE UNIQUE INDEX CONCURRENTLY ON users (id)",
+        'SET search_path = other; CREATE UNIQUE INDEX CONCURRENTLY "users-id" ON users (id)',
+    ],
+)
+def test_no_index_is_left_behind_by_a_build_that_fails(
+    project: AlembicProject, database_url: str, build: str
+) -> None:
+    run(project, database_url)
+    with psycopg.connect(database_url) as connection:
+        connection.execute("CREATE SCHEMA other; ALTER TABLE users DROP CONSTRAINT users_pkey")
+        if "other" in build:
+            connection.execute("ALTER TABLE users SET SCHEMA other")
+        connection.execute("INSERT INTO {}users VALUES (1), (1)".format("other." * ("other" in build)))
+    sent = "\n".join(f"    op.execute({each!r})" for each in build.split("; "))
+    project.add("two", f"with op.get_context().autocommit_block():\n{sent}")
+    with pytest.raises(RevisionFailed):
+        run(project, database_url)
+    assert scalar(database_url, "SELECT count(*) FROM pg_index WHERE NOT indisvalid") == 0
+
+
 def test_an_index_that_somebody_still_builds_is_left_alone(
     project: AlembicProject, database_url: str
 ) -> None:
