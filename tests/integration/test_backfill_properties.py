@@ -5,6 +5,7 @@ written exactly once, and none outside of it.
 from __future__ import annotations
 
 import itertools
+import threading
 import time
 from dataclasses import dataclass
 
@@ -131,10 +132,9 @@ def hold(url: str, case: Case) -> None:
     make(url, table, case)
     late = iter(sorted(case.late - case.numbers))
     cuts, stops = set(case.cuts), set(case.stops)
-    stopped = False
+    asked = threading.Event()
 
     def between(batches: int) -> None:
-        nonlocal stopped
         number = next(late, None)
         if number is not None:
             insert(url, table, case, number)
@@ -147,21 +147,21 @@ def hold(url: str, case: Case) -> None:
                 )
         if batches in stops:
             stops.discard(batches)
-            stopped = True
+            asked.set()
 
     pace = Pace(largest=case.size, workers=case.workers, shapes=case.shapes, replica_lag=None)
     work = spec(table, "n", "n + 1")
     outcome = fill(
         url,
         work,
-        Quiet(between=between, stop_when=lambda: stopped),
+        Quiet(between=between, stop_when=asked.is_set),
         pace=pace,
         newest_first=case.newest_first,
         undo_journal_mode=JournalMode.ON if case.undo else JournalMode.OFF,
     )
     while outcome.state is not State.DONE:
-        stopped = False
-        quiet = Quiet(between=between, stop_when=lambda: stopped)
+        asked.clear()
+        quiet = Quiet(between=between, stop_when=asked.is_set)
         resumed = resume_backfill(url, work.name, pace=pace, stop=quiet, watch=quiet)
         assert resumed is not None
         outcome = resumed
