@@ -167,7 +167,12 @@ class Lead:
     def _forward(self) -> Outcome:
         while True:
             self._read()
-            stopped = None if self.record.at_end and not self._notes_left() else self._walk()
+            stopped = None
+            if not self.record.at_end or self._notes_left():
+                stopped = self._walk()
+            elif self.record.state not in ACTIVE:
+                # It was stopped behind its last batch; what is paused or failed cannot become done.
+                journal.enter(self.session.current(), self.record.name, self._lead, State.RUNNING, actor())
             verdict = None
             if stopped is None:
                 stopped, verdict = self._verify()

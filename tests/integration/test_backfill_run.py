@@ -211,6 +211,16 @@ def test_another_expression_under_the_same_name_is_refused(database_url: str) ->
         fill(database_url, spec("numbers", "n", "n + 2"))
 
 
+def test_a_run_that_was_stopped_behind_its_last_batch_ends_when_it_is_resumed(database_url: str) -> None:
+    numbers(database_url, 10)
+    quiet = Quiet()
+    quiet.stop_when = lambda: quiet.batches >= 1
+    assert fill(database_url, spec("numbers", "n", "n + 1"), quiet).state is State.PAUSED
+    outcome = go_on(database_url)
+    assert outcome is not None
+    assert (outcome.state, by_value(database_url)) == (State.DONE, {1: 10})
+
+
 def test_a_cancelled_run_stays_cancelled(database_url: str) -> None:
     written = paused(database_url).rows
     assert cancel_backfill(database_url, "numbers.n").state is State.CANCELLED
