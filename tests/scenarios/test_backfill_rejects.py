@@ -82,7 +82,7 @@ def test_killed_while_it_looks_for_them(database_url: str, undo: str) -> None:
         " EXECUTE FUNCTION public.refuse()",
     )
     with command_line(database_url) as cli:
-        for _ in range(3):
+        for _ in range(2):
             process = cli.start("run", NAME, "--set", "n + 1", "--max-batch", "100", "--undo-journal", undo)
             in_a_savepoint(database_url)
             process.kill()
