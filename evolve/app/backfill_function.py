@@ -17,7 +17,7 @@ def computing(spec: Spec, target: Target) -> Iterator[Computing | None]:
     """For one thread; None where no function does the work.
 
     Raises:
-        CannotImport, NoFunction, BadModel
+        BadTransform, CannotImport, NoFunction, BadModel
     """
     if not isinstance(spec.work, Transform):
         yield None
@@ -27,6 +27,7 @@ def computing(spec: Spec, target: Target) -> Iterator[Computing | None]:
 
 
 def _caller(work: Transform, key: tuple[str, ...]) -> Computing:
+    work.check()
     function = function_at(work.function)
     if work.model is None:
         return Caller(work, function, key)

@@ -4,7 +4,17 @@ from __future__ import annotations
 
 from enum import StrEnum
 
+from evolve.errors import Misuse
 from evolve.values import dataclass
+
+IDEMPOTENCY_KEY = (
+    "idempotency_key"  # of a row that an effect is given: the same for each try of the same effect
+)
+
+
+class BadTransform(Misuse):
+    def __init__(self, function: str, reason: str, fix: str) -> None:
+        super().__init__(f"{function} cannot do the work of a backfill: {reason}", fix=fix)
 
 
 class Mode(StrEnum):
@@ -37,3 +47,31 @@ class Transform:
     each: bool = False
     model: str | None = None
     rate: float | None = None
+
+    def check(self) -> None:
+        """
+        Raises:
+            BadTransform: parts that do not go together.
+        """
+        outbox = self.mode is Mode.OUTBOX
+        if not self.writes and not outbox:
+            raise BadTransform(
+                self.function, "it writes nothing", 'name columns in writes, or say mode="outbox"'
+            )
+        twice = next((name for name in self.writes if self.writes.count(name) > 1), None)
+        if twice is not None:
+            raise BadTransform(self.function, f'"{twice}" stands in writes twice', "name it once")
+        if self.model is not None and self.mode is not Mode.LOCKED:
+            raise BadTransform(
+                self.function,
+                f'objects of "{self.model}" live in the transaction of their batch, where rows are locked',
+                'say mode="locked", or leave out model',
+            )
+        if self.rate is not None and self.rate <= 0:
+            raise BadTransform(self.function, f"rate is {self.rate:g}", "give rows per second, above 0")
+        if outbox and IDEMPOTENCY_KEY in self.reads:
+            raise BadTransform(
+                self.function,
+                f'a column "{IDEMPOTENCY_KEY}" would hide the one that each effect is given',
+                "leave it out of reads",
+            )

@@ -13,11 +13,11 @@ from psycopg import sql
 from psycopg.adapt import PyFormat
 
 from evolve.backfill.calling import RAISED, Values
-from evolve.backfill.delivering import IDEMPOTENCY_KEY, Note
+from evolve.backfill.delivering import Note
 from evolve.backfill.keyset import Key
 from evolve.backfill.ports import DatabaseFailure, Lease, Piece, Reject
 from evolve.backfill.spec import Spec
-from evolve.backfill.transform import Transform
+from evolve.backfill.transform import IDEMPOTENCY_KEY, Transform
 from evolve.postgres import rejects
 from evolve.postgres.backfill_target import Target
 from evolve.postgres.composing import identifier, table_name, type_name

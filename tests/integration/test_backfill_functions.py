@@ -160,10 +160,12 @@ def test_a_row_at_which_the_function_raises_is_set_aside(database_url: str) -> N
         (by("dropping"), "returned 49 rows for 50"),
         (by("nowhere"), "has no attribute 'nowhere'"),
         (by("_failed"), "is no function"),
+        (by("one_more", rate=0.0), "rate is 0"),
+        (by("one_more", model="support.row_functions:Document"), "live in the transaction of their batch"),
         (by("one_more", model="support.row_functions:Document", mode=Mode.LOCKED), 'maps no column "n"'),
         (by("one_more", model="support.row_functions:Base", mode=Mode.LOCKED), "no mapped class"),
     ],
-    ids=["contract", "name", "no function", "column of a model", "model"],
+    ids=["contract", "name", "no function", "rate", "unlocked model", "column of a model", "model"],
 )
 def test_a_function_that_does_not_work_is_refused_before_the_first_batch(
     database_url: str, spec: Spec, told: str

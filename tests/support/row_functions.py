@@ -94,3 +94,7 @@ def never_told(rows: list[Row]) -> None:
 
 
 _failed: set[str] = set()
+
+
+def normalised(rows: list[Row]) -> list[Row]:
+    return [{"email_norm": str(row["email"]).lower()} for row in rows]
