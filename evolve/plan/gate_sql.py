@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from evolve.sql.names import literal, parse_column, parse_name, quote, shorten
+from evolve.sql.names import QualifiedName, literal, parse_column, parse_name, quote, shorten
 
 if TYPE_CHECKING:  # it needs the parser, which those who only capture revisions do not wait for
     from evolve.plan.change import Place
@@ -133,11 +133,29 @@ _SEEING_ALL = (
 _SEEING_AS_BEFORE = ("  PERFORM pg_catalog.set_config('row_security', evolve_row_security, true);", "END")
 
 
+def _tables(conditions: Conditions) -> tuple[QualifiedName, ...]:
+    """Those that `conditions` names without a schema."""
+    named = [
+        *(parse_name(each.table) for each in (*conditions.fill, *conditions.lost)),
+        *(parse_column(text)[0] for text in (*conditions.validated, *conditions.enabled_triggers)),
+        *(parse_place(text)[0] for text in (*conditions.unmapped, *conditions.unused)),
+    ]
+    return tuple(table for table in dict.fromkeys(named) if table.schema == "public")
+
+
 def _update(fill: Fill) -> str:
     return f"  UPDATE {fill.table} SET {fill.assignments} WHERE {fill.where}\n  ;"  # noqa: S608 - of the revision
 
 
 def _checks(change: str, conditions: Conditions) -> Iterator[str]:
+    for table in _tables(conditions):
+        # What is asked, here and of evolve's journals, is asked of schema public; the statements find it by its name.
+        yield _refuse(
+            f"pg_catalog.to_regclass({_text(str(table))}) IS DISTINCT FROM pg_catalog.to_regclass({_text(table.full)})",
+            change,
+            f"the search_path finds another relation than {table.full} under the name {table}, or none",
+            "let the role that migrates find schema public first, and reset what an earlier revision has set",
+        )
     for fill in conditions.fill:
         found = f"SELECT FROM {fill.table} WHERE {fill.where}\n    LIMIT {FEW + 1}"
         yield _refuse(

@@ -56,7 +56,7 @@ class LiveFacts(Facts):
         with self._connection.transaction(), self._connection.cursor(row_factory=dict_row) as cursor:
             # No lock. Types and expressions then read the same whatever path the role is set up with.
             cursor.execute("SET TRANSACTION READ ONLY")
-            cursor.execute("SET LOCAL search_path = public, pg_catalog")
+            cursor.execute("SET LOCAL search_path = public")
             return cursor.execute(query, {"schema": name.schema, "name": name.name}).fetchall()
 
     def table(self, name: QualifiedName) -> Target:
@@ -130,7 +130,7 @@ class LiveFacts(Facts):
         try:
             with self._connection.transaction(force_rollback=True), self._connection.cursor() as cursor:
                 # ACCESS SHARE on what it reads; no row is read.
-                cursor.execute("SET LOCAL search_path = public, pg_catalog")
+                cursor.execute("SET LOCAL search_path = public")
                 cursor.execute(create, ())
                 rows = cursor.execute(_TRIED).fetchall()
         except psycopg.Error as error:
@@ -143,7 +143,7 @@ class LiveFacts(Facts):
         try:
             with self._connection.transaction(force_rollback=True), self._connection.cursor() as plain:
                 # No lock on a table.
-                plain.execute("SET LOCAL search_path = public, pg_catalog")
+                plain.execute("SET LOCAL search_path = public")
                 plain.execute(create, ())
                 rows = self._connection.cursor(row_factory=dict_row).execute(_WRITTEN).fetchall()
         except psycopg.Error as error:

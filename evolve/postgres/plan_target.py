@@ -5,7 +5,7 @@ from __future__ import annotations
 from psycopg import sql
 from psycopg.rows import dict_row
 
-from evolve.errors import Misuse
+from evolve.errors import Misuse, Refused
 from evolve.plan.target import (
     ConstraintKind,
     Dependent,
@@ -44,6 +44,18 @@ class NotATable(Misuse):
         super().__init__(f'"{table.plain}" is a {kind}, not a table', fix="name a table")
 
 
+class HiddenTable(Refused):
+    """A relation in another schema has the name of one in schema public, and is found before it."""
+
+    def __init__(self, table: QualifiedName, found: str, path: str) -> None:
+        super().__init__(
+            f'the search_path of this role, {path}, finds {found} under the name "{table}", not {table.full}',
+            why=f"revisions name tables of schema public without it, and would change {found}",
+            fix="have the role that migrates find public first: options=-csearch_path=public in the URL; "
+            "or, if the other one was meant, name it with its schema",
+        )
+
+
 _RELATION_KINDS = {
     "v": "view",
     "m": "materialized view",
@@ -60,12 +72,25 @@ def read_target(connection: Connection, table: QualifiedName) -> Target:
 
     Raises:
         NoSuchTable: nothing has that name; NotATable: a view or the like has it.
+        HiddenTable: revisions of this role would find another one.
     """
+    _refuse_hidden(connection, table)
     with connection.transaction():
         # No lock. Types and expressions then read the same whatever path the role is set up with.
         connection.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
-        connection.execute("SET LOCAL search_path = public, pg_catalog")
+        connection.execute("SET LOCAL search_path = public")
         return _Reader(connection, table).read()
+
+
+def _refuse_hidden(connection: Connection, table: QualifiedName) -> None:
+    # No lock.
+    row = connection.execute(
+        "SELECT n.nspname::text, current_setting('search_path') FROM pg_class c JOIN pg_namespace n"
+        " ON n.oid = c.relnamespace WHERE c.oid = to_regclass(%s) AND c.oid <> to_regclass(%s)",
+        (str(table), table.full),
+    ).fetchone()
+    if row is not None:
+        raise HiddenTable(table, QualifiedName(table.name, str(row[0])).full, str(row[1]))
 
 
 def read_indexes(connection: Connection, relation: QualifiedName) -> tuple[TargetIndex, ...]:
@@ -73,7 +98,7 @@ def read_indexes(connection: Connection, relation: QualifiedName) -> tuple[Targe
     with connection.transaction():
         # No lock.
         connection.execute("SET TRANSACTION READ ONLY")
-        connection.execute("SET LOCAL search_path = public, pg_catalog")
+        connection.execute("SET LOCAL search_path = public")
         return _Reader(connection, relation).indexes()
 
 

@@ -167,6 +167,21 @@ def test_a_revision_takes_hidden_rows_for_none_neither(users: Users) -> None:
     assert users.connection.execute("SHOW row_security").fetchone() == ("on",)
 
 
+@pytest.mark.parametrize(
+    "conditions",
+    [Conditions(phase="contract", unmapped=("users.name",)), Conditions(validated=("users.users_pkey",))],
+)
+def test_a_revision_that_would_change_another_table_of_the_name_stops(
+    users: Users, conditions: Conditions
+) -> None:
+    block = gate_block(CHANGE, conditions)
+    users.run(block)
+    users.run("CREATE SCHEMA app; CREATE TABLE app.users (); SET search_path = app, public")
+    with pytest.raises(psycopg.Error, match=r"finds another relation than public\.users") as raised:
+        users.run(block)
+    assert raised.value.sqlstate == SHUT
+
+
 def test_a_backfill_that_nobody_ran(users: Users) -> None:
     """The count of rows beside it decides then."""
     assert users.see(BackfillDone(CHANGE)).open

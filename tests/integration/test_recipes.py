@@ -18,7 +18,7 @@ from evolve.plan.recipes.columns.rename_column import RenameColumn
 from evolve.plan.recipes.columns.set_not_null import SetNotNull
 from evolve.plan.target import Target
 from evolve.postgres.plan_facts import LiveFacts
-from evolve.postgres.plan_target import NoSuchTable, NotATable
+from evolve.postgres.plan_target import HiddenTable, NoSuchTable, NotATable
 from evolve.sql.names import QualifiedName
 
 pytestmark = pytest.mark.server
@@ -415,6 +415,22 @@ def test_an_unknown_table_names_one_that_is_near(connection: Connection) -> None
     connection.execute('CREATE TABLE "Orders" ()')
     with pytest.raises(NoSuchTable, match="Orders"):
         table(connection, "orders")
+
+
+def test_a_table_that_another_one_hides_is_refused(connection: Connection) -> None:
+    connection.execute("CREATE SCHEMA app; CREATE TABLE hidden (); CREATE TABLE app.hidden ()")
+    assert table(connection, "hidden")
+    connection.execute("SET search_path = app, public")
+    with pytest.raises(HiddenTable, match=r"finds app\.hidden"):
+        table(connection, "hidden")
+
+
+def test_facts_run_no_function_of_a_stranger(connection: Connection) -> None:
+    connection.execute(
+        "CREATE FUNCTION public.pg_get_expr(pg_node_tree, oid) RETURNS text LANGUAGE plpgsql AS"
+        " $$BEGIN RAISE 'ran as %', current_user; END$$; CREATE TABLE with_default (n int DEFAULT 1)"
+    )
+    assert table(connection, "with_default")
 
 
 def test_a_view_is_no_table(connection: Connection) -> None:
