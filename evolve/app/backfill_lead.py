@@ -372,6 +372,12 @@ class Lead:
                 ", ".join(f"{c.name} {c.type}" for c in key) for key in (self.record.key, self.target.key)
             )
             raise TargetChanged(self.record, f"it was walked by ({was}), its key is now ({now})")
+        if self.record.key_collations not in (None, self.target.collations):
+            raise TargetChanged(self.record, "its key has another collation now, and so another order")
+        if self.record.journal:
+            kept = undo_journal.kept_otherwise(self.session.current(), self.record.run_id, self.target)
+            if kept is not None:
+                raise TargetChanged(self.record, f'column "{kept}" had another type when its old values were kept')
 
     def _take_lead(self) -> None:
         """Where somebody leads the run, wait until that lease ends or is seen to be renewed.

@@ -66,7 +66,15 @@ def run_backfill(
             record = journal.open_run(
                 session.current(),
                 spec,
-                journal.NewRun(target.oid, target.key, target.rows_estimate, keeps, comes_after, newest_first),
+                journal.NewRun(
+                    table_oid=target.oid,
+                    key=target.key,
+                    rows_estimate=target.rows_estimate,
+                    journal=keeps,
+                    after=comes_after,
+                    newest_first=newest_first,
+                    key_collations=target.collations,
+                ),
                 actor=actor(),
                 restart=restart,
                 prepare=lambda connection, run_id: (

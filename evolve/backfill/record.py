@@ -73,6 +73,7 @@ class RunRecord:
         ended_at: set for done, cancelled and undone.
         after: names of backfills that it comes after.
         verifiable: whether a predicate tells a row that was done from one that was not; None in runs of old.
+        key_collations: by number, one for each column of the key; None in runs of old.
         sweeps: walks after the first one; only a run without a key makes any.
         rejects: rows that could not be written and that no later try has resolved.
         max_rejects: how many it may have of them; with one more it fails.
@@ -106,6 +107,7 @@ class RunRecord:
     after: tuple[str, ...] = ()
     verifiable: bool | None = None
     sweeps: int = 0
+    key_collations: tuple[int, ...] | None = None
     rejects: int = 0
     max_rejects: int = 100
 

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from evolve.app.show_backfills import RunView
     from evolve.app.verify_backfill import Verified
     from evolve.backfill.keyset import Key
-    from evolve.backfill.record import Rejected
+    from evolve.backfill.record import Rejected, RunRecord
     from evolve.backfill.verify import Verdict
 
 
@@ -214,7 +214,7 @@ def view_text(view: RunView) -> str:
     estimate = f" of about {record.rows_estimate:,}" if record.rows_estimate and not record.at_end else ""
     lines = [
         f"{record.name}: {record.shown}",
-        f"  table     {record.spec.table.plain}, by ({', '.join(column.name for column in record.key)})",
+        f"  table     {record.spec.table.plain}, by {_way(record)}",
         f"  does      {record.spec.doing}",
     ]
     if record.spec.where is not None:
@@ -260,6 +260,13 @@ def view_text(view: RunView) -> str:
     return "\n".join(lines)
 
 
+def _way(record: RunRecord) -> str:
+    columns = f"({', '.join(column.name for column in record.key)})"
+    if record.by_block:
+        return f"{columns}, block by block"
+    return f"{columns}, from the newest on" if record.newest_first else columns
+
+
 def view_json(view: RunView) -> dict[str, object]:
     from evolve.backfill.works import work_json
 
@@ -270,6 +277,7 @@ def view_json(view: RunView) -> dict[str, object]:
         "state": record.shown,
         "table": record.spec.table.plain,
         "key": [column.name for column in record.key],
+        "newest_first": record.newest_first,
         "set": dict(record.spec.assignments),
         "where": record.spec.where,
         "work": work_json(record.spec.work),

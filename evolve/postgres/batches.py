@@ -155,7 +155,9 @@ class SqlTransaction:
 
     def checkpoint(self, old: Lease, new: Lease) -> Want | None:
         with translated(self._connection):
-            checked = journal.checkpoint(self._connection, old, new, self._lease_seconds, self._ground.mark)
+            checked = journal.checkpoint(
+                self._connection, self._ground.checkpoint, old, new, self._lease_seconds
+            )
         if checked is None:
             return None
         if checked.mark != self._ground.target.mark:

@@ -10,6 +10,7 @@ from dataclasses import replace
 from evolve.backfill.ports import DatabaseFailure, Lease, Piece
 from evolve.backfill.spec import Spec
 from evolve.errors import EvolveError
+from evolve.postgres import journal
 from evolve.postgres.backfill_target import Target, read_target
 from evolve.postgres.changing import Change
 from evolve.postgres.connect import Connection
@@ -23,7 +24,7 @@ class Ground:
     """A table, and what is said to it.
 
     Args:
-        mark: SQL for `target.mark`, as it is by now.
+        checkpoint: see `journal.checkpointing`; it answers what `target.mark` is by now.
     """
 
     def __init__(self, spec: Spec, target: Target, change: Change) -> None:
@@ -31,7 +32,7 @@ class Ground:
         self.target = target
         self.change = change
         self.walk = Walk(target)
-        self.mark = mark(target.table, target.oid)
+        self.checkpoint = journal.checkpointing(mark(target.table, target.oid))
 
     def check_plan(self, connection: Connection, piece: Piece) -> None:
         """Look at the plan of a batch that goes on.

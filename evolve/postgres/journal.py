@@ -129,6 +129,7 @@ class _Row:
     after: list[str]
     verifiable: bool | None
     newest_first: bool
+    key_collations: list[int] | None
     sweeps: int
     rejects: int
     max_rejects: int
@@ -149,7 +150,7 @@ _SELECT = sql.SQL("""
            r.error ->> 'message' AS error, CASE WHEN {led} THEN ({lead})::text END AS leads, g.workers, r.started_by,
            to_jsonb(r.started_at) #>> '{{}}' AS started_at, to_jsonb(r.ended_at) #>> '{{}}' AS ended_at,
            r.after, r.verifiable,
-           r.newest_first, r.sweeps, r.rejects, r.max_rejects
+           r.newest_first, r.key_collations, r.sweeps, r.rejects, r.max_rejects
       FROM evolve.backfill_run r
      CROSS JOIN LATERAL (
            SELECT count(*) AS ranges, coalesce(sum(batches), 0)::bigint AS batches,
@@ -244,6 +245,7 @@ class NewRun:
     journal: bool
     after: tuple[str, ...] = ()
     newest_first: bool = False
+    key_collations: tuple[int, ...] = ()
 
 
 def open_run(
@@ -283,8 +285,9 @@ def open_run(
             run_id = int(
                 cursor.execute(
                     "INSERT INTO evolve.backfill_run (name, spec, fingerprint, table_oid, key_columns, key_types,"
-                    " journal, rows_estimate, after, verifiable, newest_first, fence, started_by)"
-                    " VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, pg_current_xact_id(), %s) RETURNING run_id",
+                    " journal, rows_estimate, after, verifiable, newest_first, key_collations, fence, started_by)"
+                    " VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, pg_current_xact_id(), %s)"
+                    " RETURNING run_id",
                     (
                         spec.name,
                         text,
@@ -297,6 +300,7 @@ def open_run(
                         list(new.after),
                         misses_predicate(spec, tuple(column.name for column in new.key)) is not None,
                         new.newest_first,
+                        list(new.key_collations),
                         actor,
                     ),
                 ).fetchone()
@@ -444,8 +448,25 @@ class Checked:
     mark: str
 
 
+def checkpointing(mark: sql.Composed) -> bytes:
+    """The statement of `checkpoint`: always the same text for a table, so that the server keeps its plan."""
+    return (
+        sql.SQL("""
+        UPDATE evolve.backfill_range
+           SET cursor = %(cursor)s::text[], window_upto = %(window)s::text[], window_slices = %(slices)s,
+               window_done = %(done)s, window_rows = %(rows)s, finished = %(finished)s, batches = %(batches)s,
+               scanned = %(scanned)s, changed = %(changed)s,
+               lease_until = clock_timestamp() + make_interval(secs => %(seconds)s)
+         WHERE run_id = %(run)s AND range_no = %(range)s AND lease_epoch = %(epoch)s AND batches = %(before)s
+        RETURNING (SELECT want FROM evolve.backfill_run WHERE run_id = %(run)s) AS want, {} AS mark
+        """)
+        .format(mark)
+        .as_bytes()
+    )
+
+
 def checkpoint(
-    connection: Connection, old: Lease, new: Lease, seconds: float, mark: sql.Composed
+    connection: Connection, statement: bytes, old: Lease, new: Lease, seconds: float
 ) -> Checked | None:
     """Inside the batch's transaction: move the range on and renew the lease; None where it is not ours any more.
 
@@ -456,15 +477,7 @@ def checkpoint(
     with connection.cursor(row_factory=class_row(Checked)) as cursor:
         # A row lock in the journal, held until COMMIT.
         return cursor.execute(
-            sql.SQL("""
-            UPDATE evolve.backfill_range
-               SET cursor = %(cursor)s::text[], window_upto = %(window)s::text[], window_slices = %(slices)s,
-                   window_done = %(done)s, window_rows = %(rows)s, finished = %(finished)s, batches = %(batches)s,
-                   scanned = %(scanned)s, changed = %(changed)s,
-                   lease_until = clock_timestamp() + make_interval(secs => %(seconds)s)
-             WHERE run_id = %(run)s AND range_no = %(range)s AND lease_epoch = %(epoch)s AND batches = %(before)s
-            RETURNING (SELECT want FROM evolve.backfill_run WHERE run_id = %(run)s) AS want, {} AS mark
-            """).format(mark),
+            statement,
             {
                 "cursor": None if new.cursor is None else list(new.cursor),
                 "window": None if window is None else list(window.upto),
@@ -903,6 +916,7 @@ def _record(row: _Row) -> RunRecord:
         after=tuple(row.after),
         verifiable=row.verifiable,
         sweeps=row.sweeps,
+        key_collations=None if row.key_collations is None else tuple(row.key_collations),
         rejects=row.rejects,
         max_rejects=row.max_rejects,
     )

@@ -77,6 +77,23 @@ def drop(connection: Connection, run_id: int) -> None:
     connection.execute(sql.SQL("DROP TABLE IF EXISTS {}").format(table_of(run_id)))
 
 
+def kept_otherwise(connection: Connection, run_id: int, target: Target) -> str | None:
+    """A column of `target` whose old values are kept as another type than it has by now."""
+    # AccessShare on catalogs only.
+    types = dict(
+        connection.execute(
+            "SELECT attname::text, format_type(atttypid, -1) FROM pg_attribute"
+            " WHERE attrelid = to_regclass(%s) AND attnum > 0 AND NOT attisdropped",
+            (f"evolve.backfill_undo_{run_id}",),
+        ).fetchall()
+    )
+    for place, column in enumerate(target.columns):
+        wanted = "text[]" if column.as_text else f"{column.type}[]"
+        if types.get(f"old_{place}", wanted) != wanted:
+            return column.name
+    return None
+
+
 def size(connection: Connection, run_id: int) -> int:
     """Rows that can still be restored."""
     # AccessShare on the run's own table.

@@ -1,4 +1,4 @@
-"""The change of a run that walks places: what it wrote must not fit its predicate any more, or it would write it again."""
+"""The change of a run that walks places: a row that still fits the predicate once it is written stops it."""
 
 from __future__ import annotations
 

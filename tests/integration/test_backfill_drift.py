@@ -10,6 +10,7 @@ from support.backfill import Quiet, by_value, fill, numbers, spec
 
 from evolve.app.backfill_work import Pace
 from evolve.app.resume_backfill import resume_backfill
+from evolve.backfill.record import TargetChanged
 from evolve.backfill.status import State
 from evolve.backfill.undo import JournalMode
 from evolve.postgres import journal
@@ -102,6 +103,23 @@ def test_another_order_of_the_same_text_is_noticed(database_url: str) -> None:
     quiet = Meanwhile(database_url, 'ALTER TABLE t ALTER id TYPE text COLLATE "en-x-icu"')
     with pytest.raises(TableAltered, match="another type or order"):
         fill(database_url, spec("t", "n", "n + 1"), quiet)
+    with pytest.raises(TargetChanged, match="another collation"):
+        resume_backfill(database_url, "t.n", pace=Pace(), stop=Quiet(), watch=Quiet())
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("ALTER TABLE numbers ALTER n TYPE bigint", 'column "n" had another type'),
+        ('ALTER TABLE numbers ALTER id TYPE text COLLATE "C"', "its key is now"),
+    ],
+)
+def test_what_resume_finds_altered_is_refused(database_url: str, text: str, reason: str) -> None:
+    numbers(database_url, 1000)
+    with pytest.raises(TableAltered):
+        fill(database_url, spec("numbers", "n", "n + 1"), Meanwhile(database_url, text))
+    with pytest.raises(TargetChanged, match=reason):
+        resume_backfill(database_url, "numbers.n", pace=Pace(), stop=Quiet(), watch=Quiet())
 
 
 def test_once_it_is_as_it_was_resume_goes_on(database_url: str) -> None:

@@ -7,6 +7,7 @@ from __future__ import annotations
 import itertools
 import threading
 import time
+from contextlib import suppress
 from dataclasses import dataclass
 
 import psycopg
@@ -15,9 +16,10 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 from support.backfill import Quiet, command_line, fill, spec
 
-from evolve.app.backfill_work import Pace
+from evolve.app.backfill_work import Outcome, Pace, ServerTrouble
 from evolve.app.resume_backfill import resume_backfill
 from evolve.app.undo_backfill import undo_backfill
+from evolve.backfill.runner import GaveUp
 from evolve.backfill.shapes import Shape
 from evolve.backfill.status import State
 from evolve.backfill.undo import JournalMode
@@ -151,20 +153,22 @@ def hold(url: str, case: Case) -> None:
 
     pace = Pace(largest=case.size, workers=case.workers, shapes=case.shapes, replica_lag=None)
     work = spec(table, "n", "n + 1")
-    outcome = fill(
-        url,
-        work,
-        Quiet(between=between, stop_when=asked.is_set),
-        pace=pace,
-        newest_first=case.newest_first,
-        undo_journal_mode=JournalMode.ON if case.undo else JournalMode.OFF,
-    )
-    while outcome.state is not State.DONE:
+    outcome: Outcome | None = None
+    # Who is cut off while asked to stop does not come back, and says so.
+    with suppress(ServerTrouble, GaveUp):
+        outcome = fill(
+            url,
+            work,
+            Quiet(between=between, stop_when=asked.is_set),
+            pace=pace,
+            newest_first=case.newest_first,
+            undo_journal_mode=JournalMode.ON if case.undo else JournalMode.OFF,
+        )
+    while outcome is None or outcome.state is not State.DONE:
         asked.clear()
         quiet = Quiet(between=between, stop_when=asked.is_set)
-        resumed = resume_backfill(url, work.name, pace=pace, stop=quiet, watch=quiet)
-        assert resumed is not None
-        outcome = resumed
+        with suppress(ServerTrouble, GaveUp):
+            outcome = resume_backfill(url, work.name, pace=pace, stop=quiet, watch=quiet)
     rows = written(url, table)
     assert {x for x, n in rows.items() if n < 100} == case.numbers
     assert {rows[x] for x in case.numbers} <= {1}

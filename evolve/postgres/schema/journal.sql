@@ -37,6 +37,7 @@ ALTER TABLE evolve.backfill_run
     ADD COLUMN IF NOT EXISTS lease_until timestamptz NOT NULL DEFAULT '-infinity',
     ADD COLUMN IF NOT EXISTS low text[],    -- first key when the run began, for progress only
     ADD COLUMN IF NOT EXISTS cut boolean NOT NULL DEFAULT false,    -- its ranges are there
+    ADD COLUMN IF NOT EXISTS key_collations bigint[],   -- null: begun before that was kept
     ADD COLUMN IF NOT EXISTS newest_first boolean NOT NULL DEFAULT false,   -- keys are walked from the greatest down
     ADD COLUMN IF NOT EXISTS sweeps integer NOT NULL DEFAULT 0,     -- walks after the first one, for want of a key
     ADD COLUMN IF NOT EXISTS ended_lsn pg_lsn,  -- all that it wrote lies before this in the WAL
