@@ -44,7 +44,9 @@ class Again:
         with self._batches.transaction(lease) as transaction:
             transaction.check_at_once()
             keys = transaction.due(lease, rows)
-            changed, written, rejects = 0, [], []
+            changed = 0
+            written: list[Key] = []
+            rejects: list[Reject] = []
             for key in keys:
                 numbered = replace(lease, batches=lease.batches + len(written))
                 try:

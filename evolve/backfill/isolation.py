@@ -80,7 +80,7 @@ def alone(piece: Piece, key: Key) -> Piece:
     return replace(piece, first=key, after=None, upto=key, slices=1, slice=0)
 
 
-def _halves(piece: Piece, keys: Sequence[Key]) -> list[tuple[Piece, Sequence[Key]]]:
+def _halves(piece: Piece, keys: list[Key]) -> list[tuple[Piece, list[Key]]]:
     """Without rows that came up since the keys were read: nothing is promised to them."""
     if len(keys) < 2:
         return [(alone(piece, key), keys) for key in keys]
