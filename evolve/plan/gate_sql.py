@@ -252,6 +252,15 @@ def _readable(table: str) -> str:
 _EVENTS_READABLE = _readable("change_event")
 
 
+def _kept_from(*tables: str) -> str:
+    """Whether one of those tables is there, and this role may not read it: what it tells is not known to be nothing."""
+    names = ", ".join(f"'{table}'" for table in tables)
+    return f"""EXISTS (
+      SELECT FROM pg_catalog.pg_class AS c JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace
+      WHERE n.nspname = 'evolve' AND c.relname IN ({names}) AND c.relkind = 'r' AND NOT (
+        pg_catalog.has_schema_privilege(n.oid, 'USAGE') AND pg_catalog.has_table_privilege(c.oid, 'SELECT')))"""
+
+
 def _passed(change: str, phase: str, gate: str) -> str:
     """Whether somebody has overridden that gate before that phase, since one last went back on it."""
     return f"""EXISTS (
@@ -297,7 +306,7 @@ def _called(change: str, phase: str, places: Sequence[Place]) -> str:
       evolve_use := NULL;
     ELSIF evolve_open IS NULL AND evolve_counted THEN
       -- A table of few rows may be one of a new database, where nobody has looked.
-      IF {full} THEN
+      IF {_kept_from("verdict")} OR {full} THEN
         evolve_use := 'nobody has looked which statements use what goes, or role ' || current_user
           || ' may not read evolve.verdict';
       END IF;
@@ -375,6 +384,10 @@ def _missed(change: str, phase: str) -> str:
       evolve_use := coalesce((
         SELECT 'a brown-out is under way, until ' || ends FROM evolve.brown_out
         WHERE change = {_text(change)}), evolve_use);
+    END IF;
+    IF {_kept_from("change_event", "brown_out")} THEN
+      evolve_use := 'role ' || current_user || ' may not read evolve.change_event and evolve.brown_out, which tell'
+        || ' whether anybody has missed it';
     END IF;
     IF evolve_use IS NOT NULL THEN
       RAISE EXCEPTION USING ERRCODE = {_text(SHUT)},

@@ -232,6 +232,15 @@ def test_a_revision_asks_what_was_seen_last(database: Counted) -> None:
     shut_by(database, "SELECT name FROM users")
 
 
+def test_a_role_that_may_not_read_what_was_seen_does_not_pass(database: Counted) -> None:
+    judge(database, database.look())
+    database.run("DROP ROLE IF EXISTS knows_nothing")
+    database.run("CREATE ROLE knows_nothing; GRANT SELECT ON users TO knows_nothing")
+    database.run("SET ROLE knows_nothing")
+    shut_by(database, "role knows_nothing may not read")
+    database.run("RESET ROLE; DROP OWNED BY knows_nothing")
+
+
 @pytest.mark.parametrize("table", ["change_event", "verdict", "tripwire", "tripwire_hit", "brown_out"])
 def test_a_revision_runs_no_function_of_a_stranger(database: Counted, table: str) -> None:
     database.run("CREATE SCHEMA evolve; CREATE TABLE ran (n int)")
