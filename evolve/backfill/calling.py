@@ -6,10 +6,12 @@ import asyncio
 import inspect
 import threading
 from collections.abc import AsyncIterable, Awaitable, Callable, Iterable, Mapping, Sequence
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 from evolve.backfill.ports import DatabaseFailure
 from evolve.backfill.transform import Transform
+
+T = TypeVar("T")
 
 Row = dict[str, object]
 Values = tuple[object, ...]
@@ -94,8 +96,8 @@ class Caller:
             raise self._broken(f"returned {_kind(answer)} where a list of rows was wanted")
         return list(answer)
 
-    def _finished(self, answer: Awaitable[object]) -> object:
-        async def waited() -> object:
+    def _finished(self, answer: Awaitable[T]) -> T:
+        async def waited() -> T:
             return await answer
 
         try:
@@ -146,9 +148,9 @@ async def _all_of(answers: AsyncIterable[object]) -> list[object]:
     return [answer async for answer in answers]
 
 
-def _in_a_thread(work: Callable[[], object]) -> object:
+def _in_a_thread(work: Callable[[], T]) -> T:
     """Where a loop runs in this thread already, another cannot."""
-    done: list[object] = []
+    done: list[T] = []
     failed: list[BaseException] = []
 
     def do() -> None:

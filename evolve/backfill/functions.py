@@ -70,7 +70,8 @@ def function_at(path: str, folder: Path | None = None) -> Callable[..., object]:
         CannotImport, NoFunction
     """
     found = imported(path, folder)
-    found = getattr(found, "function", None) or found
-    if not callable(found):
+    declared: object = getattr(found, "function", None)
+    function = found if declared is None else declared
+    if not callable(function):
         raise NoFunction(path)
-    return found
+    return function
