@@ -95,7 +95,7 @@ class UnusableKey(Misuse):
             why="a backfill resumes after the last key it committed, so rows need a unique order without nulls",
             fix=f"use {choices}"
             if choices
-            else "create a unique index on NOT NULL columns first, CONCURRENTLY",
+            else "create a unique index on NOT NULL columns first, CONCURRENTLY; or walk blocks: --key ctid --where …",
         )
 
 

@@ -80,13 +80,12 @@ def drop(connection: Connection, run_id: int) -> None:
 def kept_otherwise(connection: Connection, run_id: int, target: Target) -> str | None:
     """A column of `target` whose old values are kept as another type than it has by now."""
     # AccessShare on catalogs only.
-    types = dict(
-        connection.execute(
-            "SELECT attname::text, format_type(atttypid, -1) FROM pg_attribute"
-            " WHERE attrelid = to_regclass(%s) AND attnum > 0 AND NOT attisdropped",
-            (f"evolve.backfill_undo_{run_id}",),
-        ).fetchall()
-    )
+    rows = connection.execute(
+        "SELECT attname::text, format_type(atttypid, -1) FROM pg_attribute"
+        " WHERE attrelid = to_regclass(%s) AND attnum > 0 AND NOT attisdropped",
+        (f"evolve.backfill_undo_{run_id}",),
+    ).fetchall()
+    types = {str(name): str(kind) for name, kind in rows}
     for place, column in enumerate(target.columns):
         wanted = "text[]" if column.as_text else f"{column.type}[]"
         if types.get(f"old_{place}", wanted) != wanted:

@@ -165,6 +165,15 @@ def test_rows_that_keep_coming_do_not_keep_it_from_ending(database_url: str) -> 
     assert (outcome.state, outcome.rows) == (State.DONE, 300)
 
 
+def test_rows_that_need_no_work_are_passed_by_in_few_batches(database_url: str) -> None:
+    numbers(database_url, 20_000)
+    with psycopg.connect(database_url, autocommit=True) as connection:
+        connection.execute("UPDATE numbers SET n = 7 WHERE id NOT IN (3, 30000, 60000)")
+    outcome = fill(database_url, spec("numbers", "n", "7", where="n = 0"), pace=Pace(commit_seconds=2))
+    assert (outcome.rows, outcome.good) == (3, True)
+    assert outcome.batches < 30
+
+
 # no key at all
 
 
