@@ -21,7 +21,7 @@ from evolve.postgres.blockers import Blocker, BlockerWatch, end_sessions
 from evolve.postgres.connect import Connection, connect
 from evolve.postgres.invalid_indexes import drop_invalid_index
 from evolve.postgres.old_snapshots import OldSnapshot, old_snapshots, waits
-from evolve.postgres.runner_lock import RunnerLockLost, runner_lock
+from evolve.postgres.runner_lock import RecordLocked, RunnerLockLost, runner_lock
 from evolve.postgres.stamps import applied_heads, has_versions, server_identity, stamp
 from evolve.postgres.upgrade_record import UpgradeRecord, can_record
 from evolve.revisions.gate_asking import asking
@@ -210,6 +210,8 @@ def migrate(
         CannotTell, NotAsRecorded, StillAtWork, IndexInTheWay, DetachmentPending: a revision that an earlier run has
             left half-done cannot be gone on with.
         RunnerLockLost: the session that holds the lock ended; the revision at hand may be applied, none after it.
+        RecordLocked: another session keeps a table of schema evolve locked; the revision at hand was rolled back.
+        CannotReach: env.py cannot connect.
         WrongDatabase: env.py connects to another database than `url`.
         NothingRan: env.py ended well and did nothing that can be seen.
         StrangeRevisions: the database is at a revision that the project does not have.
@@ -219,6 +221,8 @@ def migrate(
     with runner_lock(
         url, version_table, wait=patience.wait, on_wait=observer.waiting_for_runner, sleep=environment.sleep
     ) as own:
+        # No lock. A revision whose account cannot be written would keep its own locks as long as that waits.
+        own.execute("SELECT set_config('lock_timeout', %s, false)", (str(limits.lock_timeout),))
         # Which revisions are missing is asked only now: a runner that waited finds nothing left to do.
         runner, standings, steps = planned(project, own, target, direction, limits, override_url)
         carry_out = _CarryOut(
@@ -395,7 +399,7 @@ class _Attempts:
     def _end(self, error: EvolveError) -> None:
         if self.record is not None:
             # What went wrong is told; that it could not be written down as well is not what a person must hear.
-            with suppress(RunnerLockLost):
+            with suppress(RunnerLockLost, RecordLocked):
                 self.record.end_step(done=False, blockers=[*self.blockers.values()])
                 self.record.end_run(error.what)
 
@@ -474,13 +478,18 @@ class _Attempts:
         self.blockers.update({blocker.pid: blocker for blocker in seen})
         return seen
 
-    def _wait_a_little(self, refusal: Refused) -> None:
-        """For what passes by itself, as long as the budget lasts; then `refusal` is raised."""
+    def _wait_a_little(self, refusal: Refused, reason: str | None = None) -> None:
+        """For what passes by itself, as long as the budget lasts; then `refusal` is raised.
+
+        Args:
+            reason: what is told, once, where that is not what the refusal says.
+        """
         if self.waited + _PAUSE > self.patience.budget:
             raise refusal
-        if self.told != refusal.what:
-            self.told = refusal.what
-            self.observer.waits(refusal.what)
+        reason = reason or refusal.what
+        if self.told != reason:
+            self.told = reason
+            self.observer.waits(reason)
         self.waited += _PAUSE
         self.environment.sleep(_PAUSE)
 
@@ -491,6 +500,9 @@ class _Attempts:
             return
         first: set[tuple[int, str]] | None = None
         began = self.waited
+        told: dict[
+            tuple[int, str], str
+        ] = {}  # as each was when it was first seen: its age changes with every look
         while True:
             there = old_snapshots(self.own, what, search_path, self.watch.ours())
             if first is None:
@@ -506,7 +518,11 @@ class _Attempts:
                     ):
                         self.observer.session_ended(blocker)
                         self.blockers[blocker.pid] = blocker
-            self._wait_a_little(OldTransactions(step.revision, sent, self.waited - began, there))
+            whom = "; ".join(told.setdefault((each.pid, each.began), str(each)) for each in there)
+            self._wait_a_little(
+                OldTransactions(step.revision, sent, self.waited - began, there),
+                f"older transactions are to end before {sent}: {whom}",
+            )
 
     def _confirm(self, step: Pending) -> None:
         standings = _standings(self.runner, self.own, self.project)

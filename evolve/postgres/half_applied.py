@@ -10,6 +10,7 @@ import psycopg
 
 from evolve.errors import Refused
 from evolve.postgres.connect import Connection
+from evolve.postgres.lock_waits import lock_timeout as waits
 from evolve.sql.names import QualifiedName
 
 Direction = Literal["upgrade", "downgrade"]
@@ -131,8 +132,8 @@ def undo(connection: Connection, revision: str, statement: str, lock_timeout: in
         CannotTakeBack: the server refused it.
     """
     try:
-        connection.execute(f"SET lock_timeout = {lock_timeout:d}".encode())
-        connection.execute(statement.encode())
+        with waits(connection, lock_timeout):
+            connection.execute(statement.encode())
     except psycopg.Error as error:
         raise CannotTakeBack(revision, statement, error) from error
 

@@ -7,6 +7,7 @@ from typing import Literal
 from psycopg import errors, sql
 
 from evolve.postgres.connect import Connection
+from evolve.postgres.lock_waits import lock_timeout as waits
 
 # ACCESS SHARE on catalogs only. A name that the server made up begins like the table's, and ends in _idx or _idx1.
 _INVALID = """
@@ -52,12 +53,14 @@ def drop_invalid_index(
         return "absent"
     if row[2]:
         return "stays"
-    connection.execute(sql.SQL("SET lock_timeout = {}").format(sql.Literal(lock_timeout)))
     try:
-        # SHARE UPDATE EXCLUSIVE on the table: neither reads nor writes wait.
-        connection.execute(
-            sql.SQL("DROP INDEX CONCURRENTLY IF EXISTS {}").format(sql.Identifier(str(row[0]), str(row[1])))
-        )
+        with waits(connection, lock_timeout):
+            # SHARE UPDATE EXCLUSIVE on the table: neither reads nor writes wait.
+            connection.execute(
+                sql.SQL("DROP INDEX CONCURRENTLY IF EXISTS {}").format(
+                    sql.Identifier(str(row[0]), str(row[1]))
+                )
+            )
     except (errors.LockNotAvailable, errors.DeadlockDetected):
         return "stays"
     return "dropped"

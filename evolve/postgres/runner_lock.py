@@ -39,6 +39,17 @@ class RunnerLockLost(Refused):
         )
 
 
+class RecordLocked(Refused):
+    def __init__(self, reason: str) -> None:
+        super().__init__(
+            f"what is recorded of upgrades cannot be read or written: {reason}",
+            why="another session has locked a table of schema evolve; a revision that waits for it would keep its own "
+            "locks meanwhile",
+            fix="run it again when that session has ended; see who it is: SELECT * FROM pg_stat_activity WHERE pid IN "
+            "(SELECT pid FROM pg_locks WHERE granted AND relation::regclass::text LIKE 'evolve.%')",
+        )
+
+
 @contextmanager
 def runner_lock(
     url: str,
@@ -62,6 +73,7 @@ def runner_lock(
         StandbyServer, ReadOnlySession: nothing can be written there.
         PooledByTransaction: `url` leads to a pooler behind which no lock holds.
         RunnerLockLost: the block used the connection after the server or the network had ended it.
+        RecordLocked: the block set a `lock_timeout` for the connection, and that has passed.
     """
     with connect(url, application_name="evolve runner", autocommit=True) as connection:
         refuse_read_only(connection)
@@ -80,6 +92,8 @@ def runner_lock(
             sleep(0.2)
         try:
             yield connection  # closing the connection, or dying, lets the lock go
+        except psycopg.errors.LockNotAvailable as error:
+            raise RecordLocked(str(error).strip().splitlines()[0]) from error
         except psycopg.OperationalError as error:
             if not connection.broken:
                 raise

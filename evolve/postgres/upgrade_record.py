@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import datetime
 from importlib.resources import files
 from typing import Literal
 
@@ -20,7 +21,7 @@ from evolve.errors import Misuse
 from evolve.postgres.blockers import Blocker
 from evolve.postgres.connect import Connection
 from evolve.postgres.publications import of_all_tables
-from evolve.postgres.runner_lock import RunnerLockLost
+from evolve.postgres.runner_lock import RecordLocked, RunnerLockLost
 
 VERSION = 2
 
@@ -126,6 +127,19 @@ def _installed_version(connection: Connection) -> int | None:
     return int(word) if word.isdigit() else 0
 
 
+def applied_at(connection: Connection, revisions: Collection[str]) -> datetime | None:
+    """When `evolve upgrade` has applied the last of `revisions` here; None where it did not, or may not tell."""
+    if not _installed_version(connection) or _lacks(connection):
+        return None
+    # ACCESS SHARE on tables of evolve's own.
+    row = connection.execute(
+        "SELECT max(s.ended_at) FROM evolve.upgrade_step AS s JOIN evolve.upgrade_run AS r USING (run_id)"
+        " WHERE s.revision = ANY (%s) AND s.state = 'done' AND r.direction = 'upgrade'",
+        (list(revisions),),
+    ).fetchone()
+    return row[0] if row is not None and isinstance(row[0], datetime) else None
+
+
 def _lacks(connection: Connection) -> str | None:
     # ACCESS SHARE on catalogs only.
     row = connection.execute(
@@ -142,6 +156,7 @@ class UpgradeRecord:
 
     Raises:
         RunnerLockLost: the connection, and with it the lock, is gone.
+        RecordLocked: another session keeps one of the tables for longer than `lock_timeout`.
     """
 
     def __init__(self, connection: Connection, version_table: str) -> None:
@@ -354,6 +369,8 @@ class UpgradeRecord:
         """Tell a lost connection as what it means: SQLAlchemy would take the driver's error for one of the revision."""
         try:
             yield
+        except psycopg.errors.LockNotAvailable as error:
+            raise RecordLocked(str(error).strip().splitlines()[0]) from error
         except psycopg.OperationalError as error:
             if not self._connection.broken:
                 raise

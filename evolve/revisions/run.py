@@ -215,6 +215,18 @@ class RevisionBroken(Misuse):
         )
 
 
+class CannotReach(Misuse):
+    """env.py has not got as far as its first statement."""
+
+    def __init__(self, error: DBAPIError) -> None:
+        said = str(error.orig or error).strip().splitlines()[0]
+        super().__init__(
+            f"the project's env.py cannot connect: {without_passwords(said)}",
+            why="nothing was sent; what was applied before stays applied",
+            fix="see that the server is up, and where env.py connects to; then run it again",
+        )
+
+
 class PooledByTransaction(Misuse):
     def __init__(self, pid: int) -> None:
         super().__init__(
@@ -332,7 +344,7 @@ class Runner:
         one for each.
 
         Raises:
-            WrongDatabase: env.py talks to another database. RevisionBroken: it raised.
+            WrongDatabase: env.py talks to another database. CannotReach: to none. RevisionBroken: it raised.
         """
         found: list[tuple[str, ...]] = []
 
@@ -340,6 +352,7 @@ class Runner:
             found.append(tuple(sorted(heads)))
             return []
 
+        self._attempt = _Attempt()
         with self._listening(), chdir(self._root), redirect_stdout(sys.stderr):
             try:
                 with EnvironmentContext(self._config, self._script, fn=look, dont_mutate=True):
@@ -347,6 +360,8 @@ class Runner:
             except (Misuse, Refused):
                 raise
             except (Exception, SystemExit) as error:
+                if isinstance(error, DBAPIError) and not self._attempt.statement and error.statement is None:
+                    raise CannotReach(error) from error
                 raise RevisionBroken(error) from error
         return tuple(found)
 
@@ -433,6 +448,7 @@ class Runner:
             RevisionRaised: the revision raised something else.
             RevisionBroken: env.py did.
             WrongDatabase: env.py talks to another database; nothing was sent.
+            CannotReach: env.py cannot connect.
         """
         self._attempt = _Attempt(file=step.file)
         act = command.upgrade if direction == "upgrade" else command.downgrade
@@ -445,8 +461,12 @@ class Runner:
             except (Misuse, Refused):
                 raise
             except DBAPIError as error:
+                _raise_interruption(error)
+                if not self._attempt.statement and error.statement is None:
+                    raise CannotReach(error) from error
                 raise self._failed(step, error) from error
             except (Exception, SystemExit) as error:
+                _raise_interruption(error)
                 if self._attempt.lost and (first := _server_error(error)) is not None:
                     raise self._failed(step, first) from error
                 if any(frame.filename == str(step.file) for frame in _frames(error)):
@@ -728,6 +748,15 @@ class NoSuchTarget(Misuse):
                 else "see `alembic history` for the revisions there are"
             ),
         )
+
+
+def _raise_interruption(error: BaseException) -> None:
+    """Whoever interrupts a statement hears that, and not what a block around it says when it is left."""
+    found: BaseException | None = error
+    while found is not None:
+        if isinstance(found, KeyboardInterrupt):
+            raise found
+        found = found.__cause__ or found.__context__
 
 
 def _stamping() -> bool:

@@ -27,9 +27,10 @@ from evolve.app.upgrade import (
 from evolve.errors import Misuse
 from evolve.postgres.blockers import Blocker
 from evolve.postgres.invalid_indexes import drop_invalid_index
-from evolve.postgres.runner_lock import AnotherRunner, RunnerLockLost
+from evolve.postgres.runner_lock import AnotherRunner, RecordLocked, RunnerLockLost
 from evolve.revisions.project import find_project
 from evolve.revisions.run import (
+    CannotReach,
     Limits,
     Pending,
     RevisionBroken,
@@ -651,6 +652,34 @@ def test_an_env_py_that_goes_to_another_database_is_refused(
     with pytest.raises(WrongDatabase):
         run(project, ours)
     assert scalar(theirs, "SELECT to_regclass('users')") is None
+
+
+@pytest.mark.parametrize("tables", [True, False], ids=["again", "for the first time"])
+def test_an_env_py_that_cannot_connect_is_no_fault_of_a_revision(
+    project: AlembicProject, database_url: str, tables: bool
+) -> None:
+    """As while a server starts again."""
+    if tables:
+        run(project, database_url)
+        project.add("two", "pass")
+    nowhere = '"postgresql+psycopg://me@127.0.0.1:1/shop"'
+    env = ENV.replace('config.get_main_option("sqlalchemy.url")', nowhere)
+    (project.root / "migrations" / "env.py").write_text(env)
+    with pytest.raises(CannotReach, match="Connection refused"):
+        run(project, database_url)
+
+
+@pytest.mark.parametrize("mode", ["ACCESS EXCLUSIVE", "SHARE ROW EXCLUSIVE"], ids=["before", "in the middle"])
+def test_a_record_that_somebody_has_locked_is_not_waited_for(
+    project: AlembicProject, database_url: str, mode: str
+) -> None:
+    """The revision would keep its own locks as long."""
+    run(project, database_url)
+    project.add("two", 'op.execute("ALTER TABLE users ADD x int")\nop.execute("COMMIT")')
+    locked = f"LOCK TABLE evolve.upgrade_statement IN {mode} MODE"
+    with holding(database_url, locked), pytest.raises(RecordLocked):
+        run(project, database_url)
+    assert run(project, database_url).heads == ("two",)
 
 
 def test_it_runs_a_project_whose_env_opens_its_own_transaction(

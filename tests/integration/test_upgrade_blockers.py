@@ -237,6 +237,27 @@ def test_a_build_that_would_wait_too_long_is_not_begun(
             assert upgrade(project, database_url, budget=0.3).heads == ("two",)
 
 
+def test_whom_a_build_waits_for_is_told_once(project: AlembicProject, database_url: str) -> None:
+    project.add("two", BUILD)
+    witness = Witness()
+    with session(database_url, "INSERT INTO users VALUES (1)"), pytest.raises(OldTransactions):
+        upgrade(project, database_url, budget=2, witness=witness)
+    (told,) = witness.waited
+    assert '"report-7", idle in transaction' in told
+
+
+def test_who_interrupts_a_wait_hears_that(project: AlembicProject, database_url: str) -> None:
+    """And nothing of what the autocommit block says when it is left."""
+    project.add("two", BUILD)
+
+    class Impatient(Observer):
+        def waits(self, reason: str) -> None:
+            raise KeyboardInterrupt
+
+    with session(database_url, "INSERT INTO users VALUES (1)"), pytest.raises(KeyboardInterrupt):
+        upgrade(project, database_url, witness=Impatient())
+
+
 def test_an_old_snapshot_on_the_list_is_ended(project: AlembicProject, database_url: str, role: str) -> None:
     project.add("two", BUILD)
     witness = Witness()
