@@ -17,8 +17,8 @@ from evolve.backfill.ports import DatabaseFailure, Stop, Want, Watch
 from evolve.backfill.progress import Meter
 from evolve.backfill.record import AlreadyRunning, Holder, RunRecord, TargetChanged
 from evolve.backfill.runner import BatchFailed, GaveUp, Interrupted, LeaseLost, RejectsOverBudget
+from evolve.backfill.spec import has_effects
 from evolve.backfill.status import ACTIVE, State
-from evolve.backfill.transform import Mode, Transform
 from evolve.backfill.verify import Verdict, misses_predicate
 from evolve.counted import counted
 from evolve.postgres import journal, undo_journal
@@ -201,10 +201,7 @@ class Lead:
 
     def _notes_left(self) -> bool:
         """Effects were noted that nobody has carried out."""
-        work = self.record.spec.work
-        if not isinstance(work, Transform) or work.mode is not Mode.OUTBOX:
-            return False
-        return notes_left(self.session.current(), self.record.run_id) > 0
+        return has_effects(self.record.spec) and notes_left(self.session.current(), self.record.run_id) > 0
 
     def _walk(self) -> Interrupted | None:
         """Until every range is finished; an ending where somebody stops it first."""
@@ -377,7 +374,9 @@ class Lead:
         if self.record.journal:
             kept = undo_journal.kept_otherwise(self.session.current(), self.record.run_id, self.target)
             if kept is not None:
-                raise TargetChanged(self.record, f'column "{kept}" had another type when its old values were kept')
+                raise TargetChanged(
+                    self.record, f'column "{kept}" had another type when its old values were kept'
+                )
 
     def _take_lead(self) -> None:
         """Where somebody leads the run, wait until that lease ends or is seen to be renewed.

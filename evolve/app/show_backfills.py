@@ -8,11 +8,14 @@ from dataclasses import dataclass
 
 from evolve.app.backfill_order import unsettled_of
 from evolve.app.backfill_work import told
+from evolve.backfill.delivering import Notes
 from evolve.backfill.dependencies import Unsettled
 from evolve.backfill.record import Event, Rejected, RunRecord
+from evolve.backfill.spec import has_effects
 from evolve.backfill.status import ENDED, State
 from evolve.postgres import journal
 from evolve.postgres import rejects as set_aside
+from evolve.postgres.outbox import notes_of
 from evolve.postgres.session import Session
 
 SHOWN = 10  # rejects
@@ -26,6 +29,7 @@ class RunView:
         fraction: 0.0 to 1.0, 1.0 only at the end; None where nothing tells.
         conflicts: rows that undo left alone.
         rejects: the first of the rows that could not be written.
+        notes: of effects outside of the database; None where it has none.
         waits: (name, why) of those that it comes after and that are not settled.
     """
 
@@ -35,6 +39,7 @@ class RunView:
     conflicts: int
     waits: tuple[tuple[str, Unsettled], ...] = ()
     rejects: tuple[Rejected, ...] = ()
+    notes: Notes | None = None
 
 
 def show_backfills(url: str) -> list[RunView]:
@@ -68,6 +73,7 @@ def watch_backfill(url: str, name: str) -> Iterator[RunView]:
                     set_aside.count_conflicts(connection, record.run_id),
                     tuple(unsettled_of(connection, record.after)),
                     tuple(set_aside.rejects(connection, record.run_id, SHOWN)),
+                    notes_of(connection, record.run_id) if has_effects(record.spec) else None,
                 )
             yield view
 

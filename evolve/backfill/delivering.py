@@ -32,6 +32,15 @@ class Note:
     tries: int
 
 
+@dataclass(frozen=True, slots=True)
+class Notes:
+    """How many of a run are in each state; `failed` were given up, and their rows set aside."""
+
+    waiting: int
+    delivered: int
+    failed: int
+
+
 class Outbox(Protocol):
     """Notes of one run; each method is a transaction of its own and raises `DatabaseFailure`."""
 

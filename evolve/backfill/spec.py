@@ -7,7 +7,7 @@ import json
 from dataclasses import asdict, dataclass
 from typing import Any, assert_never
 
-from evolve.backfill.transform import Transform
+from evolve.backfill.transform import Mode, Transform
 from evolve.backfill.works import UPDATE, Delete, InsertSelect, JoinedUpdate, Update, Work, work_json, work_of
 from evolve.sql.names import QualifiedName
 
@@ -92,3 +92,8 @@ class Spec:
             mismatch=stored["mismatch"],
             work=work_of(stored["work"]) if "work" in stored else UPDATE,
         )
+
+
+def has_effects(spec: Spec) -> bool:
+    """It acts outside of the database, by notes in an outbox."""
+    return isinstance(spec.work, Transform) and spec.work.mode is Mode.OUTBOX

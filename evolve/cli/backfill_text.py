@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 from evolve.cli.backfill_progress import SCHEMA, duration, percent
@@ -240,6 +241,11 @@ def view_text(view: RunView) -> str:
         lines.append(f"  verify    {verdict_text(record.verify)}".replace("\n", "\n            "))
     if record.error is not None:
         lines.append(f"  error     {record.error}")
+    if view.notes is not None:
+        notes = view.notes
+        lines.append(
+            f"  outbox    {notes.waiting:,} waiting, {notes.delivered:,} delivered, {notes.failed:,} given up"
+        )
     if record.rejects:
         lines.append(f"  rejects   {counted(record.rejects, 'row')} could not be written")
         lines += [f"            {reject_line(each)}" for each in view.rejects]
@@ -300,6 +306,7 @@ def view_json(view: RunView) -> dict[str, object]:
         "conflicts": view.conflicts,
         "rejects": record.rejects,
         "max_rejects": record.max_rejects,
+        "outbox": None if view.notes is None else asdict(view.notes),
         "reject_sample": [reject_json(each) for each in view.rejects],
         "started_by": record.started_by,
         "started_at": record.started_at.isoformat(),

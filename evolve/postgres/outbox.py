@@ -11,9 +11,10 @@ from contextlib import contextmanager
 
 from psycopg import sql
 from psycopg.adapt import PyFormat
+from psycopg.rows import class_row
 
 from evolve.backfill.calling import RAISED, Values
-from evolve.backfill.delivering import Note
+from evolve.backfill.delivering import Note, Notes
 from evolve.backfill.keyset import Key
 from evolve.backfill.ports import DatabaseFailure, Lease, Piece, Reject
 from evolve.backfill.spec import Spec
@@ -217,6 +218,19 @@ def notes_left(connection: Connection, run_id: int) -> int:
         "SELECT count(*) FROM evolve.backfill_outbox WHERE run_id = %s AND state = 'noted'", (run_id,)
     ).fetchone()
     return int(str(row[0])) if row else 0
+
+
+def notes_of(connection: Connection, run_id: int) -> Notes:
+    with connection.cursor(row_factory=class_row(Notes)) as cursor:
+        # AccessShare on the journal.
+        found = cursor.execute(
+            "SELECT count(*) FILTER (WHERE state = 'noted') AS waiting,"
+            " count(*) FILTER (WHERE state = 'delivered') AS delivered,"
+            " count(*) FILTER (WHERE state = 'failed') AS failed"
+            " FROM evolve.backfill_outbox WHERE run_id = %s",
+            (run_id,),
+        ).fetchone()
+    return found or Notes(0, 0, 0)
 
 
 def _same_row(target: Target) -> sql.Composed:

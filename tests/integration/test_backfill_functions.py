@@ -13,9 +13,12 @@ from support.row_writers import documents, hits, writing, wrong
 
 from evolve.app.backfill_work import Pace
 from evolve.app.resume_backfill import resume_backfill
+from evolve.app.retry_rejects import retry_rejects
+from evolve.app.show_backfills import show_backfill
 from evolve.app.undo_backfill import undo_backfill
 from evolve.backfill import delivering
 from evolve.backfill.calling import Row
+from evolve.backfill.delivering import Notes
 from evolve.backfill.spec import Spec
 from evolve.backfill.status import State
 from evolve.backfill.transform import Mode, Transform
@@ -251,23 +254,33 @@ def test_an_effect_that_fails_is_tried_again_under_the_same_number(
     assert told == (60, 60)
 
 
-def test_effects_that_never_work_stop_the_run_and_are_made_up_for(
+def test_effects_that_never_work_are_set_aside_and_made_up_for(
     database_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    spec = telling(database_url, monkeypatch, "never_told", rows=150)
+    spec = telling(database_url, monkeypatch, "never_told", rows=30)
     monkeypatch.setattr(delivering, "FIRST_DELAY", 0.01)
-    with pytest.raises(Refused, match="the other side is away"):
-        fill(database_url, spec)
-    with psycopg.connect(database_url, autocommit=True) as connection:
-        connection.execute("UPDATE evolve.backfill_run SET max_rejects = 1000")
+    assert fill(database_url, spec).rejects == 30
+    assert show_backfill(database_url, "tell").notes == Notes(waiting=0, delivered=0, failed=30)
     monkeypatch.setattr(row_functions, "never_told", row_functions.told)
     quiet = Quiet()
-    resume_backfill(database_url, "tell", pace=Pace(largest=50), stop=quiet, watch=quiet)
-    with psycopg.connect(database_url) as connection:
-        left = connection.execute(
-            "SELECT count(*) FROM evolve.backfill_outbox WHERE state = 'noted'"
-        ).fetchone()
-    assert left == (0,)
+    retried = retry_rejects(database_url, "tell", pace=Pace(), stop=quiet, watch=quiet)
+    assert (retried.resolved, retried.left) == (30, ())
+    assert show_backfill(database_url, "tell").notes == Notes(waiting=0, delivered=30, failed=0)
+
+
+def test_effects_that_do_not_work_end_a_run_that_may_set_nothing_aside(
+    database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spec = telling(database_url, monkeypatch, "never_told", rows=30)
+    monkeypatch.setattr(delivering, "FIRST_DELAY", 0.01)
+    with pytest.raises(Refused, match="the other side is away"):
+        fill(database_url, spec, max_rejects=0)
+    monkeypatch.setattr(row_functions, "never_told", row_functions.told)
+    quiet = Quiet()
+    resumed = resume_backfill(database_url, "tell", pace=Pace(largest=50), stop=quiet, watch=quiet)
+    assert resumed is not None
+    assert resumed.state is State.DONE
+    assert show_backfill(database_url, "tell").notes == Notes(waiting=0, delivered=30, failed=0)
 
 
 def test_a_source_that_changes_before_its_effect_has_answered_has_another(database_url: str) -> None:
