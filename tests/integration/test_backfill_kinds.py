@@ -108,13 +108,13 @@ def held(url: str, statements: str) -> Iterator[Callable[[int], None]]:
         thread.join()
 
 
-@pytest.mark.parametrize(("lock", "city"), [(False, "c7"), (True, "moved")])
-@pytest.mark.parametrize("mode", [JournalMode.ON, JournalMode.OFF])
+@pytest.mark.parametrize(
+    ("mode", "lock", "city"),
+    [(JournalMode.OFF, False, "c7"), (JournalMode.OFF, True, "moved"), (JournalMode.ON, True, "moved")],
+)
 def test_a_partner_that_changes_meanwhile_is_waited_for_under_a_lock(
     database: str, mode: JournalMode, lock: bool, city: str
 ) -> None:
-    if mode is JournalMode.ON:
-        city = "moved"  # the batch is REPEATABLE READ, and the row itself was written as well
     work = JoinedUpdate(ADDRESSES, "a", JOIN.on, lock)
     with held(
         database,
@@ -168,6 +168,50 @@ def test_a_row_that_is_deleted_meanwhile_is_not_copied_under_a_lock(
     with held(database, "DELETE FROM users WHERE id = 7; INSERT INTO archive VALUES (5, 'n5')") as begin:
         fill(database, copied(work), Quiet(between=begin))
     assert value(database, "SELECT count(*) FROM archive WHERE id = 7") == ghosts
+
+
+def test_a_copy_that_is_there_already_is_set_aside(database: str) -> None:
+    with psycopg.connect(database) as connection:
+        connection.execute("ALTER TABLE archive ADD PRIMARY KEY (id)")
+        connection.execute("INSERT INTO archive VALUES (777, 'old')")
+    outcome = fill(database, copied())
+    assert (outcome.rows, outcome.rejects) == (999, 1)
+
+
+def test_a_row_that_is_held_by_a_foreign_key_is_set_aside(database: str) -> None:
+    with psycopg.connect(database) as connection:
+        connection.execute("DELETE FROM addresses WHERE user_id <> 777")
+        connection.execute("ALTER TABLE addresses ADD FOREIGN KEY (user_id) REFERENCES users")
+    outcome = fill(database, Spec("purge", USERS, where="id > 500", work=Delete()))
+    assert (outcome.rows, outcome.rejects) == (499, 1)
+
+
+def test_a_copy_survives_kills(database: str) -> None:
+    copy = ("users", "--into", "archive", "--columns", "id,name", "--name", "copy")
+    with command_line(database) as cli:
+        process = cli.start("run", *copy, "--max-batch", "10", "--max-rows-per-second", "500")
+        for _ in range(3):
+            copies = value(database, "SELECT count(*) FROM archive")
+            until = time.monotonic() + 20
+            while value(database, "SELECT count(*) FROM archive") == copies:
+                assert time.monotonic() < until
+                time.sleep(0.01)
+            process.kill()
+            process.wait()
+            process = cli.start("resume", "copy", "--max-batch", "10", "--max-rows-per-second", "500")
+        assert process.wait(timeout=30) == 0
+    assert value(database, "SELECT count(*) FROM archive") == 1000
+    assert value(database, "SELECT count(DISTINCT id) FROM archive") == 1000
+
+
+def test_rows_without_a_key_are_deleted_and_joined_by_their_places(database: str) -> None:
+    with psycopg.connect(database) as connection:
+        connection.execute("ALTER TABLE users DROP CONSTRAINT users_pkey")
+    purge = Spec("purge", USERS, where="id > 900", key=("ctid",), work=Delete())
+    assert (fill(database, purge).rows, value(database, "SELECT count(*) FROM users")) == (100, 900)
+    cities = Spec("cities", USERS, (("city", "a.city"),), "users.city IS NULL", ("ctid",), work=JOIN)
+    assert fill(database, cities).good
+    assert value(database, "SELECT count(*) FROM users WHERE city = 'c' || id") == 900
 
 
 def test_rows_are_deleted(database: str) -> None:
