@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     from evolve.app.retry_rejects import Retried
     from evolve.app.show_backfills import RunView
     from evolve.app.verify_backfill import Verified
-    from evolve.backfill.keyset import Key
-    from evolve.backfill.record import Rejected, RunRecord
+    from evolve.backfill.keyset import Key, KeyColumn
+    from evolve.backfill.record import Rejected
     from evolve.backfill.verify import Verdict
 
 
@@ -215,7 +215,7 @@ def view_text(view: RunView) -> str:
     estimate = f" of about {record.rows_estimate:,}" if record.rows_estimate and not record.at_end else ""
     lines = [
         f"{record.name}: {record.shown}",
-        f"  table     {record.spec.table.plain}, by {_way(record)}",
+        f"  table     {record.spec.table.plain}, by {_way(record.key)}",
         f"  does      {record.spec.doing}",
     ]
     if record.spec.where is not None:
@@ -266,11 +266,11 @@ def view_text(view: RunView) -> str:
     return "\n".join(lines)
 
 
-def _way(record: RunRecord) -> str:
-    columns = f"({', '.join(column.name for column in record.key)})"
-    if record.by_block:
+def _way(key: tuple[KeyColumn, ...]) -> str:
+    columns = f"({', '.join(column.name for column in key)})"
+    if key[0].name == "ctid":
         return f"{columns}, block by block"
-    return f"{columns}, from the newest on" if record.newest_first else columns
+    return f"{columns} from the newest on" if key[0].falling else columns
 
 
 def view_json(view: RunView) -> dict[str, object]:
@@ -321,9 +321,11 @@ def view_json(view: RunView) -> dict[str, object]:
 def dry_run_text(dry: DryRun) -> str:
     target = dry.target
     lines = [
-        f'backfill "{dry.spec.name}" would walk "{target.table.plain}" by'
-        f' ({", ".join(column.name for column in target.key)}), index "{target.index}"'
+        f'backfill "{dry.spec.name}" would walk "{target.table.plain}" by {_way(target.key)}'
+        + ("" if target.by_block else f', index "{target.index}"')
     ]
+    if target.leaves:
+        lines.append(f"leaf by leaf, {counted(len(target.leaves), 'partition')}")
     if dry.trial is None:
         lines.append("the table is empty: there is nothing to do")
         return "\n".join(lines)
@@ -357,6 +359,8 @@ def dry_run_json(dry: DryRun) -> dict[str, object]:
         "table": dry.target.table.plain,
         "key": [column.name for column in dry.target.key],
         "index": dry.target.index,
+        "newest_first": dry.target.key[0].falling,
+        "leaves": [leaf.name.plain for leaf in dry.target.leaves],
         "statement": None if dry.trial is None else dry.trial.statement,
         "plan": [] if dry.trial is None else list(dry.trial.plan),
         "rows": 0 if dry.trial is None else dry.trial.rows,

@@ -82,28 +82,33 @@ def target_of(connection: Connection, target: Target, leaf: Leaf) -> Target | No
     if row is None:
         return None
     _check(row)
+    part = _part(target, row)
     touched: tuple[str, ...] = ()
     if not target.plain_sql:
         touched = touched_columns(connection, row.oid, [column.name for column in target.columns])
+    return replace(part, touched=touched, mark=mark_of(connection, part.table, row.oid))
+
+
+def _part(target: Target, row: _Row) -> Target:
+    """A leaf to look at: which of its columns are touched has not been read."""
     return replace(
         target,
         table=QualifiedName(row.name, row.schema),
         oid=row.oid,
-        touched=touched,
+        touched=(),
         rows_estimate=row.rows,
         pages=row.pages,
         leaves=(),
         called=target.table,
-        mark=mark_of(connection, QualifiedName(row.name, row.schema), row.oid),
     )
 
 
 def first_ground(connection: Connection, target: Target) -> Target:
-    """Where a first batch can be tried: a table that is walked leaf by leaf has keys of its own, but no places."""
-    if not target.by_block:
-        return target
-    leaves = (target_of(connection, target, leaf) for leaf in target.leaves)
-    return next((each for each in leaves if each is not None and each.pages), target)
+    """Where a batch is tried beforehand: the largest leaf of a table that is walked leaf by leaf, else the table."""
+    known = {leaf.oid: leaf for leaf in target.leaves}
+    rows = [row for row in (_read(connection, target) if known else None) or () if row.oid in known]
+    largest = max(rows, key=lambda row: row.pages, default=None)
+    return target if largest is None else target_of(connection, target, known[largest.oid]) or target
 
 
 def tables_of(connection: Connection, oid: int) -> list[QualifiedName]:
@@ -122,8 +127,9 @@ def cut_leaves(connection: Connection, target: Target, workers: int) -> list[Str
     """The ranges of a run in the order they are to be walked: of the table, or of its leaves one by one."""
     if not target.leaves:
         return cut(connection, target, workers)
-    targets = {leaf: target_of(connection, target, leaf) for leaf in target.leaves}
-    there = [(leaf, each) for leaf, each in targets.items() if each is not None]
+    known = {leaf.oid: leaf for leaf in target.leaves}
+    rows = [row for row in _read(connection, target) or () if row.oid in known]
+    there = [(known[row.oid], _part(target, row)) for row in rows]
     return [
         stretch
         for leaf, each in in_walking_order(connection, there)
