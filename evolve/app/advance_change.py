@@ -270,7 +270,8 @@ def _seen(
     if gone:  # nobody uses it, no row of it is left: what the gates ask of it would say that all is well
         there = Holds("false", f"{places_text(gone)} is there", "see: evolve drift")
         return (Observation(there, False, "somebody has dropped or renamed it", there.fix),)
-    gates = gates_before(following, rules) + evidence.probed(connection, manifest.id, places)
+    contract = next((record.revisions for record in manifest.phases if record.name == "contract"), ())
+    gates = gates_before(following, rules, contract) + evidence.probed(connection, manifest.id, places)
     return tuple(evidence.observe(connection, manifest.id, gate, rules) for gate in gates)
 
 

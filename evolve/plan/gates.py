@@ -123,13 +123,17 @@ def override_of(names: Collection[str], because: str | None) -> Override | None:
     return Override(frozenset(names), reason) if names else None
 
 
-def gates_before(phase: Phase, rules: Rules) -> tuple[Gate, ...]:
-    """What must hold before `phase`: its own gates, then those that the project asks for."""
+def gates_before(phase: Phase, rules: Rules, contract: tuple[str, ...] = ()) -> tuple[Gate, ...]:
+    """What must hold before `phase`: its own gates, then those that the project asks for.
+
+    Args:
+        contract: the revisions of that phase.
+    """
     asked: list[Gate] = list(phase.gates)
     if rules.statements != "off" and (places := retired(phase)):
         asked.append(NotUsed(places))
     if rules.regret_window and phase.name == "purge":
-        asked.append(RegretOver("contract", rules.regret_window))
+        asked.append(RegretOver("contract", rules.regret_window, contract))
     return tuple(asked)
 
 

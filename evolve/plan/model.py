@@ -155,10 +155,12 @@ class RegretOver:
 
     Args:
         seconds: how long one waits for regrets.
+        revisions: those of `phase`; one waits from when they were applied, where that is known.
     """
 
     phase: PhaseName
     seconds: float
+    revisions: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -48,6 +48,7 @@ from evolve.postgres.connect import Connection, connect
 from evolve.postgres.fence import older_transactions
 from evolve.postgres.journal import latest_run
 from evolve.postgres.refusal import forbidden
+from evolve.postgres.upgrade_record import applied_at
 from evolve.postgres.writable import is_standby
 from evolve.sql.names import QualifiedName
 
@@ -484,8 +485,8 @@ def _observed(connection: Connection, change: str, gate: Gate, rules: Rules) -> 
             return _missed(connection, change, gate)
         case NotTripped():
             return tripwire.observe(connection, change, gate)
-        case RegretOver(phase, seconds):
-            return _regret(connection, change, gate, phase, seconds)
+        case RegretOver():
+            return _regret(connection, change, gate)
         case Word(name):
             said = _said(connection, change, name)
             if said is not None:
@@ -726,7 +727,8 @@ def _missed(connection: Connection, change: str, gate: NotMissed) -> Observation
     )
 
 
-def _regret(connection: Connection, change: str, gate: Gate, phase: str, seconds: float) -> Observation:
+def _regret(connection: Connection, change: str, gate: RegretOver) -> Observation:
+    phase, seconds = gate.phase, gate.seconds
     told = reversed(events(connection, change))  # the newest: it may have been undone, and begun once more
     begun = next((e.at for e in told if (e.kind, e.phase) == ("begun", phase)), None)
     if begun is None:
@@ -736,7 +738,8 @@ def _regret(connection: Connection, change: str, gate: Gate, phase: str, seconds
     with connection.cursor(row_factory=scalar_row) as cursor:
         # No lock. The server's clock, which wrote the moment as well.
         passed = cursor.execute(
-            "SELECT extract(epoch FROM clock_timestamp() - %s)::float8", (begun,)
+            "SELECT extract(epoch FROM clock_timestamp() - %s)::float8",
+            (max(begun, applied_at(connection, gate.revisions) or begun),),
         ).fetchone()
     waited = float(passed or 0.0)
     observed = f"it began {duration(waited)} ago"

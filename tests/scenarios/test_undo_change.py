@@ -189,6 +189,8 @@ def test_the_regret_window_keeps_purge_away(users: ChangeProject) -> None:
     users.ok("upgrade")
     users.ok("advance", change)
     users.ok("advance", change, "--old-code-gone")
+    # It was written yesterday, and is deployed today.
+    users.sql("UPDATE evolve.change_event SET at = at - interval '1 day'")
     users.ok("upgrade")
     shut = users.run("advance", change, "--purge-approved")
     assert shut.returncode == 1
