@@ -35,23 +35,27 @@ class Attempts(Protocol):
     def attempt(self, lease: Lease, piece: Piece) -> int: ...
 
 
-def isolate(transaction: Attempts, lease: Lease, piece: Piece) -> Isolated:
+def isolate(transaction: Attempts, lease: Lease, piece: Piece, *, slow: bool = False) -> Isolated:
     """Write every row of `piece` that can be written, each part under a savepoint.
 
     Rows that fail alone are tried once more when all others are written, last first: a row may need a value that
     another one of the piece still had.
 
+    Args:
+        slow: a row that runs out of time is set aside as well.
+
     Raises:
         DatabaseFailure: for another reason than what is in a row; the transaction must not commit.
     """
     changed = parts = 0
+    faults = {Verdict.ROW, Verdict.TOO_SLOW} if slow else {Verdict.ROW}
 
     def attempt(part: Piece) -> DatabaseFailure | None:
         nonlocal changed, parts
         try:
             changed += transaction.attempt(replace(lease, batches=lease.batches + parts), part)
         except DatabaseFailure as failure:
-            if judge(failure) is not Verdict.ROW:
+            if failure.lost or judge(failure) not in faults:
                 raise
             return failure
         parts += 1

@@ -32,6 +32,7 @@ from evolve.errors import Refused
 HEARTBEAT = 2.0  # seconds: a wait is cut into pieces of this, each renews the lease and reads what is wanted
 FIRST_BACKOFF = 0.01  # seconds
 LONGEST_BACKOFF = 5.0
+PROOFS = 3  # times that a row runs out of time in a batch of its own, until it is at fault and not the server
 PATIENCE = 300.0  # seconds without a commit after which a worker gives up
 
 
@@ -132,17 +133,26 @@ class Forward:
         self._chooser = chooser
         self._clock = clock
         self._suspects = 0  # keys ahead, one of which failed a batch
+        self._timeouts = 0  # of one and the same row, in a batch of its own
 
     def advance(self, lease: Lease, size: int) -> Step:
         if self._suspects > 0:
             return self._isolate(lease, size)
         shape = self._chooser.next()
         try:
-            return self._batch(lease, size, shape)
+            step = self._batch(lease, size, shape)
         except DatabaseFailure as failure:
-            if judge(failure) is not Verdict.ROW:
+            verdict = judge(failure)
+            if verdict is Verdict.TOO_SLOW and size == 1 and not failure.lost:
+                self._timeouts += 1
+                if self._timeouts < PROOFS:
+                    raise
+            elif verdict is not Verdict.ROW:
                 raise
             self._suspects = size if lease.window is not None else size * shape.slices
+        else:
+            self._timeouts = 0
+            return step
         return self._isolate(lease, size)
 
     def _batch(self, lease: Lease, size: int, shape: Shape) -> Step:
@@ -163,12 +173,14 @@ class Forward:
         with self._batches.transaction(lease) as transaction:
             transaction.check_at_once()
             window = self._next(transaction, lease, min(size, MOST), _PLAIN)
-            isolated = isolate(transaction, lease, _piece(lease, window, _PLAIN))
+            slow = self._timeouts >= PROOFS
+            isolated = isolate(transaction, lease, _piece(lease, window, _PLAIN), slow=slow)
             if isolated.rejects:
                 # Before the checkpoint: who stops a run locks its row first and its ranges then.
                 transaction.reject(lease, isolated.rejects)
             step = _checked(transaction, lease, window, isolated.changed, max(1, isolated.parts))
         self._suspects -= step.scanned
+        self._timeouts = 0
         return step
 
     def reread(self, lease: Lease, journal: Lease) -> Lease:

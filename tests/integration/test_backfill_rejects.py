@@ -11,12 +11,15 @@ from support.backfill import Quiet, by_value, fill, numbers, spec
 
 from evolve.app.backfill_work import Pace
 from evolve.app.resume_backfill import resume_backfill
-from evolve.app.retry_rejects import NotDoneYet, Retried, list_rejects, retry_rejects
+from evolve.app.retry_rejects import NoLastingKey, NotDoneYet, Retried, list_rejects, retry_rejects
 from evolve.app.undo_backfill import undo_backfill, undo_conflicts
 from evolve.backfill.runner import RejectsOverBudget
+from evolve.backfill.spec import Spec
 from evolve.backfill.status import State
 from evolve.backfill.undo import JournalMode
+from evolve.backfill.works import Delete, InsertSelect
 from evolve.postgres.backfill_target import BadExpression
+from evolve.sql.names import QualifiedName
 
 pytestmark = pytest.mark.server
 
@@ -294,3 +297,63 @@ def test_seven_of_a_hundred_thousand(database_url: str, workers: int) -> None:
     assert (outcome.state, outcome.rejects, outcome.rows) == (State.DONE, 7, 99_993)
     assert rejected(database_url) == bad
     assert by_value(database_url) == {0: 7, 1: 99_993}
+
+
+def test_on_partitions_newest_first(database_url: str) -> None:
+    execute(
+        database_url,
+        "CREATE TABLE numbers (id bigint PRIMARY KEY, n integer NOT NULL, hits integer NOT NULL)"
+        " PARTITION BY RANGE (id);"
+        "CREATE TABLE low PARTITION OF numbers FOR VALUES FROM (0) TO (500);"
+        "CREATE TABLE high PARTITION OF numbers FOR VALUES FROM (500) TO (1000);"
+        "INSERT INTO numbers SELECT g, 0, 0 FROM generate_series(1, 999) g;"
+        "UPDATE numbers SET hits = -1 WHERE id IN (1, 499, 500, 999)",
+    )
+    outcome = fill(database_url, spec("numbers", "n", "n + 1 / (hits + 1)"), newest_first=True)
+    assert (outcome.state, outcome.rejects, outcome.rows) == (State.DONE, 4, 995)
+    assert rejected(database_url) == [1, 499, 500, 999]
+    execute(database_url, "UPDATE numbers SET hits = 0 WHERE id > 1")
+    assert (retry(database_url).resolved, by_value(database_url)) == (3, {0: 1, 1: 998})
+
+
+def test_rows_without_a_key_are_met_again_in_a_new_walk(database_url: str) -> None:
+    poisoned(database_url, 1000, [1500, 1800])
+    execute(database_url, "ALTER TABLE numbers DROP CONSTRAINT numbers_pkey")
+    work = spec("numbers", "n", "1 / (hits + 1)", where="n = 0", key=("ctid",))
+    outcome = fill(database_url, work)
+    assert (outcome.state, outcome.rejects, outcome.only_rejects) == (State.DONE, 2, True)
+    with pytest.raises(NoLastingKey, match="--restart"):
+        retry(database_url)
+    execute(database_url, "UPDATE numbers SET hits = 0")
+    assert fill(database_url, work, restart=True).good
+
+
+def test_rows_that_are_held_by_others_are_not_deleted(database_url: str) -> None:
+    numbers(database_url, 300)
+    execute(
+        database_url,
+        "CREATE TABLE children (id bigint REFERENCES numbers); INSERT INTO children VALUES (300), (600);"
+        "CREATE INDEX ON children (id)",
+    )
+    work = Spec(NAME, QualifiedName("numbers"), (), where="id > 150", work=Delete())
+    outcome = fill(database_url, work)
+    assert (outcome.state, outcome.rejects, outcome.rows) == (State.DONE, 2, 248)
+    assert rejected(database_url) == [300, 600]
+    execute(database_url, "TRUNCATE children")
+    retried = retry(database_url)
+    assert (retried.resolved, retried.outcome.good, by_value(database_url)) == (2, True, {0: 50})
+
+
+def test_rows_that_are_there_already_are_not_copied(database_url: str) -> None:
+    numbers(database_url, 300)
+    execute(
+        database_url,
+        "CREATE TABLE copies (id bigint PRIMARY KEY, n integer); INSERT INTO copies VALUES (300, 7), (600, 7)",
+    )
+    columns = (("id", "id"), ("n", "n + 1"))
+    work = Spec(NAME, QualifiedName("numbers"), columns, work=InsertSelect(QualifiedName("copies")))
+    assert (fill(database_url, work).rejects, rejected(database_url)) == (2, [300, 600])
+    execute(database_url, "DELETE FROM copies WHERE n = 7")
+    assert retry(database_url).resolved == 2
+    with psycopg.connect(database_url) as connection:
+        assert connection.execute("SELECT count(*), sum(n) FROM copies").fetchone() == (300, 300)

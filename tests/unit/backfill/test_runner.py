@@ -379,6 +379,28 @@ def test_a_row_that_needs_what_another_one_still_has_is_written_after_it() -> No
     assert (server.rows, server.rejected) == ({0: 1, 1: 0, 2: 1, 3: 1}, [1])
 
 
+def test_a_row_that_alone_runs_out_of_time_again_and_again_is_set_aside() -> None:
+    server = Server(dict.fromkeys(range(12), 0), 11)
+    made = setup(server, size=8)
+
+    class Slow(Memory):
+        def change(self, lease: Lease, piece: Piece) -> int:
+            if 5 in self.of(piece):
+                raise DatabaseFailure("statement timeout", sqlstate="57014", lost=False)
+            return super().change(lease, piece)
+
+        def attempt(self, lease: Lease, piece: Piece) -> int:
+            self.change(lease, piece)
+            return super().attempt(lease, piece)
+
+    made.runner.work = Forward(
+        Transactions(server, Slow), Chooser((Shape(1, touch=False),)), lambda: server.now
+    )
+    made.run()
+    assert server.rejected == [5]
+    assert {key: times for key, times in server.rows.items() if times == 0} == {5: 0}
+
+
 def test_it_gives_up_when_nothing_commits_for_too_long() -> None:
     made = setup(Server(dict.fromkeys(range(30), 0), 29, ["lock timeout"] * 1000))
     with pytest.raises(GaveUp, match="lock timeout"):
