@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, suppress
 from typing import Protocol
 
 from evolve.backfill.calling import Computing, FunctionFailed, Row, Values
 from evolve.backfill.failures import Verdict, judge
-from evolve.backfill.ports import Lease, Pass, Step
+from evolve.backfill.ports import DatabaseFailure, Lease, Pass, Step
 from evolve.values import dataclass
 
 IDEMPOTENCY_KEY = (
@@ -48,8 +48,12 @@ class Outbox(Protocol):
         """Hold up to so many notes that are due and that nobody holds, for the length of a lease."""
         ...
 
-    def held(self, notes: Sequence[Note]) -> AbstractContextManager[None]:
-        """Renew that while the block runs."""
+    def held(self, notes: Sequence[Note], lease: Lease | None) -> AbstractContextManager[None]:
+        """Renew that while the block runs, and the lease of the range that is walked."""
+        ...
+
+    def give_back(self, notes: Sequence[Note]) -> None:
+        """Hold them no longer; nothing was done about them."""
         ...
 
     def done(self, notes: Sequence[Note], answers: Sequence[Values | None]) -> int:
@@ -80,25 +84,44 @@ class Delivery:
     written: int
 
 
-def deliver(outbox: Outbox, function: Computing, rows: int) -> Delivery:
+def deliver(outbox: Outbox, function: Computing, rows: int, lease: Lease | None = None) -> Delivery:
     """Carry out up to `rows` notes. Where the function raises, each of them alone.
 
+    Args:
+        lease: of the range that the worker walks, which must not run out meanwhile.
+
     Raises:
-        FunctionFailed: it broke its contract; its notes are due again once their lease has ended.
+        FunctionFailed: it broke its contract; its notes are due again.
         TooManyRejects, DatabaseFailure
     """
     notes = outbox.claim(rows)
     if not notes:
         return Delivery(0, 0)
-    with outbox.held(notes):
-        try:
-            answers = function([note.row for note in notes])
-        except FunctionFailed as failure:
-            if judge(failure) is not Verdict.ROW:
-                raise
-        else:
-            return Delivery(len(notes), outbox.done(notes, answers))
-        return Delivery(len(notes), sum(_alone(outbox, function, note) for note in notes))
+    left = list(notes)
+    try:
+        with outbox.held(notes, lease):
+            written = _together(outbox, function, left)
+            while left:
+                written += _alone(outbox, function, left[0])
+                del left[0]
+    except BaseException:
+        with suppress(DatabaseFailure):  # else they are due again once their lease has ended
+            outbox.give_back(left)
+        raise
+    return Delivery(len(notes), written)
+
+
+def _together(outbox: Outbox, function: Computing, notes: list[Note]) -> int:
+    """Rows written; `notes` is empty then, or as it was where the function raised."""
+    try:
+        answers = function([note.row for note in notes])
+    except FunctionFailed as failure:
+        if judge(failure) is not Verdict.ROW:
+            raise
+        return 0
+    written = outbox.done(notes, answers)
+    notes.clear()
+    return written
 
 
 def _alone(outbox: Outbox, function: Computing, note: Note) -> int:
@@ -124,7 +147,7 @@ class Followed:
     def advance(self, lease: Lease, size: int) -> Step:
         step = self._walking.advance(lease, size)
         if step.changed:
-            deliver(self._outbox, self._function, step.changed)
+            deliver(self._outbox, self._function, step.changed, step.lease)
         return step
 
     def reread(self, lease: Lease, journal: Lease) -> Lease:

@@ -19,7 +19,7 @@ from evolve.backfill.keyset import Key
 from evolve.backfill.ports import DatabaseFailure, Lease, Piece, Reject
 from evolve.backfill.spec import Spec
 from evolve.backfill.transform import IDEMPOTENCY_KEY, Transform
-from evolve.postgres import rejects
+from evolve.postgres import journal, rejects
 from evolve.postgres.backfill_target import Target
 from evolve.postgres.composing import identifier, table_name, type_name
 from evolve.postgres.connect import Connection
@@ -137,7 +137,7 @@ class SqlOutbox:
         ).format(sql.SQL(", ").join(columns), self._table)
 
     @contextmanager
-    def held(self, notes: Sequence[Note]) -> Iterator[None]:
+    def held(self, notes: Sequence[Note], lease: Lease | None) -> Iterator[None]:
         numbers = [note.number for note in notes]
 
         def renew(connection: Connection) -> None:
@@ -147,9 +147,20 @@ class SqlOutbox:
                 " WHERE run_id = %s AND note_no = ANY(%s) AND state = 'noted' AND due > clock_timestamp()",
                 (self._seconds, self._run_id, numbers),
             )
+            if lease is not None:
+                journal.renewed(connection, lease, self._seconds)
 
         with renewing(self._session, self._seconds, renew):
             yield
+
+    def give_back(self, notes: Sequence[Note]) -> None:
+        with self._session.transaction() as connection:
+            # Row locks in the journal.
+            connection.execute(
+                "UPDATE evolve.backfill_outbox SET due = '-infinity'"
+                " WHERE run_id = %s AND note_no = ANY(%s) AND state = 'noted'",
+                (self._run_id, [note.number for note in notes]),
+            )
 
     def done(self, notes: Sequence[Note], answers: Sequence[Values | None]) -> int:
         with self._session.transaction() as connection:
