@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import threading
+from dataclasses import replace
 
 import psycopg
 import pytest
@@ -357,3 +358,18 @@ def test_rows_that_are_there_already_are_not_copied(database_url: str) -> None:
     assert retry(database_url).resolved == 2
     with psycopg.connect(database_url) as connection:
         assert connection.execute("SELECT count(*), sum(n) FROM copies").fetchone() == (300, 300)
+
+
+def test_a_row_that_alone_takes_too_long_is_set_aside(database_url: str) -> None:
+    numbers(database_url, 100)
+    execute(
+        database_url,
+        "CREATE FUNCTION public.dawdle() RETURNS trigger LANGUAGE plpgsql AS $$"
+        " BEGIN PERFORM pg_sleep(5); RETURN NEW; END $$;"
+        "CREATE TRIGGER dawdle BEFORE UPDATE ON numbers FOR EACH ROW WHEN (OLD.id = 240)"
+        " EXECUTE FUNCTION public.dawdle()",
+    )
+    pace = Pace(largest=2, timeouts=replace(Pace().timeouts, statement=200))
+    outcome = fill(database_url, spec("numbers", "n", "n + 1"), pace=pace)
+    assert (outcome.state, outcome.rejects, by_value(database_url)) == (State.DONE, 1, {0: 1, 1: 99})
+    assert rejected(database_url) == [240]

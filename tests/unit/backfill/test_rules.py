@@ -239,7 +239,6 @@ def test_a_name_in_a_string_is_no_column() -> None:
         ("53200", False, Verdict.CONTENDED),  # out of memory: less at once
         ("53400", False, Verdict.CONTENDED),  # temp_file_limit
         ("53300", False, Verdict.EXHAUSTED),
-        ("57014", False, Verdict.TOO_SLOW),
         ("25P04", True, Verdict.TOO_SLOW),  # transaction_timeout ends the session
         ("22012", False, Verdict.ROW),
         ("23505", False, Verdict.ROW),
