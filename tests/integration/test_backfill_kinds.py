@@ -20,6 +20,7 @@ from evolve.backfill.undo import JournalMode, KeepsNoJournal
 from evolve.backfill.works import UPDATE, Conflict, Delete, InsertSelect, JoinedUpdate, Work
 from evolve.errors import EvolveError
 from evolve.postgres.backfill_target import MayNot
+from evolve.postgres.plan_check import PlanIgnoresKey
 from evolve.sql.names import QualifiedName
 
 pytestmark = pytest.mark.server
@@ -305,6 +306,19 @@ def test_refused_before_anything_is_written(database: str, spec: Spec, says: str
             fill(database, spec)
         assert says in str(refused.value)
         assert connection.execute("SELECT to_regnamespace('evolve')").fetchone() == (None,)
+
+
+def test_a_plan_that_reads_the_joined_table_whole_is_refused(database: str) -> None:
+    name = psycopg.conninfo.conninfo_to_dict(database)["dbname"]
+    with psycopg.connect(database, autocommit=True) as connection:
+        connection.execute("ALTER TABLE addresses ALTER kind SET STORAGE PLAIN")
+        connection.execute(
+            "INSERT INTO addresses SELECT g, g, repeat('x', 2000), 'c' FROM generate_series(10000, 14500) g"
+        )
+        for way in ("indexscan", "indexonlyscan", "bitmapscan"):
+            connection.execute(f'ALTER DATABASE "{name}" SET enable_{way} = off'.encode())
+    with pytest.raises(PlanIgnoresKey, match='read "addresses" by a sequential scan, not by an index'):
+        fill(database, joined())
 
 
 def test_a_column_that_a_trigger_overwrites_is_refused(database: str) -> None:
