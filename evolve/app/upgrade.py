@@ -55,7 +55,7 @@ class Patience:
     longest_delay: float = 20.0
 
     def delay(self, attempt: int, random_fraction: float) -> float:
-        whole = min(self.longest_delay, self.first_delay * 2.0 ** (attempt - 1))
+        whole = min(self.longest_delay, self.first_delay * 2.0 ** min(attempt - 1, 64))
         return whole * (1 - random_fraction / 2)
 
 

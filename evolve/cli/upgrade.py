@@ -15,12 +15,21 @@ if TYPE_CHECKING:
 
 N = TypeVar("N", int, float)
 
+_MOST = 2**31 - 1  # what a whole number of PostgreSQL's settings holds
+
 
 def _target(context: click.Context, _: click.Parameter, value: str) -> str:
     """An option is unknown unless it is a number of steps, such as -1, which click takes for an option too."""
     if value.startswith("-") and not value[1:].isdigit():
         known = [name for each in context.command.get_params(context) for name in each.opts]
         raise click.NoSuchOption(value, possibilities=get_close_matches(value, known), ctx=context)
+    return value
+
+
+def _bounded(_: click.Context, __: click.Parameter, value: N | None) -> N | None:
+    """As in the settings: what PostgreSQL holds, and no NaN, which is neither more nor less than any limit."""
+    if value is not None and not value <= _MOST:
+        raise click.BadParameter(f"{value} is no number up to {_MOST}")
     return value
 
 
@@ -36,23 +45,38 @@ def _build(name: str, direction: Direction, summary: str, default: str | None) -
     @click.command(name, help=summary, context_settings={"ignore_unknown_options": True})
     @argument
     @click.option(
-        "--lock-timeout", type=click.IntRange(min=1), metavar="MS", help="Wait for a lock.  [default: 500]"
+        "--lock-timeout",
+        type=click.IntRange(min=1),
+        metavar="MS",
+        help="Wait for a lock.  [default: 500]",
+        callback=_bounded,
     )
-    @click.option("--retries", type=click.IntRange(min=0), help="Attempts after the first.  [default: 20]")
+    @click.option(
+        "--retries",
+        type=click.IntRange(min=0),
+        help="Attempts after the first.  [default: 20]",
+        callback=_bounded,
+    )
     @click.option(
         "--budget",
         type=click.FloatRange(min=0),
         metavar="SECONDS",
         help="All waits together.  [default: 300]",
+        callback=_bounded,
     )
     @click.option(
-        "--wait", type=click.FloatRange(min=0), metavar="SECONDS", help="For another runner.  [default: 600]"
+        "--wait",
+        type=click.FloatRange(min=0),
+        metavar="SECONDS",
+        help="For another runner.  [default: 600]",
+        callback=_bounded,
     )
     @click.option(
         "--statement-timeout",
         type=click.IntRange(min=0),
         metavar="MS",
         help="For a statement.  [default: 0, none]",
+        callback=_bounded,
     )
     @click.option(
         "--terminate-blockers",

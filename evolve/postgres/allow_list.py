@@ -13,6 +13,7 @@ State = Literal["any", "idle-in-transaction"]
 
 _KEYS = ("older-than", "application", "user", "state")
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)(ms|s|min|h)\Z")
+_LONGEST = 1e9  # seconds; no transaction is so old
 _SECONDS = {"ms": 0.001, "s": 1.0, "min": 60.0, "h": 3600.0}
 
 
@@ -81,9 +82,10 @@ def _read(text: str) -> Allowance:
 
 def _seconds(text: str, value: str) -> float:
     read = _DURATION.match(value)
-    if read is None:
+    seconds = float(read[1]) * _SECONDS[read[2]] if read is not None else _LONGEST
+    if seconds >= _LONGEST:
         raise BadAllowance(text, f'"{value}" is no time such as 500ms, 30s, 5min or 2h')
-    return float(read[1]) * _SECONDS[read[2]]
+    return seconds
 
 
 def _state(text: str, value: str) -> State:

@@ -74,6 +74,9 @@ _TELLING = frozenset({"23503", "23505", "2BP01"})
 # As `half_applied` shows it. A build clears away with it what an interrupted one left, and does so again.
 _CLEARING = re.compile(r"DROP INDEX CONCURRENTLY IF EXISTS ", re.IGNORECASE)
 
+# What Alembic says of a name that leads nowhere; of some it is sure that nobody would ask for them, such as "@".
+_NO_SUCH_TARGET = (CommandError, RevisionError, AssertionError)
+
 _STANDARD_LIBRARY = get_path("stdlib")
 
 LOCK_NOT_AVAILABLE = "55P03"
@@ -385,7 +388,7 @@ class Runner:
             found = list(
                 self._script.iterate_revisions(target, heads, implicit_base=True, assert_relative_length=True)
             )
-        except (CommandError, RevisionError) as error:
+        except _NO_SUCH_TARGET as error:
             raise _no_such_target(target, error, self._script) from error
         return [_pending(script, script.revision) for script in reversed(found) if isinstance(script, Script)]
 
@@ -408,7 +411,7 @@ class Runner:
                     heads, target, inclusive=False, select_for_downgrade=True, assert_relative_length=True
                 )
             )
-        except (CommandError, RevisionError) as error:
+        except _NO_SUCH_TARGET as error:
             raise _no_such_target(target, error, self._script) from error
         merge = next((script for script in found[:-1] if len(_below(script)) > 1), None)
         if merge is None:
@@ -421,7 +424,7 @@ class Runner:
         """The applied revisions that descend from `target` or depend on it, each before those that it stands on."""
         try:
             floor = self._script.get_revision(target)
-        except (CommandError, RevisionError) as error:
+        except _NO_SUCH_TARGET as error:
             raise _no_such_target(target, error, self._script) from error
         applied = self.applied(heads)
         if floor is not None and floor.revision not in applied:
@@ -722,7 +725,7 @@ def print_sql(project: Project, span: str, direction: Literal["upgrade", "downgr
             act(config, span, sql=True)
     except BrokenPipeError:
         raise  # whoever read the SQL has seen enough
-    except (CommandError, RevisionError) as error:
+    except _NO_SUCH_TARGET as error:
         raise _no_such_target(span, error, script) from error
     except (Exception, SystemExit) as error:
         raise RevisionBroken(error) from error
@@ -838,7 +841,8 @@ def is_concurrent(statement: str) -> bool:
 
 
 def _no_such_target(target: str, error: Exception, script: ScriptDirectory) -> NoSuchTarget:
-    return NoSuchTarget(target, " ".join(str(error).split()), tuple(script.get_heads()))
+    reason = " ".join(str(error).split()) or "that names no revision"
+    return NoSuchTarget(target, reason, tuple(script.get_heads()))
 
 
 def _pending(script: Script, target: str) -> Pending:

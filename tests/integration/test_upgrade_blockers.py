@@ -194,6 +194,7 @@ def until(url: str, query: str) -> None:
         ("application=", '"application=" is not KEY=VALUE'),
         ("application=x,age=3", '"age" is none of'),
         ("application=x,older-than=30", '"30" is no time'),
+        ("application=x,older-than=999999999999h", '"999999999999h" is no time'),
         ("application=x,state=idle", '"idle" is none of any, idle-in-transaction'),
         ("user=a,user=b", '"user" is said twice'),
     ],

@@ -124,11 +124,22 @@ def test_no_project_here(tmp_path_factory: pytest.TempPathFactory) -> None:
     assert "there is no Alembic project here" in answer.stderr
 
 
-def test_no_such_revision(project: AlembicProject, database_url: str) -> None:
-    answer = evolve("upgrade", "nonsense", cwd=project.root)
+@pytest.mark.parametrize("command", ["upgrade", "downgrade", "preflight"])
+@pytest.mark.parametrize("target", ["nonsense", "", "@", "one@"])
+def test_no_such_revision(project: AlembicProject, database_url: str, command: str, target: str) -> None:
+    answer = evolve(command, target, cwd=project.root)
     assert answer.returncode == 2
-    assert 'cannot go to "nonsense"' in answer.stderr
+    assert f'cannot go to "{target}"' in answer.stderr
     assert version(database_url) is None
+
+
+@pytest.mark.parametrize(
+    ("option", "value"), [("--lock-timeout", "99999999999"), ("--budget", "nan"), ("--wait", "inf")]
+)
+def test_a_limit_that_is_none(project: AlembicProject, option: str, value: str) -> None:
+    answer = evolve("upgrade", option, value, cwd=project.root)
+    assert answer.returncode == 2
+    assert f"invalid value for '{option}'" in answer.stderr
 
 
 SLEEPING = "SELECT pid FROM pg_stat_activity WHERE query LIKE '%pg_sleep(30)%' AND pid <> pg_backend_pid()"

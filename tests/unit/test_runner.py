@@ -10,7 +10,7 @@ import pytest
 from evolve.app.upgrade import Patience
 
 
-@pytest.mark.parametrize(("attempt", "whole"), [(1, 0.5), (2, 1.0), (4, 4.0), (7, 20.0), (90, 20.0)])
+@pytest.mark.parametrize(("attempt", "whole"), [(1, 0.5), (2, 1.0), (4, 4.0), (7, 20.0), (5_000, 20.0)])
 def test_a_delay_doubles_up_to_the_longest_less_up_to_half_of_it(attempt: int, whole: float) -> None:
     patience = Patience(first_delay=0.5, longest_delay=20.0)
     assert patience.delay(attempt, 0.0) == whole
