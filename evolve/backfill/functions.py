@@ -15,7 +15,7 @@ class CannotImport(Misuse):
     def __init__(self, path: str, reason: str) -> None:
         super().__init__(
             f'"{path}" cannot be imported here: {reason}',
-            why="every process that works on the run calls it",
+            why="a backfill is declared there, or its function, which every process that works on the run calls",
             fix=f'start it where python -c "import {path.partition(":")[0]}" works, or name that folder with -C',
         )
 
