@@ -87,6 +87,8 @@ _TRANSIENT = frozenset({LOCK_NOT_AVAILABLE, "40P01", "40001"})
 
 # insufficient_privilege, read_only_sql_transaction: nothing is wrong with the revision
 _FORBIDDEN = frozenset({"42501", "25006"})
+# undefined_table, insufficient_privilege: where Alembic could read its table before the revision
+_OUT_OF_SIGHT = frozenset({"42P01", "42501"})
 
 
 class RevisionFailed(Refused):
@@ -208,6 +210,18 @@ def _frames(error: BaseException) -> StackSummary:
     return extract_tb(error.__traceback__)
 
 
+class NotStamped(Refused):
+    """What a revision has set in its session keeps Alembic from its version table."""
+
+    def __init__(self, step: Pending, message: str, half_applied: tuple[str, ...]) -> None:
+        permanent = f"permanent already: {'; '.join(half_applied)}" if half_applied else "all was rolled back"
+        super().__init__(
+            f"revision {step.revision} ran, and Alembic could not write its version: {without_passwords(message)}",
+            why=f"Alembic writes it in the revision's session, with the search_path and role set there; {permanent}",
+            fix=f"let {step.file.name} end with RESET search_path or RESET ROLE, as it has SET them; then run it again",
+        )
+
+
 class RevisionBroken(Misuse):
     def __init__(self, cause: BaseException) -> None:
         place = _innermost_place(cause)
@@ -301,6 +315,7 @@ class _Attempt:
     skipping: bool = False
     began: float = 0.0
     stamped: bool = False
+    stamping: bool = False  # the last statement is Alembic's own, which writes the version
     lost: bool = False
     search_path: str | None = None  # of what is sent outside a transaction
 
@@ -449,6 +464,7 @@ class Runner:
         Raises:
             RevisionFailed: the server refused a statement.
             RevisionRaised: the revision raised something else.
+            NotStamped: what it has set in its session keeps Alembic from its version table.
             RevisionBroken: env.py did.
             WrongDatabase: env.py talks to another database; nothing was sent.
             CannotReach: env.py cannot connect.
@@ -467,11 +483,16 @@ class Runner:
                 _raise_interruption(error)
                 if not self._attempt.statement and error.statement is None:
                     raise CannotReach(error) from error
-                raise self._failed(step, error) from error
+                failure = self._failed(step, error)
+                if self._attempt.stamping and failure.sqlstate in _OUT_OF_SIGHT:
+                    raise NotStamped(step, failure.reason, failure.half_applied) from error
+                raise failure from error
             except (Exception, SystemExit) as error:
                 _raise_interruption(error)
                 if self._attempt.lost and (first := _server_error(error)) is not None:
                     raise self._failed(step, first) from error
+                if self._attempt.stamping and isinstance(error, CommandError):
+                    raise NotStamped(step, str(error), self._attempt.half_applied) from error
                 if any(frame.filename == str(step.file) for frame in _frames(error)):
                     half_applied = self._attempt.half_applied
                     raise RevisionRaised(step, error, half_applied, recorded=self._keeps()) from error
@@ -559,7 +580,8 @@ class Runner:
         attempt.now, attempt.skipping, attempt.sent, attempt.search_path = None, False, False, None
         alone = _outside_transaction(connection)
         starts = words(statement, 1)
-        if not attempt.place and _WRITES.issuperset(starts) and _stamping():
+        attempt.stamping = not attempt.place and _WRITES.issuperset(starts) and _stamping()
+        if attempt.stamping:
             attempt.stamped = True
         # A gate only looks, or fills what it may fill again.
         if attempt.place and MARKER not in statement and not _CONTROL.issuperset(starts):

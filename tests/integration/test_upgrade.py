@@ -32,6 +32,7 @@ from evolve.revisions.project import find_project
 from evolve.revisions.run import (
     CannotReach,
     Limits,
+    NotStamped,
     Pending,
     RevisionBroken,
     RevisionFailed,
@@ -510,6 +511,21 @@ def test_no_index_is_left_behind_by_a_build_that_fails(
     with pytest.raises(RevisionFailed):
         run(project, database_url)
     assert scalar(database_url, "SELECT count(*) FROM pg_index WHERE NOT indisvalid") == 0
+
+
+@pytest.mark.parametrize(
+    "settings", ["search_path = other", "LOCAL search_path = versions", "ROLE pg_monitor"]
+)
+def test_a_revision_whose_settings_keep_alembic_from_its_table(
+    project: AlembicProject, database_url: str, settings: str
+) -> None:
+    run(project, database_url)
+    with psycopg.connect(database_url) as connection:
+        connection.execute("CREATE SCHEMA versions; CREATE TABLE versions.alembic_version (version_num text)")
+    project.add("two", f'op.execute("ALTER TABLE users ADD x int")\nop.execute("SET {settings}")')
+    with pytest.raises(NotStamped, match="two"):
+        run(project, database_url)
+    assert scalar(database_url, "SELECT count(*) FROM pg_attribute WHERE attname = 'x' AND attnum > 0") == 0
 
 
 def test_an_index_that_somebody_still_builds_is_left_alone(
