@@ -346,7 +346,7 @@ def _met(change: str, phase: str) -> str:
       IF evolve_use IS NULL AND EXISTS (
         SELECT FROM evolve.tripwire AS t WHERE t.change = {_text(change)} AND NOT EXISTS (
           SELECT FROM pg_catalog.pg_trigger WHERE tgrelid = pg_catalog.to_regclass(t.relation)
-            AND tgname = t.trigger AND tgenabled <> 'D')
+            AND tgname = t.trigger AND tgenabled IN ('A', 'O'))
       ) THEN
         evolve_use := 'nobody knows by whom, since its trigger is gone or disabled';
       END IF;

@@ -177,7 +177,7 @@ def _verdicts(
     connection: Connection, change: str, gate: NotUsed, rules: Rules
 ) -> list[tuple[Reading, _Verdict]]:
     """Each server with what it says; none where the primary has no statistics."""
-    places = [*gate.places, *_of_children(connection, gate.places)]
+    places = [*gate.places, *of_children(connection, gate.places)]
     reading = _read(connection, PRIMARY, places, rules)
     if reading is None:
         return []
@@ -361,7 +361,7 @@ def _why(text: str, places: Sequence[Place]) -> str | None:
     return None
 
 
-def _of_children(connection: Connection, places: Sequence[Place]) -> list[Place]:
+def of_children(connection: Connection, places: Sequence[Place]) -> list[Place]:
     """The same columns of partitions, and of what else inherits the tables: they go with those."""
     # No lock but on catalogs.
     query = (

@@ -25,6 +25,7 @@ from evolve.plan.gates import Observation
 from evolve.plan.model import NotTripped
 from evolve.postgres.composing import identifier, table_name
 from evolve.postgres.connect import Connection
+from evolve.postgres.statement_use import of_children
 from evolve.sql.names import QualifiedName, parse_name
 
 _LOCK_TIMEOUT = "500ms"  # while CREATE and DROP TRIGGER wait for their lock, writers queue behind them
@@ -133,6 +134,10 @@ def arm(connection: Connection, change: str, places: Sequence[Place], actor: str
         TableBusy: the lock was not to be had; tables before it have theirs.
     """
     connection.execute("DELETE FROM evolve.tripwire_hit WHERE change = %s", (change,))
+    # A partition may have been dropped since.
+    connection.execute(
+        "DELETE FROM evolve.tripwire WHERE change = %s AND to_regclass(relation) IS NULL", (change,)
+    )
     tables = list(_tables(connection, places))
     for table, columns in tables:
         values = (change, table.full, tripwire_trigger(change), actor)
@@ -208,7 +213,11 @@ def _patiently(
 def _tables(
     connection: Connection, places: Sequence[Place]
 ) -> Iterator[tuple[QualifiedName, tuple[str, ...]]]:
-    """Each table with its columns that are told of; none where all of it is. Views have no such triggers."""
+    """Each table with its columns that are told of; none where all of it is. Views have no such triggers.
+
+    So has each partition, and what else inherits: who writes it by its own name does not meet what is on its parent.
+    """
+    places = [*places, *of_children(connection, places)]
     tables: dict[QualifiedName, list[str]] = {}
     whole = {table for table, column in places if column is None}
     for table, column in places:
@@ -225,7 +234,7 @@ def _tables(
 def _listens(connection: Connection, tripwire: Armed) -> bool:
     # ACCESS SHARE on catalogs only.
     row = connection.execute(
-        "SELECT 1 FROM pg_trigger WHERE tgrelid = to_regclass(%s) AND tgname = %s AND tgenabled <> 'D'",
+        "SELECT 1 FROM pg_trigger WHERE tgrelid = to_regclass(%s) AND tgname = %s AND tgenabled IN ('A', 'O')",
         (tripwire.relation, tripwire.trigger),
     ).fetchone()
     return row is not None

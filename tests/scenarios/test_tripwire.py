@@ -134,3 +134,31 @@ def test_a_table_that_is_gone_can_have_none(users: ChangeProject) -> None:
     users.ok("tripwire", CHANGE)
     users.sql("DROP TABLE users")
     assert users.run("tripwire", CHANGE).returncode == 1
+
+
+def test_who_writes_a_partition_by_its_own_name_meets_it(
+    make_project: Callable[..., AlembicProject], database_url: str
+) -> None:
+    users = ChangeProject(
+        make_project(database_url),
+        database_url,
+        "CREATE TABLE users (id bigint, name text) PARTITION BY LIST (id);"
+        "CREATE TABLE users_1 PARTITION OF users FOR VALUES IN (1);"
+        "CREATE TABLE users_2 PARTITION OF users FOR VALUES IN (2)",
+    )
+    users.ok("plan", "drop-table", "users", "--write")
+    users.ok("advance", "drop_users")
+    users.ok("tripwire", "drop_users")
+    write(users, "UPDATE users_1 SET name = 'old' WHERE id = 1")
+    assert "web 41" in users.run("advance", "drop_users", "--old-code-gone").stdout
+    users.sql("DROP TABLE users_2")
+    users.ok("tripwire", "drop_users")
+    users.ok("advance", "drop_users")
+    users.ok("upgrade")
+
+
+def test_one_that_fires_for_a_subscription_alone_is_deaf(users: ChangeProject) -> None:
+    users.ok("tripwire", CHANGE)
+    trigger = users.sql("SELECT quote_ident(tgname) FROM pg_trigger WHERE tgname LIKE 'zz_evolve_trip%'")
+    users.sql(f"ALTER TABLE users ENABLE REPLICA TRIGGER {trigger[0][0]}")
+    assert "is gone or disabled" in users.run("advance", CHANGE, "--old-code-gone").stdout
