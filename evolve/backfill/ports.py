@@ -257,12 +257,14 @@ class Step:
         scanned: keys walked.
         changed: rows written.
         want: what an operator asks for.
+        seconds: by which the size of batches is steered; None takes all that it took.
     """
 
     lease: Lease
     scanned: int
     changed: int
     want: Want
+    seconds: float | None = None
 
 
 class Pass(Protocol):

@@ -29,6 +29,7 @@ from evolve.backfill.throttle import Hold, Throttle
 from evolve.counted import counted
 from evolve.errors import Refused
 
+PREPARING = 5.0  # times as long as its commit a batch may be prepared, before that makes batches smaller
 HEARTBEAT = 2.0  # seconds: a wait is cut into pieces of this, each renews the lease and reads what is wanted
 FIRST_BACKOFF = 0.01  # seconds
 LONGEST_BACKOFF = 5.0
@@ -158,6 +159,7 @@ class Forward:
     def _batch(self, lease: Lease, size: int, shape: Shape) -> Step:
         began = self._clock()
         window = self._prepared(lease, size, shape)
+        prepared = self._clock() - began
         with self._batches.transaction(lease) as transaction:
             if window is None:
                 window = self._next(transaction, lease, size, shape)
@@ -167,6 +169,10 @@ class Forward:
             seconds = self._clock() - began
             first, last = window.done == 0, step.lease.window is None
             self._chooser.committed(shape, window.share, seconds, first=first, last=last)
+        if self._batches.prepares:
+            # Nothing is locked while it prepares: that may take several times as long as a commit should.
+            locked = self._clock() - began - prepared
+            return replace(step, seconds=max(locked, prepared / PREPARING))
         return step
 
     def _isolate(self, lease: Lease, size: int) -> Step:
@@ -190,8 +196,11 @@ class Forward:
         """Let what can be done before the batch's transaction be done; None where nothing can."""
         if not self._batches.prepares:
             return None
-        with self._batches.transaction(lease) as transaction:
-            window = self._next(transaction, lease, size, shape)
+        if lease.window is not None:
+            window = lease.window.cut(size)
+        else:
+            with self._batches.transaction(lease) as transaction:
+                window = self._next(transaction, lease, size, shape)
         self._batches.prepare(lease, _piece(lease, window, shape))
         return window
 
@@ -295,7 +304,7 @@ class Runner:
                 raise RejectsOverBudget(self.name, over) from over
             lease = self.lease = step.lease
             struggle.committed()
-            self.controller.committed(step.scanned, seconds)
+            self.controller.committed(step.scanned, seconds if step.seconds is None else step.seconds)
             self.throttle.committed(step.changed, seconds)
             if step.want is not Want.RUN and not lease.finished:
                 return Interrupted(lease, step.want, None)
