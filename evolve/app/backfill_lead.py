@@ -111,6 +111,7 @@ class Lead:
         return persistently(
             self.session,
             work,
+            name=self.record.name,
             pace=self.pace,
             stop=self.stop,
             watch=self.watch,

@@ -15,9 +15,7 @@ from evolve.backfill.controller import LARGEST, TARGET
 from evolve.backfill.failures import Verdict as Judgement
 from evolve.backfill.failures import judge
 from evolve.backfill.ports import DatabaseFailure, Stop, Watch
-from evolve.backfill.runner import (
-    PATIENCE,
-)
+from evolve.backfill.runner import PATIENCE, GaveUp
 from evolve.backfill.shapes import Shape
 from evolve.backfill.spec import Spec
 from evolve.backfill.status import State
@@ -233,6 +231,7 @@ def persistently(
     session: Session,
     work: Callable[[], T],
     *,
+    name: str,
     pace: Pace,
     stop: Stop,
     watch: Watch,
@@ -245,7 +244,8 @@ def persistently(
         again: called first over each new connection; what it returns ends it, None goes on.
 
     Raises:
-        DatabaseFailure: another try would meet it again, or `pace.patience` ran out without a healthy stretch.
+        DatabaseFailure: another try would meet it again, or somebody asked to stop meanwhile.
+        GaveUp: `pace.patience` ran out without a healthy stretch.
     """
     since = clock()
     failures = 0
@@ -261,8 +261,10 @@ def persistently(
         except DatabaseFailure as failure:
             if clock() - began >= HEALTHY:
                 since, failures = clock(), 0
-            if judge(failure) is Judgement.FATAL or clock() - since >= pace.patience:
+            if judge(failure) is Judgement.FATAL:
                 raise
+            if clock() - since >= pace.patience:
+                raise GaveUp(name, clock() - since, failure) from failure
             if failures and stop.requested() is not None:
                 raise
             failures += 1

@@ -110,6 +110,7 @@ class Worker:
                 return persistently(
                     session,
                     lambda: self._ranges(session, runner) or self._outbox(session, runner, compute),
+                    name=self.record.name,
                     pace=self.pace,
                     stop=self.stop,
                     watch=self.watch,
@@ -135,9 +136,7 @@ class Worker:
                 return None
             self.stop.wait(POLL)
 
-    def _outbox(
-        self, session: Session, runner: Runner, compute: Computing | None
-    ) -> Interrupted | None:
+    def _outbox(self, session: Session, runner: Runner, compute: Computing | None) -> Interrupted | None:
         """Carry out what is left in the outbox of the run, if it has one; as `_ranges`."""
         outbox = self._outbox_of(session)
         if outbox is None or compute is None:
@@ -202,7 +201,9 @@ class Worker:
             leases=journal.Hold(
                 session.current, session.reopen, actor=actor(), seconds=self.pace.lease_seconds
             ),
-            controller=Controller(target=self.pace.commit_seconds, largest=largest(self.pace, self.record.spec)),
+            controller=Controller(
+                target=self.pace.commit_seconds, largest=largest(self.pace, self.record.spec)
+            ),
             throttle=self.throttle,
             stop=self.stop,
             watch=self.watch,
