@@ -184,15 +184,18 @@ class RevisionLedger:
         if what is not None:
             return self._looks_done(sent, what, path)
         if recorded.state == "failed" or (same and lasting.repeatable(sent.text)):
-            while left := lasting.leftovers(self.own, sent.text, path):
-                self._clear_away(*left[0])
-            return False
+            return self._sends_again(sent, path)
         if self.unfinished == "done":
             self._settle(recorded, "done")
             return True
         if self.unfinished == "again":
-            return False
+            return self._sends_again(sent, path)
         raise CannotTell(self.revision, str(recorded), self.command, self._done())
+
+    def _sends_again(self, sent: Sent, path: str) -> Literal[False]:
+        while left := lasting.leftovers(self.own, sent.text, path):
+            self._clear_away(*left[0])
+        return False
 
     def _stays_done(self, sent: Sent, recorded: Recorded, path: str) -> bool:
         """It was done; only of the last one is it certain that no later statement has undone it, heard of or not."""

@@ -181,10 +181,15 @@ def resolved(connection: Connection, name: QualifiedName, search_path: str) -> s
 
 
 def leftovers(connection: Connection, text: str, search_path: str) -> list[tuple[str, str]]:
-    """Indexes, each with its table as SQL, that a REINDEX CONCURRENTLY left invalid when it was cut short."""
+    """Indexes, each with its table as SQL, that were left invalid when `text` was cut short, under the server's names.
+
+    Those of a REINDEX CONCURRENTLY, and of a CREATE INDEX CONCURRENTLY without a name.
+    """
     match parse(text):
         case (op.Reindex(kind="index" | "table", name=QualifiedName() as name, concurrently=True),):
-            pass
+            pattern = "_cc(new|old)[0-9]*$"
+        case (op.CreateIndex(index=op.IndexDefinition(name=None, table=name), concurrently=True),):
+            pattern = "_idx[0-9]*$"
         case _:
             return []
     with connection.transaction():
@@ -196,8 +201,8 @@ def leftovers(connection: Connection, text: str, search_path: str) -> list[tuple
             " JOIN pg_class AS t ON t.oid = coalesce((SELECT indrelid FROM pg_index WHERE indexrelid = r.oid), r.oid)"
             " JOIN pg_namespace AS n ON n.oid = t.relnamespace JOIN pg_index AS i ON i.indrelid = t.oid"
             " JOIN pg_class AS x ON x.oid = i.indexrelid"
-            " WHERE NOT i.indisvalid AND x.relname ~ '_cc(new|old)[0-9]*$'",
-            (written(name),),
+            " WHERE NOT i.indisvalid AND x.relname ~ %s",
+            (written(name), pattern),
         ).fetchall()
     return [(str(index), str(table)) for index, table in rows]
 

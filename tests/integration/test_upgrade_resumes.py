@@ -218,6 +218,25 @@ def test_what_nobody_can_know_is_asked(
     assert scalar(database_url, "SELECT array_agg(what ORDER BY what) FROM log") == log
 
 
+def test_a_build_without_a_name_leaves_none_behind(project: AlembicProject, database_url: str) -> None:
+    build = "CREATE INDEX CONCURRENTLY ON users (id)"
+    cut_short(
+        project,
+        database_url,
+        f"""
+        with op.get_context().autocommit_block():
+            op.execute("{build}")
+            op.execute("ALTER TABLE nobody ADD x int")
+        """,
+        sent="CREATE INDEX",
+    )
+    built = "indexrelid::regclass::text ~ '^users_id_idx'"
+    with psycopg.connect(database_url) as connection:
+        connection.execute(f"UPDATE pg_index SET indisvalid = false WHERE {built}".encode())
+    upgrade(project, database_url, "again")
+    assert scalar(database_url, f"SELECT array_agg(indisvalid) FROM pg_index WHERE {built}") == [True]
+
+
 def test_what_was_done_is_told_when_it_is_gone_on_with(project: AlembicProject, database_url: str) -> None:
     cut_short(project, database_url, ALONE)
     told: list[str] = []
