@@ -286,7 +286,7 @@ class Lead:
             except DatabaseFailure as failure:
                 if failure.lost or left == 0:
                     raise
-                if judge(failure) is Judgement.FATAL:
+                if judge(failure) in (Judgement.FATAL, Judgement.ROW):
                     raise BatchFailed(name, failure, None) from failure
                 self.watch.say(f"verification: {failure.message}; again from the first key")
             else:

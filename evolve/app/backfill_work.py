@@ -261,7 +261,7 @@ def persistently(
         except DatabaseFailure as failure:
             if clock() - began >= HEALTHY:
                 since, failures = clock(), 0
-            if judge(failure) is Judgement.FATAL:
+            if judge(failure) in (Judgement.FATAL, Judgement.ROW):
                 raise
             if clock() - since >= pace.patience:
                 raise GaveUp(name, clock() - since, failure) from failure
