@@ -17,7 +17,6 @@ from evolve.postgres.transforming import Transforming
 from evolve.postgres.trying import Trial
 from evolve.postgres.walking import Walk, edges, read_key
 
-
 IDLE = "25P03"
 
 

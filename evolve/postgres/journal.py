@@ -669,7 +669,8 @@ def cut_run(
             )
         with connection.cursor(row_factory=scalar_row) as cursor:
             last = cursor.execute(
-                "SELECT coalesce(max(range_no), 0) FROM evolve.backfill_range WHERE run_id = %s", (lead.run_id,)
+                "SELECT coalesce(max(range_no), 0) FROM evolve.backfill_range WHERE run_id = %s",
+                (lead.run_id,),
             ).fetchone()
         with connection.cursor() as cursor:
             cursor.executemany(

@@ -10,8 +10,8 @@ from evolve.app.dry_run_backfill import dry_run_backfill
 from evolve.errors import EvolveError
 from evolve.postgres import journal
 from evolve.postgres.backfill_target import MayNot, RowSecurity, read_target
-from evolve.postgres.plan_check import PlanIgnoresKey
 from evolve.postgres.connect import connect
+from evolve.postgres.plan_check import PlanIgnoresKey
 from evolve.postgres.replica_lag import ReplicaSensor
 
 pytestmark = pytest.mark.server
