@@ -51,6 +51,19 @@ class ArchiveTooEarly(Misuse):
         )
 
 
+class NotBegunHere(Refused):
+    """Revisions are missing, and no run of evolve that was cut short explains it."""
+
+    def __init__(self, manifest: Manifest, missing: Collection[str], phase: PhaseName) -> None:
+        super().__init__(
+            f'the manifest of change "{manifest.id}" names {", ".join(missing)}, which no file is, and this database '
+            f"never saw {phase} begin",
+            why="a run that was cut short has looked at the gates, and kept in the database what it saw; written "
+            "without that, a revision would take away what somebody may still use",
+            fix="restore the files, or the manifest: git checkout; or run it on the database where it was cut short",
+        )
+
+
 class UndoCutShort(Refused):
     def __init__(self, manifest: Manifest) -> None:
         super().__init__(
@@ -146,6 +159,7 @@ def advance(
         WordTooEarly: a word that the next phase does not ask for.
         NothingToOverride, NotOverridable: a gate named in `override` is not shut, or may not be passed.
         StrangeRevisions: the database is at a revision that the project does not have.
+        NotBegunHere: revisions of a phase are missing that nobody has looked at the gates of.
         StandbyServer, ReadOnlySession: evidence cannot be kept there.
         AnotherWriter: another command writes to the project.
     """
@@ -158,6 +172,7 @@ def advance(
             refuse_read_only(connection)
             refuse_several_places(project, url, connection)
             if changes.missing(manifest):
+                _refuse_not_begun(connection, changes, manifest)
                 return _finish(changes, manifest, manifest.plan)
             plan = None if manifest.following is None else _plan(connection, manifest)
             if plan is not None and not accept_edits:
@@ -289,6 +304,25 @@ def _tables(manifest: Manifest) -> tuple[Place, ...]:
 
 def _following(manifest: Manifest, plan: Plan | None) -> Phase | None:
     return plan.phase(manifest.following.name) if plan is not None and manifest.following else None
+
+
+def _refuse_not_begun(connection: Connection, changes: Changes, manifest: Manifest) -> None:
+    missing = changes.missing(manifest)
+    for record in manifest.phases:
+        lacking = [revision for revision in record.revisions if revision in missing]
+        if not lacking:
+            continue
+        last = next(
+            (
+                event.kind
+                for event in reversed(evidence.events(connection, manifest.id))
+                if event.phase == record.name and event.kind in ("begun", "undone")
+            ),
+            None,
+        )
+        # Expand is begun by `evolve plan`, which keeps nothing in the database.
+        if record != manifest.current or (record.name != "expand" and last != "begun"):
+            raise NotBegunHere(manifest, lacking, record.name)
 
 
 def _finish(changes: Changes, manifest: Manifest, plan: Plan) -> Advanced:

@@ -337,3 +337,26 @@ def test_a_role_that_does_not_own_the_table_is_told(users: ChangeProject) -> Non
         )
     finally:
         users.sql("DROP OWNED BY planner; DROP ROLE planner")
+
+
+def test_a_manifest_that_says_more_has_begun_than_did_writes_nothing(users: ChangeProject) -> None:
+    users.ok(*RENAME, "--write")
+    users.ok("upgrade")
+    manifest = users.root / "migrations" / "evolve" / f"{CHANGE}.toml"
+    text = manifest.read_text()
+    for phase, revisions in (
+        ("backfill", ""),
+        ("validate", '"aa01"'),
+        ("switch", ""),
+        ("contract", '"aa02"'),
+    ):
+        planned, begun = (
+            f'name = "{phase}"\nstate = "{state}"\nrevisions = [{names}]'
+            for state, names in (("planned", ""), ("begun", revisions))
+        )
+        assert planned in text
+        text = text.replace(planned, begun)
+    manifest.write_text(text)
+    refused(
+        users, "advance", CHANGE, status=1, words="names aa01, which no file is.* never saw validate begin"
+    )
