@@ -136,7 +136,8 @@ _SEEING_AS_BEFORE = ("  PERFORM pg_catalog.set_config('row_security', evolve_row
 def _tables(conditions: Conditions) -> tuple[QualifiedName, ...]:
     """Those that `conditions` names without a schema."""
     named = [
-        *(parse_name(each.table) for each in (*conditions.fill, *conditions.lost)),
+        *(parse_name(fill.table) for fill in conditions.fill),
+        *(parse_name(lost.table) for lost in conditions.lost),
         *(parse_column(text)[0] for text in (*conditions.validated, *conditions.enabled_triggers)),
         *(parse_place(text)[0] for text in (*conditions.unmapped, *conditions.unused)),
     ]
