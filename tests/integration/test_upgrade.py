@@ -12,6 +12,7 @@ from dataclasses import dataclass, field, replace
 
 import psycopg
 import pytest
+from sqlalchemy import create_engine
 from support.alembic_project import ENV, AlembicProject, sqlalchemy_url
 
 from evolve.app.upgrade import (
@@ -667,6 +668,19 @@ def test_an_env_py_that_goes_to_another_database_is_refused(
     project.add("one", 'op.execute("CREATE TABLE users (id int)")')
     with pytest.raises(WrongDatabase):
         run(project, ours)
+    assert scalar(theirs, "SELECT to_regclass('users')") is None
+
+
+def test_nor_by_a_connection_that_was_opened_before(
+    sharing: AlembicProject, database_url: str, make_database: Callable[..., str]
+) -> None:
+    sharing.add("one", 'op.execute("CREATE TABLE users (id int)")')
+    theirs = make_database()
+    engine = create_engine(sqlalchemy_url(theirs), pool_size=1)
+    engine.connect().close()
+    sys.modules["__main__"].__dict__[f"shared {sqlalchemy_url(database_url)}"] = engine
+    with pytest.raises(WrongDatabase):
+        run(sharing, database_url)
     assert scalar(theirs, "SELECT to_regclass('users')") is None
 
 
