@@ -100,6 +100,14 @@ class Undoing:
         return all(observation.open for observation in self.seen)
 
     @property
+    def loses_needlessly(self) -> tuple[str, ...]:
+        """Revisions that lose something once they are applied, and are not applied here."""
+        records = {record.name: record.revisions for record in self.manifest.phases}
+        return tuple(
+            revision for phase, _ in self.loses for revision in records[phase] if revision in self.not_applied
+        )
+
+    @property
     def loses(self) -> tuple[tuple[PhaseName, str], ...]:
         """Phase and what leaving it loses, where it loses something."""
         return tuple((phase.name, phase.undo_loses) for phase in self.leaving if phase.undo_loses)

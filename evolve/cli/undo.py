@@ -99,6 +99,11 @@ def _text(going: Undoing, written: Written | None) -> str:
         lines.append(
             f"    not applied here: {', '.join(going.not_applied)}; evolve upgrade does it, and takes it back"
         )
+    if going.loses_needlessly:
+        lines.append(
+            f"    nothing is lost yet: where no database has {', '.join(going.loses_needlessly)}, take it out of the "
+            "history first, with what the manifest says of it (git revert), and look again"
+        )
     lines += gates(going.seen, detailed=True)
     if written is not None:
         lines += [f"wrote {file}" for file in written.revisions]

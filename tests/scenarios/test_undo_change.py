@@ -197,3 +197,17 @@ def test_the_regret_window_keeps_purge_away(users: ChangeProject) -> None:
     assert "min; until then the way back loses nothing" in shut.stdout
     users.ok("advance", change, "--override", "regret-window", "--because", "no room on the disk")
     assert "regret-window before purge overridden: no room on the disk" in users.ok("history", change)
+
+
+def test_a_purge_that_is_not_applied_is_said_to_have_lost_nothing_yet(users: ChangeProject) -> None:
+    change = "drop_users_name"
+    users.ok("plan", "drop-column", "users.name", "--write")
+    users.ok("upgrade")
+    users.ok("advance", change)
+    users.ok("advance", change, "--old-code-gone")
+    users.ok("upgrade")
+    assert "nothing is lost yet" not in users.ok("undo", change)
+    users.ok("advance", change, "--purge-approved")
+    assert "nothing is lost yet: where no database has" in users.ok("undo", change)
+    users.ok("upgrade")
+    assert "nothing is lost yet" not in users.ok("undo", change)
