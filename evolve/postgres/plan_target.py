@@ -74,10 +74,10 @@ def read_target(connection: Connection, table: QualifiedName) -> Target:
         NoSuchTable: nothing has that name; NotATable: a view or the like has it.
         HiddenTable: revisions of this role would find another one.
     """
-    _refuse_hidden(connection, table)
     with connection.transaction():
         # No lock. Types and expressions then read the same whatever path the role is set up with.
         connection.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
+        _refuse_hidden(connection, table)
         connection.execute("SET LOCAL search_path = public")
         return _Reader(connection, table).read()
 
