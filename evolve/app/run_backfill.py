@@ -52,9 +52,7 @@ def run_backfill(
     pace.check()
     with closing(Session(url, f"evolve backfill {spec.name}", pace.timeouts)) as session:
         with told(f'backfill "{spec.name}" could not start', session):
-            target = checked_target(
-                session, spec, watch, plain_sql=plain_sql, newest_first=newest_first
-            )
+            target = checked_target(session, spec, watch, plain_sql=plain_sql, newest_first=newest_first)
             keeps = keeps_journal(spec, undo_journal_mode)
             if target.by_block and undo_journal_mode is JournalMode.AUTO:
                 watch.say("no undo journal is kept: rows without a key could not be found again")
@@ -82,7 +80,9 @@ def run_backfill(
                 ),
             )
             if record.newest_first != newest_first and record.state is not State.DONE:
-                watch.say(f"going on from the {'newest' if record.newest_first else 'oldest'} row on, as it began")
+                watch.say(
+                    f"going on from the {'newest' if record.newest_first else 'oldest'} row on, as it began"
+                )
                 target = checked_target(
                     session, spec, watch, plain_sql=plain_sql, newest_first=record.newest_first
                 )

@@ -79,7 +79,7 @@ def verify_backfill(
         connection = session.current()
         refuse_read_only(connection)
         record = journal.named_run(connection, name)
-        predicate = misses_predicate(record.spec)
+        predicate = misses_predicate(record.spec, tuple(column.name for column in record.key))
         if predicate is None:
             raise CannotVerify(record.spec)
         if on is None:

@@ -43,9 +43,7 @@ def work_on_backfill(url: str, name: str, *, pace: Pace, stop: Stop, watch: Watc
         if record.state is State.PAUSED:
             raise RunPaused(record)
         spec = replace(record.spec, key=tuple(column.name for column in record.key))
-        target = checked_target(
-                session, spec, watch, plain_sql=False, newest_first=record.newest_first
-            )
+        target = checked_target(session, spec, watch, plain_sql=False, newest_first=record.newest_first)
         while True:
             if record.lead is None and record.state not in ENDED:
                 try:

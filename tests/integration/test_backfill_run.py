@@ -288,7 +288,9 @@ def test_a_table_that_took_its_place_is_noticed(database_url: str) -> None:
         go_on(database_url)
 
 
-def test_a_row_that_may_not_be_set_aside_stops_the_run_and_resume_goes_on_once_it_is_mended(database_url: str) -> None:
+def test_a_row_that_may_not_be_set_aside_stops_the_run_and_resume_goes_on_once_it_is_mended(
+    database_url: str,
+) -> None:
     numbers(database_url, 1000)
     with psycopg.connect(database_url, autocommit=True) as connection:
         connection.execute("UPDATE numbers SET hits = -5 WHERE id = 1500")

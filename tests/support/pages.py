@@ -38,8 +38,8 @@ def sections(page: Path) -> Iterator[Section]:
 def run(section: Section, make_project: Callable[..., AlembicProject], url: str) -> str:
     """Run the blocks of `section`: the first SQL is the project's first revision, later SQL is sent as it is.
 
-    Python whose first line is a comment with a file's name is written there. Each shell line must be an `evolve` command
-    and end in status 0, or in the one its comment names.
+    Python whose first line is a comment with a file's name is written there. Each shell line must be an `evolve`
+    command and end in status 0, or in the one its comment names.
 
     Returns:
         all that the commands printed on stdout.
