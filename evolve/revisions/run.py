@@ -11,7 +11,7 @@ import re
 import sys
 import time
 import warnings
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import chdir, contextmanager, redirect_stdout
 from dataclasses import dataclass, field, replace
 from graphlib import TopologicalSorter
@@ -219,6 +219,17 @@ class NotStamped(Refused):
             f"revision {step.revision} ran, and Alembic could not write its version: {without_passwords(message)}",
             why=f"Alembic writes it in the revision's session, with the search_path and role set there; {permanent}",
             fix=f"let {step.file.name} end with RESET search_path or RESET ROLE, as it has SET them; then run it again",
+        )
+
+
+class RollsBack(Refused):
+    """Sent by a revision, it would take back what that has done, and Alembic would mark it as applied."""
+
+    def __init__(self, place: str, taken_back: Sequence[str]) -> None:
+        super().__init__(
+            f"{place} rolls back what its revision has done before: {'; '.join(map(without_passwords, taken_back))}",
+            why="the revision would be marked as applied without it",
+            fix="take the ROLLBACK out; what is only tried belongs between a SAVEPOINT and ROLLBACK TO SAVEPOINT",
         )
 
 
@@ -583,6 +594,8 @@ class Runner:
         attempt.stamping = not attempt.place and _WRITES.issuperset(starts) and _stamping()
         if attempt.stamping:
             attempt.stamped = True
+        if attempt.place and attempt.open and not alone and _rolls_back(statement):
+            raise RollsBack(attempt.place, [" ".join(sent.text.split()) for sent in attempt.open])
         # A gate only looks, or fills what it may fill again.
         if attempt.place and MARKER not in statement and not _CONTROL.issuperset(starts):
             attempt.ordinal += 1
@@ -829,6 +842,14 @@ def _in_transaction(connection: Connection) -> bool:
     if callable(asked):
         return bool(asked())
     return connection.get_execution_options().get("isolation_level") != "AUTOCOMMIT"
+
+
+def _rolls_back(statement: str) -> bool:
+    """One of its statements ends the transaction and takes back what was done in it."""
+    return any(
+        each[:1] in (["ROLLBACK"], ["ABORT"]) and not {"TO", "PREPARED"}.intersection(each)
+        for each in map(words, split(statement))
+    )
 
 
 def _outside_transaction(connection: Connection) -> bool:

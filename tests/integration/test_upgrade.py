@@ -38,6 +38,7 @@ from evolve.revisions.run import (
     RevisionBroken,
     RevisionFailed,
     RevisionRaised,
+    RollsBack,
     WrongDatabase,
 )
 
@@ -298,13 +299,28 @@ def test_what_a_raw_commit_made_permanent_is_not_done_again(
     assert scalar(database_url, "SELECT version_num FROM alembic_version") == "two"
 
 
-def test_what_is_rolled_back_is_not_told_as_permanent(project: AlembicProject, database_url: str) -> None:
-    project.add(
-        "two", 'op.execute("CREATE TABLE gone (id int)")\nop.execute("ROLLBACK")\nop.execute("SELECT 1/0")'
-    )
-    with pytest.raises(RevisionFailed) as caught:
+@pytest.mark.parametrize("leave", ["ROLLBACK", "SELECT 1; rollback work", "abort"])
+def test_a_revision_does_not_take_back_what_it_has_done_and_count_as_applied(
+    project: AlembicProject, database_url: str, leave: str
+) -> None:
+    project.add("two", f'op.execute("CREATE TABLE gone (id int)")\nop.execute("{leave}")')
+    with pytest.raises(RollsBack, match=r"two\.py:\d+ rolls back .*: CREATE TABLE gone"):
         run(project, database_url)
-    assert caught.value.half_applied == ()
+    assert scalar(database_url, "SELECT count(*) FROM alembic_version WHERE version_num = 'two'") == 0
+
+
+def test_what_was_only_tried_may_be_rolled_back(project: AlembicProject, database_url: str) -> None:
+    project.add(
+        "two",
+        """
+        op.execute("CREATE TABLE kept (id int)")
+        op.execute("SAVEPOINT try")
+        op.execute("CREATE TABLE gone (id int)")
+        op.execute("ROLLBACK TO SAVEPOINT try")
+        """,
+    )
+    run(project, database_url)
+    assert scalar(database_url, "SELECT to_regclass('kept') IS NOT NULL AND to_regclass('gone') IS NULL")
 
 
 def test_a_revision_that_raises_is_named_with_its_line_and_what_is_permanent(
