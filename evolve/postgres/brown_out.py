@@ -109,7 +109,9 @@ class Hidden:
 
 @dataclass(frozen=True, slots=True)
 class Untouched:
-    """Sessions that a brown-out does not reach: superusers, and roles that own a table or are members of its owner."""
+    """Sessions that a brown-out does not reach: of superusers, of a table's owner or members of it, and of roles that may
+    use a partition by its own name.
+    """
 
     role: str
     application: str
@@ -153,10 +155,14 @@ def untouched(connection: Connection, places: Sequence[Place]) -> list[Untouched
             " FROM pg_stat_activity a JOIN pg_roles r ON r.oid = a.usesysid"
             " WHERE a.datname = current_database() AND a.pid <> pg_backend_pid() AND a.backend_type = 'client backend'"
             " AND a.application_name NOT LIKE 'evolve%%'"
-            " AND (r.rolsuper OR EXISTS (SELECT FROM pg_class c WHERE c.oid = ANY (%s::regclass[])"
-            " AND pg_has_role(a.usesysid, c.relowner, 'USAGE')))"
+            " AND (r.rolsuper OR EXISTS (SELECT FROM pg_class c WHERE c.oid = ANY (%(tables)s::regclass[])"
+            " AND pg_has_role(a.usesysid, c.relowner, 'USAGE'))"
+            # Who names a partition itself needs no privilege on the table.
+            " OR EXISTS (SELECT FROM unnest(%(tables)s::regclass[]) AS whole, pg_partition_tree(whole) AS part"
+            " WHERE part.relid <> whole AND (has_any_column_privilege(a.usesysid, part.relid, 'SELECT')"
+            " OR has_any_column_privilege(a.usesysid, part.relid, 'INSERT, UPDATE'))))"
             " GROUP BY 1, 2 ORDER BY 3 DESC",
-            (tables,),
+            {"tables": tables},
         ).fetchall()
 
 

@@ -164,3 +164,16 @@ def test_sessions_that_it_does_not_reach_are_named(database: Database) -> None:
     with psycopg.connect(database.url, application_name="report"):
         found = brown_out.untouched(database.owner, NAME)
     assert [(each.application, each.sessions) for each in found] == [("report", 1)]
+
+
+def test_who_may_use_a_partition_by_its_own_name_is_not_reached(database: Database) -> None:
+    database.owner.execute(
+        "DROP TABLE users; CREATE TABLE users (id int, name text) PARTITION BY RANGE (id);"
+        " CREATE TABLE users_1 PARTITION OF users FOR VALUES FROM (1) TO (9);"
+        " ALTER ROLE brown_app LOGIN PASSWORD 'brown'"
+    )
+    as_app = psycopg.conninfo.make_conninfo(database.url, user="brown_app", password="brown")
+    with psycopg.connect(as_app, application_name="app"):
+        assert brown_out.untouched(database.owner, NAME) == []
+        database.owner.execute("GRANT SELECT (name) ON users_1 TO brown_app")
+        assert [each.role for each in brown_out.untouched(database.owner, NAME)] == ["brown_app"]
