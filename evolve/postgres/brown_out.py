@@ -109,8 +109,8 @@ class Hidden:
 
 @dataclass(frozen=True, slots=True)
 class Untouched:
-    """Sessions that a brown-out does not reach: of superusers, of a table's owner or members of it, and of roles that may
-    use a partition by its own name.
+    """Sessions that a brown-out does not reach: of superusers, of a table's owner or members of it, and of roles that
+    may use a partition by its own name.
     """
 
     role: str

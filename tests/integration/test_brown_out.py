@@ -20,6 +20,7 @@ pytestmark = pytest.mark.server
 CHANGE = "rename_users_name_to_full_name"
 USERS = QualifiedName("users")
 NAME: list[Place] = [(USERS, "name")]
+APP = "brown_app"
 # That of a table which nobody was granted anything on is not written out.
 ACL = """
     SELECT NULL AS column, x.* FROM pg_class c, aclexplode(coalesce(relacl, acldefault('r', relowner))) x
@@ -169,10 +170,10 @@ def test_sessions_that_it_does_not_reach_are_named(database: Database) -> None:
 def test_who_may_use_a_partition_by_its_own_name_is_not_reached(database: Database) -> None:
     database.owner.execute(
         "DROP TABLE users; CREATE TABLE users (id int, name text) PARTITION BY RANGE (id);"
-        " CREATE TABLE users_1 PARTITION OF users FOR VALUES FROM (1) TO (9);"
-        " ALTER ROLE brown_app LOGIN PASSWORD 'brown'"
+        " CREATE TABLE users_1 PARTITION OF users FOR VALUES FROM (1) TO (9)"
     )
-    as_app = psycopg.conninfo.make_conninfo(database.url, user="brown_app", password="brown")
+    database.owner.execute(f"ALTER ROLE {APP} LOGIN PASSWORD '{APP}'".encode())
+    as_app = psycopg.conninfo.make_conninfo(database.url, user=APP, password=APP)
     with psycopg.connect(as_app, application_name="app"):
         assert brown_out.untouched(database.owner, NAME) == []
         database.owner.execute("GRANT SELECT (name) ON users_1 TO brown_app")
