@@ -79,6 +79,8 @@ _CONFIGURATION = """
 [alembic]
 script_location = migrations
 prepend_sys_path = .
+# Nobody connects. It names the driver, whose account of transactions would else be that of what is installed.
+sqlalchemy.url = postgresql+psycopg://localhost/example
 """
 _ENVIRONMENT = """
 from alembic import context
