@@ -171,10 +171,11 @@ def test_it_retries_until_the_lock_is_free_and_names_who_held_it(
         reader.rollback()
         runner.join(10)
     assert scalar(database_url, "SELECT version_num FROM alembic_version") == "two"
-    failure, blockers = witness.failures[0]
-    assert failure.sqlstate == "55P03"
-    assert [blocker.application for blocker in blockers] == ["nightly-report"]
-    assert "SELECT * FROM users" in str(blockers[0])
+    assert {failure.sqlstate for failure, _ in witness.failures} == {"55P03"}
+    # On a busy machine a wait may be over before anybody has looked.
+    named = [blocker for _, blockers in witness.failures for blocker in blockers]
+    assert {blocker.application for blocker in named} == {"nightly-report"}
+    assert "SELECT * FROM users" in str(named[0])
 
 
 def test_the_budget_ends_the_waiting(project: AlembicProject, database_url: str) -> None:
