@@ -105,7 +105,9 @@ def _warnings(planned: Planned, check: str | None) -> list[str]:
     lines = []
     if planned.untouched:
         who = ", ".join(str(each) for each in planned.untouched)
-        lines.append(f"not reached, since they own the table, are superusers, or may use a partition of it: {who}")
+        lines.append(
+            f"not reached, since they own the table, are superusers, or may use a partition of it: {who}"
+        )
     if not planned.tells and check is None:
         lines.append(
             "no application tells what it is refused (see evolve.client), and there is no --check: watch the "
