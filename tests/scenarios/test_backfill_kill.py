@@ -63,7 +63,14 @@ def wait_for(cli: Cli, condition: Callable[[], bool], seconds: float = 20.0) -> 
         time.sleep(0.02)
 
 
-@pytest.mark.parametrize(("undo_journal", "kills", "rows"), [("off", 20, 60_000), ("on", 8, 20_000)])
+@pytest.mark.parametrize(
+    ("undo_journal", "kills", "rows"),
+    [
+        ("off", 8, 30_000),
+        ("on", 5, 15_000),
+        pytest.param("off", 100, 400_000, marks=pytest.mark.long),
+    ],
+)
 def test_killed_at_random_moments(database_url: str, undo_journal: str, kills: int, rows: int) -> None:
     numbers(database_url, rows)
     chance = random.Random()
