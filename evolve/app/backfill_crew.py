@@ -27,7 +27,7 @@ LOOK = 0.25  # seconds between two looks at the journal, for progress
 def crew_of(
     url: str, record: RunRecord, target: Target, pace: Pace, stop: Stop, watch: Watch, way: State
 ) -> Iterator[Crew]:
-    """`pace.workers` threads at work until the block ends; each ends the batch at hand then.
+    """`pace.workers` threads at work until the block ends; each ends the batch at hand then, but for KeyboardInterrupt.
 
     Args:
         way: RUNNING goes forward, UNDOING gives back what the undo journal holds, DONE tries rejects once more.
@@ -56,10 +56,15 @@ def crew_of(
             own_limits = [Duty(pace.duty, time.monotonic)] if pace.duty < 1 else []
             throttle = Throttles((*own_limits, *shared))
             crew.start(Worker(url, record, target, pace, throttle, crew, watch, way))
+        at_once = False
         try:
             yield crew
+        except KeyboardInterrupt:
+            at_once = True  # a second Ctrl-C: what a worker holds is rolled back like after a crash
+            raise
         finally:
-            crew.dismiss()
+            if not at_once:
+                crew.dismiss()
 
 
 class Crew:
@@ -80,7 +85,7 @@ class Crew:
             except BaseException as error:  # noqa: BLE001  # raised again where the lead waits
                 self._error = self._error or error
 
-        # A second Ctrl-C ends the process at once; what a worker then holds is rolled back like after a crash.
+        # A daemon, so that a second Ctrl-C ends the process at once.
         thread = threading.Thread(target=work, name=f"worker {len(self._threads) + 1}", daemon=True)
         self._workers.append(worker)
         self._threads.append(thread)

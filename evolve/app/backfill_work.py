@@ -39,6 +39,7 @@ from evolve.postgres.writable import refuse_read_only
 
 T = TypeVar("T")
 
+HEALTHY = 10.0  # seconds after which what fails is a new trouble, not the old one
 MOST_WORKERS = 32  # a server has some hundred connections, and two workers keep most disks busy
 
 
@@ -222,9 +223,6 @@ def tried(session: Session, spec: Spec, target: Target, rows: int) -> Trial | No
         if isinstance(spec.work, Transform) and compute is not None:
             return try_function(session, spec, spec.work, target, compute, rows)
         return try_batch(session, spec, first_ground(session.current(), target), rows)
-
-
-HEALTHY = 10.0  # seconds after which what fails is a new trouble, not the old one
 
 
 def persistently(

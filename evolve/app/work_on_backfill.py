@@ -11,7 +11,7 @@ from evolve.app.backfill_lead import Lead
 from evolve.app.backfill_work import Outcome, Pace, checked_target, told
 from evolve.backfill.ports import Stop, Watch
 from evolve.backfill.progress import Meter
-from evolve.backfill.record import AlreadyRunning, RunPaused, may_resume
+from evolve.backfill.record import AlreadyRunning, RunFailed, RunPaused, RunRecord, may_resume
 from evolve.backfill.status import ENDED, State
 from evolve.postgres import journal
 from evolve.postgres.session import Session
@@ -28,7 +28,8 @@ def work_on_backfill(url: str, name: str, *, pace: Pace, stop: Stop, watch: Watc
         The state of the run; RUNNING where this process left before its end, VERIFYING where the lead still looks.
 
     Raises:
-        NoSuchRun, RunEnded, RunPaused, BeingUndone: there is nothing to work on.
+        NoSuchRun, RunEnded, BeingUndone: there is nothing to work on.
+        RunPaused, RunFailed: before or while this process worked on it; to start it again is not for whoever joins.
         EvolveError: the causes of `backfill_work.checked_target`, `Worker.work` and `Lead.forward`.
     """
     pace.check()
@@ -40,8 +41,7 @@ def work_on_backfill(url: str, name: str, *, pace: Pace, stop: Stop, watch: Watc
         refuse_read_only(session.current())
         record = journal.named_run(session.current(), name)
         may_resume(record)
-        if record.state is State.PAUSED:
-            raise RunPaused(record)
+        _refuse_rest(record)
         spec = replace(record.spec, key=tuple(column.name for column in record.key))
         target = checked_target(session, spec, watch, plain_sql=False, newest_first=record.newest_first)
         while True:
@@ -59,6 +59,8 @@ def work_on_backfill(url: str, name: str, *, pace: Pace, stop: Stop, watch: Watc
                     crew.join(LOOK)
                 stopped = crew.ending()
             record = journal.named_run(session.current(), name)
+            if stopped is None:
+                _refuse_rest(record)
             if stopped is not None or record.lead is not None or record.state in ENDED:
                 return Outcome(
                     name=name,
@@ -70,3 +72,10 @@ def work_on_backfill(url: str, name: str, *, pace: Pace, stop: Stop, watch: Watc
                     stopped_by=None if stopped is None else stopped.signal or "the journal",
                     rejects=record.rejects,
                 )
+
+
+def _refuse_rest(record: RunRecord) -> None:
+    if record.state is State.PAUSED:
+        raise RunPaused(record)
+    if record.state is State.FAILED:
+        raise RunFailed(record)

@@ -202,6 +202,15 @@ class RunPaused(Refused):
         )
 
 
+class RunFailed(Refused):
+    def __init__(self, record: RunRecord) -> None:
+        super().__init__(
+            f'backfill "{record.name}" has failed: {record.error or "see its events"}',
+            why="whoever joins a run does not start it again",
+            fix=f"mend the cause, then: evolve backfill resume {record.name}",
+        )
+
+
 class RunEnded(Refused):
     def __init__(self, record: RunRecord, *, why: str | None = None, fix: str | None = None) -> None:
         when = f" at {record.ended_at:%Y-%m-%d %H:%M:%S %Z}" if record.ended_at else ""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+import time
 
 import psycopg
 import pytest
@@ -115,3 +116,47 @@ def test_nobody_works_on_a_paused_run(database_url: str) -> None:
     fill(database_url, spec("numbers", "n", "n + 1"), quiet)
     with command_line(database_url) as cli:
         assert "is paused" in cli.fail("work", NAME, expect=1)
+
+
+def test_who_joined_does_not_start_again_what_has_failed(database_url: str) -> None:
+    numbers(database_url, 6000)
+    slowly = ("--max-batch", "50", "--max-rows-per-second", "1500", "--max-rejects", "0")
+    with command_line(database_url) as cli:
+        lead = cli.start("run", NAME, "--set", "n + 1 / (id - 15000)::int * 0 + 1", *slowly)
+        until(lambda: holds_a_range(database_url, lead.pid))
+        joined = cli.start("work", NAME, *slowly[:4])
+        lead.communicate(timeout=60)
+        out, err = joined.communicate(timeout=60)
+        again = cli.fail("work", NAME, expect=1)
+        events = cli.run("log", NAME)
+    assert (lead.returncode, joined.returncode) == (1, 1), out + err
+    assert "has failed" in err
+    assert "division by zero" in again
+    assert events.count(" failed") == 1
+
+
+def test_a_second_interrupt_ends_it_at_once(database_url: str) -> None:
+    numbers(database_url, 100)
+    with psycopg.connect(database_url, autocommit=True) as connection:
+        connection.execute(
+            "CREATE FUNCTION slow(n integer) RETURNS integer LANGUAGE plpgsql AS"
+            " $$ BEGIN IF n > 0 THEN PERFORM pg_sleep(60); END IF; RETURN n + 1; END $$"
+        )
+        connection.execute("UPDATE numbers SET n = 1 WHERE id = 270")
+        with command_line(database_url) as cli:
+            process = cli.start("run", NAME, "--set", "slow(n)", "--statement-timeout", "50000")
+            until(
+                lambda: (
+                    connection.execute(
+                        "SELECT count(*) > 0 FROM pg_stat_activity WHERE wait_event = 'PgSleep'"
+                        " AND datname = current_database()"
+                    ).fetchone()
+                    == (True,)
+                )
+            )
+            process.send_signal(signal.SIGINT)
+            time.sleep(1)
+            assert process.poll() is None  # the batch at hand is waited for
+            process.send_signal(signal.SIGINT)
+            process.communicate(timeout=10)
+    assert process.returncode != 0
