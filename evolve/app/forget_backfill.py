@@ -42,6 +42,7 @@ def forget_backfill(url: str, name: str, *, force: bool, dry_run: bool) -> Forgo
     ):
         connection = session.current()
         refuse_read_only(connection)
+        journal.bring_up_to_date(connection)
         record = journal.named_run(connection, name)
         may_forget(record, force=force)
         return Forgotten(name, _forget(connection, record, force=force, dry_run=dry_run))
@@ -58,6 +59,7 @@ def forget_expired(url: str, seconds: float, *, force: bool, dry_run: bool) -> l
     ):
         connection = session.current()
         refuse_read_only(connection)
+        journal.bring_up_to_date(connection)
         for record in forgetting.expired(connection, seconds):
             try:
                 may_forget(record, force=force)

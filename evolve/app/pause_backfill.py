@@ -39,6 +39,7 @@ def _ask(url: str, name: str, want: Want) -> RunRecord:
         told(f'backfill "{name}" could not be reached', session),
     ):
         refuse_read_only(session.current())
+        journal.bring_up_to_date(session.current())
         record = journal.named_run(session.current(), name)
         if record.state in ENDED:
             raise RunEnded(

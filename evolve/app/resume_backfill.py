@@ -44,6 +44,7 @@ def resume_backfill(
     with closing(Session(url, f"evolve backfill {name}", pace.timeouts)) as session:
         with told(f'backfill "{name}" could not be resumed', session):
             refuse_read_only(session.current())
+            journal.bring_up_to_date(session.current())
             record = journal.named_run(session.current(), name)
             may_resume(record)
             if not record.at_end:

@@ -80,6 +80,7 @@ def retry_rejects(
         with told(f'rejects of backfill "{name}" could not be tried again', session):
             connection = session.current()
             refuse_read_only(connection)
+            journal.bring_up_to_date(connection)
             record = journal.named_run(connection, name)
             if record.held and record.holder is not None:
                 raise AlreadyRunning(record, record.holder)

@@ -49,6 +49,7 @@ def undoable(connection: Connection, name: str) -> tuple[RunRecord, Target]:
             still writes.
     """
     refuse_read_only(connection)
+    journal.bring_up_to_date(connection)
     record = journal.named_run(connection, name)
     if record.state is State.UNDONE:
         raise RunEnded(

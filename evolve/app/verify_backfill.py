@@ -78,6 +78,7 @@ def verify_backfill(
     ):
         connection = session.current()
         refuse_read_only(connection)
+        journal.bring_up_to_date(connection)
         record = journal.named_run(connection, name)
         predicate = misses_predicate(record.spec, tuple(column.name for column in record.key))
         if predicate is None:

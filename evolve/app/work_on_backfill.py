@@ -39,6 +39,7 @@ def work_on_backfill(url: str, name: str, *, pace: Pace, stop: Stop, watch: Watc
         told(f'backfill "{name}" could not be worked on', session),
     ):
         refuse_read_only(session.current())
+        journal.bring_up_to_date(session.current())
         record = journal.named_run(session.current(), name)
         may_resume(record)
         _refuse_rest(record)

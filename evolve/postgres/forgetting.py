@@ -47,7 +47,7 @@ def kept(connection: Connection, name: str) -> Kept:
 
 def expired(connection: Connection, seconds: float) -> list[RunRecord]:
     """The last runs of their names that keep old values and ended longer ago than that, oldest first."""
-    if journal.installed_version(connection) is None:
+    if not journal.readable(connection):
         return []
     # AccessShare on the journal.
     rows = connection.execute(

@@ -58,6 +58,15 @@ class IllegalStep(Refused):
         )
 
 
+class JournalTooOld(Misuse):
+    def __init__(self, version: int) -> None:
+        super().__init__(
+            f"the journal in this database has version {version}, this evolve keeps version {VERSION}",
+            why="an older evolve made it; whoever only looks does not alter it",
+            fix="bring it up to date: evolve backfill resume NAME, or run it, which leaves a done run alone",
+        )
+
+
 def installed_version(connection: Connection) -> int | None:
     """None where there is no journal."""
     # AccessShare on catalogs only.
@@ -69,6 +78,26 @@ def installed_version(connection: Connection) -> int | None:
         return None
     words = str(row[0]).rsplit(" ", 1)
     return int(words[-1]) if words[-1].isdigit() else 0
+
+
+def readable(connection: Connection) -> bool:
+    """Whether there is a journal.
+
+    Raises:
+        JournalTooOld, JournalTooNew: this evolve would misread it.
+    """
+    version = installed_version(connection)
+    if version is not None and version < VERSION:
+        raise JournalTooOld(version)
+    if version is not None and version > VERSION:
+        raise JournalTooNew(version)
+    return version is not None
+
+
+def bring_up_to_date(connection: Connection) -> None:
+    """Where there is a journal, give it this evolve's shape; the causes of `ensure_journal`."""
+    if installed_version(connection) is not None:
+        ensure_journal(connection)
 
 
 def ensure_journal(connection: Connection) -> None:
@@ -169,7 +198,7 @@ _SELECT = sql.SQL("""
 
 def latest_run(connection: Connection, name: str) -> RunRecord | None:
     """The newest run of that name; None where there is none, or no journal."""
-    if installed_version(connection) is None:
+    if not readable(connection):
         return None
     query = _SELECT + sql.SQL("WHERE r.name = %s ORDER BY r.run_id DESC LIMIT 1")
     with connection.cursor(row_factory=class_row(_Row)) as cursor:
@@ -179,7 +208,7 @@ def latest_run(connection: Connection, name: str) -> RunRecord | None:
 
 def latest_runs(connection: Connection) -> list[RunRecord]:
     """The newest run of each name, newest first."""
-    if installed_version(connection) is None:
+    if not readable(connection):
         return []
     query = _SELECT + sql.SQL(
         "WHERE r.run_id = (SELECT max(l.run_id) FROM evolve.backfill_run l WHERE l.name = r.name)"
@@ -202,7 +231,7 @@ def named_run(connection: Connection, name: str) -> RunRecord:
 
 def order(connection: Connection) -> dict[str, tuple[str, ...]]:
     """For each backfill that comes after others, by the name of it: the names of those."""
-    if installed_version(connection) is None:
+    if not readable(connection):
         return {}
     # AccessShare on the journal.
     rows = connection.execute(
