@@ -14,7 +14,7 @@ from evolve.postgres.replayed import NotAStandby, OtherCluster
 pytestmark = pytest.mark.server
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
 def pair() -> Iterator[Streaming]:
     with streaming({}) as pair:
         numbers(pair.primary, 1000)
