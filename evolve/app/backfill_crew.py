@@ -9,6 +9,7 @@ from contextlib import ExitStack, contextmanager
 
 from evolve.app.backfill_work import Pace
 from evolve.app.backfill_worker import Worker
+from evolve.backfill.happenings import Looked, Observer, nobody
 from evolve.backfill.ports import Stop, Watch
 from evolve.backfill.progress import Meter, Snapshot
 from evolve.backfill.record import RunRecord
@@ -25,7 +26,14 @@ LOOK = 0.25  # seconds between two looks at the journal, for progress
 
 @contextmanager
 def crew_of(
-    url: str, record: RunRecord, target: Target, pace: Pace, stop: Stop, watch: Watch, way: State
+    url: str,
+    record: RunRecord,
+    target: Target,
+    pace: Pace,
+    stop: Stop,
+    watch: Watch,
+    way: State,
+    observer: Observer = nobody,
 ) -> Iterator[Crew]:
     """`pace.workers` threads at work until the block ends; each ends the batch at hand then, but for KeyboardInterrupt.
 
@@ -55,7 +63,7 @@ def crew_of(
         for _ in range(pace.workers):
             own_limits = [Duty(pace.duty, time.monotonic)] if pace.duty < 1 else []
             throttle = Throttles((*own_limits, *shared))
-            crew.start(Worker(url, record, target, pace, throttle, crew, watch, way))
+            crew.start(Worker(url, record, target, pace, throttle, crew, watch, way, observer=observer))
         at_once = False
         try:
             yield crew
@@ -145,12 +153,15 @@ class Crew:
 class CrewProgress:
     """Shows what a run has done so far, as the journal tells it, with what the workers of this process wait for."""
 
-    def __init__(self, crew: Crew, way: State, meter: Meter, watch: Watch) -> None:
+    def __init__(
+        self, crew: Crew, way: State, meter: Meter, watch: Watch, observer: Observer = nobody
+    ) -> None:
         self._crew = crew
         self._forward = way is not State.UNDOING
         self._state = "retrying" if way is State.DONE else way.value
         self._meter = meter
         self._watch = watch
+        self._observer = observer
         self._seen: int | None = None
 
     def report(self, record: RunRecord) -> None:
@@ -162,6 +173,7 @@ class CrewProgress:
             record.by_key if self._forward else None,
             finished=self._forward and record.at_end,
         )
+        self._observer(Looked(record, fraction))
         hold = self._crew.hold()
         self._watch.report(
             Snapshot(

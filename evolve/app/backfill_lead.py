@@ -9,10 +9,20 @@ from dataclasses import dataclass, field
 
 from evolve.app.backfill_crew import LOOK, CrewProgress, crew_of
 from evolve.app.backfill_look import look
-from evolve.app.backfill_work import OldTransactions, Outcome, Pace, ServerTrouble, actor, persistently, told
+from evolve.app.backfill_work import (
+    OldTransactions,
+    Outcome,
+    Pace,
+    ServerTrouble,
+    actor,
+    ended,
+    persistently,
+    told,
+)
 from evolve.app.backfill_worker import POLL, new_owner
 from evolve.backfill.failures import Verdict as Judgement
 from evolve.backfill.failures import judge
+from evolve.backfill.happenings import Begun, Entered, Observer, nobody
 from evolve.backfill.ports import DatabaseFailure, Stop, Want, Watch
 from evolve.backfill.progress import Meter
 from evolve.backfill.record import AlreadyRunning, Holder, RunRecord, TargetChanged
@@ -54,6 +64,7 @@ class Lead:
     stop: Stop
     watch: Watch
     verify: bool = True
+    observer: Observer = nobody
     clock: Callable[[], float] = time.monotonic
     began: float = field(default_factory=time.monotonic)
     _lead: journal.Lead = field(init=False)
@@ -69,6 +80,7 @@ class Lead:
         with told(f'backfill "{self.record.name}" stopped', self.session):
             self._same_table()
             self._take_lead()
+            self.observer(Begun(self.record, State.RUNNING))
             try:
                 return self._persistently(self._forward)
             except (
@@ -93,6 +105,7 @@ class Lead:
         with told(f'retry of backfill "{self.record.name}" stopped', self.session):
             self._same_table()
             self._take_lead()
+            self.observer(Begun(self.record, State.DONE))
             return self._persistently(self._retry)
 
     def backward(self) -> Outcome:
@@ -105,10 +118,11 @@ class Lead:
         with told(f'undo of backfill "{self.record.name}" stopped', self.session):
             self._same_table()
             self._take_lead()
+            self.observer(Begun(self.record, State.UNDOING))
             return self._persistently(self._backward)
 
     def _persistently(self, work: Callable[[], Outcome]) -> Outcome:
-        return persistently(
+        outcome = persistently(
             self.session,
             work,
             name=self.record.name,
@@ -118,6 +132,8 @@ class Lead:
             clock=self.clock,
             again=self._lead_again,
         )
+        self.observer(ended(outcome))
+        return outcome
 
     def _lead_again(self) -> Outcome | None:
         """Take the lead over the new connection; an outcome where the run was left before the old one was lost.
@@ -139,7 +155,7 @@ class Lead:
     def _backward(self) -> Outcome:
         connection = self.session.current()
         run_id = self.record.run_id
-        journal.enter(connection, self.record.name, self._lead, State.UNDOING, actor())
+        self._enter(State.UNDOING)
         journal.fence_workers(connection, run_id)
         total = undo_journal.size(connection, run_id)
         stopped, restored = self._let_work(State.UNDOING, total)
@@ -173,7 +189,7 @@ class Lead:
                 stopped = self._walk()
             elif self.record.state not in ACTIVE:
                 # It was stopped behind its last batch; what is paused or failed cannot become done.
-                journal.enter(self.session.current(), self.record.name, self._lead, State.RUNNING, actor())
+                self._enter(State.RUNNING)
             verdict = None
             if stopped is None:
                 stopped, verdict = self._verify()
@@ -207,7 +223,7 @@ class Lead:
     def _walk(self) -> Interrupted | None:
         """Until every range is finished; an ending where somebody stops it first."""
         if not self.record.cut:
-            journal.enter(self.session.current(), self.record.name, self._lead, State.FENCING, actor())
+            self._enter(State.FENCING)
             stopped = self._fence()
             if stopped is not None:
                 return stopped
@@ -215,7 +231,7 @@ class Lead:
             stretches = cut_leaves(connection, self.target, self.pace.workers)
             journal.cut_run(connection, self.record.name, self._lead, stretches)
         else:
-            journal.enter(self.session.current(), self.record.name, self._lead, State.RUNNING, actor())
+            self._enter(State.RUNNING)
         stopped, _ = self._let_work(State.RUNNING, self.record.rows_estimate)
         return stopped
 
@@ -254,8 +270,10 @@ class Lead:
             BatchFailed, GaveUp: of a worker; the others end their batch first.
             DatabaseFailure: of our own connection; as above.
         """
-        with crew_of(self.url, self.record, self.target, self.pace, self.stop, self.watch, way) as crew:
-            progress = CrewProgress(crew, way, Meter(total, self.clock), self.watch)
+        with crew_of(
+            self.url, self.record, self.target, self.pace, self.stop, self.watch, way, self.observer
+        ) as crew:
+            progress = CrewProgress(crew, way, Meter(total, self.clock), self.watch, self.observer)
             while crew.alive():
                 self._read()
                 progress.report(self.record)
@@ -276,7 +294,7 @@ class Lead:
             return None, None
         name = self.record.name
         if self.record.state is not State.DONE:
-            journal.enter(self.session.current(), name, self._lead, State.VERIFYING, actor())
+            self._enter(State.VERIFYING)
         for left in (4, 3, 2, 1, 0):
             try:
                 verdict = self._look(predicate)
@@ -320,6 +338,10 @@ class Lead:
         self._renewed = self.clock()
         return want
 
+    def _enter(self, state: State) -> None:
+        journal.enter(self.session.current(), self.record.name, self._lead, state, actor())
+        self.observer(Entered(state))
+
     def _leave(
         self,
         state: State,
@@ -329,7 +351,7 @@ class Lead:
         asked: Want | None = None,
         also: Callable[[Connection], None] | None = None,
     ) -> bool:
-        return journal.leave(
+        left = journal.leave(
             self.session.current(),
             self.record.name,
             self._lead,
@@ -340,6 +362,9 @@ class Lead:
             asked=asked,
             also=also,
         )
+        if left:
+            self.observer(Entered(state))
+        return left
 
     def _outcome(
         self,

@@ -14,6 +14,7 @@ from evolve.app.backfill_function import computing
 from evolve.backfill.controller import LARGEST, TARGET
 from evolve.backfill.failures import Verdict as Judgement
 from evolve.backfill.failures import judge
+from evolve.backfill.happenings import Ended
 from evolve.backfill.ports import DatabaseFailure, Stop, Watch
 from evolve.backfill.runner import PATIENCE, GaveUp
 from evolve.backfill.shapes import Shape
@@ -158,6 +159,20 @@ class Outcome:
         if self.state is not State.DONE or not self.rejects or self.stopped_by is not None:
             return False
         return self.verdict is None or self.verdict.misses <= self.rejects
+
+
+def ended(outcome: Outcome) -> Ended:
+    """As whoever looks on is told."""
+    return Ended(
+        outcome.state,
+        rows=outcome.rows,
+        batches=outcome.batches,
+        seconds=outcome.seconds,
+        stopped_by=outcome.stopped_by,
+        rejects=outcome.rejects,
+        conflicts=outcome.conflicts,
+        misses=None if outcome.verdict is None else outcome.verdict.misses,
+    )
 
 
 def actor() -> str:

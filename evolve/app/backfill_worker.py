@@ -17,6 +17,7 @@ from evolve.backfill.again import Again
 from evolve.backfill.calling import Computing, FunctionFailed
 from evolve.backfill.controller import Controller
 from evolve.backfill.delivering import Followed, deliver
+from evolve.backfill.happenings import Left, Observer, Taken, nobody
 from evolve.backfill.ports import DatabaseFailure, Lease, Pass, Stop, TooManyRejects, Want, Watch
 from evolve.backfill.record import RunRecord
 from evolve.backfill.runner import (
@@ -80,6 +81,7 @@ class Worker:
     way: State = State.RUNNING
     clock: Callable[[], float] = time.monotonic
     chance: Callable[[], float] = random.random
+    observer: Observer = nobody
     runner: Runner | None = None
     _given_back: int = 0
     owner: str = field(default_factory=new_owner)
@@ -178,6 +180,7 @@ class Worker:
             lease = replace(lease, finished=False, scanned=0, changed=0)
         elif self.way is State.DONE:
             lease = replace(lease, finished=False)
+        self.observer(Taken(lease))
         try:
             ending = runner.run(lease)
         except LeaseLost as lost:
@@ -188,6 +191,9 @@ class Worker:
             with suppress(DatabaseFailure), translated(session.current()):
                 journal.release(session.current(), runner.lease or lease)
             raise
+        finally:
+            now = runner.lease or lease
+            self.observer(Left(now, now.finished))
         ended = ending.lease or lease
         self._given_back += ended.changed
         runner.lease = None
@@ -210,6 +216,7 @@ class Worker:
             clock=self.clock,
             random=self.chance,
             patience=self.pace.patience,
+            observer=self.observer,
         )
 
     def _pass(self, session: Session, compute: Computing | None) -> Pass:

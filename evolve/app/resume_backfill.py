@@ -8,6 +8,7 @@ from dataclasses import replace
 from evolve.app.backfill_lead import Lead
 from evolve.app.backfill_order import refuse_waiting
 from evolve.app.backfill_work import Outcome, Pace, actor, checked_target, told
+from evolve.backfill.happenings import Observer, nobody
 from evolve.backfill.ports import Stop, Want, Watch
 from evolve.backfill.record import may_resume
 from evolve.postgres import journal
@@ -26,6 +27,7 @@ def resume_backfill(
     verify: bool = True,
     plain_sql: bool = False,
     max_rejects: int | None = None,
+    observer: Observer = nobody,
 ) -> Outcome | None:
     """Work on the run as it was written down, from its cursor on.
 
@@ -60,4 +62,5 @@ def resume_backfill(
                 record = journal.named_run(session.current(), name)
                 if record.held:
                     return None
-        return Lead(url, session, record, target, pace, stop, watch, verify=verify).forward()
+        lead = Lead(url, session, record, target, pace, stop, watch, verify=verify, observer=observer)
+        return lead.forward()

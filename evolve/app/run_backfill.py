@@ -7,6 +7,7 @@ from contextlib import closing
 from evolve.app.backfill_lead import Lead
 from evolve.app.backfill_order import refuse_waiting
 from evolve.app.backfill_work import Outcome, Pace, actor, checked_target, told
+from evolve.backfill.happenings import Observer, nobody
 from evolve.backfill.ports import Stop, Watch
 from evolve.backfill.spec import Spec
 from evolve.backfill.status import State
@@ -31,6 +32,7 @@ def run_backfill(
     newest_first: bool = False,
     after: tuple[str, ...] | None = None,
     max_rejects: int | None = None,
+    observer: Observer = nobody,
 ) -> Outcome:
     """Start the run of `spec`, or go on with one that failed or was interrupted; a done one is left alone.
 
@@ -102,7 +104,8 @@ def run_backfill(
                 rejects=record.rejects,
             )
         gone_on_with = record.batches > 0
-        outcome = Lead(url, session, record, target, pace, stop, watch, verify=verify).forward()
+        lead = Lead(url, session, record, target, pace, stop, watch, verify=verify, observer=observer)
+        outcome = lead.forward()
     finds_what_is_left = spec.where is not None and not isinstance(spec.work, InsertSelect)
     missed = 0 if outcome.verdict is None else outcome.verdict.misses - outcome.rejects
     if gone_on_with and finds_what_is_left and missed > 0:
@@ -119,5 +122,6 @@ def run_backfill(
             plain_sql=plain_sql,
             newest_first=newest_first,
             max_rejects=record.max_rejects if max_rejects is None else max_rejects,
+            observer=observer,
         )
     return outcome

@@ -7,6 +7,7 @@ from dataclasses import replace
 
 from evolve.app.backfill_lead import Lead
 from evolve.app.backfill_work import Outcome, Pace, actor, told
+from evolve.backfill.happenings import Observer, nobody
 from evolve.backfill.keyset import Key
 from evolve.backfill.ports import Stop, Want, Watch
 from evolve.backfill.record import AlreadyRunning, RunEnded, RunRecord
@@ -21,7 +22,9 @@ from evolve.postgres.session import Session
 from evolve.postgres.writable import refuse_read_only
 
 
-def undo_backfill(url: str, name: str, *, pace: Pace, stop: Stop, watch: Watch) -> Outcome:
+def undo_backfill(
+    url: str, name: str, *, pace: Pace, stop: Stop, watch: Watch, observer: Observer = nobody
+) -> Outcome:
     """Restore newest first, where a row still holds what the run wrote; the others are listed and left alone.
 
     Interrupted at any moment it goes on where it was when called again.
@@ -38,7 +41,7 @@ def undo_backfill(url: str, name: str, *, pace: Pace, stop: Stop, watch: Watch) 
             record, target = undoable(connection, name)
             if record.want is not Want.RUN and not record.held:
                 journal.ask(connection, record, Want.RUN, actor())
-        return Lead(url, session, record, target, pace, stop, watch).backward()
+        return Lead(url, session, record, target, pace, stop, watch, observer=observer).backward()
 
 
 def undoable(connection: Connection, name: str) -> tuple[RunRecord, Target]:

@@ -8,7 +8,8 @@ from dataclasses import replace
 
 from evolve.app.backfill_crew import LOOK, CrewProgress, crew_of
 from evolve.app.backfill_lead import Lead
-from evolve.app.backfill_work import Outcome, Pace, checked_target, told
+from evolve.app.backfill_work import Outcome, Pace, checked_target, ended, told
+from evolve.backfill.happenings import Begun, Observer, nobody
 from evolve.backfill.ports import Stop, Watch
 from evolve.backfill.progress import Meter
 from evolve.backfill.record import AlreadyRunning, RunFailed, RunPaused, RunRecord, may_resume
@@ -18,7 +19,9 @@ from evolve.postgres.session import Session
 from evolve.postgres.writable import refuse_read_only
 
 
-def work_on_backfill(url: str, name: str, *, pace: Pace, stop: Stop, watch: Watch) -> Outcome:
+def work_on_backfill(
+    url: str, name: str, *, pace: Pace, stop: Stop, watch: Watch, observer: Observer = nobody
+) -> Outcome:
     """Walk ranges of the run beside whoever works on it, until none is left.
 
     Where nobody leads the run any more, this process does: it goes on to verify and to end it. A signal ends the batch
@@ -48,12 +51,13 @@ def work_on_backfill(url: str, name: str, *, pace: Pace, stop: Stop, watch: Watc
         while True:
             if record.lead is None and record.state not in ENDED:
                 try:
-                    return Lead(url, session, record, target, pace, stop, watch).forward()
+                    return Lead(url, session, record, target, pace, stop, watch, observer=observer).forward()
                 except AlreadyRunning:
                     pass  # somebody was faster
-            with crew_of(url, record, target, pace, stop, watch, State.RUNNING) as crew:
+            observer(Begun(record, State.RUNNING))
+            with crew_of(url, record, target, pace, stop, watch, State.RUNNING, observer) as crew:
                 progress = CrewProgress(
-                    crew, State.RUNNING, Meter(record.rows_estimate, time.monotonic), watch
+                    crew, State.RUNNING, Meter(record.rows_estimate, time.monotonic), watch, observer
                 )
                 while crew.alive():
                     progress.report(journal.named_run(session.current(), name))
@@ -63,7 +67,7 @@ def work_on_backfill(url: str, name: str, *, pace: Pace, stop: Stop, watch: Watc
             if stopped is None:
                 _refuse_rest(record)
             if stopped is not None or record.lead is not None or record.state in ENDED:
-                return Outcome(
+                outcome = Outcome(
                     name=name,
                     state=record.state,
                     rows=record.changed,
@@ -73,6 +77,8 @@ def work_on_backfill(url: str, name: str, *, pace: Pace, stop: Stop, watch: Watc
                     stopped_by=None if stopped is None else stopped.signal or "the journal",
                     rejects=record.rejects,
                 )
+                observer(ended(outcome))
+                return outcome
 
 
 def _refuse_rest(record: RunRecord) -> None:

@@ -8,6 +8,7 @@ from typing import assert_never
 
 from evolve.backfill.controller import Controller
 from evolve.backfill.failures import Verdict, judge
+from evolve.backfill.happenings import Committed, Observer, Retried, Waiting, WentOn, nobody
 from evolve.backfill.isolation import MOST, isolate
 from evolve.backfill.ports import (
     Batches,
@@ -273,6 +274,7 @@ class Runner:
     patience: float = PATIENCE
     lease: Lease | None = None
     held: Hold | None = None
+    observer: Observer = nobody
 
     def run(self, lease: Lease) -> Ending:
         """Work until the range is finished, or a signal or the journal asks to stop.
@@ -306,6 +308,7 @@ class Runner:
             struggle.committed()
             self.controller.committed(step.scanned, seconds if step.seconds is None else step.seconds)
             self.throttle.committed(step.changed, seconds)
+            self.observer(Committed(step.scanned, step.changed, seconds, self.controller.size))
             if step.want is not Want.RUN and not lease.finished:
                 return Interrupted(lease, step.want, None)
         return Finished(lease)
@@ -317,9 +320,12 @@ class Runner:
             signal = self.stop.requested()
             if signal is not None:
                 return Interrupted(lease, Want.PAUSE, signal)
-            self.held = self.throttle.hold()
+            before, self.held = self.held, self.throttle.hold()
             if self.held is None:
+                if before is not None:
+                    self.observer(WentOn())
                 return None
+            self.observer(Waiting(self.held))
             self.stop.wait(min(self.held.seconds, HEARTBEAT))
             struggle.waited()
             if self.clock() - renewed >= HEARTBEAT:
@@ -380,6 +386,7 @@ class Struggle:
                 reason = f"{failure.sqlstate or 'connection lost'}: {failure.message}"
             else:
                 reason = None  # one event per struggle is enough to know what it was about
+            runner.observer(Retried(failure.sqlstate, failure.message, seconds))
             self._failures += 1
             runner.stop.wait(seconds)
             if runner.stop.requested() is not None and failure.lost:
