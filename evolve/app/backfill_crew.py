@@ -10,6 +10,7 @@ from contextlib import ExitStack, contextmanager
 from evolve.app.backfill_work import Pace
 from evolve.app.backfill_worker import Worker
 from evolve.backfill.happenings import Looked, Observer, nobody
+from evolve.backfill.histogram import Histogram, walked
 from evolve.backfill.ports import Stop, Watch
 from evolve.backfill.progress import Meter, Snapshot
 from evolve.backfill.record import RunRecord
@@ -146,6 +147,12 @@ class Crew:
         return 0 if runner is None else runner.controller.size
 
     @property
+    def worked(self) -> float:
+        """Seconds a worker was at batches, on average over all of them."""
+        runners = [worker.runner for worker in self._workers]
+        return sum(runner.worked for runner in runners if runner is not None) / len(runners)
+
+    @property
     def restored(self) -> int:
         return sum(worker.gave_back for worker in self._workers)
 
@@ -154,7 +161,13 @@ class CrewProgress:
     """Shows what a run has done so far, as the journal tells it, with what the workers of this process wait for."""
 
     def __init__(
-        self, crew: Crew, way: State, meter: Meter, watch: Watch, observer: Observer = nobody
+        self,
+        crew: Crew,
+        way: State,
+        meter: Meter,
+        watch: Watch,
+        observer: Observer = nobody,
+        histogram: Histogram | None = None,
     ) -> None:
         self._crew = crew
         self._forward = way is not State.UNDOING
@@ -162,7 +175,10 @@ class CrewProgress:
         self._meter = meter
         self._watch = watch
         self._observer = observer
+        self._histogram = histogram
         self._seen: int | None = None
+        self._work = Meter(None, time.monotonic)
+        self._worked = 0.0
 
     def report(self, record: RunRecord) -> None:
         done = record.scanned if self._forward else self._crew.restored
@@ -172,7 +188,13 @@ class CrewProgress:
             done,
             record.by_key if self._forward else None,
             finished=self._forward and record.at_end,
+            by_histogram=walked(record, self._histogram) if self._forward else None,
         )
+        worked = self._crew.worked
+        self._work.committed(worked - self._worked)
+        self._worked = worked
+        duty = self._work.rate() if worked else None
+        left = self._meter.left(done, fraction)
         self._observer(Looked(record, fraction))
         hold = self._crew.hold()
         self._watch.report(
@@ -183,8 +205,13 @@ class CrewProgress:
                 scanned=done,
                 fraction=fraction,
                 rows_per_second=self._meter.rate(),
-                seconds_left=self._meter.seconds_left(done, fraction),
+                seconds_left=None if left is None else left.likely,
                 size=self._crew.size,
                 hold=hold,
+                mean_rows_per_second=self._meter.mean(),
+                seconds_least=None if left is None else left.least,
+                seconds_most=None if left is None else left.most,
+                duty=None if duty is None else min(duty, 1.0),
+                rejects=record.rejects,
             )
         )

@@ -37,6 +37,7 @@ from evolve.postgres.backfill_target import Target
 from evolve.postgres.connect import Connection
 from evolve.postgres.drift import TableAltered
 from evolve.postgres.fence import older_transactions
+from evolve.postgres.key_histogram import key_histogram
 from evolve.postgres.leaves import cut_leaves
 from evolve.postgres.outbox import notes_left
 from evolve.postgres.plan_check import PlanIgnoresKey
@@ -273,7 +274,9 @@ class Lead:
         with crew_of(
             self.url, self.record, self.target, self.pace, self.stop, self.watch, way, self.observer
         ) as crew:
-            progress = CrewProgress(crew, way, Meter(total, self.clock), self.watch, self.observer)
+            meter = Meter(total, self.clock)
+            bounds = key_histogram(self.session.current(), self.target)
+            progress = CrewProgress(crew, way, meter, self.watch, self.observer, bounds)
             while crew.alive():
                 self._read()
                 progress.report(self.record)

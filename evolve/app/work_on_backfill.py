@@ -15,6 +15,7 @@ from evolve.backfill.progress import Meter
 from evolve.backfill.record import AlreadyRunning, RunFailed, RunPaused, RunRecord, may_resume
 from evolve.backfill.status import ENDED, State
 from evolve.postgres import journal
+from evolve.postgres.key_histogram import key_histogram
 from evolve.postgres.session import Session
 from evolve.postgres.writable import refuse_read_only
 
@@ -56,9 +57,9 @@ def work_on_backfill(
                     pass  # somebody was faster
             observer(Begun(record, State.RUNNING))
             with crew_of(url, record, target, pace, stop, watch, State.RUNNING, observer) as crew:
-                progress = CrewProgress(
-                    crew, State.RUNNING, Meter(record.rows_estimate, time.monotonic), watch, observer
-                )
+                meter = Meter(record.rows_estimate, time.monotonic)
+                bounds = key_histogram(session.current(), target)
+                progress = CrewProgress(crew, State.RUNNING, meter, watch, observer, bounds)
                 while crew.alive():
                     progress.report(journal.named_run(session.current(), name))
                     crew.join(LOOK)

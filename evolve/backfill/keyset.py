@@ -14,6 +14,7 @@ Key = tuple[str, ...]
 
 INTEGERS = frozenset({"smallint", "integer", "bigint"})
 TIMES = frozenset({"date", "timestamp without time zone", "timestamp with time zone"})
+NUMBERS = INTEGERS | TIMES | {"uuid"}  # types whose order `number` keeps
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,13 +131,14 @@ def fraction(
         return None
     if cursor is None:
         return 0.0
-    first, place, last = (_number(columns[0].type, key[0]) for key in (low, cursor, upto))
+    first, place, last = (number(columns[0].type, key[0]) for key in (low, cursor, upto))
     if first is None or place is None or last is None or last == first:
         return None
     return min(1.0, max(0.0, (place - first) / (last - first)))
 
 
-def _number(type_: str, text: str) -> float | None:
+def number(type_: str, text: str) -> float | None:
+    """Where a value lies among those of its type; None for types whose order is not that of numbers."""
     if type_ in INTEGERS:
         return float(int(text))
     if type_ == "uuid":

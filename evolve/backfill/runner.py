@@ -260,6 +260,7 @@ class Runner:
         patience: seconds without a commit before giving up. Waits that the throttle asks for do not count.
         lease: as last committed or retaken; there also after an error, for whoever writes that down.
         held: what it waits for just now; for whoever looks on.
+        worked: seconds it was at batches that committed; for whoever looks on.
     """
 
     name: str
@@ -275,6 +276,7 @@ class Runner:
     lease: Lease | None = None
     held: Hold | None = None
     observer: Observer = nobody
+    worked: float = 0.0
 
     def run(self, lease: Lease) -> Ending:
         """Work until the range is finished, or a signal or the journal asks to stop.
@@ -305,6 +307,7 @@ class Runner:
             except TooManyRejects as over:
                 raise RejectsOverBudget(self.name, over) from over
             lease = self.lease = step.lease
+            self.worked += seconds
             struggle.committed()
             self.controller.committed(step.scanned, seconds if step.seconds is None else step.seconds)
             self.throttle.committed(step.changed, seconds)
