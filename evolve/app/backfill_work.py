@@ -12,6 +12,7 @@ from typing import TypeVar
 
 from evolve.app.backfill_function import computing
 from evolve.backfill.controller import LARGEST, TARGET
+from evolve.backfill.aftermath import Aftermath
 from evolve.backfill.failures import Verdict as Judgement
 from evolve.backfill.failures import judge
 from evolve.backfill.happenings import Ended
@@ -131,6 +132,7 @@ class Outcome:
         stopped_by: the signal or "the journal", where it stopped before its end.
         conflicts: rows that undo left alone.
         rejects: rows that could not be written and were set aside.
+        aftermath: how the table stands now; None where nobody looked.
     """
 
     name: str
@@ -143,6 +145,7 @@ class Outcome:
     stopped_by: str | None = None
     conflicts: int = 0
     rejects: int = 0
+    aftermath: Aftermath | None = None
 
     @property
     def good(self) -> bool:

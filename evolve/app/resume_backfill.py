@@ -5,6 +5,7 @@ from __future__ import annotations
 from contextlib import closing
 from dataclasses import replace
 
+from evolve.app.after_backfill import look_after, tidy_before
 from evolve.app.backfill_lead import Lead
 from evolve.app.backfill_order import refuse_waiting
 from evolve.app.backfill_work import Outcome, Pace, actor, checked_target, told
@@ -28,11 +29,13 @@ def resume_backfill(
     plain_sql: bool = False,
     max_rejects: int | None = None,
     observer: Observer = nobody,
+    analyze: bool = True,
 ) -> Outcome | None:
     """Work on the run as it was written down, from its cursor on.
 
     Args:
         max_rejects: as many rows may be set aside that cannot be written; None: as before.
+        analyze: take new statistics of the table once the run is done.
 
     Returns:
         None where a worker that was about to stop has been told to go on: it does the work.
@@ -62,5 +65,7 @@ def resume_backfill(
                 record = journal.named_run(session.current(), name)
                 if record.held:
                     return None
+            before = tidy_before(session, spec)
         lead = Lead(url, session, record, target, pace, stop, watch, verify=verify, observer=observer)
-        return lead.forward()
+        outcome = lead.forward()
+    return look_after(url, spec, outcome, before, stop, analyzes=analyze)

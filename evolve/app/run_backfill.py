@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from contextlib import closing
 
+from evolve.app.after_backfill import look_after, tidy_before
 from evolve.app.backfill_lead import Lead
 from evolve.app.backfill_order import refuse_waiting
 from evolve.app.backfill_work import Outcome, Pace, actor, checked_target, told
@@ -33,6 +34,7 @@ def run_backfill(
     after: tuple[str, ...] | None = None,
     max_rejects: int | None = None,
     observer: Observer = nobody,
+    analyze: bool = True,
 ) -> Outcome:
     """Start the run of `spec`, or go on with one that failed or was interrupted; a done one is left alone.
 
@@ -45,6 +47,7 @@ def run_backfill(
         plain_sql: assign nothing but the specification's own columns.
         newest_first: walk from the greatest key down; a run that is gone on with keeps the way it began.
         max_rejects: as many rows may be set aside that cannot be written; None: 100, or what was said before.
+        analyze: take new statistics of the table once the run is done.
         after: names of backfills that must be done before; None: those that the last run of the name came after.
 
     Raises:
@@ -104,6 +107,8 @@ def run_backfill(
                 rejects=record.rejects,
             )
         gone_on_with = record.batches > 0
+        with told(f'backfill "{spec.name}" could not start', session):
+            before = tidy_before(session, spec)
         lead = Lead(url, session, record, target, pace, stop, watch, verify=verify, observer=observer)
         outcome = lead.forward()
     finds_what_is_left = spec.where is not None and not isinstance(spec.work, InsertSelect)
@@ -123,5 +128,6 @@ def run_backfill(
             newest_first=newest_first,
             max_rejects=record.max_rejects if max_rejects is None else max_rejects,
             observer=observer,
+            analyze=analyze,
         )
-    return outcome
+    return look_after(url, spec, outcome, before, stop, analyzes=analyze)

@@ -10,6 +10,7 @@ import click
 
 from evolve.cli.backfill_declared import list_declared
 from evolve.cli.backfill_options import (
+    analyze_option,
     max_rejects_option,
     pace_options,
     plain_sql_option,
@@ -70,6 +71,7 @@ command.add_command(retry_rejects)
     help="Keep old values for undo; auto: unless --where demands that they are null.",
 )
 @verify_option
+@analyze_option
 @max_rejects_option
 @plain_sql_option
 @quiet_option
@@ -88,6 +90,7 @@ def run(
     dry_run: bool,
     undo_journal: str,
     verify: bool,
+    analyze: bool,
     plain_sql: bool,
     max_rejects: int | None,
     quiet: bool,
@@ -145,6 +148,7 @@ def run(
             newest_first=newest_first,
             after=after or chosen.after or None,
             max_rejects=max_rejects,
+            analyze=analyze,
         )
     return _print_outcome(outcome, report_format, url)
 
@@ -152,6 +156,7 @@ def run(
 @command.command()
 @click.argument("name")
 @verify_option
+@analyze_option
 @max_rejects_option
 @plain_sql_option
 @quiet_option
@@ -165,6 +170,7 @@ def resume(
     /,
     name: str,
     verify: bool,
+    analyze: bool,
     plain_sql: bool,
     max_rejects: int | None,
     quiet: bool,
@@ -190,6 +196,7 @@ def resume(
             verify=verify,
             plain_sql=plain_sql,
             max_rejects=max_rejects,
+            analyze=analyze,
         )
     if outcome is None:
         _print_asked(name, "goes on: its worker had not stopped yet", report_format)

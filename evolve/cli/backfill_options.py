@@ -93,6 +93,9 @@ quiet_option = click.option("-q", "--quiet", is_flag=True, help="No progress and
 verify_option = click.option(
     "--verify/--no-verify", default=True, show_default=True, help="Look at every row afterwards."
 )
+analyze_option = click.option(
+    "--analyze/--no-analyze", default=True, show_default=True, help="ANALYZE the table once the run is done."
+)
 plain_sql_option = click.option(
     "--plain-sql", is_flag=True, help="Assign nothing but the column, and cut the keys into plain batches."
 )

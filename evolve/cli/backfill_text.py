@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import TYPE_CHECKING
 
+from evolve.cli.backfill_aftermath import aftermath_json, aftermath_lines
 from evolve.cli.backfill_progress import SCHEMA, duration, percent
 from evolve.counted import counted
 
@@ -65,6 +66,8 @@ def outcome_text(
         ]
     if outcome.verdict is not None:
         lines.append(verdict_text(outcome.verdict))
+    if outcome.aftermath is not None:
+        lines += aftermath_lines(outcome.aftermath)
     if outcome.conflicts:
         lines.append(counted(outcome.conflicts, "row") + " left alone, with the old values lost:")
         lines += [f"  ({', '.join(key)}) {reason}" for key, reason in conflicts]
@@ -139,6 +142,7 @@ def outcome_json(
         "conflict_sample": [{"key": list(key), "reason": reason} for key, reason in conflicts],
         "rejects": outcome.rejects,
         "reject_sample": [reject_json(each) for each in rejected],
+        "after": None if outcome.aftermath is None else aftermath_json(outcome.aftermath),
     }
 
 
