@@ -14,6 +14,7 @@ pytestmark = pytest.mark.server
 
 NAME = "numbers.n"
 SIZE = ("--target-ms", "60", "--max-batch", "150")
+RUN = (*SIZE, "--workers", "3", "--max-rows-per-second", "5000")  # so that it is not at its end before the last kill
 EDITED = range(300, 30_000, 300)
 DELETED = range(150, 30_000, 600)
 
@@ -53,9 +54,9 @@ def killed(cli: Cli, progress: Callable[[str], int], *arguments: str) -> None:
 def test_every_row_that_nobody_changed_has_its_old_value(database_url: str, kills: int) -> None:
     numbers(database_url, 10_000 + kills * 1500)
     with command_line(database_url) as cli:
-        killed(cli, written, "run", NAME, "--set", "n + id::int", "--workers", "3", *SIZE)
+        killed(cli, written, "run", NAME, "--set", "n + id::int", *RUN)
         for _ in range(kills // 3):
-            killed(cli, written, "resume", NAME, "--workers", "3", *SIZE)
+            killed(cli, written, "resume", NAME, *RUN)
         cli.run("resume", NAME, "--workers", "3", "--max-batch", "150")
         with psycopg.connect(database_url, autocommit=True) as connection:
             connection.execute("UPDATE numbers SET n = -1 WHERE id = ANY(%s)", (list(EDITED),))
