@@ -5,8 +5,9 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 
+from evolve.app.backfill_brakes import brakes_of
 from evolve.app.backfill_work import Pace
 from evolve.app.backfill_worker import Worker
 from evolve.backfill.happenings import Looked, Observer, nobody
@@ -15,12 +16,11 @@ from evolve.backfill.ports import Stop, Watch
 from evolve.backfill.progress import Meter, Snapshot
 from evolve.backfill.record import RunRecord
 from evolve.backfill.runner import Interrupted
+from evolve.backfill.settings import Settings
 from evolve.backfill.status import State
-from evolve.backfill.throttle import Duty, ReplicaLag, RowsPerSecond, Shared, Throttle, Throttles
-from evolve.backfill.transform import Transform
+from evolve.backfill.steering import Held, Orders, Steered, Steering
+from evolve.backfill.throttle import Duty, Shared, Throttle, Throttles
 from evolve.postgres.backfill_target import Target
-from evolve.postgres.connect import connect
-from evolve.postgres.replica_lag import ReplicaSensor
 
 LOOK = 0.25  # seconds between two looks at the journal, for progress
 
@@ -42,29 +42,22 @@ def crew_of(
         way: RUNNING goes forward, UNDOING gives back what the undo journal holds, DONE tries rejects once more.
 
     Raises:
-        CannotConnect: where standbys are to be looked at.
+        EvolveError: the causes of `brakes_of`.
     """
-    with ExitStack() as stack:
-        shared: list[Throttle] = []
-        own_rate = record.spec.work.rate if isinstance(record.spec.work, Transform) else None
-        rates = [rate for rate in (pace.rows_per_second, own_rate) if rate is not None]
-        if rates:
-            shared.append(Shared(RowsPerSecond(min(rates), time.monotonic)))
-        if pace.replica_lag is not None and way is State.RUNNING:
-            own = connect(url, application_name="evolve backfill sensor", autocommit=True)
-            stack.callback(own.close)
-            sensor = ReplicaSensor(own)
-            if sensor.lag_bytes() is None:
-                watch.say(
-                    "the lag of standbys cannot be seen by this role (GRANT pg_monitor): going on without it"
-                )
-            else:
-                shared.append(Shared(ReplicaLag(sensor, pace.replica_lag, time.monotonic)))
+    orders = Orders(record.settings, record.pace, record.brake)
+    steering = Steering(pace.said, pace.settings, orders, time.monotonic)
+
+    def alone(settings: Settings) -> Throttle:
+        return Duty(settings.duty or 1.0, time.monotonic)
+
+    with brakes_of(url, record, target.oid, pace, steering.settings, watch) as brakes:
+        shared = Shared(Steered(steering, brakes.together))
         crew = Crew(stop)
         for _ in range(pace.workers):
-            own_limits = [Duty(pace.duty, time.monotonic)] if pace.duty < 1 else []
-            throttle = Throttles((*own_limits, *shared))
-            crew.start(Worker(url, record, target, pace, throttle, crew, watch, way, observer=observer))
+            throttle = Throttles((Held(steering), Steered(steering, alone), shared, brakes.alone()))
+            crew.start(
+                Worker(url, record, target, pace, steering, throttle, crew, watch, way, observer=observer)
+            )
         at_once = False
         try:
             yield crew

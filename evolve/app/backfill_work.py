@@ -18,9 +18,11 @@ from evolve.backfill.failures import judge
 from evolve.backfill.happenings import Ended
 from evolve.backfill.ports import DatabaseFailure, Stop, Watch
 from evolve.backfill.runner import PATIENCE, GaveUp
+from evolve.backfill.settings import OFF, Settings
 from evolve.backfill.shapes import Shape
 from evolve.backfill.spec import Spec
 from evolve.backfill.status import State
+from evolve.backfill.throttling import Throttling
 from evolve.backfill.transform import Transform
 from evolve.backfill.verify import Verdict
 from evolve.backfill.works import Update
@@ -85,6 +87,9 @@ class Pace:
         workers: of this process; each has a connection of its own.
         timeouts: of each statement.
         shapes: of the batches, to choose from by measurement; none: all that the table allows.
+        given: names of the settings that somebody asked for; None: those that are not the default.
+        wal_per_second: bytes of WAL; None sets no limit.
+        throttling: what is looked at, and when the run may work.
     """
 
     commit_seconds: float = TARGET
@@ -98,6 +103,34 @@ class Pace:
     workers: int = 1
     timeouts: Timeouts = field(default_factory=Timeouts)
     shapes: tuple[Shape, ...] = ()
+    given: frozenset[str] | None = None
+    wal_per_second: float | None = None
+    throttling: Throttling = field(default_factory=Throttling)
+
+    @property
+    def settings(self) -> Settings:
+        """Those that may be set while a run goes on; none is left open."""
+        return Settings(
+            target=self.commit_seconds * 1000,
+            duty=self.duty,
+            rows=OFF if self.rows_per_second is None else self.rows_per_second,
+            wal=OFF if self.wal_per_second is None else self.wal_per_second,
+            batch=self.largest,
+            lag=OFF if self.replica_lag is None else self.replica_lag,
+        )
+
+    @property
+    def said(self) -> Settings:
+        """Those that somebody asked for; the run keeps them."""
+        default = Pace().settings.said
+        named = self.given
+        return Settings(
+            **{
+                name: value
+                for name, value in self.settings.said.items()
+                if (value != default[name] if named is None else name in named)
+            }
+        )
 
     def check(self) -> None:
         """Refuse a number that would stop the run or break its lease.
@@ -109,6 +142,8 @@ class Pace:
             raise BadLimit("--duty", self.duty, "a share above 0, up to 1")
         if self.rows_per_second is not None and self.rows_per_second <= 0:
             raise BadLimit("--max-rows-per-second", self.rows_per_second, "a number above 0")
+        if self.wal_per_second is not None and self.wal_per_second <= 0:
+            raise BadLimit("--max-wal", self.wal_per_second / 1e6, "megabytes per second above 0")
         if self.commit_seconds <= 0:
             raise BadLimit("--target-ms", self.commit_seconds * 1000, "milliseconds above 0")
         if self.largest < 1:

@@ -155,10 +155,12 @@ class TooManyRejects(Exception):
 
     Args:
         first: of those that are too many.
+        undoing: they cannot take their old values.
     """
 
-    def __init__(self, first: Reject, allowed: int) -> None:
+    def __init__(self, first: Reject, allowed: int, *, undoing: bool = False) -> None:
         super().__init__(first.message)
+        self.undoing = undoing
         self.first = first
         self.allowed = allowed
 
@@ -303,10 +305,4 @@ class Watch(Protocol):
 
     def say(self, message: str) -> None:
         """One line about something that is not progress: a retry, a wait, a reconnect."""
-        ...
-
-
-class LagSensor(Protocol):
-    def lag_bytes(self) -> int | None:
-        """WAL bytes the slowest standby has yet to replay; 0 without standbys, None where it cannot be seen."""
         ...

@@ -1,24 +1,30 @@
-"""Waits between batches: a share of the time, a cap on rows per second, standbys that must not fall behind."""
+"""Waits between batches: a share of the time, a cap on rows per second, a cap on WAL."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from threading import Lock
 from typing import Protocol
 
-from evolve.backfill.ports import LagSensor
 from evolve.values import dataclass
 
-POLL = 1.0  # seconds between two looks while a standby is behind
-SAMPLE = 0.05  # seconds a look at the standbys stays good: a few batches, so the limit is passed by no more
+POLL = 1.0  # seconds between two questions of a throttle that failed
+WAL_PER_ROW = 1_000.0  # bytes taken for granted until the first look at the log tells better
+DECAY = 0.75  # weight of earlier looks
 
 
 @dataclass(frozen=True, slots=True)
 class Hold:
-    """Wait `seconds`, because of `reason`; then ask again."""
+    """Wait `seconds`, because of `reason`; then ask again.
+
+    Args:
+        cause: the limit or the sensor behind it, without any value.
+    """
 
     seconds: float
     reason: str
+    cause: str = "other"
 
 
 class Throttle(Protocol):
@@ -41,59 +47,116 @@ class Duty:
     """
 
     def __init__(self, share: float, clock: Callable[[], float]) -> None:
-        self._share = share
+        self.share = share
         self._clock = clock
         self._until = clock()
 
     def committed(self, rows: int, seconds: float) -> None:
-        self._until = self._clock() + seconds * (1 / self._share - 1)
+        self._until = self._clock() + seconds * (1 / self.share - 1)
 
     def hold(self) -> Hold | None:
         left = self._until - self._clock()
-        return Hold(left, f"duty {self._share:.0%}") if left > 0 else None
+        return Hold(left, f"duty {self.share:.0%}", "duty") if left > 0 else None
 
 
 class RowsPerSecond:
     """At most `limit` rows written per second, measured from commit to commit; unused allowance is not saved up."""
 
     def __init__(self, limit: float, clock: Callable[[], float]) -> None:
-        self._limit = limit
+        self.limit = limit
         self._clock = clock
         self._until = clock()
 
     def committed(self, rows: int, seconds: float) -> None:
         # The batch's own time counts: the next one may start when this one's rows are paid for.
         began = self._clock() - seconds
-        self._until = max(self._until, began) + rows / self._limit
+        self._until = max(self._until, began) + rows / self.limit
 
     def hold(self) -> Hold | None:
         left = self._until - self._clock()
-        return Hold(left, f"at most {self._limit:g} rows/s") if left > 0 else None
+        return Hold(left, f"at most {self.limit:g} rows/s", "rows per second") if left > 0 else None
 
 
-class ReplicaLag:
-    """Hold while a standby has more than `hard` bytes of WAL to replay, until it has fewer than a quarter of that."""
+class WalPerSecond:
+    """At most `limit` bytes of WAL per second, by what a row has cost of late.
 
-    def __init__(self, sensor: LagSensor, hard: int, clock: Callable[[], float]) -> None:
-        self._sensor = sensor
-        self._hard = hard
+    A server tells how far its log has come, not who wrote it. So what others write is measured while this run waits,
+    and taken off; what is left is shared out over the rows that were committed meanwhile.
+    """
+
+    def __init__(self, limit: float, clock: Callable[[], float]) -> None:
+        self.limit = limit
         self._clock = clock
-        self._sampled: float | None = None
-        self._lag = 0
-        self._holding = False
+        self._lock = Lock()
+        self._until = clock()
+        self._rows = 0  # since the last look
+        self._last: tuple[float, int] | None = None
+        self._waited = False  # nothing was committed since the look before
+        self._others = 0.0  # bytes per second
+        self._bytes = 0.0
+        self._over = 0.0  # rows
+        self._per_row = WAL_PER_ROW
+
+    def go_by(self, limit: float) -> None:
+        """Another limit from now on; what the old one still waited for is let go."""
+        with self._lock:
+            self.limit = limit
+            self._until = self._clock()
+
+    def looked(self, position: int) -> None:
+        """Take in how many bytes the log has come so far; called from another thread than the others."""
+        with self._lock:
+            now, rows, self._rows = self._clock(), self._rows, 0
+            last, self._last = self._last, (now, position)
+            waits, self._waited = self._waited, rows == 0
+            if last is None or now <= last[0]:
+                return
+            seconds, written = now - last[0], position - last[1]
+            if rows:
+                self._bytes = self._bytes * DECAY + max(written - self._others * seconds, 0.0)
+                self._over = self._over * DECAY + rows
+                self._per_row = self._bytes / self._over
+            elif waits and now < self._until:
+                # A batch that was under way when the wait began has ended by the second look without a commit.
+                self._others = self._others * DECAY + written / seconds * (1 - DECAY)
 
     def committed(self, rows: int, seconds: float) -> None:
-        """Batches do not matter here; the standbys are asked."""
+        with self._lock:
+            self._rows += rows
+            began = self._clock() - seconds
+            self._until = max(self._until, began) + rows * self._per_row / self.limit
 
     def hold(self) -> Hold | None:
-        now = self._clock()
-        if self._holding or self._sampled is None or now - self._sampled >= SAMPLE:
-            self._lag = self._sensor.lag_bytes() or 0
-            self._sampled = now
-        self._holding = self._lag > (self._hard / 4 if self._holding else self._hard)
-        if not self._holding:
+        with self._lock:
+            left = self._until - self._clock()
+            return (
+                Hold(left, f"at most {self.limit / 1e6:g} MB of WAL per second", "WAL per second")
+                if left > 0
+                else None
+            )
+
+
+class Guarded:
+    """Somebody else's throttle: where it fails the run waits and says so, and does not end."""
+
+    def __init__(self, name: str, throttle: Throttle) -> None:
+        self._name = name
+        self._throttle = throttle
+
+    def committed(self, rows: int, seconds: float) -> None:
+        with suppress(Exception):
+            self._throttle.committed(rows, seconds)
+
+    def hold(self) -> Hold | None:
+        try:
+            hold: object = self._throttle.hold()
+        except Exception as error:  # noqa: BLE001  # anybody's code
+            return Hold(POLL, f'throttle "{self._name}" failed: {error}')
+        if hold is None:
             return None
-        return Hold(POLL, f"a standby is {self._lag / 1e6:.1f} MB behind, limit {self._hard / 1e6:.1f} MB")
+        if not isinstance(hold, Hold) or not hold.seconds >= 0:
+            return Hold(POLL, f'throttle "{self._name}" failed: it answered {hold!r}')
+        return hold
 
 
 class Throttles:

@@ -10,7 +10,7 @@ from psycopg import sql
 from evolve.lint.readiness import Server, Session, Slot
 from evolve.postgres.connect import Connection
 from evolve.postgres.publications import of_all_tables
-from evolve.postgres.replica_lag import ReplicaSensor
+from evolve.postgres.sensors.replica_lag import lag_bytes
 from evolve.redaction import legible, shown
 from evolve.sql.locks import LockMode
 from evolve.sql.names import QualifiedName
@@ -74,7 +74,7 @@ def _read(connection: Connection, privileges: Iterable[Privilege], read_only: st
         transactions_left=left,
         freeze_age=freeze_age,
         slots=_slots(connection),
-        lag=None if read_only == "this server is a standby" else ReplicaSensor(connection).lag_bytes(),
+        lag=None if read_only == "this server is a standby" else lag_bytes(connection),
         tablespaces=_tablespaces(connection),
         may_end=superuser or may_signal,
         all_tables=of_all_tables(connection),

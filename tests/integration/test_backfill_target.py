@@ -12,7 +12,7 @@ from evolve.postgres import journal
 from evolve.postgres.backfill_target import MayNot, RowSecurity, read_target
 from evolve.postgres.connect import connect
 from evolve.postgres.plan_check import PlanIgnoresKey
-from evolve.postgres.replica_lag import ReplicaSensor
+from evolve.postgres.sensors.replica_lag import lag_bytes
 
 pytestmark = pytest.mark.server
 
@@ -175,4 +175,4 @@ def test_a_touched_column_keeps_its_value(database_url: str) -> None:
 
 def test_without_standbys_there_is_no_lag(database_url: str) -> None:
     with connect(database_url, autocommit=True) as connection:
-        assert ReplicaSensor(connection).lag_bytes() == 0
+        assert lag_bytes(connection) == 0

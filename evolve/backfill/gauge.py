@@ -1,0 +1,197 @@
+"""Sensors with their limits: the last look at each, and what that means for a run."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from threading import Lock
+
+from evolve.backfill.sensor import LEAST_SHARE, Degree, Level, Limits, Reading, Sensor
+from evolve.backfill.throttle import Hold
+from evolve.values import dataclass
+
+STALE = 5.0  # seconds after which a look counts no more, where the sensor is looked at more often
+MISSED = 3  # looks in a row that may fail to come, where it is looked at less often
+POLL = 0.5  # seconds between two questions of a held run; a look that ends the hold may be newer than that
+SOFT_SHARE = 0.5  # of its time that a run works where a sensor says "soft" without a number
+
+
+@dataclass(frozen=True, slots=True)
+class State:
+    """What a gauge says now.
+
+    Args:
+        share: of its time a run may work; 1.0 unless the degree is soft.
+        text: sensor, value and limit in words; empty where there is nothing to tell.
+        sensor: its name.
+    """
+
+    degree: Degree
+    share: float
+    text: str
+    sensor: str = ""
+
+
+FREE = State(Degree.FREE, 1.0, "")
+
+
+class Gauge:
+    """One sensor, its limits and its last look. `look` is called by one thread, `state` by any.
+
+    Args:
+        every: seconds between two looks.
+        unknown_holds: whether a run is held while the value is not known, or goes on; either way it is told.
+    """
+
+    def __init__(
+        self,
+        sensor: Sensor,
+        limits: Limits,
+        clock: Callable[[], float],
+        *,
+        every: float,
+        unknown_holds: bool = True,
+    ) -> None:
+        self.sensor = sensor
+        self.every = every
+        self.unknown_holds = unknown_holds
+        self.off = False  # somebody said that it does not matter
+        self._clock = clock
+        self._level = Level(limits)
+        self._lock = Lock()
+        self._began = clock()
+        self._known: float | None = None  # when it was last known
+        self._degree = Degree.FREE
+        self._reading = Reading(None)
+        self._looked: float | None = None
+
+    def look(self) -> Reading:
+        """Read the sensor; whatever goes wrong with it is an unknown value."""
+        if self.off:
+            return self._reading
+        try:
+            reading = _believed(self.sensor.read())
+        except Exception as error:  # noqa: BLE001  # a sensor may be anybody's code: nothing of it ends a run
+            reading = Reading(None, _first_line(error))
+        with self._lock:
+            self._reading = reading
+            self._looked = self._clock()
+            if reading.known:
+                self._known = self._looked
+                by_value = Degree.FREE if reading.value is None else self._level.take(reading.value)
+                self._degree = max(by_value, reading.degree or Degree.FREE)
+        return reading
+
+    @property
+    def limits(self) -> Limits:
+        return self._level.limits
+
+    @limits.setter
+    def limits(self, limits: Limits) -> None:
+        with self._lock:
+            self._level.limits = limits
+
+    def state(self) -> State:
+        if self.off:
+            return FREE
+        with self._lock:
+            now = self._clock()
+            reading, looked = self._reading, self._looked
+            overdue = now - (self._began if looked is None else looked) > max(STALE, MISSED * self.every)
+            if overdue or (looked is not None and not reading.known):
+                state = self._unknown(now, "no answer" if overdue else reading.where)
+            elif looked is None:
+                state = State(Degree.HARD, 1.0, f"{self.sensor.name} has not answered yet")
+            else:
+                state = self._told(reading)
+        return replace(state, sensor=self.sensor.name)
+
+    def _unknown(self, now: float, why: str) -> State:
+        since = now - (self._began if self._known is None else self._known)
+        text = f"{self.sensor.name} unknown for {since:.0f} s: {why}"
+        if self.unknown_holds:
+            return State(Degree.HARD, 1.0, text)
+        return State(Degree.FREE, 1.0, f"{text}; going on without it")
+
+    def _told(self, reading: Reading) -> State:
+        if self._degree is Degree.FREE:
+            return FREE
+        if reading.value is None:
+            share = SOFT_SHARE if self._degree is Degree.SOFT else 1.0
+            return State(self._degree, share, reading.where or f"{self.sensor.name} says so")
+        limits, show = self._level.limits, self.sensor.unit.show
+        what = f"{self.sensor.name} {show(reading.value)}" + (f" {reading.where}" if reading.where else "")
+        if self._degree is Degree.SOFT:
+            share = self._level.share(reading.value)
+            if reading.degree is Degree.SOFT:
+                share = min(share, SOFT_SHARE)
+            if limits.soft is not None and limits.beyond(reading.value, limits.soft):
+                what += f", {'under' if limits.low else 'over'} {show(limits.soft)}"
+            return State(Degree.SOFT, share, f"{what}: slowed to {share:.0%}")
+        if self._degree is Degree.CRITICAL and limits.critical is not None:
+            return State(self._degree, 1.0, f"{what}, critical limit {show(limits.critical)}")
+        if limits.hard is not None:
+            what += f", limit {show(limits.hard)}"
+            release = self._level.release
+            if not limits.beyond(reading.value, limits.hard) and release is not None:
+                what += f": held until it is back at {show(release)}"
+        return State(self._degree, 1.0, what)
+
+
+def _believed(reading: object) -> Reading:
+    """What a sensor of whatever origin has answered, if that is a reading with a number that is one."""
+    if not isinstance(reading, Reading):
+        return Reading(None, f"it answered {type(reading).__name__}, which is no reading")
+    value: object = reading.value
+    if value is None:
+        return reading
+    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+        return Reading(None, f"it answered {str(value)[:40]!r}, which is no number")
+    return reading
+
+
+def _first_line(error: Exception) -> str:
+    lines = str(error).strip().splitlines()
+    return lines[0][:200] if lines else type(error).__name__
+
+
+class Panel:
+    """All gauges of a process; the worst counts."""
+
+    def __init__(self, gauges: Sequence[Gauge]) -> None:
+        self.gauges = tuple(gauges)
+
+    def worst(self) -> State:
+        states = [gauge.state() for gauge in self.gauges]
+        return max(states, key=lambda state: (state.degree, -state.share), default=FREE)
+
+    def notes(self) -> tuple[tuple[str, str], ...]:
+        """Sensors that the run goes on without, and why."""
+        states = ((gauge.sensor.name, gauge.state()) for gauge in self.gauges)
+        return tuple(
+            (name, state.text) for name, state in states if state.degree is Degree.FREE and state.text
+        )
+
+
+class Eased:
+    """One worker's obedience to a panel: held beyond a hard limit; beyond a soft one it works a share of its time."""
+
+    def __init__(self, panel: Panel, clock: Callable[[], float]) -> None:
+        self._panel = panel
+        self._clock = clock
+        self._until = clock()
+        self._reason = self._cause = ""
+
+    def committed(self, rows: int, seconds: float) -> None:
+        state = self._panel.worst()
+        if state.degree is Degree.SOFT:
+            self._reason, self._cause = state.text, state.sensor
+            self._until = self._clock() + seconds * (1 / max(state.share, LEAST_SHARE) - 1)
+
+    def hold(self) -> Hold | None:
+        state = self._panel.worst()
+        if state.degree >= Degree.HARD:
+            return Hold(POLL, state.text, state.sensor)
+        left = self._until - self._clock()
+        return Hold(left, self._reason, self._cause) if left > 0 else None

@@ -1,0 +1,1 @@
+"""Sensors of a backfill, one a file; `make_sensor` knows them all."""
