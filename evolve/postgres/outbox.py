@@ -25,9 +25,9 @@ from evolve.postgres.composing import identifier, table_name, type_name
 from evolve.postgres.connect import Connection
 from evolve.postgres.pieces import CUTS, cut_of, piece_values, rows_of
 from evolve.postgres.renewing import renewing
+from evolve.postgres.row_reading import readable
 from evolve.postgres.row_values import Spelling
 from evolve.postgres.session import Session
-from evolve.postgres.transforming import readable
 
 
 def _payload(target: Target, work: Transform, of: sql.Composable) -> sql.Composed:

@@ -7,115 +7,27 @@ a collation that does not tell them apart, types without equality.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from itertools import product
-from typing import cast
+from collections.abc import Sequence
 
-import psycopg
 from psycopg import sql
 from psycopg.adapt import PyFormat
-from psycopg.pq import Format
 
-from evolve.backfill.calling import Computing, FunctionFailed, Row, Values
+from evolve.backfill.calling import Computing, Values
 from evolve.backfill.keyset import KeyColumn
 from evolve.backfill.ports import DatabaseFailure, Lease, Piece
 from evolve.backfill.spec import Spec
 from evolve.backfill.transform import Mode, Transform
 from evolve.postgres import journal, undo_journal
 from evolve.postgres.backfill_target import Target
-from evolve.postgres.composing import identifier, table_name, type_name
+from evolve.postgres.composing import identifier, type_name
 from evolve.postgres.connect import Connection
 from evolve.postgres.pieces import CUTS, Cut, cut_of, keys_between, piece_values, rows_of
 from evolve.postgres.renewing import renewing
+from evolve.postgres.row_reading import Found, Reading, ReadingAhead
 from evolve.postgres.row_values import Spelling
 from evolve.postgres.session import Session
 
 LOCKING = 20  # batches that lock their rows first, after one that met another writer and keeps a journal
-_HERE = sql.SQL("")
-READABLE = frozenset({"smallint", "integer", "bigint", "uuid", "text", "character varying"})
-
-
-class Found:
-    """Rows as they were read.
-
-    Args:
-        keys: for each key column the texts of all rows.
-        versions: of each row.
-        rows: what the function is given.
-    """
-
-    __slots__ = ("keys", "rows", "versions")
-
-    def __init__(self, keys: list[list[str]], versions: list[str], rows: list[Row]) -> None:
-        self.keys = keys
-        self.versions = versions
-        self.rows = rows
-
-
-class Reading:
-    """Reads the rows of pieces: their keys, their versions, and the columns a function wants."""
-
-    def __init__(self, connection: Connection, spec: Spec, target: Target, columns: tuple[str, ...]) -> None:
-        self._key = target.key
-        names = tuple(dict.fromkeys((*(column.name for column in target.key), *columns)))
-        self._names = names
-        self._spelled = [column for column in target.key if column.type not in READABLE]
-        picked = sql.SQL(", ").join(
-            [
-                sql.SQL("xmin::text"),
-                *(sql.SQL("to_jsonb({}) #>> '{{}}'").format(identifier(c.name)) for c in self._spelled),
-                *readable(connection, table_name(target.table), names),
-            ]
-        )
-        order = sql.SQL(", ").join(identifier(column.name) for column in target.key)
-        self._texts = {
-            (cut, locking): (
-                sql.SQL(
-                    # Rows that this transaction has written already are done.
-                    "SELECT {} FROM {} WHERE {} AND xmin <> pg_current_xact_id()::xid ORDER BY {} FOR NO KEY UPDATE"
-                    if locking
-                    else "SELECT {} FROM {} WHERE {} ORDER BY {}"
-                )
-                .format(picked, target.source, rows_of(target.key, cut, spec.where), order)
-                .as_bytes()
-            )
-            for cut, locking in product(CUTS, (True, False))
-        }
-
-    def read(self, connection: Connection, piece: Piece, *, locking: bool) -> Found:
-        """
-        Args:
-            locking: take row locks until COMMIT, in key order; whoever holds one is waited for.
-        """
-        with connection.cursor() as cursor:
-            cursor.execute(self._texts[cut_of(piece), locking], piece_values(piece), binary=True)
-            try:
-                found = cursor.fetchall()
-            except psycopg.DataError as error:
-                # A date before Christ, or infinity: PostgreSQL knows it and Python does not.
-                raise FunctionFailed(f"a row has no form in Python: {error}", "22008") from error
-        first = 1 + len(self._spelled)
-        rows: list[Row] = [dict(zip(self._names, each[first:], strict=True)) for each in found]
-        texts = {column.name: [str(each[1 + n]) for each in found] for n, column in enumerate(self._spelled)}
-        keys = [texts.get(c.name) or [str(row[c.name]) for row in rows] for c in self._key]
-        return Found(keys, [cast(str, each[0]) for each in found], rows)
-
-
-def readable(
-    connection: Connection, table: sql.SQL, names: tuple[str, ...], of: sql.SQL = _HERE
-) -> Iterator[sql.Composable]:
-    """Each column as it is where the driver knows how to read its binary form, else as text.
-
-    Args:
-        of: what stands before the names, with its dot.
-    """
-    # AccessShare for its own moment; reads no row.
-    described = connection.execute(
-        sql.SQL("SELECT {} FROM {} LIMIT 0").format(sql.SQL(", ").join(map(identifier, names)), table), {}
-    ).description
-    for name, column in zip(names, described or (), strict=True):
-        known = connection.adapters.get_loader(column.type_code, Format.BINARY) is not None
-        yield sql.SQL("{}{}" if known else "{}{}::text").format(of, identifier(name))
 
 
 class Writing:
@@ -229,8 +141,9 @@ def _of(name: str) -> sql.Composed:
 
 
 class Transforming:
-    """Guarded: `prepare` reads and computes while no lock is held and no transaction is open; what was changed since is
-    read again under a lock, within the batch. Locked, or where nothing was prepared: all of it within the batch.
+    """Guarded: `prepare` computes while no lock is held and no transaction is open, from rows read a window at a time;
+    what was changed since is read again under a lock, within the batch. Locked, or where nothing was prepared: all
+    of it within the batch.
 
     With an undo journal, a batch that meets another writer is tried again under locks, and so are the next ones.
 
@@ -255,6 +168,7 @@ class Transforming:
         self._compute = compute
         self._lease_seconds = lease_seconds
         self._reading: Reading | None = None
+        self._ahead = ReadingAhead()
         self._writing = Writing(target, spec.where, undo_of)
         self._ready: tuple[Piece, Found, list[Values | None]] | None = None
         self._locking = 0
@@ -269,8 +183,10 @@ class Transforming:
         if self._locking:
             self._locking -= 1
             return
-        with session.transaction() as connection:
-            found = self._reads(connection).read(connection, piece, locking=False)
+        found = None if self._reading is None else self._ahead.taken(self._reading, piece)
+        if found is None:
+            with session.transaction() as connection:
+                found = self._ahead.read(self._reads(connection), connection, piece)
 
         def renew(connection: Connection) -> None:
             journal.renewed(connection, lease, self._lease_seconds)
@@ -293,6 +209,7 @@ class Transforming:
 
     def failed(self, failure: DatabaseFailure) -> None:
         self._ready = None
+        self._ahead.failed()
         if failure.sqlstate == "40001":
             self._locking = LOCKING
 
