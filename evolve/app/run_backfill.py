@@ -12,8 +12,8 @@ from evolve.backfill.happenings import Observer, nobody
 from evolve.backfill.ports import Stop, Watch
 from evolve.backfill.spec import Spec
 from evolve.backfill.status import State
+from evolve.backfill.twice import may_walk_again
 from evolve.backfill.undo import JournalMode, keeps_journal
-from evolve.backfill.works import InsertSelect
 from evolve.postgres import journal, undo_journal
 from evolve.postgres import rejects as set_aside
 from evolve.postgres.session import Session
@@ -38,7 +38,8 @@ def run_backfill(
 ) -> Outcome:
     """Start the run of `spec`, or go on with one that failed or was interrupted; a done one is left alone.
 
-    Where one that was gone on with leaves rows behind, all rows are walked once more, as with `restart`.
+    Where one that was gone on with leaves rows behind, all rows are walked once more, as with `restart`, if that can
+    write none a second time.
 
     Everything that can be refused is refused before the journal or a row is written.
 
@@ -111,9 +112,8 @@ def run_backfill(
             before = tidy_before(session, spec)
         lead = Lead(url, session, record, target, pace, stop, watch, verify=verify, observer=observer)
         outcome = lead.forward()
-    finds_what_is_left = spec.where is not None and not isinstance(spec.work, InsertSelect)
     missed = 0 if outcome.verdict is None else outcome.verdict.misses - outcome.rejects
-    if gone_on_with and finds_what_is_left and missed > 0:
+    if gone_on_with and missed > 0 and may_walk_again(spec, journal=record.journal):
         # What lies behind the cursor was undone between the two stretches: the column was taken back and made again.
         return run_backfill(
             url,

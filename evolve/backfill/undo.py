@@ -132,15 +132,16 @@ def keeps_journal(spec: Spec, mode: JournalMode) -> bool:
         case JournalMode.OFF:
             return False
         case JournalMode.AUTO:
-            return not all(_null_before(spec.where, column) for column in spec.columns)
+            return not all(null_before(spec.where, column) for column in spec.columns)
 
 
-def _null_before(where: str | None, column: str) -> bool:
+def null_before(where: str | None, column: str) -> bool:
     """`where` is a plain AND of conditions and one of them is `column IS NULL`."""
-    if where is None or re.search(r"\bOR\b|\bNOT\s*\(|[()]", where, re.IGNORECASE):
+    if where is None or re.search(r"\bOR\b|\bNOT\s*\(|[()]|--|/\*", where, re.IGNORECASE):
         return False
-    conditions = re.split(r"\bAND\b", where, flags=re.IGNORECASE)
-    name = rf'(?:{re.escape(column)}|"{re.escape(column)}")'
-    return any(
-        re.fullmatch(rf"\s*{name}\s+IS\s+NULL\s*", condition, re.IGNORECASE) for condition in conditions
-    )
+    # What stands in a string is no condition.
+    conditions = re.split(r"\bAND\b", re.sub(r"'(?:[^']|'')*'", "''", where), flags=re.IGNORECASE)
+    name = f'"{re.escape(column)}"'
+    if column == column.lower():  # a name without quotes is folded
+        name = rf"(?:{name}|(?i:{re.escape(column)}))"
+    return any(re.fullmatch(rf"\s*{name}\s+(?i:IS\s+NULL)\s*", condition) for condition in conditions)

@@ -17,6 +17,7 @@ from evolve.backfill.transform import Transform
 from evolve.backfill.works import Delete, InsertSelect, JoinedUpdate, Update
 from evolve.errors import Refused
 from evolve.sql.names import quote
+from evolve.sql.volatility import VOLATILE
 
 TARGET = 0.2  # seconds per window: reading blocks nobody, but a long snapshot keeps VACUUM from its work
 LARGEST = 200_000
@@ -35,6 +36,8 @@ class CannotVerify(Refused):
                 why, fix = "which row was copied cannot be told from the others", cursor
             case Transform():
                 reason = "a function computes its values"
+            case Update() | JoinedUpdate() if any(another_each_time(text) for _, text in spec.assignments):
+                reason = "its expression is another one each time"
             case Update() | JoinedUpdate() | Delete():
                 reason = "its expression reads the column it writes"
             case _:
@@ -178,8 +181,9 @@ def misses_predicate(spec: Spec, key: tuple[str, ...] | None = None) -> str | No
     """SQL that is true for a row of the table which still needs work or is wrong; None where nothing can tell.
 
     `where` and an explicit `mismatch` are both counted. Without either the assignments are compared, unless an
-    expression reads a column that is written: applied once or twice then looks the same. A row without a partner in a
-    join needs nothing. A row that was to be copied is looked for by its key, where the copy holds it.
+    expression reads a column that is written: applied once or twice then looks the same; or is another one each time,
+    as `gen_random_uuid()` and `now()`. A row without a partner in a join needs nothing. A row that was to be copied
+    is looked for by its key, where the copy holds it.
 
     Args:
         key: names of the columns that are walked; None takes the specification's.
@@ -207,7 +211,9 @@ def _wrong(spec: Spec, alias: str) -> str | None:
     if given:
         return " OR ".join(map(_closed, given))
     own = [_without(alias, expression) for _, expression in spec.assignments]
-    if any(_mentions(expression, column) for expression in own for column in spec.columns):
+    if any(mentions(expression, column) for expression in own for column in spec.columns):
+        return None
+    if any(map(another_each_time, own)):
         return None
     table = f"{spec.table.full}." if alias else ""
     return " OR ".join(
@@ -243,9 +249,28 @@ def _closed(sql: str) -> str:
     return f"({sql}\n)" if "--" in sql else f"({sql})"
 
 
-def _mentions(expression: str, column: str) -> bool:
+def another_each_time(expression: str) -> bool:
+    """It has another value in the next transaction, whatever the row holds: as far as functions that everybody has go.
+    Many others are volatile only since nobody declared them as anything else.
+    """
+    return _ANOTHER_EACH_TIME.search(_without_strings(expression)) is not None
+
+
+_ANOTHER_EACH_TIME = re.compile(
+    r"(?<![\w$\"])(?:(?:"
+    + "|".join(sorted(VOLATILE | {"now", "statement_timestamp", "transaction_timestamp"}))
+    + r")\s*\(|(?:current_date|current_time|current_timestamp|localtime|localtimestamp)(?![\w$]))",
+    re.IGNORECASE,
+)
+
+
+def mentions(expression: str, column: str) -> bool:
     """An identifier of that name occurs outside string literals; a false alarm is possible, a miss is not."""
-    without_strings = re.sub(r"'(?:[^']|'')*'", "''", expression)
+    without_strings = _without_strings(expression)
     if '"' + column.replace('"', '""') + '"' in without_strings:
         return True
     return re.search(rf"(?<![\w$]){re.escape(column)}(?![\w$])", without_strings, re.IGNORECASE) is not None
+
+
+def _without_strings(expression: str) -> str:
+    return re.sub(r"'(?:[^']|'')*'", "''", expression)

@@ -25,6 +25,8 @@ from evolve.backfill.record import (
 from evolve.backfill.spec import Spec
 from evolve.backfill.status import State
 from evolve.backfill.throttle import Duty, RowsPerSecond, Throttles
+from evolve.backfill.transform import Mode, Transform
+from evolve.backfill.twice import may_walk_again
 from evolve.backfill.undo import JournalMode, keeps_journal
 from evolve.backfill.verify import misses_predicate
 from evolve.sql.names import QualifiedName
@@ -186,6 +188,13 @@ def test_auto_keeps_what_could_be_lost(where: str | None, kept: bool) -> None:
     assert keeps_journal(replace(SPEC, where=where), JournalMode.AUTO) is kept
 
 
+@pytest.mark.parametrize(
+    "where", ["first = 'a AND full IS NULL AND b'", '"FULL" IS NULL', "first = 'x' -- AND\n AND full IS NULL"]
+)
+def test_what_only_looks_like_null_before_is_kept(where: str) -> None:
+    assert keeps_journal(replace(SPEC, where=where), JournalMode.AUTO)
+
+
 def test_every_target_must_have_been_null() -> None:
     two = replace(SPEC, assignments=(("full", "a"), ("other", "b")))
     assert keeps_journal(two, JournalMode.AUTO)
@@ -209,6 +218,49 @@ def test_a_comment_does_not_swallow_what_follows() -> None:
 @pytest.mark.parametrize("expression", ["full || '!'", 'upper("full")', "FULL", "users.full"])
 def test_nothing_tells_whether_an_expression_ran_that_reads_what_it_writes(expression: str) -> None:
     assert misses_predicate(replace(SPEC, where=None, assignments=(("full", expression),))) is None
+
+
+@pytest.mark.parametrize(
+    "expression",
+    ["gen_random_uuid()", "Random () * 6", "first || now()", "CURRENT_TIMESTAMP", "nextval('s')"],
+)
+def test_nothing_tells_whether_an_expression_ran_that_is_another_one_each_time(expression: str) -> None:
+    assert misses_predicate(replace(SPEC, where=None, assignments=(("full", expression),))) is None
+    assert misses_predicate(replace(SPEC, assignments=(("full", expression),))) == "(full IS NULL)"
+
+
+@pytest.mark.parametrize("expression", ["lower(first)", "'now()'", "known()", "first || current_dates"])
+def test_an_expression_of_the_row_alone_is_compared(expression: str) -> None:
+    assert misses_predicate(replace(SPEC, where=None, assignments=(("full", expression),))) is not None
+
+
+# a second walk
+
+
+@pytest.mark.parametrize(
+    ("where", "expression", "journal", "again"),
+    [
+        ("full IS NULL", "coalesce(full, '') || '!'", False, True),
+        ("full <> lower(first)", "lower(first)", False, True),
+        ("full <> lower(first)", "lower(first)", True, False),
+        ("active", "lower(first)", False, False),
+        ("full <> 'x'", "full || '!'", False, False),
+        ("full <> 'x'", "gen_random_uuid()::text", False, False),
+        (None, "lower(first)", False, False),
+    ],
+)
+def test_rows_are_walked_again_where_none_can_be_written_twice(
+    where: str | None, expression: str, journal: bool, again: bool
+) -> None:
+    each = replace(SPEC, where=where, assignments=(("full", expression),))
+    assert may_walk_again(each, journal=journal) is again
+
+
+def test_effects_are_not_repeated_by_a_second_walk() -> None:
+    effects = Transform("shop:send", ("first",), (), Mode.OUTBOX)
+    assert not may_walk_again(
+        replace(SPEC, assignments=(), where="full IS NULL", work=effects), journal=False
+    )
 
 
 def test_a_name_in_a_string_is_no_column() -> None:
