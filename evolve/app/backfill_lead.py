@@ -31,7 +31,7 @@ from evolve.backfill.spec import has_effects
 from evolve.backfill.status import ACTIVE, State
 from evolve.backfill.verify import Verdict, misses_predicate
 from evolve.counted import counted
-from evolve.postgres import journal, undo_journal
+from evolve.postgres import journal, steering, undo_journal
 from evolve.postgres import rejects as set_aside
 from evolve.postgres.backfill_target import Target
 from evolve.postgres.connect import Connection
@@ -418,6 +418,8 @@ class Lead:
         first: Holder | None = None
         while True:
             lead = journal.take_lead(connection, self.record.run_id, owner, self.pace.lease_seconds)
+            if lead is not None:
+                steering.begin(connection, self.record.run_id, self.pace.said, actor())
             # Read again in any case: the run may have moved on while the lease was waited for.
             self.record = journal.named_run(connection, self.record.name)
             if lead is not None:

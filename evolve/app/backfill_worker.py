@@ -15,7 +15,7 @@ from evolve.app.backfill_function import computing
 from evolve.app.backfill_work import Pace, actor, persistently, told
 from evolve.backfill.again import Again
 from evolve.backfill.calling import Computing, FunctionFailed
-from evolve.backfill.controller import Controller
+from evolve.backfill.controller import LARGEST, TARGET, Controller
 from evolve.backfill.delivering import Followed, deliver
 from evolve.backfill.happenings import Left, Observer, Taken, nobody
 from evolve.backfill.ports import DatabaseFailure, Lease, Pass, Stop, TooManyRejects, Want, Watch
@@ -29,9 +29,11 @@ from evolve.backfill.runner import (
     RejectsOverBudget,
     Runner,
 )
+from evolve.backfill.settings import Settings
 from evolve.backfill.shapes import Chooser, candidates
 from evolve.backfill.spec import Spec
 from evolve.backfill.status import State
+from evolve.backfill.steering import Desk, Doing, Steering
 from evolve.backfill.throttle import Throttle
 from evolve.backfill.transform import Mode, Transform
 from evolve.backfill.undo import Backward
@@ -55,10 +57,10 @@ def new_owner() -> str:
     return f"{actor()}#{os.getpid()}#{secrets.token_hex(4)}"
 
 
-def largest(pace: Pace, spec: Spec) -> int:
+def largest(rows: float, spec: Spec) -> int:
     """Rows of a batch: where a function may take so many a second, no more than that at once."""
     rate = spec.work.rate if isinstance(spec.work, Transform) else None
-    return pace.largest if rate is None else max(1, min(pace.largest, math.ceil(rate)))
+    return int(rows) if rate is None else max(1, min(int(rows), math.ceil(rate)))
 
 
 @dataclass(slots=True)
@@ -68,6 +70,7 @@ class Worker:
     Args:
         way: RUNNING goes forward, UNDOING gives back what the undo journal holds, DONE tries rejects once more.
         throttle: asked before each batch.
+        steering: of this process; what its checkpoints read goes there.
         runner: while it works; for whoever looks on.
     """
 
@@ -75,6 +78,7 @@ class Worker:
     record: RunRecord
     target: Target
     pace: Pace
+    steering: Steering
     throttle: Throttle
     stop: Stop
     watch: Watch
@@ -85,6 +89,27 @@ class Worker:
     runner: Runner | None = None
     _given_back: int = 0
     owner: str = field(default_factory=new_owner)
+    controller: Controller = field(init=False)
+    desk: Desk = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.controller = Controller()
+        self._aim(self.steering.settings)
+        self.desk = Desk(self.steering, self._doing, self._aim, self.clock)
+
+    def _aim(self, settings: Settings) -> None:
+        rows = LARGEST if settings.batch is None else settings.batch
+        target = TARGET if settings.target is None else settings.target / 1000
+        self.controller.aim(target, largest(rows, self.record.spec))
+
+    def _doing(self) -> Doing:
+        usual = self.controller.usual
+        held = None if self.runner is None else self.runner.held
+        return Doing(
+            size=self.controller.size,
+            milliseconds=None if usual is None else round(usual * 1000, 1),
+            hold=None if held is None else held.reason,
+        )
 
     @property
     def gave_back(self) -> int:
@@ -205,11 +230,13 @@ class Worker:
             name=self.record.name,
             work=self._pass(session, compute),
             leases=journal.Hold(
-                session.current, session.reopen, actor=actor(), seconds=self.pace.lease_seconds
+                session.current,
+                session.reopen,
+                actor=actor(),
+                seconds=self.pace.lease_seconds,
+                link=self.desk,
             ),
-            controller=Controller(
-                target=self.pace.commit_seconds, largest=largest(self.pace, self.record.spec)
-            ),
+            controller=self.controller,
             throttle=self.throttle,
             stop=self.stop,
             watch=self.watch,
@@ -231,7 +258,9 @@ class Worker:
         if self.way is State.UNDOING:
             run_id = self.record.run_id
             return Backward(
-                undo_journal.SqlUndoBatches(session, run_id, self.target, lease_seconds=lease_seconds)
+                undo_journal.SqlUndoBatches(
+                    session, run_id, self.target, lease_seconds=lease_seconds, link=self.desk
+                )
             )
         undo_of = self.record.run_id if self.record.journal else None
         spec, target = self.record.spec, self.target
@@ -240,8 +269,8 @@ class Worker:
             return change_of(spec, target, undo_of, compute, lease_seconds=lease_seconds)
 
         grounds = Grounds(spec, target, change, self.watch.say)
-        slow = SLOW * self.pace.commit_seconds
-        batches = SqlBatches(session, grounds, slow=slow, lease_seconds=lease_seconds)
+        slow = SLOW * self.controller.target
+        batches = SqlBatches(session, grounds, slow=slow, lease_seconds=lease_seconds, link=self.desk)
         if self.way is State.DONE:
             return Again(batches)
         # Which indexes a leaf has is seen when its turn comes.

@@ -78,6 +78,7 @@ def run_backfill(
                     after=comes_after,
                     newest_first=newest_first,
                     key_collations=target.collations,
+                    pace=pace.said,
                 ),
                 actor=actor(),
                 restart=restart,

@@ -68,6 +68,18 @@ class Controller:
         """Take in a batch that met somebody else's lock or write: half the size for the next try; it may grow again."""
         self.size = max(1, self.size // 2)
 
+    def aim(self, target: float, largest: int) -> None:
+        """Seconds and rows that were set anew; the size follows with the next commits, what is too large at once."""
+        self.target = target
+        self.largest = largest
+        self.size = min(self.size, largest)
+
+    @property
+    def usual(self) -> float | None:
+        """Seconds of the middle one of the last commits; None before there were any."""
+        seconds = sorted(self._recent)
+        return seconds[len(seconds) // 2] if seconds else None
+
     def _slow(self) -> bool:
         if len(self._recent) < WINDOW:
             return False

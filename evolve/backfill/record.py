@@ -7,8 +7,10 @@ from datetime import datetime
 
 from evolve.backfill.keyset import PLACE, Key, KeyColumn, fraction
 from evolve.backfill.ports import Want
+from evolve.backfill.settings import OPEN, Settings
 from evolve.backfill.spec import Spec
 from evolve.backfill.status import ENDED, State, shown
+from evolve.backfill.steering import Brake, Doing
 from evolve.backfill.verify import Verdict
 from evolve.backfill.works import work_json
 from evolve.errors import Misuse, Refused
@@ -29,8 +31,38 @@ class Holder:
 
     @property
     def person(self) -> str:
-        who, _, rest = self.owner.partition("#")
-        return f"{who}, pid {rest.partition('#')[0]}" if rest else who
+        return person(self.owner)
+
+
+def person(owner: str) -> str:
+    who, _, rest = owner.partition("#")
+    return f"{who}, pid {rest.partition('#')[0]}" if rest else who
+
+
+@dataclass(frozen=True, slots=True)
+class Busy:
+    """A worker whose lease is live.
+
+    Args:
+        pid: of its session on the server.
+    """
+
+    person: str
+    pid: int
+    doing: Doing
+
+
+@dataclass(frozen=True, slots=True)
+class Approval:
+    """
+    Args:
+        reason: why a run may not begin before another person has approved it.
+        by: who has; None: nobody yet. `at`: server time of that, as ISO 8601.
+    """
+
+    reason: str
+    by: str | None = None
+    at: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +109,10 @@ class RunRecord:
         sweeps: walks after the first one; only a run without a key makes any.
         rejects: rows that could not be written and that no later try has resolved.
         max_rejects: how many it may have of them; with one more it fails.
+        settings: what was set while it went on; `pace`: what the command lines said that led it.
+        brake: by which somebody holds or slows its workers just now.
+        approval: None where it needs none.
+        doing: what `workers` are about.
     """
 
     run_id: int
@@ -110,6 +146,11 @@ class RunRecord:
     key_collations: tuple[int, ...] | None = None
     rejects: int = 0
     max_rejects: int = 100
+    settings: Settings = OPEN
+    pace: Settings = OPEN
+    brake: Brake | None = None
+    approval: Approval | None = None
+    doing: tuple[Busy, ...] = ()
 
     @property
     def newest_first(self) -> bool:
@@ -152,7 +193,13 @@ class RunRecord:
     @property
     def shown(self) -> str:
         """The word an operator sees: `status.shown`."""
+        if self.waits_for_approval and self.state not in ENDED:
+            return "waiting for approval"
         return shown(self.state, self.want, held=self.held)
+
+    @property
+    def waits_for_approval(self) -> bool:
+        return self.approval is not None and self.approval.by is None
 
     @property
     def verified_clean(self) -> bool:
@@ -199,6 +246,16 @@ class RunPaused(Refused):
             f'backfill "{record.name}" is paused',
             why="somebody stopped it; starting it again has to be said in so many words",
             fix=f"evolve backfill resume {record.name}",
+        )
+
+
+class NotApproved(Refused):
+    def __init__(self, record: RunRecord) -> None:
+        reason = "" if record.approval is None else record.approval.reason
+        super().__init__(
+            f'backfill "{record.name}" waits for approval',
+            why=f"{reason}, and another person than {record.started_by} is to look at it first",
+            fix=f"let another person say: evolve backfill approve {record.name}",
         )
 
 
@@ -288,7 +345,7 @@ def may_start(latest: RunRecord | None, spec: Spec, *, restart: bool) -> RunReco
     None for a new one.
 
     Raises:
-        SpecChanged, RunPaused, RunEnded, NotEnded, BeingUndone
+        SpecChanged, NotApproved, RunPaused, RunEnded, NotEnded, BeingUndone
     """
     if latest is None:
         return None
@@ -298,6 +355,8 @@ def may_start(latest: RunRecord | None, spec: Spec, *, restart: bool) -> RunReco
         if latest.state in ENDED:
             return None
         raise NotEnded(latest)
+    if latest.waits_for_approval and latest.state not in ENDED:
+        raise NotApproved(latest)
     match latest.state:
         case State.PAUSED:
             raise RunPaused(latest)
@@ -313,8 +372,10 @@ def may_resume(record: RunRecord) -> None:
     """Ended runs stay ended, and a run that is being undone goes on backwards only.
 
     Raises:
-        RunEnded, BeingUndone
+        RunEnded, BeingUndone, NotApproved
     """
+    if record.waits_for_approval and record.state not in ENDED:
+        raise NotApproved(record)
     match record.state:
         case State.CANCELLED | State.UNDONE | State.DONE:
             raise RunEnded(record)

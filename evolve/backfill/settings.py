@@ -85,6 +85,7 @@ class Settings:
         )
 
 
+OPEN = Settings()
 NAMES = tuple(each.name for each in fields(Settings))
 
 

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from evolve.backfill.failures import Verdict, judge
 from evolve.backfill.keyset import Key
 from evolve.backfill.ports import DatabaseFailure, Lease, Piece, Reject, Want
+from evolve.backfill.steering import Link
 from evolve.postgres import journal
 from evolve.postgres import rejects as set_aside
 from evolve.postgres.changing import Preparing
@@ -26,9 +27,19 @@ class SqlBatches:
     Args:
         slow: seconds; after a batch that took longer, or ran out of time, the plan of the next one is looked at.
         lease_seconds: how long a checkpoint renews the lease for.
+        link: what is exchanged with each checkpoint.
     """
 
-    def __init__(self, session: Session, grounds: Grounds, *, slow: float, lease_seconds: float) -> None:
+    def __init__(
+        self,
+        session: Session,
+        grounds: Grounds,
+        *,
+        slow: float,
+        lease_seconds: float,
+        link: Link | None = None,
+    ) -> None:
+        self._link = link
         self._session = session
         self._grounds = grounds
         self._slow = slow
@@ -53,7 +64,9 @@ class SqlBatches:
             with self._session.transaction(exact=ground.change.begin()) as connection:
                 if self._custom:
                     connection.execute("SET LOCAL plan_cache_mode = force_custom_plan")
-                yield SqlTransaction(connection, ground, self._lease_seconds, suspect=self._suspect)
+                yield SqlTransaction(
+                    connection, ground, self._lease_seconds, suspect=self._suspect, link=self._link
+                )
         except _Altered:
             self._look_again(lease)
             raise DatabaseFailure(
@@ -98,8 +111,15 @@ class SqlTransaction:
     """
 
     def __init__(
-        self, connection: Connection, ground: Ground, lease_seconds: float, *, suspect: bool = False
+        self,
+        connection: Connection,
+        ground: Ground,
+        lease_seconds: float,
+        *,
+        suspect: bool = False,
+        link: Link | None = None,
     ) -> None:
+        self._link = link
         self._connection = connection
         self._ground = ground
         self._lease_seconds = lease_seconds
@@ -156,7 +176,7 @@ class SqlTransaction:
     def checkpoint(self, old: Lease, new: Lease) -> Want | None:
         with translated(self._connection):
             checked = journal.checkpoint(
-                self._connection, self._ground.checkpoint, old, new, self._lease_seconds
+                self._connection, self._ground.checkpoint, old, new, self._lease_seconds, self._link
             )
         if checked is None:
             return None

@@ -17,17 +17,29 @@ from psycopg.rows import class_row, scalar_row
 
 from evolve.backfill.keyset import Key, KeyColumn
 from evolve.backfill.ports import Leaf, Lease, Stretch, Want, Window
-from evolve.backfill.record import Event, Holder, NoSuchRun, OpenRange, RunRecord, may_start
+from evolve.backfill.record import (
+    Approval,
+    Busy,
+    Event,
+    Holder,
+    NoSuchRun,
+    OpenRange,
+    RunRecord,
+    may_start,
+    person,
+)
 from evolve.backfill.runner import LeaseLost
+from evolve.backfill.settings import OPEN, Settings
 from evolve.backfill.spec import Spec
 from evolve.backfill.status import ENDED, State, before
+from evolve.backfill.steering import Doing, Link, brake_of
 from evolve.backfill.verify import Verdict, misses_predicate
 from evolve.errors import Misuse, Refused
 from evolve.postgres.connect import Connection
 from evolve.postgres.failure import translated
 from evolve.sql.names import QualifiedName
 
-VERSION = 2
+VERSION = 3
 LEASE = 15.0  # seconds: longer than the longest batch may take, see `session.Timeouts`
 
 
@@ -162,6 +174,11 @@ class _Row:
     sweeps: int
     rejects: int
     max_rejects: int
+    settings: str
+    pace: str
+    brake: str | None
+    approval: str | None
+    doing: str
 
 
 # A lease is live while its time lasts and its session exists: a worker that was killed leaves no session behind, so
@@ -171,6 +188,16 @@ _LIVE = sql.SQL(
     " AND EXISTS (SELECT FROM pg_stat_activity a WHERE a.pid = {0}.lease_backend)"
 )
 _HOLDER = sql.SQL("jsonb_build_array({0}.lease_owner, {0}.lease_until)")
+# Of a brake that has not ended, with the seconds that are left of it.
+_BRAKE = sql.SQL(
+    "CASE WHEN {0}.brake_until IS NULL THEN {0}.brake"
+    " WHEN {0}.brake_until > clock_timestamp() THEN {0}.brake || jsonb_build_object('left',"
+    " extract(epoch FROM {0}.brake_until - clock_timestamp())) END"
+)
+# `steering.Orders`, with a checkpoint.
+_ORDERS = sql.SQL(
+    "(SELECT jsonb_build_array(r.settings, r.pace, {})::text FROM evolve.backfill_run r WHERE r.run_id = %(run)s)"
+).format(_BRAKE.format(sql.Identifier("r")))
 # AccessShare on the journal. Times are read as JSON spells them: the driver knows only one DateStyle.
 _SELECT = sql.SQL("""
     SELECT r.run_id, r.name, r.spec::text AS spec, r.fingerprint, r.table_oid::bigint AS table_oid, r.key_columns,
@@ -179,20 +206,24 @@ _SELECT = sql.SQL("""
            r.error ->> 'message' AS error, CASE WHEN {led} THEN ({lead})::text END AS leads, g.workers, r.started_by,
            to_jsonb(r.started_at) #>> '{{}}' AS started_at, to_jsonb(r.ended_at) #>> '{{}}' AS ended_at,
            r.after, r.verifiable,
-           r.newest_first, r.key_collations, r.sweeps, r.rejects, r.max_rejects
+           r.newest_first, r.key_collations, r.sweeps, r.rejects, r.max_rejects, r.settings::text AS settings,
+           r.pace::text AS pace, ({brake})::text AS brake, r.approval::text AS approval, g.doing
       FROM evolve.backfill_run r
      CROSS JOIN LATERAL (
            SELECT count(*) AS ranges, coalesce(sum(batches), 0)::bigint AS batches,
                   coalesce(sum(scanned), 0)::bigint AS scanned, coalesce(sum(changed), 0)::bigint AS changed,
                   coalesce(jsonb_agg(jsonb_build_array(coalesce(low, first), cursor, upto) ORDER BY range_no)
                            FILTER (WHERE NOT finished), '[]')::text AS open_ranges,
-                  coalesce(jsonb_agg({worker} ORDER BY range_no) FILTER (WHERE {held}), '[]')::text AS workers
+                  coalesce(jsonb_agg({worker} ORDER BY range_no) FILTER (WHERE {held}), '[]')::text AS workers,
+                  coalesce(jsonb_agg(coalesce(doing, '{{}}') || jsonb_build_object('owner', lease_owner, 'pid',
+                                     lease_backend) ORDER BY range_no) FILTER (WHERE {held}), '[]')::text AS doing
              FROM evolve.backfill_range w WHERE w.run_id = r.run_id) g
 """).format(
     led=_LIVE.format(sql.Identifier("r")),
     lead=_HOLDER.format(sql.Identifier("r")),
     held=_LIVE.format(sql.Identifier("w")),
     worker=_HOLDER.format(sql.Identifier("w")),
+    brake=_BRAKE.format(sql.Identifier("r")),
 )
 
 
@@ -247,7 +278,7 @@ def put_after(connection: Connection, record: RunRecord, after: Sequence[str], a
         connection.execute(
             "UPDATE evolve.backfill_run SET after = %s WHERE run_id = %s", (list(after), record.run_id)
         )
-        _event(connection, record.run_id, actor, "after", ", ".join(after))
+        write_event(connection, record.run_id, actor, "after", ", ".join(after))
 
 
 def events(connection: Connection, run_id: int, limit: int = 10) -> list[Event]:
@@ -266,7 +297,12 @@ def events(connection: Connection, run_id: int, limit: int = 10) -> list[Event]:
 
 @dataclass(frozen=True, slots=True)
 class NewRun:
-    """What a new run records about its target."""
+    """What a new run records about its target.
+
+    Args:
+        approval: why another person must approve it before it begins.
+        pace: what the command line says.
+    """
 
     table_oid: int
     key: tuple[KeyColumn, ...]
@@ -275,6 +311,8 @@ class NewRun:
     after: tuple[str, ...] = ()
     newest_first: bool = False
     key_collations: tuple[int, ...] = ()
+    approval: str | None = None
+    pace: Settings = OPEN
 
 
 def open_run(
@@ -292,7 +330,7 @@ def open_run(
         prepare: called with the id of a new run inside the transaction, to make its undo journal.
 
     Raises:
-        SpecChanged, RunPaused, RunEnded, NotEnded, BeingUndone: see `record.may_start`.
+        SpecChanged, NotApproved, RunPaused, RunEnded, NotEnded, BeingUndone: see `record.may_start`.
     """
     with connection.transaction():
         # No table lock; two first runs of one name would both insert it.
@@ -314,8 +352,9 @@ def open_run(
             run_id = int(
                 cursor.execute(
                     "INSERT INTO evolve.backfill_run (name, spec, fingerprint, table_oid, key_columns, key_types,"
-                    " journal, rows_estimate, after, verifiable, newest_first, key_collations, fence, started_by)"
-                    " VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, pg_current_xact_id(), %s)"
+                    " journal, rows_estimate, after, verifiable, newest_first, key_collations, approval, pace,"
+                    " fence, started_by) VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s::jsonb, %s::jsonb,"
+                    " pg_current_xact_id(), %s)"
                     " RETURNING run_id",
                     (
                         spec.name,
@@ -330,12 +369,14 @@ def open_run(
                         misses_predicate(spec, tuple(column.name for column in new.key)) is not None,
                         new.newest_first,
                         list(new.key_collations),
+                        None if new.approval is None else json.dumps({"reason": new.approval}),
+                        json.dumps(new.pace.to_json()),
                         actor,
                     ),
                 ).fetchone()
                 or 0
             )
-        _event(connection, run_id, actor, "start", "")
+        write_event(connection, run_id, actor, "start", str(new.pace))
         prepare(connection, run_id)
     return named_run(connection, spec.name)
 
@@ -399,7 +440,7 @@ def begin_retry(connection: Connection, name: str, lead: Lead, actor: str) -> No
             "UPDATE evolve.backfill_run SET retry_at = clock_timestamp(), want = 'run' WHERE run_id = %s",
             (lead.run_id,),
         )
-        _event(connection, lead.run_id, actor, "retry of rejects", "")
+        write_event(connection, lead.run_id, actor, "retry of rejects", "")
 
 
 def left_to_do(connection: Connection, run_id: int, state: State) -> tuple[Want, bool]:
@@ -474,6 +515,7 @@ class Checked:
     """
 
     want: str
+    orders: str
     mark: str
 
 
@@ -485,17 +527,18 @@ def checkpointing(mark: sql.Composed) -> bytes:
            SET cursor = %(cursor)s::text[], window_upto = %(window)s::text[], window_slices = %(slices)s,
                window_done = %(done)s, window_rows = %(rows)s, finished = %(finished)s, batches = %(batches)s,
                scanned = %(scanned)s, changed = %(changed)s,
-               lease_until = clock_timestamp() + make_interval(secs => %(seconds)s)
+               lease_until = clock_timestamp() + make_interval(secs => %(seconds)s),
+               doing = coalesce(%(doing)s::jsonb, doing)
          WHERE run_id = %(run)s AND range_no = %(range)s AND lease_epoch = %(epoch)s AND batches = %(before)s
-        RETURNING (SELECT want FROM evolve.backfill_run WHERE run_id = %(run)s) AS want, {} AS mark
+        RETURNING (SELECT want FROM evolve.backfill_run WHERE run_id = %(run)s) AS want, {} AS orders, {} AS mark
         """)
-        .format(mark)
+        .format(_ORDERS, mark)
         .as_bytes()
     )
 
 
 def checkpoint(
-    connection: Connection, statement: bytes, old: Lease, new: Lease, seconds: float
+    connection: Connection, statement: bytes, old: Lease, new: Lease, seconds: float, link: Link | None = None
 ) -> Checked | None:
     """Inside the batch's transaction: move the range on and renew the lease; None where it is not ours any more.
 
@@ -505,7 +548,7 @@ def checkpoint(
     window = new.window
     with connection.cursor(row_factory=class_row(Checked)) as cursor:
         # A row lock in the journal, held until COMMIT.
-        return cursor.execute(
+        checked = cursor.execute(
             statement,
             {
                 "cursor": None if new.cursor is None else list(new.cursor),
@@ -522,34 +565,45 @@ def checkpoint(
                 "run": old.run_id,
                 "range": old.range_no,
                 "epoch": old.epoch,
+                "doing": None if link is None else link.doing(),
             },
         ).fetchone()
+    if checked is not None and link is not None:
+        link.hear(checked.orders)
+    return checked
 
 
-def renewed(connection: Connection, lease: Lease, seconds: float, *, undone: bool = False) -> Want | None:
+def renewed(
+    connection: Connection, lease: Lease, seconds: float, *, undone: bool = False, link: Link | None = None
+) -> Want | None:
     """Renew the lease, inside a transaction or alone; None where it is not ours any more.
 
     Args:
         undone: nothing of the range is left in the undo journal.
     """
-    with connection.cursor(row_factory=scalar_row) as cursor:
-        # A row lock in the journal.
-        want = cursor.execute(
-            """
+    # A row lock in the journal.
+    row = connection.execute(
+        sql.SQL("""
             UPDATE evolve.backfill_range
-               SET lease_until = clock_timestamp() + make_interval(secs => %(seconds)s), undone = %(undone)s
+               SET lease_until = clock_timestamp() + make_interval(secs => %(seconds)s), undone = %(undone)s,
+                   doing = coalesce(%(doing)s::jsonb, doing)
              WHERE run_id = %(run)s AND range_no = %(range)s AND lease_epoch = %(epoch)s
-            RETURNING (SELECT want FROM evolve.backfill_run WHERE run_id = %(run)s)
-            """,
-            {
-                "seconds": seconds,
-                "undone": undone,
-                "run": lease.run_id,
-                "range": lease.range_no,
-                "epoch": lease.epoch,
-            },
-        ).fetchone()
-    return None if want is None else Want(str(want))
+            RETURNING (SELECT want FROM evolve.backfill_run WHERE run_id = %(run)s), {}
+        """).format(_ORDERS),
+        {
+            "doing": None if link is None else link.doing(),
+            "seconds": seconds,
+            "undone": undone,
+            "run": lease.run_id,
+            "range": lease.range_no,
+            "epoch": lease.epoch,
+        },
+    ).fetchone()
+    if row is None:
+        return None
+    if link is not None:
+        link.hear(str(row[1]))
+    return Want(str(row[0]))
 
 
 class Hold:
@@ -568,7 +622,9 @@ class Hold:
         *,
         actor: str,
         seconds: float = LEASE,
+        link: Link | None = None,
     ) -> None:
+        self._link = link
         self._connection = connection
         self._reconnect = reconnect
         self._actor = actor
@@ -603,12 +659,12 @@ class Hold:
         connection = self._connection()
         with translated(connection), connection.transaction():
             connection.execute("SET LOCAL lock_timeout = '2s'")
-            return renewed(connection, lease, self._seconds)
+            return renewed(connection, lease, self._seconds, link=self._link)
 
     def note(self, lease: Lease, kind: str, detail: str) -> None:
         connection = self._connection()
         with translated(connection):
-            _event(connection, lease.run_id, self._actor, kind, detail)
+            write_event(connection, lease.run_id, self._actor, kind, detail)
 
 
 @dataclass(frozen=True, slots=True)
@@ -728,7 +784,7 @@ def enter(connection: Connection, name: str, lead: Lead, state: State, actor: st
         _leading(connection, name, lead)
         _turn(connection, lead.run_id, state)
         connection.execute("UPDATE evolve.backfill_run SET error = NULL WHERE run_id = %s", (lead.run_id,))
-        _event(connection, lead.run_id, actor, state.value, "")
+        write_event(connection, lead.run_id, actor, state.value, "")
 
 
 def leave(
@@ -765,7 +821,7 @@ def leave(
             (error, state is State.PAUSED, lead.run_id),
         )
         give_up_lead(connection, lead)
-        _event(connection, lead.run_id, actor, state.value, detail)
+        write_event(connection, lead.run_id, actor, state.value, detail)
         if also is not None:
             also(connection)
     return True
@@ -825,7 +881,7 @@ def _turn(connection: Connection, run_id: int, state: State) -> None:
         raise IllegalStep(str(row[0]), State(str(row[1])), state)
 
 
-def ask(connection: Connection, record: RunRecord, want: Want, actor: str) -> bool:
+def ask(connection: Connection, record: RunRecord, want: Want, actor: str, why: str = "") -> bool:
     """Write down what an operator wants of a run; its workers read it at their next commit.
 
     Where nobody leads the run there is nobody to carry it out: a pause or cancel is carried out at once, and whoever
@@ -846,7 +902,7 @@ def ask(connection: Connection, record: RunRecord, want: Want, actor: str) -> bo
         connection.execute(
             "UPDATE evolve.backfill_run SET want = %s WHERE run_id = %s", (want.value, record.run_id)
         )
-        _event(connection, record.run_id, actor, want.value if want is not Want.RUN else "resume", "")
+        write_event(connection, record.run_id, actor, want.value if want is not Want.RUN else "resume", why)
         if not led and want is not Want.RUN:
             _turn(connection, record.run_id, State.PAUSED if want is Want.PAUSE else State.CANCELLED)
             # Whoever led it last, or wakes up on a range of it, must not go on.
@@ -876,7 +932,7 @@ def store_verdict(connection: Connection, run_id: int, verdict: Verdict, actor: 
             "UPDATE evolve.backfill_run SET verify = %s::jsonb WHERE run_id = %s",
             (json.dumps(asdict(verdict)), run_id),
         )
-        _event(connection, run_id, actor, "verified", f"{verdict.misses} of {verdict.rows} rows missed")
+        write_event(connection, run_id, actor, "verified", f"{verdict.misses} of {verdict.rows} rows missed")
 
 
 def end_of(connection: Connection, run_id: int) -> str | None:
@@ -889,7 +945,8 @@ def end_of(connection: Connection, run_id: int) -> str | None:
     return None if found is None else str(found)
 
 
-def _event(connection: Connection, run_id: int, actor: str, kind: str, detail: str) -> None:
+def write_event(connection: Connection, run_id: int, actor: str, kind: str, detail: str) -> None:
+    """What happened, who did it, and what about it in at most 500 characters."""
     # RowExclusive on the journal.
     connection.execute(
         "INSERT INTO evolve.backfill_event (run_id, actor, kind, detail) VALUES (%s, %s, %s, %s)",
@@ -949,6 +1006,14 @@ def _record(row: _Row) -> RunRecord:
         key_collations=None if row.key_collations is None else tuple(row.key_collations),
         rejects=row.rejects,
         max_rejects=row.max_rejects,
+        settings=Settings.from_json(json.loads(row.settings)),
+        pace=Settings.from_json(json.loads(row.pace)),
+        brake=None if row.brake is None else brake_of(json.loads(row.brake)),
+        approval=None if row.approval is None else Approval(**json.loads(row.approval)),
+        doing=tuple(
+            Busy(person(str(each["owner"])), int(each["pid"]), Doing.from_json(each))
+            for each in json.loads(row.doing)
+        ),
     )
 
 

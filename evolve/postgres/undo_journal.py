@@ -10,6 +10,7 @@ from psycopg import sql
 from psycopg.rows import class_row
 
 from evolve.backfill.ports import Lease, Want
+from evolve.backfill.steering import Link
 from evolve.backfill.undo import Restored
 from evolve.errors import Refused
 from evolve.postgres import journal
@@ -204,7 +205,16 @@ def locking(target: Target, where: sql.Composed, *, found_in: sql.Composable | N
 class SqlUndoBatches:
     """`undo.UndoBatches` on a server."""
 
-    def __init__(self, session: Session, run_id: int, target: Target, *, lease_seconds: float) -> None:
+    def __init__(
+        self,
+        session: Session,
+        run_id: int,
+        target: Target,
+        *,
+        lease_seconds: float,
+        link: Link | None = None,
+    ) -> None:
+        self._link = link
         self._session = session
         self._run_id = run_id
         self._restore = _restoring(run_id, target, wide=_wide(session.current(), run_id))
@@ -213,7 +223,7 @@ class SqlUndoBatches:
     @contextmanager
     def transaction(self) -> Iterator[SqlUndoTransaction]:
         with self._session.transaction() as connection:
-            yield SqlUndoTransaction(connection, self._run_id, self._restore, self._lease_seconds)
+            yield SqlUndoTransaction(connection, self._run_id, self._restore, self._lease_seconds, self._link)
 
 
 @dataclass(frozen=True, slots=True)
@@ -231,8 +241,14 @@ class _Counts:
 
 class SqlUndoTransaction:
     def __init__(
-        self, connection: Connection, run_id: int, restore: sql.Composed, lease_seconds: float
+        self,
+        connection: Connection,
+        run_id: int,
+        restore: sql.Composed,
+        lease_seconds: float,
+        link: Link | None,
     ) -> None:
+        self._link = link
         self._connection = connection
         self._run_id = run_id
         self._restore = restore
@@ -272,7 +288,9 @@ class SqlUndoTransaction:
 
     def checkpoint(self, lease: Lease, *, finished: bool) -> Want | None:
         with translated(self._connection):
-            return journal.renewed(self._connection, lease, self._lease_seconds, undone=finished)
+            return journal.renewed(
+                self._connection, lease, self._lease_seconds, undone=finished, link=self._link
+            )
 
     def _newest(self, lease: Lease) -> _Entry | None:
         with self._connection.cursor(row_factory=class_row(_Entry)) as cursor:

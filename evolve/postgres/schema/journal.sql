@@ -42,7 +42,12 @@ ALTER TABLE evolve.backfill_run
     ADD COLUMN IF NOT EXISTS sweeps integer NOT NULL DEFAULT 0,     -- walks after the first one, for want of a key
     ADD COLUMN IF NOT EXISTS ended_lsn pg_lsn,  -- all that it wrote lies before this in the WAL
     ADD COLUMN IF NOT EXISTS after text[] NOT NULL DEFAULT '{}',    -- names of backfills that must be done before
-    ADD COLUMN IF NOT EXISTS verifiable boolean;    -- null: begun before that was kept
+    ADD COLUMN IF NOT EXISTS verifiable boolean,    -- null: begun before that was kept
+    ADD COLUMN IF NOT EXISTS pace jsonb NOT NULL DEFAULT '{}',      -- what the command lines said that led it
+    ADD COLUMN IF NOT EXISTS settings jsonb NOT NULL DEFAULT '{}',  -- what was set since; stands above that
+    ADD COLUMN IF NOT EXISTS brake jsonb,           -- who holds or slows its workers, and why
+    ADD COLUMN IF NOT EXISTS brake_until timestamptz,   -- null: until somebody ends it
+    ADD COLUMN IF NOT EXISTS approval jsonb;        -- why another person must approve it, and who has
 CREATE INDEX IF NOT EXISTS backfill_run_name ON evolve.backfill_run (name, run_id DESC);
 
 -- Stretches of keys, each worked on by one worker at a time. Updated by every batch: kept on its page by HOT.
@@ -71,7 +76,8 @@ ALTER TABLE evolve.backfill_range
     ADD COLUMN IF NOT EXISTS first text[],          -- where no range comes before: its first key
     ADD COLUMN IF NOT EXISTS leaf oid,              -- the partition whose keys these are; null: of the whole table
     ADD COLUMN IF NOT EXISTS leaf_schema text,
-    ADD COLUMN IF NOT EXISTS leaf_name text;        -- as it was called when the run began
+    ADD COLUMN IF NOT EXISTS leaf_name text,        -- as it was called when the run began
+    ADD COLUMN IF NOT EXISTS doing jsonb;           -- what its worker said last of its batches, and what it waits for
 
 -- Runs of version 1 have one range, whose first key stood in it, and none before they were cut.
 UPDATE evolve.backfill_run r SET low = g.low, cut = true
@@ -129,4 +135,4 @@ CREATE TABLE IF NOT EXISTS evolve.backfill_outbox (
 );
 CREATE INDEX IF NOT EXISTS backfill_outbox_note ON evolve.backfill_outbox (run_id, note_no) WHERE state = 'noted';
 
-COMMENT ON TABLE evolve.backfill IS 'evolve backfill journal, version 2';
+COMMENT ON TABLE evolve.backfill IS 'evolve backfill journal, version 3';
