@@ -49,8 +49,10 @@ class Events:
         self._clock = clock
         self._told: set[str] = set()
 
-    def emit(self, name: str, **values: object) -> None:
-        event = Event(name, self._clock(), values)
+    def emit(self, name: str, /, **values: object) -> None:
+        self.hand_on(Event(name, self._clock(), values))
+
+    def hand_on(self, event: Event) -> None:
         for title, listener in self._listeners:
             try:
                 listener(event)

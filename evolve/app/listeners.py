@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Container, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
+from evolve.counted import counted
 from evolve.event_hooks import hook, title
 from evolve.event_spans import spans
 from evolve.events import Event, Events, Listener, now
+from evolve.observe.aside import Aside
 
 
 def listening(hooks: Sequence[str], folder: Path, line: Callable[[str], None], *, as_json: bool) -> Events:
@@ -21,6 +24,50 @@ def listening(hooks: Sequence[str], folder: Path, line: Callable[[str], None], *
     Raises:
         BadHook: a hook cannot be called.
     """
+    log, failed = _log(line, as_json=as_json)
+    listeners: list[tuple[str, Listener]] = [("the log", log)] if as_json else []
+    listeners += [(title(text), hook(text, folder)) for text in hooks]
+    if (traced := spans()) is not None:
+        listeners.append(("OpenTelemetry", traced))
+    return Events(listeners, failed)
+
+
+@contextmanager
+def listening_aside(
+    hooks: Sequence[str],
+    folder: Path,
+    line: Callable[[str], None],
+    *,
+    as_json: bool,
+    only_logged: Container[str] = (),
+) -> Iterator[Events]:
+    """As `listening`, but nobody waits for hooks, and traces are not drawn from these events.
+
+    Args:
+        only_logged: names of events that hooks do not get.
+
+    Raises:
+        BadHook: a hook cannot be called.
+    """
+    log, failed = _log(line, as_json=as_json)
+    listeners: list[tuple[str, Listener]] = [("the log", log)] if as_json else []
+    called = [(title(text), hook(text, folder)) for text in hooks]
+    if not called:
+        yield Events(listeners, failed)
+        return
+    with Aside(Events(called, failed)) as aside:
+
+        def hand_on(event: Event) -> None:
+            if event.name not in only_logged:
+                aside(event)
+
+        yield Events([*listeners, ("the hooks", hand_on)], failed)
+    if aside.dropped:
+        failed("the hooks", f"{counted(aside.dropped, 'event')} came faster than they were handled")
+
+
+def _log(line: Callable[[str], None], *, as_json: bool) -> tuple[Listener, Callable[[str, str], None]]:
+    """What writes an event to the log, and what writes down there that a listener failed."""
 
     def log(event: Event) -> None:
         line(event.as_json())
@@ -31,8 +78,4 @@ def listening(hooks: Sequence[str], folder: Path, line: Callable[[str], None], *
         else:
             line(f"{name} failed, and may go on failing without being told again: {reason}")
 
-    listeners: list[tuple[str, Listener]] = [("the log", log)] if as_json else []
-    listeners += [(title(text), hook(text, folder)) for text in hooks]
-    if (traced := spans()) is not None:
-        listeners.append(("OpenTelemetry", traced))
-    return Events(listeners, failed)
+    return log, failed

@@ -90,6 +90,20 @@ class Retried:
 
 
 @dataclass(frozen=True, slots=True)
+class Sensed:
+    """A look at a sensor, whether or not anything waits for it.
+
+    Args:
+        unit: as `sensor.Unit` has it.
+        value: None while it is not known.
+    """
+
+    sensor: str
+    unit: str
+    value: float | None
+
+
+@dataclass(frozen=True, slots=True)
 class Left:
     """A worker leaves its range.
 
@@ -124,7 +138,9 @@ class Failed:
     error: BaseException
 
 
-Happening = Begun | Entered | Looked | Taken | Committed | Waiting | WentOn | Retried | Left | Ended | Failed
+Happening = (
+    Begun | Entered | Looked | Taken | Committed | Waiting | WentOn | Retried | Sensed | Left | Ended | Failed
+)
 
 Observer = Callable[[Happening], None]
 """Called from the threads of all workers, between two batches: it must neither wait nor raise."""

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from evolve.cli.backfill_declared import list_declared
+from evolve.cli.backfill_observing import Observing, observing_options
 from evolve.cli.backfill_options import (
     analyze_option,
     max_rejects_option,
@@ -78,6 +79,7 @@ command.add_command(retry_rejects)
 @format_option("text", "json")
 @database_url_option
 @project_options
+@observing_options
 @pace_options
 def run(
     pace: Pace,
@@ -94,6 +96,7 @@ def run(
     plain_sql: bool,
     max_rejects: int | None,
     quiet: bool,
+    observing: Observing,
     report_format: str,
     database_url: str | None,
 ) -> int:
@@ -119,7 +122,10 @@ def run(
     spec = chosen.spec
     url = resolved_url(location, database_url)
     mode = JournalMode(undo_journal)
-    with showing(report_format, quiet=quiet) as watch, signals() as stop:
+    with (
+        showing(report_format, quiet=quiet or (observing.as_json(location) and not dry_run)) as watch,
+        signals() as stop,
+    ):
         if dry_run:
             dry = dry_run_backfill(
                 url,
@@ -135,21 +141,23 @@ def run(
                 else backfill_text.dry_run_text(dry)
             )
             return 0
-        outcome = run_backfill(
-            url,
-            spec,
-            pace=pace,
-            stop=stop,
-            watch=watch,
-            restart=restart,
-            undo_journal_mode=mode,
-            verify=verify,
-            plain_sql=plain_sql,
-            newest_first=newest_first,
-            after=after or chosen.after or None,
-            max_rejects=max_rejects,
-            analyze=analyze,
-        )
+        with observing.around(location, watch) as (watched, observer):
+            outcome = run_backfill(
+                url,
+                spec,
+                pace=pace,
+                stop=stop,
+                watch=watched,
+                restart=restart,
+                undo_journal_mode=mode,
+                verify=verify,
+                plain_sql=plain_sql,
+                newest_first=newest_first,
+                after=after or chosen.after or None,
+                max_rejects=max_rejects,
+                analyze=analyze,
+                observer=observer,
+            )
     return _print_outcome(outcome, report_format, url)
 
 
@@ -163,6 +171,7 @@ def run(
 @format_option("text", "json")
 @database_url_option
 @project_options
+@observing_options
 @pace_options
 def resume(
     pace: Pace,
@@ -174,6 +183,7 @@ def resume(
     plain_sql: bool,
     max_rejects: int | None,
     quiet: bool,
+    observing: Observing,
     report_format: str,
     database_url: str | None,
 ) -> int:
@@ -186,17 +196,22 @@ def resume(
 
     search(location.directory)
     url = resolved_url(location, database_url)
-    with showing(report_format, quiet=quiet) as watch, signals() as stop:
+    with (
+        showing(report_format, quiet=quiet or observing.as_json(location)) as watch,
+        signals() as stop,
+        observing.around(location, watch) as (watched, observer),
+    ):
         outcome = resume_backfill(
             url,
             name,
             pace=pace,
             stop=stop,
-            watch=watch,
+            watch=watched,
             verify=verify,
             plain_sql=plain_sql,
             max_rejects=max_rejects,
             analyze=analyze,
+            observer=observer,
         )
     if outcome is None:
         _print_asked(name, "goes on: its worker had not stopped yet", report_format)
@@ -210,9 +225,17 @@ def resume(
 @format_option("text", "json")
 @database_url_option
 @project_options
+@observing_options
 @pace_options
 def work(
-    pace: Pace, location: Location, /, name: str, quiet: bool, report_format: str, database_url: str | None
+    pace: Pace,
+    location: Location,
+    /,
+    name: str,
+    quiet: bool,
+    observing: Observing,
+    report_format: str,
+    database_url: str | None,
 ) -> int:
     """Help with a run that goes on elsewhere: walk ranges of it until none is left.
 
@@ -224,8 +247,12 @@ def work(
 
     search(location.directory)
     url = resolved_url(location, database_url)
-    with showing(report_format, quiet=quiet) as watch, signals() as stop:
-        outcome = work_on_backfill(url, name, pace=pace, stop=stop, watch=watch)
+    with (
+        showing(report_format, quiet=quiet or observing.as_json(location)) as watch,
+        signals() as stop,
+        observing.around(location, watch) as (watched, observer),
+    ):
+        outcome = work_on_backfill(url, name, pace=pace, stop=stop, watch=watched, observer=observer)
     return _print_outcome(outcome, report_format, url)
 
 
@@ -307,6 +334,7 @@ def status(
 @format_option("text", "json")
 @database_url_option
 @project_options
+@observing_options
 @pace_options
 def undo(
     pace: Pace,
@@ -315,6 +343,7 @@ def undo(
     name: str,
     dry_run: bool,
     quiet: bool,
+    observing: Observing,
     report_format: str,
     database_url: str | None,
 ) -> int:
@@ -330,7 +359,10 @@ def undo(
     from evolve.cli import backfill_text
 
     url = resolved_url(location, database_url)
-    with showing(report_format, quiet=quiet) as watch, signals() as stop:
+    with (
+        showing(report_format, quiet=quiet or (observing.as_json(location) and not dry_run)) as watch,
+        signals() as stop,
+    ):
         if dry_run:
             preview = preview_undo(url, name, stop=stop)
             click.echo(
@@ -339,7 +371,8 @@ def undo(
                 else backfill_text.preview_text(preview)
             )
             return 0
-        outcome = undo_backfill(url, name, pace=pace, stop=stop, watch=watch)
+        with observing.around(location, watch) as (watched, observer):
+            outcome = undo_backfill(url, name, pace=pace, stop=stop, watch=watched, observer=observer)
     return _print_outcome(outcome, report_format, url, undo_conflicts(url, name) if outcome.conflicts else [])
 
 
