@@ -38,6 +38,7 @@ from evolve.postgres.connect import Connection
 from evolve.postgres.drift import TableAltered
 from evolve.postgres.fence import older_transactions
 from evolve.postgres.key_histogram import key_histogram
+from evolve.postgres.kept import ValueOverwritten
 from evolve.postgres.leaves import cut_leaves
 from evolve.postgres.outbox import notes_left
 from evolve.postgres.plan_check import PlanIgnoresKey
@@ -86,7 +87,7 @@ class Lead:
                 return self._persistently(self._forward)
             except (
                 *(BatchFailed, GaveUp, OldTransactions, RejectsOverBudget),
-                *(TableAltered, PlanIgnoresKey, StillFits),
+                *(TableAltered, ValueOverwritten, PlanIgnoresKey, StillFits),
             ) as error:
                 cause = error.__cause__
                 # Where the server is away nothing can be written down: the lease runs out, and the run shows as

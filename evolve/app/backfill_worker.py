@@ -38,7 +38,7 @@ from evolve.backfill.throttle import Throttle
 from evolve.backfill.transform import Mode, Transform
 from evolve.backfill.undo import Backward
 from evolve.errors import Refused
-from evolve.postgres import journal, undo_journal
+from evolve.postgres import journal
 from evolve.postgres.backfill_target import Target
 from evolve.postgres.batches import SqlBatches
 from evolve.postgres.change_of import change_of
@@ -47,6 +47,7 @@ from evolve.postgres.failure import translated
 from evolve.postgres.ground import Grounds
 from evolve.postgres.outbox import SqlOutbox
 from evolve.postgres.session import Session
+from evolve.postgres.undoing import SqlUndoBatches
 
 SLOW = 20  # times the target: a batch that took so long makes the plan of the next one suspect
 POLL = 0.2  # seconds between two looks for a range that somebody gave up
@@ -243,6 +244,7 @@ class Worker:
             clock=self.clock,
             random=self.chance,
             patience=self.pace.patience,
+            again="undo" if self.way is State.UNDOING else "resume",
             observer=self.observer,
         )
 
@@ -258,8 +260,8 @@ class Worker:
         if self.way is State.UNDOING:
             run_id = self.record.run_id
             return Backward(
-                undo_journal.SqlUndoBatches(
-                    session, run_id, self.target, lease_seconds=lease_seconds, link=self.desk
+                SqlUndoBatches(
+                    session, run_id, self.record.spec, self.target, lease_seconds=lease_seconds, link=self.desk
                 )
             )
         undo_of = self.record.run_id if self.record.journal else None

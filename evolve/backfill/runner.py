@@ -51,9 +51,12 @@ class BatchFailed(Refused):
     """
     Args:
         lease: where the batch began; None where it was no batch.
+        again: the command that goes on.
     """
 
-    def __init__(self, name: str, failure: DatabaseFailure, lease: Lease | None) -> None:
+    def __init__(
+        self, name: str, failure: DatabaseFailure, lease: Lease | None, again: str = "resume"
+    ) -> None:
         place = ""
         if lease is not None:
             place = (
@@ -62,35 +65,39 @@ class BatchFailed(Refused):
         super().__init__(
             f'backfill "{name}" failed{place}: {failure.message}',
             why=f"SQLSTATE {failure.sqlstate}: trying again gives the same answer; what was committed stays",
-            fix=f"mend the cause, then: evolve backfill resume {name}",
+            fix=f"mend the cause, then: evolve backfill {again} {name}",
         )
 
 
 class RejectsOverBudget(Refused):
     def __init__(self, name: str, over: TooManyRejects) -> None:
         key = ", ".join(over.first.key)
+        backfill, verb = f'backfill "{name}"', "be written"
+        if over.undoing:
+            backfill, verb = f"undo of {backfill}", "take their old values"
         if over.allowed == 0:
-            what = f'backfill "{name}" stopped at the row with key ({key}): {over.first.message}'
+            what = f'{backfill} stopped at the row with key ({key}): {over.first.message}'
             why = f"SQLSTATE {over.first.sqlstate}; --max-rejects is 0, so no row may be set aside"
         else:
             what = (
-                f'backfill "{name}" has more than {counted(over.allowed, "row")} that cannot be written,'
+                f"{backfill} has more than {counted(over.allowed, 'row')} that cannot {verb},"
                 f" one of them with key ({key}): {over.first.message}"
             )
             why = f"SQLSTATE {over.first.sqlstate}; no more may be set aside; what was committed stays"
         super().__init__(
             what,
             why=why,
-            fix=f"mend the rows, or allow more to be set aside (--max-rejects N): evolve backfill resume {name}",
+            fix="mend the rows, or allow more to be set aside (--max-rejects N):"
+            f" evolve backfill {'undo' if over.undoing else 'resume'} {name}",
         )
 
 
 class GaveUp(Refused):
-    def __init__(self, name: str, seconds: float, failure: DatabaseFailure) -> None:
+    def __init__(self, name: str, seconds: float, failure: DatabaseFailure, again: str = "resume") -> None:
         super().__init__(
             f'backfill "{name}" could not commit a batch for {seconds:.0f} s: {failure.message}',
             why=f"SQLSTATE {failure.sqlstate}" if failure.sqlstate else "the server could not be reached",
-            fix=f"look at the server, then: evolve backfill resume {name}",
+            fix=f"look at the server, then: evolve backfill {again} {name}",
         )
 
 
@@ -261,6 +268,7 @@ class Runner:
         lease: as last committed or retaken; there also after an error, for whoever writes that down.
         held: what it waits for just now; for whoever looks on.
         worked: seconds it was at batches that committed; for whoever looks on.
+        again: the command that goes on where it stops: resume or undo.
     """
 
     name: str
@@ -277,6 +285,7 @@ class Runner:
     held: Hold | None = None
     observer: Observer = nobody
     worked: float = 0.0
+    again: str = "resume"
 
     def run(self, lease: Lease) -> Ending:
         """Work until the range is finished, or a signal or the journal asks to stop.
@@ -368,7 +377,9 @@ class Struggle:
         while True:
             match verdict:
                 case Verdict.FATAL | Verdict.ROW:
-                    raise BatchFailed(runner.name, failure, lease) from failure
+                    # An undo has its cursor elsewhere.
+                    place = lease if runner.again == "resume" else None
+                    raise BatchFailed(runner.name, failure, place, runner.again) from failure
                 case Verdict.CONTENDED:
                     runner.controller.contended()
                 case Verdict.TOO_SLOW:
@@ -380,7 +391,9 @@ class Struggle:
                 case _:
                     assert_never(verdict)
             if runner.clock() - self._since >= runner.patience:
-                raise GaveUp(runner.name, runner.clock() - self._since, failure) from failure
+                raise GaveUp(
+                    runner.name, runner.clock() - self._since, failure, runner.again
+                ) from failure
             seconds = 0.0 if verdict is Verdict.TOO_SLOW else self._backoff()
             runner.watch.say(
                 f"{failure.message}; next try in {seconds:.1f} s with {runner.controller.size} rows"
@@ -393,7 +406,9 @@ class Struggle:
             self._failures += 1
             runner.stop.wait(seconds)
             if runner.stop.requested() is not None and failure.lost:
-                raise GaveUp(runner.name, runner.clock() - self._since, failure) from failure
+                raise GaveUp(
+                    runner.name, runner.clock() - self._since, failure, runner.again
+                ) from failure
             try:
                 held: Lease | None = lease
                 if failure.lost or verdict is Verdict.DISCONNECTED:

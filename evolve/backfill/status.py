@@ -35,7 +35,7 @@ FOLLOWS: dict[State, frozenset[State]] = {
     State.DONE: frozenset({State.UNDOING}),
     State.CANCELLED: frozenset({State.UNDOING}),
     State.UNDOING: frozenset({State.UNDONE}),
-    State.UNDONE: frozenset(),
+    State.UNDONE: frozenset({State.UNDOING}),  # rows that could not take their old values are tried again
 }
 
 ACTIVE = frozenset({State.FENCING, State.RUNNING, State.VERIFYING, State.UNDOING})

@@ -8,8 +8,10 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Protocol
 
+from evolve.backfill.failures import Verdict, judge
+from evolve.backfill.isolation import MOST
 from evolve.backfill.keyset import PLACE
-from evolve.backfill.ports import Lease, Step, Want
+from evolve.backfill.ports import DatabaseFailure, Lease, Step, Want
 from evolve.backfill.runner import CheckpointRefused
 from evolve.backfill.spec import Spec
 from evolve.backfill.transform import Mode, Transform
@@ -30,17 +32,27 @@ class Restored:
     Args:
         rows: got their old values back.
         conflicts: had been changed or deleted since; left alone and listed.
-        finished: nothing is left in the journal.
+        finished: nothing is left to do in the journal.
+        refused: cannot take their old values, each alone; listed, and kept in the journal for the next try.
     """
 
     rows: int
     conflicts: int
     finished: bool
+    refused: int = 0
 
 
 class UndoTransaction(Protocol):
     def restore(self, lease: Lease, rows: int) -> Restored:
         """Restore up to `rows` rows of the newest batch that is left, where they still hold what the batch wrote."""
+        ...
+
+    def isolate(self, lease: Lease, rows: int) -> Restored:
+        """As `restore`, in parts that each can fail alone: rows that cannot take their old values are set aside.
+
+        Raises:
+            TooManyRejects: the run allows no more; the transaction must not commit.
+        """
         ...
 
     def checkpoint(self, lease: Lease, *, finished: bool) -> Want | None:
@@ -59,19 +71,33 @@ class UndoBatches(Protocol):
 class Backward:
     """Empties the undo journal; what is left in it is the cursor, so the range keeps the one of the way forward.
 
+    Where a row keeps a transaction from being committed, the rows of that one are gone over once more, see `isolation`.
     The lease it is driven with counts the rows seen and restored by this pass, for progress only.
     """
 
     def __init__(self, batches: UndoBatches) -> None:
         self._batches = batches
+        self._suspects = 0  # rows ahead, one of which failed a transaction
 
     def advance(self, lease: Lease, size: int) -> Step:
+        if self._suspects <= 0:
+            try:
+                return self._restore(lease, size, apart=False)
+            except DatabaseFailure as failure:
+                if judge(failure) is not Verdict.ROW:
+                    raise
+            self._suspects = size
+        step = self._restore(lease, min(size, MOST), apart=True)
+        self._suspects -= step.scanned
+        return step
+
+    def _restore(self, lease: Lease, size: int, *, apart: bool) -> Step:
         with self._batches.transaction() as transaction:
-            restored = transaction.restore(lease, size)
+            restored = transaction.isolate(lease, size) if apart else transaction.restore(lease, size)
             want = transaction.checkpoint(lease, finished=restored.finished)
             if want is None:
                 raise CheckpointRefused
-        seen = restored.rows + restored.conflicts
+        seen = restored.rows + restored.conflicts + restored.refused
         after = replace(
             lease,
             scanned=lease.scanned + seen,

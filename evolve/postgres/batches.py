@@ -59,14 +59,17 @@ class SqlBatches:
     @contextmanager
     def transaction(self, lease: Lease) -> Iterator[SqlTransaction]:
         ground = self._ground(lease)
+        proven = ground.proven
         began = time.monotonic()
         try:
             with self._session.transaction(exact=ground.change.begin()) as connection:
                 if self._custom:
                     connection.execute("SET LOCAL plan_cache_mode = force_custom_plan")
-                yield SqlTransaction(
+                transaction = SqlTransaction(
                     connection, ground, self._lease_seconds, suspect=self._suspect, link=self._link
                 )
+                yield transaction
+                proven = transaction.proven
         except _Altered:
             self._look_again(lease)
             raise DatabaseFailure(
@@ -83,6 +86,7 @@ class SqlBatches:
                 ) from failure
             self._suspect = self._suspect or verdict is Verdict.TOO_SLOW
             raise
+        ground.proven = proven
         if self._suspect:
             # Its plan is good: what was slow may have been the plan for any values that the server keeps.
             self._custom = True
@@ -108,6 +112,7 @@ class SqlTransaction:
 
     Args:
         suspect: look at the plan of the batch first.
+        proven: see `Ground`.
     """
 
     def __init__(
@@ -124,6 +129,7 @@ class SqlTransaction:
         self._ground = ground
         self._lease_seconds = lease_seconds
         self._suspect = suspect
+        self.proven = ground.proven
 
     def boundary(self, lease: Lease, rows: int) -> Key | None:
         query = self._ground.walk.boundaries[lease.after is None]
@@ -144,6 +150,7 @@ class SqlTransaction:
         with translated(self._connection):
             if self._suspect:
                 self._ground.check_plan(self._connection, piece)
+            self._prove(piece)
             return self._ground.change.apply(self._connection, lease, piece)
 
     def check_at_once(self) -> None:
@@ -159,7 +166,11 @@ class SqlTransaction:
 
     def attempt(self, lease: Lease, piece: Piece) -> int:
         with translated(self._connection), self._connection.transaction():
+            self._prove(piece)
             return self._ground.change.apply(self._connection, lease, piece)
+
+    def _prove(self, piece: Piece) -> None:
+        self.proven = self.proven or self._ground.prove(self._connection, piece)
 
     def reject(self, lease: Lease, rejects: Sequence[Reject]) -> None:
         with translated(self._connection):

@@ -10,18 +10,27 @@ from evolve.sql.names import QualifiedName
 
 
 class TableAltered(Refused):
-    def __init__(self, name: str, table: QualifiedName, reason: str) -> None:
+    """
+    Args:
+        undoing: it was on its way back.
+    """
+
+    def __init__(self, name: str, table: QualifiedName, reason: str, *, undoing: bool = False) -> None:
+        backfill = f'undo of backfill "{name}"' if undoing else f'backfill "{name}"'
         super().__init__(
-            f'backfill "{name}" stopped: table "{table.plain}" was altered meanwhile: {reason}',
-            why="the batch at hand was rolled back; what was committed before stays",
-            fix=f"once the table is as it was: evolve backfill resume {name}; or give the run up:"
+            f'{backfill} stopped: table "{table.plain}" was altered meanwhile: {reason}',
+            why="the batch at hand was rolled back; what was committed before stays"
+            + (", and so do the old values that are left" if undoing else ""),
+            fix=f"once the table is as it was: evolve backfill undo {name}"
+            if undoing
+            else f"once the table is as it was: evolve backfill resume {name}; or give the run up:"
             f" evolve backfill cancel {name}",
         )
 
 
 def mark(table: QualifiedName, oid: int) -> sql.Composed:
-    """A text that changes with the table of that name, its columns, indexes and triggers, and with nothing that VACUUM
-    or ANALYZE does.
+    """A text that changes with the table of that name, its columns, indexes, rules, triggers and their functions, and
+    with nothing that VACUUM or ANALYZE does.
 
     Read in the transaction of a batch, behind its UPDATE: from then on nobody can alter the table. Name and file are
     those of this moment, whatever the snapshot: a table that was written anew since a REPEATABLE READ transaction
@@ -32,7 +41,9 @@ def mark(table: QualifiedName, oid: int) -> sql.Composed:
         " (SELECT xmin FROM pg_class WHERE oid = {oid}),"
         " (SELECT sum(xmin::text::bigint) FROM pg_attribute WHERE attrelid = {oid} AND attnum > 0),"
         " (SELECT sum(xmin::text::bigint + indexrelid::bigint) FROM pg_index WHERE indrelid = {oid}),"
-        " (SELECT sum(xmin::text::bigint + oid::bigint) FROM pg_trigger WHERE tgrelid = {oid}))"
+        " (SELECT sum(xmin::text::bigint + oid::bigint) FROM pg_rewrite WHERE ev_class = {oid}),"
+        " (SELECT sum(t.xmin::text::bigint + t.oid::bigint + coalesce(p.xmin::text::bigint, 0)) FROM pg_trigger t"
+        " LEFT JOIN pg_proc p ON p.oid = t.tgfoid AND NOT t.tgisinternal WHERE t.tgrelid = {oid}))"
     ).format(name=_literal(table.full), oid=sql.Literal(oid))
 
 

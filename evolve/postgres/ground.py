@@ -15,6 +15,7 @@ from evolve.postgres.backfill_target import Target, read_target
 from evolve.postgres.changing import Change
 from evolve.postgres.connect import Connection
 from evolve.postgres.drift import TableAltered, mark, mark_of
+from evolve.postgres.kept import ValueOverwritten, kept
 from evolve.postgres.leaves import target_of, with_leaves
 from evolve.postgres.plan_check import check_rows
 from evolve.postgres.walking import Walk
@@ -25,6 +26,7 @@ class Ground:
 
     Args:
         checkpoint: see `journal.checkpointing`; it answers what `target.mark` is by now.
+        proven: rows were seen to keep what a batch gives them, or nothing else writes them.
     """
 
     def __init__(self, spec: Spec, target: Target, change: Change) -> None:
@@ -33,6 +35,19 @@ class Ground:
         self.change = change
         self.walk = Walk(target)
         self.checkpoint = journal.checkpointing(mark(target.table, target.oid))
+        self.proven = False
+
+    def prove(self, connection: Connection, piece: Piece) -> bool:
+        """Look once whether rows keep what they are given; whether that is known now.
+
+        Raises:
+            ValueOverwritten: a trigger leaves other values.
+            psycopg.Error: a row cannot be written, or the like; under a savepoint.
+        """
+        found = kept(connection, self._spec, self.target, piece)
+        if found is not None and found.column is not None:
+            raise ValueOverwritten(self._spec, found)
+        return found is None or found.rows > 0
 
     def check_plan(self, connection: Connection, piece: Piece) -> None:
         """Look at the plan of a batch that goes on.
@@ -62,6 +77,7 @@ class Nothing(Ground):
     def __init__(self, spec: Spec, target: Target, change: Change) -> None:
         super().__init__(spec, target, change)
         self.walk = Walk(target, empty=True)
+        self.proven = True
 
     def check_plan(self, connection: Connection, piece: Piece) -> None:
         pass
@@ -110,21 +126,31 @@ class Grounds:
         target = self.of(connection, lease).target
         if mark_of(connection, target.table, target.oid) == target.mark:
             return False
-        old = self.whole.target
-        try:
-            new = read_target(
-                connection, self._spec, plain_sql=old.plain_sql, newest_first=old.key[0].falling
-            )
-            if old.leaves:
-                new = with_leaves(connection, new)
-        except EvolveError as error:
-            raise TableAltered(self._spec.name, self._spec.table, error.what) from error
-        reason = _difference(old, new)
-        if reason is not None:
-            raise TableAltered(self._spec.name, self._spec.table, reason)
+        new = read_again(connection, self._spec, self.whole.target)
         self._known.clear()
         self.whole = Ground(self._spec, new, self._change(new))
         return True
+
+
+def read_again(connection: Connection, spec: Spec, old: Target, *, undoing: bool = False) -> Target:
+    """What `old` is by now.
+
+    Args:
+        spec: with the key of the run.
+
+    Raises:
+        TableAltered: the run cannot go on with that.
+    """
+    try:
+        new = read_target(connection, spec, plain_sql=old.plain_sql, newest_first=old.key[0].falling)
+        if old.leaves:
+            new = with_leaves(connection, new)
+    except EvolveError as error:
+        raise TableAltered(spec.name, spec.table, error.what, undoing=undoing) from error
+    reason = _difference(old, new)
+    if reason is not None:
+        raise TableAltered(spec.name, spec.table, reason, undoing=undoing)
+    return new
 
 
 def _difference(old: Target, new: Target) -> str | None:

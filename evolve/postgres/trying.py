@@ -3,27 +3,27 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import psycopg
-from psycopg import sql
 
 from evolve.backfill.failures import Verdict, judge
 from evolve.backfill.isolation import alone, isolate
 from evolve.backfill.keyset import Key
 from evolve.backfill.ports import DatabaseFailure, Lease, Piece, Reject
 from evolve.backfill.spec import Spec
-from evolve.backfill.works import JoinedUpdate, Update
+from evolve.backfill.works import JoinedUpdate
 from evolve.errors import Misuse
 from evolve.postgres.backfill_target import BadExpression, Target
 from evolve.postgres.changing import Stating
-from evolve.postgres.composing import identifier, type_name, written
 from evolve.postgres.connect import Connection
 from evolve.postgres.failure import translated
+from evolve.postgres.kept import kept
 from evolve.postgres.pieces import Cut, cut_of, piece_values, range_values
 from evolve.postgres.plan_check import check_plan
 from evolve.postgres.session import Session
-from evolve.postgres.statements import rows_of_work, share_lock, statement
+from evolve.postgres.statements import share_lock, statement
 from evolve.postgres.walking import Walk, edges, read_key
 from evolve.sql.names import QualifiedName
 
@@ -32,7 +32,7 @@ _OPENING = Cut(opening=True, sliced=False, touch=True)
 
 
 class Overwritten(Misuse):
-    def __init__(self, table: QualifiedName, column: str, rows: int, triggers: list[str]) -> None:
+    def __init__(self, table: QualifiedName, column: str, rows: int, triggers: Sequence[str]) -> None:
         super().__init__(
             f'column "{table.plain}.{column}" does not keep what it is given: {rows} of the first rows held another'
             " value after the write",
@@ -103,7 +103,7 @@ def _try(connection: Connection, spec: Spec, target: Target, rows: int) -> Trial
     try:
         with translated(connection), connection.transaction():
             connection.execute("SET CONSTRAINTS ALL IMMEDIATE")
-            _check_kept(connection, spec, target, values)
+            _check_kept(connection, spec, target, Piece(None, edge or ends[1], first=ends[0]))
             began = time.perf_counter()
             if isinstance(spec.work, JoinedUpdate) and spec.work.lock:
                 # RowShare and shared row locks on the other table, given back by the rollback.
@@ -174,68 +174,7 @@ class _Trying:
 _NO_LEASE = Lease(0, 0, "", 0, None, ())
 
 
-def _check_kept(connection: Connection, spec: Spec, target: Target, values: dict[str, object]) -> None:
-    """Write the batch under a savepoint and compare, where a trigger may write as well.
-
-    Nothing is said of an expression that is another one each time, and where `mismatch` says how right looks.
-    """
-    if not isinstance(spec.work, Update) or spec.mismatch is not None:
-        return
-    # AccessShare on catalogs only. Of the type, 1 stands for rows, 2 for BEFORE, 16 for UPDATE.
-    triggers = connection.execute(
-        "SELECT tgname::text FROM pg_trigger WHERE tgrelid = %s::oid AND NOT tgisinternal AND tgenabled <> 'D'"
-        " AND tgtype::integer & 19 = 19 ORDER BY 1",
-        (target.oid,),
-    ).fetchall()
-    if not triggers:
-        return
-    with connection.transaction(force_rollback=True):
-        row = connection.execute(_compared(connection, spec, target), values).fetchone()
-    for (column, _), rows in zip(spec.assignments, row or (), strict=True):
-        if int(str(rows)):
-            raise Overwritten(spec.table, column, int(str(rows)), [str(each[0]) for each in triggers])
-
-
-def _compared(connection: Connection, spec: Spec, target: Target) -> sql.Composed:
-    """For each assignment the number of rows that hold another value afterwards."""
-    # AccessShare on catalogs only. With its length or precision: a value is rounded to it.
-    types = {
-        str(name): str(type_)
-        for name, type_ in connection.execute(
-            "SELECT attname, format_type(atttypid, atttypmod) FROM pg_attribute WHERE attrelid = %s::oid",
-            (target.oid,),
-        )
-    }
-    table = target.reference
-    keys = sql.SQL(", ").join(identifier(column.name) for column in target.key)
-    wanted = [
-        sql.SQL("{}::{}::text AS {}").format(
-            written(expression), type_name(types[column]), sql.Identifier(f"{name}_{place}")
-        )
-        for place, (column, expression) in enumerate(spec.assignments)
-        for name in ("wanted", "again")
-    ]
-    left = [
-        sql.SQL("{}.{}::text AS {}").format(table, identifier(column), sql.Identifier(f"left_{place}"))
-        for place, (column, _) in enumerate(spec.assignments)
-    ]
-    counts = [
-        sql.SQL(
-            "count(*) FILTER (WHERE {wanted} IS NOT DISTINCT FROM {again} AND {wanted} IS DISTINCT FROM {left})"
-        ).format(**{name: sql.Identifier(f"{name}_{place}") for name in ("wanted", "again", "left")})
-        for place in range(len(spec.assignments))
-    ]
-    return sql.SQL(
-        "WITH wanted AS MATERIALIZED (SELECT {keys}, {wanted} FROM {table} WHERE {rows}),"
-        " written AS ({update} RETURNING {own_keys}, {left})"
-        " SELECT {counts} FROM wanted JOIN written USING ({keys})"
-    ).format(
-        keys=keys,
-        wanted=sql.SQL(", ").join(wanted),
-        table=target.source,
-        rows=rows_of_work(spec, target, _OPENING),
-        update=statement(spec, target, _OPENING),
-        own_keys=sql.SQL(", ").join(sql.SQL("{}.{}").format(table, identifier(c.name)) for c in target.key),
-        left=sql.SQL(", ").join(left),
-        counts=sql.SQL(", ").join(counts),
-    )
+def _check_kept(connection: Connection, spec: Spec, target: Target, piece: Piece) -> None:
+    found = kept(connection, spec, target, piece)
+    if found is not None and found.column is not None:
+        raise Overwritten(spec.table, found.column, found.overwritten, found.triggers)

@@ -2,24 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from psycopg import sql
 from psycopg.rows import class_row
 
-from evolve.backfill.ports import Lease, Want
-from evolve.backfill.steering import Link
-from evolve.backfill.undo import Restored
 from evolve.errors import Refused
-from evolve.postgres import journal
 from evolve.postgres.backfill_target import Target, TargetColumn
 from evolve.postgres.composing import identifier, table_name, type_name
 from evolve.postgres.connect import Connection
-from evolve.postgres.failure import translated
 from evolve.postgres.row_hash import row_hash, small_row_hash
-from evolve.postgres.session import Session
 
 
 class NothingToUndo(Refused):
@@ -31,7 +24,7 @@ class NothingToUndo(Refused):
         )
 
 
-_WRITTEN = sql.Identifier("written")
+WRITTEN = sql.Identifier("written")
 
 
 def table_of(run_id: int) -> sql.Identifier:
@@ -49,8 +42,8 @@ def exists(connection: Connection, run_id: int) -> bool:
 def create(connection: Connection, run_id: int, target: Target) -> None:
     """Make the run's own table, typed like its columns; dropping it forgets the run's before-images at once."""
     columns = [
-        *(sql.SQL("{} {}[]").format(_name("key", n), type_name(c.type)) for n, c in enumerate(target.key)),
-        *(sql.SQL("{} {}[]").format(_name("old", n), _stored(c)) for n, c in enumerate(target.columns)),
+        *(sql.SQL("{} {}[]").format(name_of("key", n), type_name(c.type)) for n, c in enumerate(target.key)),
+        *(sql.SQL("{} {}[]").format(name_of("old", n), _stored(c)) for n, c in enumerate(target.columns)),
     ]
     # A table of our own; nobody else knows it yet.
     connection.execute(
@@ -64,10 +57,10 @@ def create(connection: Connection, run_id: int, target: Target) -> None:
     if connection.execute(
         "SELECT FROM pg_settings WHERE name = 'default_toast_compression' AND 'lz4' = ANY (enumvals)"
     ).fetchone():
-        packed = [_name("key", n) for n in range(len(target.key))] + [
-            _name("old", n) for n in range(len(target.columns))
+        packed = [name_of("key", n) for n in range(len(target.key))] + [
+            name_of("old", n) for n in range(len(target.columns))
         ]
-        for column in (*packed, sql.Identifier("written")):
+        for column in (*packed, WRITTEN):
             connection.execute(
                 sql.SQL("ALTER TABLE {} ALTER COLUMN {} SET COMPRESSION lz4").format(table_of(run_id), column)
             )
@@ -124,14 +117,14 @@ def recording(
     keys = [identifier(column.name) for column in target.key]
     images = [
         sql.SQL("{}.{}::text AS {}" if column.as_text else "{}.{} AS {}").format(
-            table, identifier(column.name), _name("old", place)
+            table, identifier(column.name), name_of("old", place)
         )
         for place, column in enumerate(target.columns)
     ]
     arrays = [
         *(sql.SQL("array_agg(before.{})").format(key) for key in keys),
         *(
-            sql.SQL("array_agg(before.{})").format(_name("old", place))
+            sql.SQL("array_agg(before.{})").format(name_of("old", place))
             for place in range(len(target.columns))
         ),
     ]
@@ -152,8 +145,8 @@ def recording(
         hash=_hash(target, table),
         undo=table_of(run_id),
         names=sql.SQL(", ").join(
-            [_name("key", n) for n in range(len(keys))]
-            + [_name("old", n) for n in range(len(target.columns))]
+            [name_of("key", n) for n in range(len(keys))]
+            + [name_of("old", n) for n in range(len(target.columns))]
         ),
         arrays=sql.SQL(", ").join(arrays),
     )
@@ -165,16 +158,16 @@ def returning(run_id: int, target: Target, update: sql.Composed) -> sql.Composed
     """
     keys = [sql.SQL("{}.{}").format(target.reference, identifier(each.name)) for each in target.key]
     keyed = sql.SQL(", ").join(
-        sql.SQL("{} AS {}").format(key, _name("key", place)) for place, key in enumerate(keys)
+        sql.SQL("{} AS {}").format(key, name_of("key", place)) for place, key in enumerate(keys)
     )
     images = sql.SQL(", ").join(
         sql.SQL("evolve_old.{}::text AS {}" if column.as_text else "evolve_old.{} AS {}").format(
-            identifier(column.name), _name("old", place)
+            identifier(column.name), name_of("old", place)
         )
         for place, column in enumerate(target.columns)
     )
-    names = [_name("key", n) for n in range(len(keys))] + [
-        _name("old", n) for n in range(len(target.columns))
+    names = [name_of("key", n) for n in range(len(keys))] + [
+        name_of("old", n) for n in range(len(target.columns))
     ]
     return sql.SQL(
         "WITH after AS ({update} RETURNING WITH (OLD AS evolve_old) {keyed}, {images}, {hash} AS written),"
@@ -202,106 +195,6 @@ def locking(target: Target, where: sql.Composed, *, found_in: sql.Composable | N
     ).format(found_in or target.source, where, keys, identifier((target.called or target.table).name))
 
 
-class SqlUndoBatches:
-    """`undo.UndoBatches` on a server."""
-
-    def __init__(
-        self,
-        session: Session,
-        run_id: int,
-        target: Target,
-        *,
-        lease_seconds: float,
-        link: Link | None = None,
-    ) -> None:
-        self._link = link
-        self._session = session
-        self._run_id = run_id
-        self._restore = _restoring(run_id, target, wide=_wide(session.current(), run_id))
-        self._lease_seconds = lease_seconds
-
-    @contextmanager
-    def transaction(self) -> Iterator[SqlUndoTransaction]:
-        with self._session.transaction() as connection:
-            yield SqlUndoTransaction(connection, self._run_id, self._restore, self._lease_seconds, self._link)
-
-
-@dataclass(frozen=True, slots=True)
-class _Entry:
-    batch_no: int
-    restored: int
-    rows: int
-
-
-@dataclass(frozen=True, slots=True)
-class _Counts:
-    restored: int
-    conflicts: int
-
-
-class SqlUndoTransaction:
-    def __init__(
-        self,
-        connection: Connection,
-        run_id: int,
-        restore: sql.Composed,
-        lease_seconds: float,
-        link: Link | None,
-    ) -> None:
-        self._link = link
-        self._connection = connection
-        self._run_id = run_id
-        self._restore = restore
-        self._lease_seconds = lease_seconds
-
-    def restore(self, lease: Lease, rows: int) -> Restored:
-        with translated(self._connection):
-            entry = self._newest(lease)
-            if entry is None:
-                return Restored(0, 0, finished=True)
-            upto = min(entry.restored + rows, entry.rows)
-            place = {"range_no": lease.range_no, "batch_no": entry.batch_no}
-            with self._connection.cursor(row_factory=class_row(_Counts)) as cursor:
-                # RowExclusive and row locks until COMMIT, for a few milliseconds.
-                counts = cursor.execute(
-                    self._restore, {**place, "from": entry.restored, "upto": upto, "run_id": self._run_id}
-                ).fetchone()
-            # Row locks in the run's own table: what is left there is the cursor.
-            if upto == entry.rows:
-                self._connection.execute(
-                    sql.SQL(
-                        "DELETE FROM {} WHERE range_no = %(range_no)s AND batch_no = %(batch_no)s"
-                    ).format(table_of(self._run_id)),
-                    place,
-                )
-            else:
-                self._connection.execute(
-                    sql.SQL(
-                        "UPDATE {} SET restored = %(upto)s WHERE range_no = %(range_no)s AND batch_no = %(batch_no)s"
-                    ).format(table_of(self._run_id)),
-                    {**place, "upto": upto},
-                )
-            finished = upto == entry.rows and self._newest(lease) is None
-        if counts is None:
-            return Restored(0, 0, finished)
-        return Restored(counts.restored, counts.conflicts, finished)
-
-    def checkpoint(self, lease: Lease, *, finished: bool) -> Want | None:
-        with translated(self._connection):
-            return journal.renewed(
-                self._connection, lease, self._lease_seconds, undone=finished, link=self._link
-            )
-
-    def _newest(self, lease: Lease) -> _Entry | None:
-        with self._connection.cursor(row_factory=class_row(_Entry)) as cursor:
-            return cursor.execute(
-                sql.SQL(
-                    "SELECT batch_no, restored, rows FROM {} WHERE range_no = %s ORDER BY batch_no DESC LIMIT 1"
-                ).format(table_of(self._run_id)),
-                (lease.range_no,),
-            ).fetchone()
-
-
 @dataclass(frozen=True, slots=True)
 class Compared:
     """Rows of one batch.
@@ -319,7 +212,7 @@ class Compared:
 def compare(connection: Connection, run_id: int, target: Target) -> Iterator[Compared]:
     """What the table holds now against what is left in the journal, one batch after the other, without a lock."""
     table = table_name(target.table)
-    keys = [_name("key", place) for place in range(len(target.key))]
+    keys = [name_of("key", place) for place in range(len(target.key))]
     own_keys = [sql.SQL("{}.{}").format(table, identifier(c.name)) for c in target.key]
     query = sql.SQL(
         "SELECT count(*) FILTER (WHERE {there} AND {hash} = saved.written) AS restorable,"
@@ -330,10 +223,10 @@ def compare(connection: Connection, run_id: int, target: Target) -> Iterator[Com
         " LEFT JOIN {table} ON ({own_keys}) = ({saved_keys})"
     ).format(
         there=sql.SQL("{} IS NOT NULL").format(own_keys[0]),
-        hash=_hash(target, table, wide=_wide(connection, run_id)),
+        hash=_hash(target, table, wide=is_wide(connection, run_id)),
         undo=table_of(run_id),
-        arrays=sql.SQL(", ").join(sql.SQL("entry.{}").format(name) for name in (*keys, _WRITTEN)),
-        names=sql.SQL(", ").join((*keys, _WRITTEN)),
+        arrays=sql.SQL(", ").join(sql.SQL("entry.{}").format(name) for name in (*keys, WRITTEN)),
+        names=sql.SQL(", ").join((*keys, WRITTEN)),
         table=table,
         own_keys=sql.SQL(", ").join(own_keys),
         saved_keys=sql.SQL(", ").join(sql.SQL("saved.{}").format(key) for key in keys),
@@ -350,7 +243,7 @@ def compare(connection: Connection, run_id: int, target: Target) -> Iterator[Com
             yield found
 
 
-def _wide(connection: Connection, run_id: int) -> bool:
+def is_wide(connection: Connection, run_id: int) -> bool:
     """Whether the journal was begun by an evolve that kept eight bytes of hash for each row."""
     # AccessShare on catalogs only.
     row = connection.execute(
@@ -361,53 +254,18 @@ def _wide(connection: Connection, run_id: int) -> bool:
     return row == (True,)
 
 
-def _restoring(run_id: int, target: Target, *, wide: bool) -> sql.Composed:
-    """Give a slice of one batch its old values back where the row still holds what the batch wrote; list the others.
-
-    READ COMMITTED: a row that somebody holds is waited for, and its hash is compared again on what they left.
-    """
-    table = table_name(target.table)
-    keys = [_name("key", place) for place in range(len(target.key))]
-    own_keys = sql.SQL(", ").join(sql.SQL("{}.{}").format(table, identifier(c.name)) for c in target.key)
-    saved_keys = sql.SQL(", ").join(sql.SQL("saved.{}").format(key) for key in keys)
-    names = keys + [_name("old", place) for place in range(len(target.columns))] + [sql.Identifier("written")]
-    return sql.SQL(
-        "WITH saved AS MATERIALIZED (SELECT slice.* FROM {undo} AS entry,"
-        " unnest({arrays}) WITH ORDINALITY AS slice ({names}, place)"
-        " WHERE entry.range_no = %(range_no)s AND entry.batch_no = %(batch_no)s"
-        " AND slice.place > %(from)s AND slice.place <= %(upto)s),"
-        " back AS (UPDATE {table} SET {assignments} FROM saved"
-        " WHERE ({own_keys}) = ({saved_keys}) AND {hash} = saved.written RETURNING {saved_keys}),"
-        " conflict AS (INSERT INTO evolve.backfill_reject (run_id, kind, range_no, key, reason)"
-        " SELECT %(run_id)s, 'conflict', %(range_no)s, ARRAY[{key_text}], CASE WHEN EXISTS"
-        " (SELECT FROM {table} WHERE ({own_keys}) = ({saved_keys})) THEN 'changed since' ELSE 'row is gone' END"
-        # NOT IN is hashed; NOT EXISTS would compare every row with every other, since the planner expects few.
-        " FROM saved WHERE ({saved_keys}) NOT IN (SELECT {bare_keys} FROM back)"
-        " ON CONFLICT (run_id, kind, range_no, key) DO UPDATE SET reason = excluded.reason RETURNING 1)"
-        " SELECT (SELECT count(*) FROM back) AS restored, (SELECT count(*) FROM conflict) AS conflicts"
-    ).format(
-        undo=table_of(run_id),
-        arrays=sql.SQL(", ").join(sql.SQL("entry.{}").format(name) for name in names),
-        names=sql.SQL(", ").join(names),
-        table=table,
-        assignments=sql.SQL(", ").join(
-            sql.SQL("{} = saved.{}::{}").format(identifier(c.name), _name("old", place), type_name(c.type))
-            for place, c in enumerate(target.columns)
-        ),
-        own_keys=own_keys,
-        saved_keys=saved_keys,
-        bare_keys=sql.SQL(", ").join(keys),
-        key_text=sql.SQL(", ").join(sql.SQL("to_jsonb(saved.{}) #>> '{{}}'").format(key) for key in keys),
-        hash=_hash(target, table, wide=wide),
+def _hash(target: Target, reference: sql.Composable, *, wide: bool = False) -> sql.Composed:
+    return values_hash(
+        [sql.SQL("{}.{}").format(reference, identifier(column.name)) for column in target.columns], wide=wide
     )
 
 
-def _hash(target: Target, reference: sql.Composable, *, wide: bool = False) -> sql.Composed:
-    hashed = row_hash if wide else small_row_hash
-    return hashed(sql.SQL("{}.{}").format(reference, identifier(column.name)) for column in target.columns)
+def values_hash(values: Sequence[sql.Composable], *, wide: bool) -> sql.Composed:
+    """By which a row is known to hold what the run wrote."""
+    return row_hash(values) if wide else small_row_hash(values)
 
 
-def _name(prefix: str, place: int) -> sql.Identifier:
+def name_of(prefix: str, place: int) -> sql.Identifier:
     return sql.Identifier(f"{prefix}_{place}")
 
 
