@@ -12,13 +12,15 @@ stopping the application is decided by evolve, which writes every statement: a p
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from difflib import get_close_matches
 from hashlib import sha256
 from typing import ClassVar, Literal, Self, final
 
+from evolve.backfill.sensor import Degree, Limits, Reading, Sensor
 from evolve.backfill.throttle import Hold, Throttle
+from evolve.backfill.throttling import Watched
 from evolve.errors import Refused
 from evolve.lint.history import History
 from evolve.lint.model import Finding, Severity
@@ -40,7 +42,10 @@ from evolve.sql.bounds import (
     gaps,
     less,
     overlap,
+    route_sql,
     sorted_ranges,
+    tiles,
+    union,
     value_sql,
 )
 from evolve.sql.locks import LockMode
@@ -52,18 +57,23 @@ __all__ = [
     "API",
     "MAX_BYTES",
     "MOST_PARTITIONS",
+    "BadBounds",
     "Bound",
     "Column",
     "Conflict",
     "DefaultBound",
+    "Degree",
     "Due",
+    "Expired",
     "Finding",
     "HashBound",
     "History",
     "Hold",
+    "Limits",
     "ListBound",
     "LockMode",
     "NamedThrottle",
+    "NoPartitionFor",
     "NotAdopted",
     "OpaqueBound",
     "Options",
@@ -73,14 +83,18 @@ __all__ = [
     "Problem",
     "Problems",
     "Profile",
+    "Pruning",
     "QualifiedName",
     "RangeBound",
+    "Reading",
     "Rule",
+    "Sensor",
     "Severity",
     "Step",
     "TableInfo",
     "Throttle",
     "TooManyPartitions",
+    "UnreadableKey",
     "Value",
     "bound_sql",
     "check_sql",
@@ -91,10 +105,15 @@ __all__ = [
     "operations",
     "overlap",
     "partition_name",
+    "route_sql",
     "sorted_ranges",
+    "tiles",
+    "union",
     "unknown_options",
     "value_sql",
 ]
+
+_SHOWN = 5  # keys in a message
 
 MOST_PARTITIONS = 10_000  # planning time and memory of every session grow with each
 
@@ -104,6 +123,19 @@ API = 1
 Options = Mapping[str, object]
 """What the user wrote for a partitioner: keys of `[tool.evolve.partition.<table>]` that are not evolve's, or
 options of the command line under the same names. Values are TOML's: text, numbers, dates, lists, tables."""
+
+
+_MERGES = {
+    "range": "only ranges that follow one another without a gap make one range",
+    "list": "only partitions with values of their own make one; DEFAULT stays what it is",
+    "hash": "only all the parts of one remainder make one: of (8, 1) the other half is (8, 5)",
+}
+
+_PRUNES = {
+    "range": "by =, <, >= or BETWEEN",
+    "list": "by = or IN",
+    "hash": "each by = or IN",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,6 +196,36 @@ class Problems:
     found: tuple[Problem, ...]
 
 
+class BadBounds(Refused):
+    """Raised instead of handing out partitions that no server would take together: the fault is the method's."""
+
+    def __init__(self, kind: str, what: str) -> None:
+        super().__init__(
+            f'the method "{kind}" wants {what}',
+            why="a table cannot have both",
+            fix="tell whoever wrote the plugin: evolve plugins says where it comes from",
+        )
+
+
+class NoPartitionFor(Refused):
+    """Raised by `Partitioner.wanted`: the table holds keys that no partition would take."""
+
+    def __init__(self, column: str, keys: Sequence[str], fix: str) -> None:
+        shown = ", ".join(keys[:_SHOWN]) + (f" and {len(keys) - _SHOWN} more" if len(keys) > _SHOWN else "")
+        super().__init__(f'no partition takes the rows whose "{column}" is {shown}', fix=fix)
+
+
+class UnreadableKey(Refused):
+    """Raised by `Partitioner` where a key the table holds is not what the options say."""
+
+    def __init__(self, column: str, key: str, expected: str) -> None:
+        super().__init__(
+            f'"{column}" holds {key}, which is no {expected}',
+            why="which partition it belongs to cannot be told",
+            fix="correct those rows, or partition by another column",
+        )
+
+
 class TooManyPartitions(Refused):
     """Raised by `Partitioner.wanted` instead of making more than `MOST_PARTITIONS`."""
 
@@ -188,6 +250,35 @@ class Conflict:
 
     wanted: Partition
     existing: Partition
+
+
+@dataclass(frozen=True, slots=True)
+class Expired:
+    """Args:
+    reason: as one sentence without a full stop, such as "its last day is older than 24 months".
+    """
+
+    partition: Partition
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Pruning:
+    """Which partitions a query reads.
+
+    Args:
+        scanned: names, in the order of the plan.
+        of: how many partitions there are.
+        advice: what a condition must look like for the server to leave partitions out; "" where it left some out.
+    """
+
+    scanned: tuple[str, ...]
+    of: int
+    advice: str
+
+    @property
+    def pruned(self) -> bool:
+        return len(self.scanned) < self.of
 
 
 @dataclass(frozen=True, slots=True)
@@ -240,16 +331,110 @@ class Partitioner(ABC):
         """The partition's name: one for each bound, always the same, at most 63 bytes."""
 
     def expired(self, existing: Sequence[Partition], now: datetime) -> Sequence[Partition]:
-        """Those of `existing` that are past the retention; none unless the method has one."""
+        """Those of `existing` that are past the retention; none unless the method has one.
+
+        Asked by `past`; answer there instead where the rows decide and not the clock, or to say why.
+        """
         return ()
+
+    def past(self, existing: Sequence[Partition], now: datetime, profile: Profile) -> Sequence[Expired]:
+        """The same, with the reason of each. A partition that may still get rows is never among them."""
+        return tuple(
+            Expired(partition, "it is past the retention") for partition in self.expired(existing, now)
+        )
 
     def adopt(self, profile: Profile, now: datetime) -> Bound | NotAdopted:
         """One bound that takes every row the table has and every row it may get in the next days."""
         return NotAdopted(f'the method "{self.kind}" does not say how a whole table becomes one partition')
 
+    def split(
+        self, partition: Partition, profile: Profile, now: datetime, how: Options
+    ) -> Sequence[Bound] | Problems:
+        """Bounds that tile `partition` exactly, two at least; a default partition is cut into bounds and DEFAULT.
+
+        Args:
+            profile: the rows of the partition, not of the table.
+            how: what the user says of it; nothing of it need be given.
+        """
+        return Problems(
+            (Problem("split", f'the method "{self.kind}" does not say how a partition is split'),)
+        )
+
+    def merge(self, partitions: Sequence[Partition]) -> Bound | Problems:
+        """The one bound that takes exactly what `partitions`, two at least, take."""
+        together = union([partition.bound for partition in partitions]) if len(partitions) > 1 else None
+        if together is None:
+            names = ", ".join(partition.name for partition in partitions)
+            return Problems((Problem("merge", f"{names or 'no partition'}: {_MERGES[self.method]}"),))
+        return together
+
+    def lint(self, table: str, partition: Partition, existing: Sequence[Partition]) -> tuple[str, ...]:
+        """What speaks against a partition that somebody makes by hand, each as a sentence without a full stop.
+
+        Args:
+            existing: the other partitions of the table.
+        """
+        match self.method, partition.bound:
+            case ("range", RangeBound()) | ("list", ListBound()) | ("hash", HashBound()):
+                pass
+            case "range" | "list", DefaultBound():
+                return (
+                    f"{partition.name} is a default partition: each new partition then locks it and reads it "
+                    "through, and none can be detached concurrently",
+                )
+            case _:
+                return (f"{partition.name} has no bound of the method {self.method}",)
+        found = [
+            f"{partition.name} takes keys that {there.name} takes already"
+            for there in existing
+            if overlap(there.bound, partition.bound)
+        ]
+        name = self.name(table, partition.bound)
+        if partition.name != name:
+            found.append(
+                f"{partition.name} would be called {name} by evolve, which makes it anew where it is lost"
+            )
+        return tuple(found)
+
+    def explain(self, plan: object, existing: Sequence[Partition]) -> Pruning:
+        """Which of `existing` a query reads.
+
+        Args:
+            plan: what EXPLAIN (FORMAT JSON) answers, parsed; with ANALYZE, a partition left out while it ran counts
+                as left out.
+        """
+        scanned = tuple(dict.fromkeys(_relations(plan)))
+        names = {partition.name for partition in existing}
+        read = tuple(name for name in scanned if name in names)
+        return Pruning(read, len(names), "" if len(read) < len(names) else self.advice)
+
+    @property
+    def advice(self) -> str:
+        """What a condition must look like for the server to leave partitions out."""
+        return f"compare {', '.join(self.key)} {_PRUNES[self.method]}, with a constant or a parameter"
+
     def initial(self, table: str, profile: Profile, now: datetime) -> tuple[Partition, ...]:
-        """The partitions a table begins with."""
-        return tuple(Partition(self.name(table, bound), bound) for bound in self.wanted(now, profile))
+        """The partitions a table begins with.
+
+        Raises:
+            BadBounds: `wanted` or `name` does not keep the contract.
+        """
+        partitions = tuple(Partition(self.name(table, bound), bound) for bound in self.wanted(now, profile))
+        crossing = first_overlap(partitions)
+        if crossing is not None:
+            one, other = (f"{each.name} {bound_sql(each.bound)}" for each in crossing)
+            raise BadBounds(self.kind, f"partitions that overlap: {one} and {other}")
+        bound_of: dict[str, Bound] = {}
+        for partition in partitions:
+            if partition.name in bound_of:
+                one, other = bound_sql(bound_of[partition.name]), bound_sql(partition.bound)
+                raise BadBounds(
+                    self.kind, f'two partitions of the name "{partition.name}": {one} and {other}'
+                )
+            if len(partition.name.encode()) > MAX_BYTES:
+                raise BadBounds(self.kind, f'"{partition.name}", which is longer than {MAX_BYTES} bytes')
+            bound_of[partition.name] = partition.bound
+        return partitions
 
     def due(self, table: str, existing: Sequence[Partition], now: datetime, profile: Profile) -> Due:
         """What is missing from `existing` and what in it is expired. Doing it makes the next answer empty."""
@@ -264,7 +449,8 @@ class Partitioner(ABC):
                 create.append(partition)
             elif not _covered(partition.bound, crossed):
                 conflicts.append(Conflict(partition, crossed[0]))
-        return Due(tuple(create), tuple(self.expired(existing, now)), tuple(conflicts))
+        detach = tuple(expired.partition for expired in self.past(existing, now, profile))
+        return Due(tuple(create), detach, tuple(conflicts))
 
     @final
     @property
@@ -278,11 +464,13 @@ class NamedThrottle:
     """A reason to wait between batches, chosen by `--throttle name:argument`.
 
     Args:
-        make: gets the text behind the colon; raises ValueError with a sentence where it makes no sense.
+        make: gets the text behind the colon; raises ValueError with a sentence where it makes no sense. It returns
+            a sensor with its limits, which is looked at in a thread of its own, or a throttle, which is asked before
+            each batch and must answer at once.
     """
 
     name: str
-    make: Callable[[str], Throttle]
+    make: Callable[[str], Throttle | Watched]
 
 
 @dataclass(frozen=True, slots=True)
@@ -336,4 +524,21 @@ def _covered(bound: Bound, partitions: Sequence[Partition]) -> bool:
     if isinstance(bound, ListBound):
         taken = {value for p in partitions if isinstance(p.bound, ListBound) for value in p.bound.values}
         return set(bound.values) <= taken
-    return False
+    # Hash partitions that cross a bound and do not cover it are parts of it, since moduli divide one another.
+    return tiles(bound, [partition.bound for partition in partitions])
+
+
+def _relations(plan: object) -> Iterator[str]:
+    """Names of the relations that the nodes of a plan read, those that never ran left out."""
+    match plan:
+        case list():
+            for item in plan:
+                yield from _relations(item)
+        case dict() if plan.get("Actual Loops") != 0:
+            name = plan.get("Relation Name")
+            # What a statement writes to is named by its uppermost node, whether it holds a row or not.
+            if isinstance(name, str) and plan.get("Node Type") != "ModifyTable":
+                yield name
+            yield from _relations([plan.get("Plan"), plan.get("Plans")])
+        case _:
+            return

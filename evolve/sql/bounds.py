@@ -7,7 +7,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from datetime import UTC, date, datetime
 from decimal import Decimal
-from itertools import pairwise
+from itertools import combinations, pairwise
+from math import gcd, lcm
 from typing import assert_never, cast
 from uuid import UUID
 
@@ -90,7 +91,9 @@ def bound_sql(bound: Bound) -> str:
             assert_never(bound)
 
 
-def check_sql(bound: Bound, key: Sequence[str], parent: QualifiedName) -> str | None:
+def check_sql(
+    bound: Bound, key: Sequence[str], parent: QualifiedName, *, row: str | None = None
+) -> str | None:
     """The condition of a CHECK constraint that spares ATTACH PARTITION its scan; None where no condition
     does.
 
@@ -98,8 +101,10 @@ def check_sql(bound: Bound, key: Sequence[str], parent: QualifiedName) -> str | 
         bound: of the partition.
         key: the columns of the partition key.
         parent: the table it will be attached to; hash partitioning depends on it, and it must exist already.
+        row: as SQL, what the columns are taken from, such as "NEW"; columns stand alone without it.
     """
-    column = quote(key[0])
+    prefix = "" if row is None else f"{row}."
+    column = f"{prefix}{quote(key[0])}"
     match bound:
         case RangeBound(lower, upper):
             # Without IS NOT NULL the server does not believe the CHECK and reads every row.
@@ -117,13 +122,37 @@ def check_sql(bound: Bound, key: Sequence[str], parent: QualifiedName) -> str | 
                 return f"{column} IS NULL OR {column} IN ({listed})"
             return f"{column} IS NOT NULL AND {column} IN ({listed})"
         case HashBound(modulus, remainder):
-            columns = ", ".join(quote(name) for name in key)
+            columns = ", ".join(f"{prefix}{quote(name)}" for name in key)
             relation = f"{literal(parent.full)}::regclass::oid"
             return f"satisfies_hash_partition({relation}, {modulus}, {remainder}, {columns})"
         case DefaultBound() | OpaqueBound():
             return None
         case _:
             assert_never(bound)
+
+
+def route_sql(
+    partitions: Sequence[Partition], key: Sequence[str], parent: QualifiedName, *, row: str = "NEW"
+) -> str | None:
+    """An expression for the name of the partition that a row belongs to, NULL where none takes it; None where a
+    bound cannot be written as a condition.
+
+    Args:
+        parent: partitioned by this key; for hash partitions it must exist.
+        row: as SQL, what the key columns are taken from.
+    """
+    branches, otherwise = [], "NULL"
+    for partition in partitions:
+        if isinstance(partition.bound, DefaultBound):
+            otherwise = literal(partition.name)
+            continue
+        condition = check_sql(partition.bound, key, parent, row=row)
+        if condition is None:
+            return None
+        branches.append(f"WHEN {condition} THEN {literal(partition.name)}")
+    if not branches:
+        return otherwise
+    return f"CASE {' '.join(branches)} ELSE {otherwise} END"
 
 
 def value_sql(value: Value) -> str:
@@ -156,8 +185,7 @@ def overlap(one: Bound, other: Bound) -> bool:
         case ListBound(), ListBound():
             return not set(one.values).isdisjoint(other.values)
         case HashBound(), HashBound():
-            small, large = sorted((one, other), key=lambda bound: bound.modulus)
-            return large.remainder % small.modulus == small.remainder
+            return (one.remainder - other.remainder) % gcd(one.modulus, other.modulus) == 0
         case DefaultBound(), DefaultBound():
             return True
         case _:
@@ -179,13 +207,76 @@ def covers(outer: Bound, inner: Bound) -> bool:
             return outer == inner
 
 
+def tiles(whole: Bound, pieces: Sequence[Bound]) -> bool:
+    """True where each key of `whole` belongs to exactly one of `pieces`, and no other key to any.
+
+    The pieces of a default partition are bounds beside one that is DEFAULT again.
+    """
+    match whole:
+        case RangeBound():
+            ranges = [bound for _, bound in sorted_ranges(Partition("", bound) for bound in pieces)]
+            if not ranges or len(ranges) < len(pieces):
+                return False
+            ends = (ranges[0].lower, ranges[-1].upper) == (whole.lower, whole.upper)
+            return ends and all(
+                low.upper is not None and low.upper == high.lower for low, high in pairwise(ranges)
+            )
+        case ListBound(values):
+            taken = [value for bound in pieces if isinstance(bound, ListBound) for value in bound.values]
+            alike = all(isinstance(bound, ListBound) for bound in pieces)
+            return alike and len(taken) == len(set(taken)) and set(taken) == set(values)
+        case HashBound(modulus):
+            hashed = [bound for bound in pieces if isinstance(bound, HashBound) and covers(whole, bound)]
+            if len(hashed) < len(pieces) or any(overlap(*pair) for pair in combinations(hashed, 2)):
+                return False
+            return bool(hashed) and _together(hashed) == modulus
+        case DefaultBound():
+            return DefaultBound() in pieces and not any(overlap(*pair) for pair in combinations(pieces, 2))
+        case OpaqueBound():
+            return list(pieces) == [whole]
+        case _:
+            assert_never(whole)
+
+
+def union(bounds: Sequence[Bound]) -> Bound | None:
+    """The one bound that `bounds` tile; None where PostgreSQL has none: a gap between ranges, remainders of a hash
+    that make no remainder of a smaller modulus, a default partition.
+    """
+    first, *others = bounds
+    whole: Bound | None = None
+    match first:
+        case _ if not others:
+            return first
+        case RangeBound():
+            ranges = [bound for _, bound in sorted_ranges(Partition("", bound) for bound in bounds)]
+            whole = RangeBound(ranges[0].lower, ranges[-1].upper)
+        case ListBound():
+            taken = (value for bound in bounds if isinstance(bound, ListBound) for value in bound.values)
+            whole = ListBound(tuple(taken))
+        case HashBound():
+            modulus = _together([bound for bound in bounds if isinstance(bound, HashBound)])
+            whole = HashBound(modulus, first.remainder % modulus) if modulus else None
+        case DefaultBound() | OpaqueBound():
+            pass
+        case _:
+            assert_never(first)
+    return whole if whole is not None and tiles(whole, bounds) else None
+
+
 def first_overlap(partitions: Sequence[Partition]) -> tuple[Partition, Partition] | None:
     """Two of `partitions` that claim the same keys, if any do."""
     ranges = sorted_ranges(partitions)
     for (left, low), (right, high) in pairwise(ranges):
         if overlap(low, high):
             return left, right
-    others = [partition for partition in partitions if not isinstance(partition.bound, RangeBound)]
+    owner: dict[Value | None, Partition] = {}
+    for partition in partitions:
+        for value in partition.bound.values if isinstance(partition.bound, ListBound) else ():
+            if owner.setdefault(value, partition) is not partition:
+                return owner[value], partition
+    others = [
+        partition for partition in partitions if not isinstance(partition.bound, RangeBound | ListBound)
+    ]
     for number, partition in enumerate(others):
         for later in others[number + 1 :]:
             if overlap(partition.bound, later.bound):
@@ -220,6 +311,13 @@ def less(one: Value, other: Value) -> bool:
         TypeError: they have no order between them.
     """
     return cast("int", one) < cast("int", other)
+
+
+def _together(bounds: Sequence[HashBound]) -> int | None:
+    """The modulus of a bound that takes as many keys as all of `bounds`; None where there is none."""
+    common = lcm(*(bound.modulus for bound in bounds))
+    modulus, rest = divmod(common, sum(common // bound.modulus for bound in bounds))
+    return modulus if modulus and not rest else None
 
 
 def _before(lower: Value | None, upper: Value | None) -> bool:
