@@ -30,7 +30,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import field, fields, replace
 from pathlib import Path
 from types import MappingProxyType
-from typing import Literal, get_args
+from typing import Literal, TypedDict, get_args
 
 from evolve.config_gates import Gates, read_gates
 from evolve.config_lint import Lint, read_lint
@@ -131,6 +131,12 @@ class Backfill:
         max_batch_size: rows.
         modules: of the application, which declare backfills.
         keep_undo: seconds that an ended run keeps its old values, for `backfill forget --expired`.
+        mode: fast, polite or gentle.
+        windows: times in which a run may work, such as "22:00-06:00 Europe/Berlin"; none: always.
+        throttles: of plugins, each as "name:argument".
+        max_wal: bytes of WAL per second; None sets no limit.
+        sensors: name → what is set for it.
+        on_event: called with each event of a backfill, beside those of `Config.on_event`.
     """
 
     batch_ms: int = 20
@@ -138,6 +144,22 @@ class Backfill:
     max_batch_size: int = 50_000
     modules: tuple[str, ...] = ()
     keep_undo: float = 14 * 86_400.0
+    mode: str = "fast"
+    windows: tuple[str, ...] = ()
+    throttles: tuple[str, ...] = ()
+    max_wal: float | None = None
+    sensors: Mapping[str, Mapping[str, object]] = field(default_factory=lambda: MappingProxyType({}))
+    on_event: tuple[str, ...] = ()
+
+
+class Throttled(TypedDict, total=False):
+    """The fields of `Backfill` that say what a run is held by."""
+
+    mode: str
+    windows: tuple[str, ...]
+    throttles: tuple[str, ...]
+    max_wal: float | None
+    sensors: Mapping[str, Mapping[str, object]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -369,10 +391,28 @@ def _backfill(table: Table) -> Backfill:
         max_batch_size=table.whole("max_batch_size", default.max_batch_size, least=1),
         modules=table.texts("modules"),
         keep_undo=table.duration("keep_undo", default.keep_undo),
+        **_throttling(table),
+        on_event=table.texts("on_event"),
     )
     if read.batch_size > read.max_batch_size:
         raise table.bad("batch_size", f"at most max_batch_size, {read.max_batch_size}", read.batch_size)
     return read
+
+
+def _throttling(table: Table) -> Throttled:
+    """Of the fields that say what a run is held by; what reads them is imported where there are any."""
+    if not {"mode", "windows", "throttles", "max_wal", "sensors"} & table.values.keys():
+        return {}
+    from evolve.config_throttling import check_throttling, max_wal, sensors_of
+
+    check_throttling(table)
+    return {
+        "mode": table.text("mode", None) or Backfill().mode,
+        "windows": table.texts("windows"),
+        "throttles": table.texts("throttles"),
+        "max_wal": max_wal(table),
+        "sensors": MappingProxyType(sensors_of(table)),
+    }
 
 
 def _partition(tables: Table) -> Mapping[str, PartitionedTable]:

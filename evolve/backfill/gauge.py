@@ -14,6 +14,8 @@ from evolve.values import dataclass
 STALE = 5.0  # seconds after which a look counts no more, where the sensor is looked at more often
 MISSED = 3  # looks in a row that may fail to come, where it is looked at less often
 POLL = 0.5  # seconds between two questions of a held run; a look that ends the hold may be newer than that
+AGAIN = 0.01  # seconds between two questions while a look is waited for
+PROMPT = 0.1  # seconds between two looks of a sensor that is worth waiting for
 SOFT_SHARE = 0.5  # of its time that a run works where a sensor says "soft" without a number
 
 
@@ -91,6 +93,12 @@ class Gauge:
     def limits(self, limits: Limits) -> None:
         with self._lock:
             self._level.limits = limits
+
+    def due(self, since: float) -> bool:
+        """Beyond its soft limit, looked at often, and not since `since`: the next look is worth waiting for."""
+        with self._lock:
+            soft = self._degree is Degree.SOFT and not self.off
+            return soft and self.every <= PROMPT and self._looked is not None and self._looked < since
 
     def state(self) -> State:
         if self.off:
@@ -180,18 +188,22 @@ class Eased:
     def __init__(self, panel: Panel, clock: Callable[[], float]) -> None:
         self._panel = panel
         self._clock = clock
-        self._until = clock()
+        self._until = self._committed = clock()
         self._reason = self._cause = ""
 
     def committed(self, rows: int, seconds: float) -> None:
         state = self._panel.worst()
+        self._committed = self._clock()
         if state.degree is Degree.SOFT:
             self._reason, self._cause = state.text, state.sensor
-            self._until = self._clock() + seconds * (1 / max(state.share, LEAST_SHARE) - 1)
+            self._until = self._committed + seconds * (1 / max(state.share, LEAST_SHARE) - 1)
 
     def hold(self) -> Hold | None:
         state = self._panel.worst()
         if state.degree >= Degree.HARD:
             return Hold(POLL, state.text, state.sensor)
         left = self._until - self._clock()
+        if left <= 0 and any(gauge.due(self._committed) for gauge in self._panel.gauges):
+            # So near its limit a standby is asked after each batch: it is passed by one batch at most.
+            return Hold(AGAIN, state.text, state.sensor)
         return Hold(left, self._reason, self._cause) if left > 0 else None

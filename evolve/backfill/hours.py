@@ -30,6 +30,7 @@ _WRITTEN = re.compile(
 
 class BadWindow(Misuse):
     def __init__(self, text: str, reason: str, fix: str | None = None) -> None:
+        self.reason = reason
         super().__init__(
             f'the window "{text}" cannot be used: {reason}',
             fix=fix or 'write it as "22:00-06:00 Europe/Berlin", or "Mon-Fri 22:00-06:00 UTC"',

@@ -191,6 +191,8 @@ def read(name: str, values: Mapping[str, object]) -> Choice | None:
             if own or key in values
         },
     )
+    if own in ("http", "prometheus") and not re.match(r"https?://[^/\s]+", choice.source):
+        raise Wrong(own, "an address that begins with http:// or https://")
     if own in ("", "prometheus") and choice.limits == Limits(low=choice.limits.low):
         raise Wrong("hard", f"a limit, such as {_example(unit)}: what is much of it nobody else knows")
     return choice
@@ -214,8 +216,9 @@ def limits_of(unit: Unit, values: Mapping[str, object], base: Limits) -> Limits:
 
 
 def with_hard(limits: Limits, hard: float) -> Limits:
-    """The same with another hard limit; the soft one keeps its share of it."""
-    return limits_of(Unit.NUMBER, {"hard": hard}, replace(limits, critical=None))
+    """The same with another hard limit: the soft one keeps its share of it, a critical one that it passes is gone."""
+    critical = limits.critical if limits.critical is not None and limits.critical >= hard else None
+    return limits_of(Unit.NUMBER, {"hard": hard}, replace(limits, critical=critical))
 
 
 def amount(unit: Unit, value: object) -> float | None:

@@ -38,5 +38,10 @@ class Throttling:
     windows: tuple[Hours, ...] = ()
     plugged: tuple[tuple[str, Throttle | Watched], ...] = ()
 
-    def choice(self, name: str) -> Choice | None:
-        return next((choice for choice in self.sensors if choice.name == name), None)
+    @property
+    def replica_lag(self) -> int | None:
+        """Bytes that a standby may be behind; None where nobody looks."""
+        for choice in self.sensors:
+            if choice.kind == "replica-lag" and choice.limits.hard is not None:
+                return int(choice.limits.hard)
+        return None

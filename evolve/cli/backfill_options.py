@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Concatenate, ParamSpec, TypeVar
+from typing import TYPE_CHECKING, Concatenate, ParamSpec, TypeVar, cast
 
 import click
 
@@ -30,15 +30,31 @@ _PACE = (
         "--target-ms", type=float, default=20, show_default=True, help="Time one commit should take."
     ),
     click.option("--max-batch", type=int, default=50_000, show_default=True, help="Rows of a batch at most."),
-    click.option("--duty", type=float, default=1.0, show_default=True, help="Share of the time it works."),
+    click.option(
+        "--mode",
+        type=click.Choice(["fast", "polite", "gentle"]),
+        help="Work all of the time, half of it, or a fifth, and look at more before each batch.  [default: fast]",
+    ),
+    click.option(
+        "--duty", type=float, metavar="SHARE", help="Share of the time it works.  [default: by --mode]"
+    ),
     click.option("--max-rows-per-second", type=float, metavar="N", help="Rows written per second at most."),
+    click.option("--max-wal", type=float, metavar="MB", help="Megabytes of WAL written per second at most."),
+    click.option(
+        "--window",
+        "windows",
+        multiple=True,
+        metavar="HOURS",
+        help='Work only then, such as "Mon-Fri 22:00-06:00 Europe/Berlin"; several times for several.',
+    ),
+    click.option(
+        "--throttle", "throttles", multiple=True, metavar="NAME:ARGUMENT", help="A throttle of a plugin."
+    ),
     click.option(
         "--max-replica-lag",
         type=click.FloatRange(min=0),
-        default=64,
-        show_default=True,
         metavar="MB",
-        help="Wait while a standby is further behind; 0 does not look.",
+        help="Wait while a standby is further behind; 0 does not look.  [default: 64]",
     ),
     click.option(
         "--fence-timeout",
@@ -106,21 +122,35 @@ def pace_options(command: Callable[Concatenate[Pace, P], R]) -> Callable[P, R]:
 
     @functools.wraps(command)
     def paced(*args: P.args, **kwargs: P.kwargs) -> R:
+        from evolve.app.backfill_throttling import throttling_of
         from evolve.app.backfill_work import Pace
+        from evolve.backfill.modes import Mode
         from evolve.postgres.session import Timeouts
 
         def number(name: str) -> float:
             return float(str(kwargs.pop(name)))
 
-        rate = kwargs.pop("max_rows_per_second")
-        lag = number("max_replica_lag")
+        def optional(name: str) -> float | None:
+            value = kwargs.pop(name)
+            return None if value is None else float(str(value))
+
+        def texts(name: str) -> tuple[str, ...]:
+            return cast("tuple[str, ...]", kwargs.pop(name))
+
+        location = next(each for each in args if isinstance(each, Location))
+        settings = location.config().backfill
+        mode = Mode(str(kwargs.pop("mode") or settings.mode))
+        throttling = throttling_of(settings, mode, texts("windows"), texts("throttles"), location.directory)
+        duty, wal, lag = optional("duty"), optional("max_wal"), optional("max_replica_lag")
         lease = number("lease")
         pace = Pace(
             commit_seconds=number("target_ms") / 1000,
             largest=int(number("max_batch")),
-            duty=number("duty"),
-            rows_per_second=None if rate is None else float(str(rate)),
-            replica_lag=int(lag * 1_000_000) if lag else None,
+            duty=mode.duty if duty is None else duty,
+            rows_per_second=optional("max_rows_per_second"),
+            replica_lag=throttling.replica_lag if lag is None else int(lag * 1_000_000) or None,
+            wal_per_second=settings.max_wal if wal is None else wal * 1_000_000,
+            throttling=throttling,
             fence_seconds=number("fence_timeout"),
             patience=number("give_up_after"),
             lease_seconds=lease,
