@@ -10,7 +10,8 @@ from contextlib import contextmanager
 from evolve.app.backfill_brakes import brakes_of
 from evolve.app.backfill_work import Pace
 from evolve.app.backfill_worker import Worker
-from evolve.backfill.happenings import Looked, Observer, nobody
+from evolve.backfill.gauge import Panel
+from evolve.backfill.happenings import Looked, Observer, Sensed, nobody
 from evolve.backfill.histogram import Histogram, walked
 from evolve.backfill.ports import Stop, Watch
 from evolve.backfill.progress import Meter, Snapshot
@@ -52,7 +53,7 @@ def crew_of(
 
     with brakes_of(url, record, target.oid, pace, steering.settings, watch) as brakes:
         shared = Shared(Steered(steering, brakes.together))
-        crew = Crew(stop)
+        crew = Crew(stop, brakes.panel)
         for _ in range(pace.workers):
             throttle = Throttles((Held(steering), Steered(steering, alone), shared, brakes.alone()))
             crew.start(
@@ -70,9 +71,14 @@ def crew_of(
 
 
 class Crew:
-    """Workers in threads of their own; to each of them it is what asks to stop (`ports.Stop`)."""
+    """Workers in threads of their own; to each of them it is what asks to stop (`ports.Stop`).
 
-    def __init__(self, stop: Stop) -> None:
+    Args:
+        panel: sensors that are looked at meanwhile.
+    """
+
+    def __init__(self, stop: Stop, panel: Panel) -> None:
+        self.panel = panel
         self._stop = stop
         self._workers: list[Worker] = []
         self._threads: list[threading.Thread] = []
@@ -189,6 +195,8 @@ class CrewProgress:
         duty = self._work.rate() if worked else None
         left = self._meter.left(done, fraction)
         self._observer(Looked(record, fraction))
+        for gauge in self._crew.panel.gauges:
+            self._observer(Sensed(gauge.sensor.name, gauge.sensor.unit, gauge.value))
         hold = self._crew.hold()
         self._watch.report(
             Snapshot(

@@ -94,6 +94,13 @@ class Gauge:
         with self._lock:
             self._level.limits = limits
 
+    @property
+    def value(self) -> float | None:
+        """Of the last look, in the sensor's unit; None while it is not known."""
+        with self._lock:
+            late = self._looked is None or self._overdue(self._looked)
+            return None if late or self.off else self._reading.value
+
     def due(self, since: float) -> bool:
         """Beyond its soft limit, looked at often, and not since `since`: the next look is worth waiting for."""
         with self._lock:
@@ -106,7 +113,7 @@ class Gauge:
         with self._lock:
             now = self._clock()
             reading, looked = self._reading, self._looked
-            overdue = now - (self._began if looked is None else looked) > max(STALE, MISSED * self.every)
+            overdue = self._overdue(self._began if looked is None else looked)
             if overdue or (looked is not None and not reading.known):
                 state = self._unknown(now, "no answer" if overdue else reading.where)
             elif looked is None:
@@ -114,6 +121,9 @@ class Gauge:
             else:
                 state = self._told(reading)
         return replace(state, sensor=self.sensor.name)
+
+    def _overdue(self, looked: float) -> bool:
+        return self._clock() - looked > max(STALE, MISSED * self.every)
 
     def _unknown(self, now: float, why: str) -> State:
         since = now - (self._began if self._known is None else self._known)

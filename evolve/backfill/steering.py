@@ -197,7 +197,9 @@ class Held:
         brake = self._steering.brake
         if brake is None or brake.share > 0:
             return None
-        return Hold(min(ASK_AGAIN, ASK_AGAIN if brake.left is None else brake.left), brake.shown)
+        return Hold(
+            min(ASK_AGAIN, ASK_AGAIN if brake.left is None else brake.left), brake.shown, "an operator"
+        )
 
 
 class Desk:
