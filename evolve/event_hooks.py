@@ -50,7 +50,7 @@ def hook(text: str, folder: Path) -> Listener:
     def run(event: Event) -> None:
         try:
             done = subprocess.run(
-                words, input=event.as_json(), text=True, cwd=folder, timeout=TIMEOUT, check=False,
+                words, input=event.as_json() + "\n", text=True, cwd=folder, timeout=TIMEOUT, check=False,
                 stdout=sys.stderr,  # what it prints is no result
             )  # fmt: skip
         except subprocess.TimeoutExpired:
