@@ -29,11 +29,12 @@ from evolve.backfill.record import AlreadyRunning, Holder, RunRecord, TargetChan
 from evolve.backfill.runner import BatchFailed, GaveUp, Interrupted, LeaseLost, RejectsOverBudget
 from evolve.backfill.spec import has_effects
 from evolve.backfill.status import ACTIVE, State
-from evolve.backfill.verify import Verdict, misses_predicate
+from evolve.backfill.verify import Verdict
 from evolve.counted import counted
 from evolve.postgres import journal, steering, undo_journal
 from evolve.postgres import rejects as set_aside
 from evolve.postgres.backfill_target import Target
+from evolve.postgres.comparing import predicate_of
 from evolve.postgres.connect import Connection
 from evolve.postgres.drift import TableAltered
 from evolve.postgres.fence import older_transactions
@@ -292,7 +293,8 @@ class Lead:
 
     def _verify(self) -> tuple[Interrupted | None, Verdict | None]:
         """Look at every row; nothing where it is not wanted, or where nothing can tell."""
-        predicate = misses_predicate(self.record.spec, tuple(column.name for column in self.record.key))
+        key = tuple(column.name for column in self.record.key)
+        predicate = predicate_of(self.session.current(), self.record.spec, key)
         # Without a key nothing else tells whether every row was met.
         if not (self.verify or self.record.by_block) or predicate is None:
             return None, None

@@ -30,6 +30,7 @@ from evolve.counted import counted
 from evolve.errors import Misuse, Refused
 from evolve.postgres import journal
 from evolve.postgres.backfill_target import Target, read_target
+from evolve.postgres.comparing import check_predicate
 from evolve.postgres.expressions import try_expressions
 from evolve.postgres.failure import translated
 from evolve.postgres.fence import OldTransaction
@@ -248,6 +249,7 @@ def checked_target(
         target = with_leaves(session.current(), target)
     check_work(session.current(), spec, target)
     try_expressions(session.current(), spec)
+    check_predicate(session.current(), spec, tuple(column.name for column in target.key))
     check_partners(session.current(), spec)
     try:
         trial = tried(session, spec, target, PROBE)

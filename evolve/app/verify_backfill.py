@@ -11,9 +11,10 @@ from evolve.app.backfill_look import look
 from evolve.app.backfill_work import actor, told
 from evolve.backfill.ports import Stop, Watch
 from evolve.backfill.record import RunRecord
-from evolve.backfill.verify import CannotVerify, Verdict, misses_predicate
+from evolve.backfill.verify import CannotVerify, Verdict
 from evolve.errors import Refused
 from evolve.postgres import journal, replayed
+from evolve.postgres.comparing import predicate_of
 from evolve.postgres.session import Session
 from evolve.postgres.writable import refuse_read_only
 
@@ -80,7 +81,7 @@ def verify_backfill(
         refuse_read_only(connection)
         journal.bring_up_to_date(connection)
         record = journal.named_run(connection, name)
-        predicate = misses_predicate(record.spec, tuple(column.name for column in record.key))
+        predicate = predicate_of(connection, record.spec, tuple(column.name for column in record.key))
         if predicate is None:
             raise CannotVerify(record.spec)
         if on is None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Protocol, assert_never
 
@@ -177,7 +177,22 @@ class Verification:
         raise AssertionError("the last try raises")
 
 
-def misses_predicate(spec: Spec, key: tuple[str, ...] | None = None) -> str | None:
+@dataclass(frozen=True, slots=True)
+class Held:
+    """How a column holds what it is given.
+
+    Args:
+        type: with its length or precision, fit for a cast.
+        compares: it has an operator that tells whether two values are equal; else their texts are compared.
+    """
+
+    type: str
+    compares: bool
+
+
+def misses_predicate(
+    spec: Spec, key: tuple[str, ...] | None = None, held: Mapping[str, Held] | None = None
+) -> str | None:
     """SQL that is true for a row of the table which still needs work or is wrong; None where nothing can tell.
 
     `where` and an explicit `mismatch` are both counted. Without either the assignments are compared, unless an
@@ -187,12 +202,13 @@ def misses_predicate(spec: Spec, key: tuple[str, ...] | None = None) -> str | No
 
     Args:
         key: names of the columns that are walked; None takes the specification's.
+        held: of the columns that are written, by name. An expression may give 1/3 to a column that holds 0.33.
     """
     match spec.work:
         case Update():
-            return _wrong(spec, "")
+            return _wrong(spec, "", held or {})
         case JoinedUpdate() as work:
-            wrong = _wrong(spec, work.alias)
+            wrong = _wrong(spec, work.alias, held or {})
             return wrong and (
                 f"EXISTS (SELECT FROM {work.source.full} AS {quote(work.alias)}"
                 f" WHERE {_closed(work.on)} AND ({wrong}))"
@@ -206,7 +222,7 @@ def misses_predicate(spec: Spec, key: tuple[str, ...] | None = None) -> str | No
             assert_never(spec.work)
 
 
-def _wrong(spec: Spec, alias: str) -> str | None:
+def _wrong(spec: Spec, alias: str, held: Mapping[str, Held]) -> str | None:
     given = [part for part in (spec.where, spec.mismatch) if part is not None]
     if given:
         return " OR ".join(map(_closed, given))
@@ -217,9 +233,17 @@ def _wrong(spec: Spec, alias: str) -> str | None:
         return None
     table = f"{spec.table.full}." if alias else ""
     return " OR ".join(
-        f"({table}{quote(column)} IS DISTINCT FROM {_closed(expression)})"
+        _differs(f"{table}{quote(column)}", _closed(expression), held.get(column))
         for column, expression in spec.assignments
     )
+
+
+def _differs(column: str, value: str, held: Held | None) -> str:
+    if held is None:
+        return f"({column} IS DISTINCT FROM {value})"
+    if held.compares:
+        return f"({column} IS DISTINCT FROM {value}::{held.type})"
+    return f"({column}::text IS DISTINCT FROM {value}::{held.type}::text)"
 
 
 def _not_copied(spec: Spec, work: InsertSelect, key: tuple[str, ...]) -> str | None:

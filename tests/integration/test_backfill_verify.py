@@ -11,6 +11,7 @@ from support.backfill import Quiet, fill, numbers, spec
 from evolve.app.verify_backfill import VerificationStopped, Verified, verify_backfill
 from evolve.backfill.verify import CannotVerify
 from evolve.postgres import journal
+from evolve.postgres.backfill_target import BadExpression
 from evolve.postgres.connect import connect
 
 pytestmark = pytest.mark.server
@@ -72,6 +73,37 @@ def test_an_expression_that_reads_what_it_writes_cannot_be_judged(database_url: 
     assert fill(database_url, spec("numbers", "n", "n + 1")).verdict is None
     with pytest.raises(CannotVerify):
         verify(database_url, "numbers.n")
+
+
+HELD = {
+    "numeric(5,2)": "id / 7.0",
+    "real": "id / 7.0",
+    "timestamp(0)": "timestamp '2026-01-01 00:00:00.7' + id * interval '1 s'",
+    "date": "timestamp '2026-01-01 00:00:00.7' + id * interval '1 s'",
+    "json": "json_build_object('a', id)",
+    "json[]": "array[json_build_object('a', id)]",
+    "point": "point(id, n)",
+}
+
+
+@pytest.mark.parametrize("kind", sorted(HELD))
+def test_values_are_compared_as_the_column_holds_them(database_url: str, kind: str) -> None:
+    numbers(database_url, 300)
+    with psycopg.connect(database_url, autocommit=True) as connection:
+        connection.execute(f"ALTER TABLE numbers ADD v {kind}".encode())
+        outcome = fill(database_url, spec("numbers", "v", HELD[kind]))
+        assert outcome.verdict is not None
+        assert outcome.verdict.clean
+        connection.execute("UPDATE numbers SET v = NULL WHERE id = 33")
+    assert verify(database_url, "numbers.v").verdict.sample == (("33",),)
+
+
+def test_what_cannot_be_asked_of_a_row_is_refused_before_one_is_written(database_url: str) -> None:
+    numbers(database_url, 100)
+    with pytest.raises(BadExpression):
+        fill(database_url, spec("numbers", "note", "default"))
+    with connect(database_url) as connection:
+        assert journal.latest_run(connection, "numbers.note") is None
 
 
 def test_many_windows_add_up(database_url: str) -> None:
