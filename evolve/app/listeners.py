@@ -11,6 +11,7 @@ from evolve.event_hooks import hook, title
 from evolve.event_spans import spans
 from evolve.events import Event, Events, Listener, now
 from evolve.observe.aside import Aside
+from evolve.observe.open_telemetry import set_up
 
 
 def listening(hooks: Sequence[str], folder: Path, line: Callable[[str], None], *, as_json: bool) -> Events:
@@ -27,7 +28,7 @@ def listening(hooks: Sequence[str], folder: Path, line: Callable[[str], None], *
     log, failed = _log(line, as_json=as_json)
     listeners: list[tuple[str, Listener]] = [("the log", log)] if as_json else []
     listeners += [(title(text), hook(text, folder)) for text in hooks]
-    if (traced := spans()) is not None:
+    if set_up(lambda reason: failed("OpenTelemetry", reason)) and (traced := spans()) is not None:
         listeners.append(("OpenTelemetry", traced))
     return Events(listeners, failed)
 

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from evolve.app.listeners import listening_aside
 from evolve.backfill.happenings import Failed, Happening, Observer
+from evolve.observe.open_telemetry import Instruments, set_up
 from evolve.observe.telling import ONLY_LOGGED, Teller
 
 
@@ -86,6 +87,12 @@ def looking_on(
                     served(endpoint.port, endpoint.address, i_know=endpoint.i_know)
                 )
                 onlookers.add("metrics", Recorder(page))
+            if set_up(onlookers.say or line):
+                from evolve.observe.recorder import Recorder
+                from evolve.observe.spans import Spans
+
+                onlookers.add("traces", Spans())
+                onlookers.add("metrics of OpenTelemetry", Recorder(Instruments()))
             yield onlookers
         except BaseException as error:
             onlookers(Failed(error))
