@@ -11,8 +11,8 @@ from dataclasses import dataclass, field
 from typing import TypeVar
 
 from evolve.app.backfill_function import computing
-from evolve.backfill.controller import LARGEST, TARGET
 from evolve.backfill.aftermath import Aftermath
+from evolve.backfill.controller import LARGEST, TARGET
 from evolve.backfill.failures import Verdict as Judgement
 from evolve.backfill.failures import judge
 from evolve.backfill.happenings import Ended

@@ -63,7 +63,7 @@ command.add_command(retry_rejects)
 )
 @click.option("--restart", is_flag=True, help="Start over where the run of that name has ended.")
 @click.option("--newest-first", is_flag=True, help="Walk from the greatest key down.")
-@click.option("--dry-run", is_flag=True, help="Show statement and plan, try a batch, roll it back.")
+@click.option("--dry-run", is_flag=True, help="Show statement and plan, try batches, roll them back, forecast the run.")
 @click.option(
     "--undo-journal",
     type=click.Choice(["auto", "on", "off"]),
@@ -130,6 +130,8 @@ def run(
             dry = dry_run_backfill(
                 url,
                 spec,
+                pace=pace,
+                stop=stop,
                 watch=watch,
                 undo_journal_mode=mode,
                 plain_sql=plain_sql,

@@ -6,6 +6,7 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 from evolve.cli.backfill_aftermath import aftermath_json, aftermath_lines
+from evolve.cli.backfill_forecast import forecast_json, forecast_lines
 from evolve.cli.backfill_progress import SCHEMA, duration, percent
 from evolve.counted import counted
 
@@ -348,10 +349,8 @@ def dry_run_text(dry: DryRun) -> str:
             " it spares the server a search in their indexes (--plain-sql leaves it out)"
         )
     lines.append("an undo journal would be kept" if dry.journal else "no undo journal would be kept")
-    if dry.seconds is not None and target.rows_estimate:
-        lines.append(
-            f"about {counted(target.rows_estimate, 'row')}: about {duration(dry.seconds)} at full speed"
-        )
+    if dry.forecast is not None:
+        lines += forecast_lines(dry.forecast)
     return "\n".join(lines)
 
 
@@ -373,7 +372,8 @@ def dry_run_json(dry: DryRun) -> dict[str, object]:
         "rejects": [] if dry.trial is None else [list(each.key) for each in dry.trial.rejects],
         "undo_journal": dry.journal,
         "rows_estimate": dry.target.rows_estimate,
-        "seconds": None if dry.seconds is None else round(dry.seconds, 3),
+        "seconds": None if dry.forecast is None else round(dry.forecast.seconds.likely, 3),
+        "forecast": None if dry.forecast is None else forecast_json(dry.forecast),
     }
 
 

@@ -105,12 +105,17 @@ def edges(connection: Connection, target: Target) -> tuple[Key, Key] | None:
 
 def cut(connection: Connection, target: Target, workers: int, leaf: Leaf | None = None) -> list[Stretch]:
     """Ranges of about as many rows each, in the order they are to be walked; none where the table is empty."""
+    rows = target.rows_estimate or 0
+    wanted = min(max(rows // RANGE_ROWS, workers * 4 if workers > 1 else 1), MOST_RANGES)
+    return places_of(connection, target, wanted, leaf)
+
+
+def places_of(connection: Connection, target: Target, wanted: int, leaf: Leaf | None = None) -> list[Stretch]:
+    """As `cut`, into about `wanted` stretches."""
     ends = edges(connection, target)
     if ends is None:
         return []
     first, last = ends
-    rows = target.rows_estimate or 0
-    wanted = min(max(rows // RANGE_ROWS, workers * 4 if workers > 1 else 1), MOST_RANGES)
     between = []
     if wanted > 1:
         between = (

@@ -562,7 +562,9 @@ def test_a_bad_expression_is_refused_before_anything_is_written(
 
 def test_a_dry_run_leaves_nothing_behind(database_url: str) -> None:
     numbers(database_url, 2000)
-    dry = dry_run_backfill(database_url, spec("numbers", "n", "n + 1"), watch=Quiet())
+    dry = dry_run_backfill(
+        database_url, spec("numbers", "n", "n + 1"), pace=Pace(), stop=Quiet(), watch=Quiet()
+    )
     assert dry.trial is not None
     assert (dry.trial.rows, dry.trial.changed) == (1000, 1000)
     with psycopg.connect(database_url) as connection:
@@ -574,6 +576,7 @@ def test_an_index_that_is_not_walked_for_lack_of_statistics_is_still_bounded(dat
     numbers(database_url, 60_000)
     with psycopg.connect(database_url, autocommit=True) as connection:
         connection.execute("CREATE INDEX ON numbers (hits) WHERE n = 0")
-    dry = dry_run_backfill(database_url, spec("numbers", "n", "1", where="n = 0"), watch=Quiet())
+    only = spec("numbers", "n", "1", where="n = 0")
+    dry = dry_run_backfill(database_url, only, pace=Pace(), stop=Quiet(), watch=Quiet())
     assert dry.trial is not None
     assert any("numbers_pkey" in line for line in dry.trial.plan)

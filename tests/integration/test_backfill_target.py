@@ -6,6 +6,7 @@ import psycopg
 import pytest
 from support.backfill import Quiet, fill, numbers, spec
 
+from evolve.app.backfill_work import Pace
 from evolve.app.dry_run_backfill import dry_run_backfill
 from evolve.errors import EvolveError
 from evolve.postgres import journal
@@ -118,7 +119,9 @@ def test_a_plan_that_does_not_walk_the_key_is_refused(database_url: str) -> None
         for way in ("indexscan", "indexonlyscan", "bitmapscan"):
             connection.execute(f'ALTER DATABASE "{name}" SET enable_{way} = off'.encode())
     with pytest.raises(PlanIgnoresKey, match="sequential scan"):
-        dry_run_backfill(database_url, spec("numbers", "n", "n + 1"), watch=Quiet())
+        dry_run_backfill(
+            database_url, spec("numbers", "n", "n + 1"), pace=Pace(), stop=Quiet(), watch=Quiet()
+        )
 
 
 INDEXED = """
