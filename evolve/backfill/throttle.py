@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from math import isfinite
 from threading import Lock
 from typing import Protocol
 
@@ -11,7 +12,10 @@ from evolve.values import dataclass
 
 POLL = 1.0  # seconds between two questions of a throttle that failed
 WAL_PER_ROW = 1_000.0  # bytes taken for granted until the first look at the log tells better
-DECAY = 0.75  # weight of earlier looks
+LEAST_WAL_PER_ROW = 50.0
+LEARN_EVERY = 15.0  # seconds after which what others write is measured anew
+LEARN = 0.8  # seconds that this takes: three looks at the log
+DECAY = 0.75  # weight of earlier looks, and of the newest at what others write
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +85,7 @@ class WalPerSecond:
     """At most `limit` bytes of WAL per second, by what a row has cost of late.
 
     A server tells how far its log has come, not who wrote it. So what others write is measured while this run waits,
-    and taken off; what is left is shared out over the rows that were committed meanwhile.
+    now and then for that alone, and taken off; what is left is shared out over the rows that were committed meanwhile.
     """
 
     def __init__(self, limit: float, clock: Callable[[], float]) -> None:
@@ -91,8 +95,9 @@ class WalPerSecond:
         self._until = clock()
         self._rows = 0  # since the last look
         self._last: tuple[float, int] | None = None
-        self._waited = False  # nothing was committed since the look before
-        self._others = 0.0  # bytes per second
+        self._waited = False  # nothing was committed between the last two looks
+        self._others: float | None = None  # bytes per second
+        self._learn_at = clock()
         self._bytes = 0.0
         self._over = 0.0  # rows
         self._per_row = WAL_PER_ROW
@@ -108,17 +113,22 @@ class WalPerSecond:
         with self._lock:
             now, rows, self._rows = self._clock(), self._rows, 0
             last, self._last = self._last, (now, position)
-            waits, self._waited = self._waited, rows == 0
+            waited, self._waited = self._waited, rows == 0
             if last is None or now <= last[0]:
                 return
             seconds, written = now - last[0], position - last[1]
             if rows:
-                self._bytes = self._bytes * DECAY + max(written - self._others * seconds, 0.0)
+                own = written - (self._others or 0.0) * seconds
+                if own < 0:
+                    self._learn_at = now  # others write less than they did
+                self._bytes = self._bytes * DECAY + own
                 self._over = self._over * DECAY + rows
-                self._per_row = self._bytes / self._over
-            elif waits and now < self._until:
+                self._per_row = max(self._bytes / self._over, LEAST_WAL_PER_ROW)
+            elif waited and now < self._until:
                 # A batch that was under way when the wait began has ended by the second look without a commit.
-                self._others = self._others * DECAY + written / seconds * (1 - DECAY)
+                rate = written / seconds
+                self._others = rate if self._others is None else rate * DECAY + self._others * (1 - DECAY)
+                self._learn_at = now + LEARN_EVERY
 
     def committed(self, rows: int, seconds: float) -> None:
         with self._lock:
@@ -128,12 +138,13 @@ class WalPerSecond:
 
     def hold(self) -> Hold | None:
         with self._lock:
-            left = self._until - self._clock()
-            return (
-                Hold(left, f"at most {self.limit / 1e6:g} MB of WAL per second", "WAL per second")
-                if left > 0
-                else None
-            )
+            now = self._clock()
+            if now >= self._learn_at and isfinite(self.limit):
+                self._until = max(self._until, now + LEARN)
+                self._learn_at = now + LEARN_EVERY
+            left = self._until - now
+            reason = f"at most {self.limit / 1e6:g} MB of WAL per second"
+            return Hold(left, reason, "WAL per second") if left > 0 else None
 
 
 class Guarded:
