@@ -142,12 +142,14 @@ _PRUNES = {
 class Column:
     """Args:
     type: as `format_type` writes it: "bigint", "timestamp with time zone".
+    collation: "C" where the server sorts the column by its bytes, also because the database does; "" for any other.
     """
 
     name: str
     type: str
     not_null: bool = False
     generated: bool = False
+    collation: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,7 @@ from evolve.app.convert_table import Patience, partitioner_for
 from evolve.config import PartitionedTable
 from evolve.errors import EvolveError, Misuse, Refused
 from evolve.partition.maintain import Partitioned, create
-from evolve.plugin_api import Due, Options, Partition, Partitioner, Profile, sorted_ranges
+from evolve.plugin_api import Due, ListBound, Options, Partition, Partitioner, Profile, sorted_ranges
 from evolve.postgres.connect import Connection, connect
 from evolve.postgres.conversions import last_scheme, tables_with_scheme
 from evolve.postgres.inventory import read_inventory
@@ -168,8 +168,15 @@ def due_now(connection: Connection, partitioned: Partitioned, partitioner: Parti
     """What is missing and what crosses."""
     ranges = [bound for _, bound in sorted_ranges(partitioned.partitions)]
     edges = [edge for bound in ranges for edge in (bound.lower, bound.upper) if edge is not None]
-    high = highest_key(connection, partitioned)
-    profile = Profile(low=edges[0] if edges else None, high=high)
+    listed = [
+        value
+        for partition in partitioned.partitions
+        if isinstance(partition.bound, ListBound)
+        for value in partition.bound.values
+        if isinstance(value, int)
+    ]
+    low = edges[0] if edges else min(listed, default=None)
+    profile = Profile(low=low, high=highest_key(connection, partitioned))
     return partitioner.due(partitioned.table.name, partitioned.partitions, now, profile)
 
 

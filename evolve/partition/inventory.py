@@ -19,6 +19,7 @@ class Column:
     identity: how it counts by itself, if it does.
     statistics: target of ANALYZE, None for the default.
     options: such as "n_distinct=-0.5".
+    collation: "C" where the server sorts by bytes, None for any other or for none.
     """
 
     name: str
@@ -29,6 +30,7 @@ class Column:
     generated: Literal["stored", "virtual"] | None
     statistics: int | None
     options: tuple[str, ...]
+    collation: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -245,7 +247,13 @@ class Inventory:
 
     def for_plugins(self) -> TableInfo:
         columns = tuple(
-            PluginColumn(column.name, column.type, column.not_null, column.generated is not None)
+            PluginColumn(
+                column.name,
+                column.type,
+                column.not_null,
+                column.generated is not None,
+                column.collation or "",
+            )
             for column in self.columns
         )
         primary = self.primary_key

@@ -94,6 +94,14 @@ def read_size(connection: Connection, oid: int) -> Size:
     return Size(_integer(rows), _integer(heap), _integer(indexes))
 
 
+_BY_EXTREMES = "SELECT min({0})::text, max({0})::text FROM {1}"
+# Two scans where no index helps, for types that have no min() and max(). "t." keeps ORDER BY to the column itself.
+_BY_ORDER = (
+    "SELECT (SELECT t.{0}::text FROM {1} AS t WHERE t.{0} IS NOT NULL ORDER BY t.{0} LIMIT 1), "
+    "(SELECT t.{0}::text FROM {1} AS t WHERE t.{0} IS NOT NULL ORDER BY t.{0} DESC LIMIT 1)"
+)
+
+
 def read_profile(
     connection: Connection, table: QualifiedName, partitioner: Partitioner, type_: str
 ) -> Profile:
@@ -108,7 +116,7 @@ def read_profile(
         connection.execute("SELECT set_config('DateStyle', 'ISO', true), set_config('TimeZone', 'UTC', true)")
         # ACCESS SHARE on the table: blocks nothing.
         row = connection.execute(
-            sql.SQL("SELECT min({0})::text, max({0})::text FROM {1}").format(
+            sql.SQL(_BY_ORDER if type_ in ("uuid", "boolean") else _BY_EXTREMES).format(
                 sql.Identifier(column), sql.Identifier(table.schema, table.name)
             )
         ).fetchone()

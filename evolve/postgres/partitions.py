@@ -17,7 +17,7 @@ from evolve.partition.shell import MARKER
 from evolve.partition.values import read_bound
 from evolve.postgres.connect import Connection
 from evolve.postgres.failure import message
-from evolve.sql.bounds import Partition, Value, sorted_ranges
+from evolve.sql.bounds import ListBound, Partition, Value, sorted_ranges
 from evolve.sql.names import QualifiedName
 from evolve.sql.statements import Statement
 
@@ -180,7 +180,7 @@ def highest_key(connection: Connection, partitioned: Partitioned) -> Value | Non
     """
     if partitioned.key_type not in ("smallint", "integer", "bigint"):
         return None
-    for partition, _ in reversed(sorted_ranges(partitioned.partitions)):
+    for partition in _highest_first(partitioned.partitions):
         # ACCESS SHARE on the partition: blocks nothing.
         row = connection.execute(
             sql.SQL("SELECT max({}) FROM {}").format(
@@ -190,6 +190,17 @@ def highest_key(connection: Connection, partitioned: Partitioned) -> Value | Non
         if row is not None and isinstance(row[0], int):
             return row[0]
     return None
+
+
+def _highest_first(partitions: Sequence[Partition]) -> list[Partition]:
+    ranges = [partition for partition, _ in reversed(sorted_ranges(partitions))]
+    lists = [
+        (max(integers), partition)
+        for partition in partitions
+        if isinstance(partition.bound, ListBound)
+        and (integers := [value for value in partition.bound.values if isinstance(value, int)])
+    ]
+    return ranges + [partition for _, partition in sorted(lists, key=lambda item: item[0], reverse=True)]
 
 
 def existing_names(connection: Connection, schema: str, names: Sequence[str]) -> tuple[str, ...]:

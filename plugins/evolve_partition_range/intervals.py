@@ -72,22 +72,29 @@ class Interval:
 
     def after(self, local: datetime) -> datetime:
         """`local` and one interval, at most the end of 9999; the 31st becomes a month's last day."""
+        return self._shifted(local, self.count, datetime.max)  # noqa: DTZ901
+
+    def before(self, local: datetime) -> datetime:
+        """`local` less one interval, at least the beginning of the year 1."""
+        return self._shifted(local, -self.count, datetime.min)  # noqa: DTZ901
+
+    def _shifted(self, local: datetime, count: int, end: datetime) -> datetime:
         try:
             match self.unit:
                 case "hour":
-                    return local + timedelta(hours=self.count)
+                    return local + timedelta(hours=count)
                 case "day":
-                    return local + timedelta(days=self.count)
+                    return local + timedelta(days=count)
                 case "month":
-                    months = local.year * 12 + local.month - 1 + self.count
-                    if months > _LAST_MONTH:
-                        return datetime.max  # noqa: DTZ901
+                    months = local.year * 12 + local.month - 1 + count
+                    if not 12 <= months <= _LAST_MONTH:
+                        return end
                     year, month = months // 12, months % 12 + 1
                     return local.replace(
                         year=year, month=month, day=min(local.day, monthrange(year, month)[1])
                     )
         except OverflowError:
-            return datetime.max  # noqa: DTZ901
+            return end
 
     def __str__(self) -> str:
         name, size = next(

@@ -47,7 +47,14 @@ SELECT jsonb_build_object(
             'identity', CASE a.attidentity WHEN 'a' THEN 'always' WHEN 'd' THEN 'by default' END,
             'generated', CASE a.attgenerated WHEN 's' THEN 'stored' WHEN 'v' THEN 'virtual' END,
             'statistics', CASE WHEN a.attstattarget >= 0 THEN a.attstattarget END,
-            'options', coalesce(to_jsonb(a.attoptions), '[]')) ORDER BY a.attnum), '[]')
+            'options', coalesce(to_jsonb(a.attoptions), '[]'),
+            'collation', (
+                SELECT 'C' FROM pg_collation AS l JOIN pg_database AS d ON d.datname = current_database()
+                 WHERE l.oid = a.attcollation
+                   AND (l.collname IN ('C', 'POSIX')
+                        -- Before 15 every database has the collations of the C library.
+                        OR l.collname = 'default' AND d.datcollate IN ('C', 'POSIX')
+                           AND coalesce(to_jsonb(d)->>'datlocprovider', 'c') = 'c'))) ORDER BY a.attnum), '[]')
           FROM pg_attribute AS a WHERE a.attrelid = t.oid AND a.attnum > 0 AND NOT a.attisdropped),
     'keys', (
         SELECT coalesce(jsonb_agg(jsonb_build_object(
