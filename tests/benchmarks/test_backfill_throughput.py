@@ -145,6 +145,37 @@ def joined_back(rows: int) -> Way:
     return way
 
 
+def flagged(rows: int) -> Way:
+    """As pgroll does it as a whole: a trigger computes the value, and a batch touches rows whose flag is still set."""
+
+    def way(url: str) -> None:
+        with psycopg.connect(url, autocommit=True) as connection:
+            connection.execute(
+                """
+                ALTER TABLE accounts ADD waits boolean DEFAULT true;
+                CREATE FUNCTION normalise() RETURNS trigger LANGUAGE plpgsql AS
+                    $$ BEGIN NEW.email_norm := lower(NEW.email); NEW.waits := false; RETURN NEW; END $$;
+                CREATE TRIGGER normalise BEFORE INSERT OR UPDATE ON accounts
+                    FOR EACH ROW EXECUTE FUNCTION normalise()"""
+            )
+            after = 0
+            while True:
+                row = connection.execute(
+                    f"""
+                    WITH batch AS (SELECT id FROM accounts WHERE id > %s AND waits
+                                   ORDER BY id LIMIT {rows} FOR NO KEY UPDATE),
+                         done AS (UPDATE accounts SET id = accounts.id FROM batch WHERE accounts.id = batch.id
+                                  RETURNING accounts.id)
+                    SELECT max(id) FROM done""".encode(),
+                    (after,),
+                ).fetchone()
+                if row is None or row[0] is None:
+                    break
+                after = row[0]
+
+    return way
+
+
 def in_limit(rows: int) -> Way:
     """Whatever is still null, some at a time."""
 
@@ -204,6 +235,7 @@ def test_beside_other_ways(server: Bench) -> None:
             "keyset loop, 10,000 rows": keyset_loop(10_000),
             "procedure with COMMIT, 10,000 rows": procedure(10_000),
             "LIMIT joined back, 1,000 rows": joined_back(1_000),
+            "that, by trigger and flag": flagged(1_000),
             "executemany, 1,000 rows": executemany(1_000),
         },
     )
