@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import getpass
+import math
 import os
 import socket
 from collections.abc import Callable, Iterator
@@ -45,6 +46,7 @@ from evolve.postgres.writable import refuse_read_only
 T = TypeVar("T")
 
 HEALTHY = 10.0  # seconds after which what fails is a new trouble, not the old one
+LONGEST = 2**31 - 1  # milliseconds that PostgreSQL takes for a timeout
 MOST_WORKERS = 32  # a server has some hundred connections, and two workers keep most disks busy
 
 
@@ -141,18 +143,22 @@ class Pace:
         """
         if not 0 < self.duty <= 1:
             raise BadLimit("--duty", self.duty, "a share above 0, up to 1")
-        if self.rows_per_second is not None and self.rows_per_second <= 0:
+        if self.rows_per_second is not None and not self.rows_per_second > 0:
             raise BadLimit("--max-rows-per-second", self.rows_per_second, "a number above 0")
         if self.wal_per_second is not None and self.wal_per_second <= 0:
             raise BadLimit("--max-wal", self.wal_per_second / 1e6, "megabytes per second above 0")
-        if self.commit_seconds <= 0:
+        if not 0 < self.commit_seconds < math.inf:
             raise BadLimit("--target-ms", self.commit_seconds * 1000, "milliseconds above 0")
         if self.largest < 1:
             raise BadLimit("--max-batch", self.largest, "at least 1 row")
         if not 1 <= self.workers <= MOST_WORKERS:
             raise BadLimit("--workers", self.workers, f"1 to {MOST_WORKERS}")
-        if self.lease_seconds < 1:
-            raise BadLimit("--lease", self.lease_seconds, "at least 1 second")
+        if not 1 <= self.lease_seconds <= 86_400:
+            raise BadLimit("--lease", self.lease_seconds, "1 second to a day")
+        limits = (("--lock-timeout", self.timeouts.lock), ("--statement-timeout", self.timeouts.statement))
+        for option, milliseconds in limits:
+            if milliseconds > LONGEST:
+                raise BadLimit(option, milliseconds, f"{LONGEST:,} ms at most")
 
 
 @dataclass(frozen=True, slots=True)

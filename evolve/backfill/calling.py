@@ -66,7 +66,7 @@ class Caller:
             answers = self._answers([dict(row) for row in rows])
         except FunctionFailed:
             raise
-        except Exception as error:
+        except (Exception, SystemExit) as error:  # sys.exit() must not end the process, least of all with 0
             raise FunctionFailed(f"{self._work.function} raised {last_line(error)}", RAISED) from error
         if len(answers) != len(rows):
             raise self._broken(f"returned {len(answers)} rows for {len(rows)}: it must return one for each")

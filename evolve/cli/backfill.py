@@ -11,6 +11,7 @@ import click
 from evolve.cli.backfill_declared import list_declared
 from evolve.cli.backfill_observing import Observing, observing_options
 from evolve.cli.backfill_options import (
+    Number,
     analyze_option,
     max_rejects_option,
     pace_options,
@@ -383,7 +384,7 @@ def undo(
 @click.option("--on", metavar="URL", help="Read this standby of the database.  [default: the primary]")
 @click.option(
     "--wait",
-    type=click.FloatRange(min=0),
+    type=Number(min=0),
     default=300,
     show_default=True,
     metavar="SECONDS",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import math
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Concatenate, ParamSpec, TypeVar, cast
 
@@ -16,7 +17,19 @@ if TYPE_CHECKING:
 P = ParamSpec("P")
 R = TypeVar("R")
 
-_SECONDS = click.FloatRange(min=0)
+
+class Number(click.FloatRange):
+    """A float, and none that is infinite or no number at all: no wait would ever end, or none would be made."""
+
+    def convert(self, value: str | float, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        number = super().convert(value, param, ctx)
+        if not math.isfinite(number):
+            self.fail(f"{value} is no number of anything.", param, ctx)
+        return float(number)
+
+
+NUMBER = Number()
+_SECONDS = Number(min=0)
 
 _PACE = (
     click.option(
@@ -27,7 +40,7 @@ _PACE = (
         help="Work on so many ranges of keys at once; the limits below hold for all of them together, --duty for each.",
     ),
     click.option(
-        "--target-ms", type=float, default=20, show_default=True, help="Time one commit should take."
+        "--target-ms", type=NUMBER, default=20, show_default=True, help="Time one commit should take."
     ),
     click.option("--max-batch", type=int, default=50_000, show_default=True, help="Rows of a batch at most."),
     click.option(
@@ -36,10 +49,10 @@ _PACE = (
         help="Work all of the time, half of it, or a fifth, and look at more before each batch.  [default: fast]",
     ),
     click.option(
-        "--duty", type=float, metavar="SHARE", help="Share of the time it works.  [default: by --mode]"
+        "--duty", type=NUMBER, metavar="SHARE", help="Share of the time it works.  [default: by --mode]"
     ),
-    click.option("--max-rows-per-second", type=float, metavar="N", help="Rows written per second at most."),
-    click.option("--max-wal", type=float, metavar="MB", help="Megabytes of WAL written per second at most."),
+    click.option("--max-rows-per-second", type=NUMBER, metavar="N", help="Rows written per second at most."),
+    click.option("--max-wal", type=NUMBER, metavar="MB", help="Megabytes of WAL written per second at most."),
     click.option(
         "--window",
         "windows",
@@ -52,7 +65,7 @@ _PACE = (
     ),
     click.option(
         "--max-replica-lag",
-        type=click.FloatRange(min=0),
+        type=Number(min=0),
         metavar="MB",
         help="Wait while a standby is further behind; 0 does not look.  [default: 64]",
     ),
@@ -90,7 +103,7 @@ _PACE = (
     ),
     click.option(
         "--lease",
-        type=float,
+        type=NUMBER,
         default=15,
         show_default=True,
         metavar="SECONDS",

@@ -71,7 +71,7 @@ class ObjectCaller:
                         self._function(each, session)
                 else:
                     self._function(objects, session)
-            except Exception as error:
+            except (Exception, SystemExit) as error:
                 raise FunctionFailed(f"{self._work.function} raised {last_line(error)}", RAISED) from error
             return list(self._assigned(session, own, objects))
 

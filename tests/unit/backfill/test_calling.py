@@ -14,6 +14,20 @@ ROWS: list[Row] = [{"id": 1, "a": "x"}, {"id": 2, "a": "y"}]
 WANTED = [("X",), ("Y",)]
 
 
+def an_exit(rows: list[Row]) -> list[Row]:
+    raise SystemExit(0)
+
+
+async def an_exit_of_a_coroutine(rows: list[Row]) -> list[Row]:
+    raise SystemExit(0)
+
+
+@pytest.mark.parametrize("function", [an_exit, an_exit_of_a_coroutine])
+def test_a_function_that_exits_has_failed(function: Callable[..., object]) -> None:
+    with pytest.raises(FunctionFailed, match="raised SystemExit"):
+        call(function)
+
+
 def call(function: Callable[..., object], *, each: bool = False) -> list[tuple[object, ...] | None]:
     work = Transform("shop:names", ("a",), ("b",), each=each)
     caller = Caller(work, function, ("id",))
