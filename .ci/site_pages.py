@@ -49,6 +49,7 @@ def navigation() -> list[dict[str, object]]:
         {"Rules": [reference, *({family: members} for family, members in rules.items())]},
         {"Recipes": list(_files(RECIPES, "*.md"))},
         {"Why": list(_files(DOCS / "decisions", "*.md"))},
+        {"Metrics": (DOCS / "reference/metrics.md").as_posix()},
         {"Words": (DOCS / "glossary.md").as_posix()},
         {"Changes": "CHANGELOG.md"},
     ]
