@@ -7,21 +7,19 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import psycopg
 import pytest
 from support.backfill import Quiet, fill, numbers, spec
+from support.holds import Releasing, by
 
 from evolve.app.backfill_work import Outcome, Pace
 from evolve.app.resume_backfill import resume_backfill
 from evolve.backfill.hours import Hours
-from evolve.backfill.modes import Mode
-from evolve.backfill.progress import Snapshot
 from evolve.backfill.sensor import Degree, Limits, Reading, Unit
-from evolve.backfill.sensor_kinds import BUILT_IN, Choice, choose, read
+from evolve.backfill.sensor_kinds import BUILT_IN, Choice, read
 from evolve.backfill.status import State
 from evolve.backfill.throttling import Throttling
 from evolve.postgres import journal
@@ -31,30 +29,6 @@ from evolve.postgres.sensors.http import Http, Prometheus
 from evolve.postgres.sensors.make import Subject, make_sensor
 
 pytestmark = pytest.mark.server
-
-
-@dataclass
-class Releasing(Quiet):
-    """Keeps the reasons of holds, and does something about the first that names `word`."""
-
-    word: str = ""
-    release: Callable[[], object] = lambda: None
-    holds: list[str] = field(default_factory=list)
-
-    def report(self, snapshot: Snapshot) -> None:
-        super().report(snapshot)
-        if snapshot.hold is not None:
-            self.holds.append(snapshot.hold)
-            if self.word in snapshot.hold:
-                self.release()
-
-    def held(self, word: str) -> str:
-        """The first reason that names `word`."""
-        return next(hold for hold in self.holds if word in hold)
-
-
-def by(settings: dict[str, dict[str, object]], mode: Mode = Mode.FAST) -> Pace:
-    return Pace(largest=100, throttling=Throttling(sensors=choose(mode, settings)))
 
 
 def filled(url: str, quiet: Quiet, pace: Pace) -> Outcome:
