@@ -13,6 +13,8 @@ from evolve.values import dataclass
 
 OFF = math.inf  # no limit
 _NUMBER = re.compile(r"(\d+(?:\.\d+)?|\.\d+)\s*([^\d\s.]*)", re.ASCII)
+_SECONDS = {"s": 1.0, "min": 60.0, "h": 3600.0, "d": 86400.0}
+_LONGEST = 30 * 86400.0
 _MILLISECONDS = {"ms": 1.0, "s": 1000.0}
 _BYTES = {
     "b": 1.0,
@@ -136,6 +138,26 @@ def parse(words: Iterable[str]) -> Settings:
             raise SaidTwice(name)
         found[name] = _KINDS[name].read(name, text.strip())
     return Settings(**found)
+
+
+class BadDuration(Misuse):
+    def __init__(self, text: str) -> None:
+        super().__init__(
+            f'"{text}" is no duration', fix="give a number with its unit, s, min, h or d, such as 10min, up to 30d"
+        )
+
+
+def duration(text: str) -> float:
+    """Seconds of 90s, 10min, 2h or 1d.
+
+    Raises:
+        BadDuration: also where it is 0, or longer than 30 days.
+    """
+    found = _NUMBER.fullmatch(text.strip().lower())
+    unit = None if found is None else _SECONDS.get(found[2])
+    if found is None or unit is None or not 0 < float(found[1]) * unit <= _LONGEST:
+        raise BadDuration(text)
+    return float(found[1]) * unit
 
 
 def known(name: str) -> str:

@@ -295,6 +295,11 @@ def events(connection: Connection, run_id: int, limit: int = 10) -> list[Event]:
     ]
 
 
+def server_time(connection: Connection) -> datetime:
+    row = connection.execute("SELECT to_jsonb(clock_timestamp()) #>> '{}'").fetchone()
+    return datetime.fromisoformat(str(row and row[0]))
+
+
 @dataclass(frozen=True, slots=True)
 class NewRun:
     """What a new run records about its target.
