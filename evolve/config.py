@@ -123,6 +123,18 @@ class Upgrade:
 
 
 @dataclass(frozen=True, slots=True)
+class Approval:
+    """
+    Args:
+        rows: a backfill that walks more of them waits for another person's approval; None: none does.
+        tables: patterns of names of tables, with or without their schema; a backfill of one of them waits.
+    """
+
+    rows: int | None = None
+    tables: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class Backfill:
     """
     Args:
@@ -131,6 +143,7 @@ class Backfill:
         max_batch_size: rows.
         modules: of the application, which declare backfills.
         keep_undo: seconds that an ended run keeps its old values, for `backfill forget --expired`.
+        approval: which runs wait for another person.
         mode: fast, polite or gentle.
         windows: times in which a run may work, such as "22:00-06:00 Europe/Berlin"; none: always.
         throttles: of plugins, each as "name:argument".
@@ -144,6 +157,7 @@ class Backfill:
     max_batch_size: int = 50_000
     modules: tuple[str, ...] = ()
     keep_undo: float = 14 * 86_400.0
+    approval: Approval = Approval()
     mode: str = "fast"
     windows: tuple[str, ...] = ()
     throttles: tuple[str, ...] = ()
@@ -391,12 +405,20 @@ def _backfill(table: Table) -> Backfill:
         max_batch_size=table.whole("max_batch_size", default.max_batch_size, least=1),
         modules=table.texts("modules"),
         keep_undo=table.duration("keep_undo", default.keep_undo),
+        approval=_approval(table.table("approval")),
         **_throttling(table),
         on_event=table.texts("on_event"),
     )
     if read.batch_size > read.max_batch_size:
         raise table.bad("batch_size", f"at most max_batch_size, {read.max_batch_size}", read.batch_size)
     return read
+
+
+def _approval(table: Table) -> Approval:
+    table.allow(named.name for named in fields(Approval))
+    return Approval(
+        rows=table.whole("rows", 0) if "rows" in table.values else None, tables=table.globs("tables")
+    )
 
 
 def _throttling(table: Table) -> Throttled:

@@ -38,8 +38,8 @@ from evolve.postgres.comparing import predicate_of
 from evolve.postgres.connect import Connection
 from evolve.postgres.drift import TableAltered
 from evolve.postgres.fence import older_transactions
-from evolve.postgres.key_histogram import key_histogram
 from evolve.postgres.kept import ValueOverwritten
+from evolve.postgres.key_histogram import key_histogram
 from evolve.postgres.leaves import cut_leaves
 from evolve.postgres.outbox import notes_left
 from evolve.postgres.plan_check import PlanIgnoresKey

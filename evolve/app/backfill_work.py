@@ -19,7 +19,7 @@ from evolve.backfill.failures import judge
 from evolve.backfill.happenings import Ended
 from evolve.backfill.ports import DatabaseFailure, Stop, Watch
 from evolve.backfill.runner import PATIENCE, GaveUp
-from evolve.backfill.settings import OFF, Settings
+from evolve.backfill.settings import NAMES, OFF, Settings
 from evolve.backfill.shapes import Shape
 from evolve.backfill.spec import Spec
 from evolve.backfill.status import State
@@ -125,15 +125,16 @@ class Pace:
     @property
     def said(self) -> Settings:
         """Those that somebody asked for; the run keeps them."""
-        default = Pace().settings.said
-        named = self.given
-        return Settings(
-            **{
-                name: value
-                for name, value in self.settings.said.items()
-                if (value != default[name] if named is None else name in named)
-            }
-        )
+        if self.given is None:
+            return self.begun
+        return self.settings.without(NAMES - self.given)
+
+    @property
+    def begun(self) -> Settings:
+        """Those that a new run keeps: somebody asked for them, or the project has other defaults."""
+        default, given = Pace().settings.said, self.given or frozenset()
+        usual = {name for name, value in self.settings.said.items() if value == default[name]}
+        return self.settings.without(usual - given)
 
     def check(self) -> None:
         """Refuse a number that would stop the run or break its lease.

@@ -8,8 +8,10 @@ from evolve.app.after_backfill import look_after, tidy_before
 from evolve.app.backfill_lead import Lead
 from evolve.app.backfill_order import refuse_waiting
 from evolve.app.backfill_work import Outcome, Pace, actor, checked_target, told
+from evolve.backfill.approval import WhyApprove
 from evolve.backfill.happenings import Observer, nobody
 from evolve.backfill.ports import Stop, Watch
+from evolve.backfill.record import NotApproved
 from evolve.backfill.spec import Spec
 from evolve.backfill.status import State
 from evolve.backfill.twice import may_walk_again
@@ -35,6 +37,7 @@ def run_backfill(
     max_rejects: int | None = None,
     observer: Observer = nobody,
     analyze: bool = True,
+    approval: WhyApprove | None = None,
 ) -> Outcome:
     """Start the run of `spec`, or go on with one that failed or was interrupted; a done one is left alone.
 
@@ -50,9 +53,11 @@ def run_backfill(
         max_rejects: as many rows may be set aside that cannot be written; None: 100, or what was said before.
         analyze: take new statistics of the table once the run is done.
         after: names of backfills that must be done before; None: those that the last run of the name came after.
+        approval: why a new run must be approved by another person before it begins; None: none must.
 
     Raises:
         WaitsForOthers, CircularOrder: one of `after` is not done, or comes after this one.
+        NotApproved: it is written down, and waits for another person.
         EvolveError: the causes of `backfill_work.checked_target`, `record.may_start` and `Lead.forward`.
     """
     pace.check()
@@ -78,7 +83,8 @@ def run_backfill(
                     after=comes_after,
                     newest_first=newest_first,
                     key_collations=target.collations,
-                    pace=pace.said,
+                    pace=pace.begun,
+                    approval=approval and approval(target.table, target.rows_estimate),
                 ),
                 actor=actor(),
                 restart=restart,
@@ -86,6 +92,8 @@ def run_backfill(
                     undo_journal.create(connection, run_id, target) if keeps else None
                 ),
             )
+            if record.waits_for_approval and record.state is not State.DONE:
+                raise NotApproved(record)
             if record.newest_first != newest_first and record.state is not State.DONE:
                 watch.say(
                     f"going on from the {'newest' if record.newest_first else 'oldest'} row on, as it began"

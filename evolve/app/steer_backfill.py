@@ -21,7 +21,9 @@ class NothingToApprove(Refused):
     def __init__(self, record: RunRecord) -> None:
         by = None if record.approval is None else record.approval.by
         super().__init__(
-            f'backfill "{record.name}" needs no approval' if by is None else f'backfill "{record.name}" was approved',
+            f'backfill "{record.name}" needs no approval'
+            if by is None
+            else f'backfill "{record.name}" was approved',
             why=None if by is None else f"by {by}",
             fix=f"look at it: evolve backfill status {record.name}",
         )
@@ -32,14 +34,15 @@ class ApprovedByOneself(Refused):
         super().__init__(
             f'backfill "{record.name}" was started by {record.started_by}; {who} cannot approve it as well',
             why="two people are to look at it",
-            fix="let another person say it; where all are the same user, each is told apart by LOGNAME: LOGNAME=name evolve …",
+            fix="let another person say it; where all are one user, LOGNAME tells them apart: LOGNAME=name evolve …",
         )
 
 
 class TooSlow(Misuse):
     def __init__(self, share: float) -> None:
         super().__init__(
-            f"--duty {share:g} does not work", fix="give a share above 0, below 1; leave it out to hold all workers"
+            f"--duty {share:g} does not work",
+            fix="give a share above 0, below 1; leave it out to hold all workers",
         )
 
 

@@ -142,7 +142,9 @@ def _holds(record: RunRecord) -> Iterator[Cause]:
             holds.setdefault(hold, []).append(busy.pid)
     for hold, pids in holds.items():
         who = ", ".join(map(str, pids))
-        yield Cause("hold", f"{'worker' if len(pids) == 1 else 'workers'} {who} waited, when last heard: {hold}")
+        yield Cause(
+            "hold", f"{'worker' if len(pids) == 1 else 'workers'} {who} waited, when last heard: {hold}"
+        )
 
 
 def _limits(record: RunRecord, settings: Settings, seen: Seen) -> Iterator[Cause]:
@@ -164,7 +166,9 @@ def _limits(record: RunRecord, settings: Settings, seen: Seen) -> Iterator[Cause
         yield Cause("rows", f"it writes at most {settings.rows:,g} rows/s", _set(name, "rows=off"))
     if settings.wal not in (None, OFF):
         yield Cause(
-            "wal", f"it writes at most {(settings.wal or 0) / 1e6:g} MB of WAL per second", _set(name, "wal=off")
+            "wal",
+            f"it writes at most {(settings.wal or 0) / 1e6:g} MB of WAL per second",
+            _set(name, "wal=off"),
         )
     if smallest and settings.batch is not None and smallest >= settings.batch and slowest < target:
         yield Cause(

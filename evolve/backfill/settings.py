@@ -61,7 +61,7 @@ class Settings:
     @property
     def said(self) -> dict[str, float]:
         """What is not left open, by name."""
-        found = {name: _value(self, name) for name in NAMES}
+        found = {each.name: _value(self, each.name) for each in fields(self)}
         return {name: value for name, value in found.items() if value is not None}
 
     @property
@@ -88,15 +88,15 @@ class Settings:
 
 
 OPEN = Settings()
-NAMES = tuple(each.name for each in fields(Settings))
+NAMES = frozenset(each.name for each in fields(Settings))
 
 
 class UnknownSetting(Misuse):
     def __init__(self, name: str) -> None:
-        near = difflib.get_close_matches(name.lower(), NAMES, n=1)
+        near = difflib.get_close_matches(name.lower(), [*_KINDS], n=1)
         super().__init__(
             f'there is no setting "{name}"',
-            why=f"a run has {', '.join(NAMES)}",
+            why=f"a run has {', '.join(_KINDS)}",
             fix=f'did you mean "{near[0]}"?'
             if near
             else f"name one of them, such as {_KINDS['target'].example}",
@@ -143,7 +143,8 @@ def parse(words: Iterable[str]) -> Settings:
 class BadDuration(Misuse):
     def __init__(self, text: str) -> None:
         super().__init__(
-            f'"{text}" is no duration', fix="give a number with its unit, s, min, h or d, such as 10min, up to 30d"
+            f'"{text}" is no duration',
+            fix="give a number with its unit, s, min, h or d, such as 10min, up to 30d",
         )
 
 

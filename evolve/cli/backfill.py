@@ -23,6 +23,7 @@ from evolve.cli.backfill_options import (
 from evolve.cli.backfill_past import forget, log
 from evolve.cli.backfill_progress import SCHEMA, showing
 from evolve.cli.backfill_rejects import rejects, retry_rejects
+from evolve.cli.backfill_steer import approve, explain, set_pace, throttle
 from evolve.cli.backfill_wanted import wanted_options
 from evolve.cli.options import Location, database_url_option, format_option, project_options
 from evolve.cli.stopping import signals
@@ -52,6 +53,10 @@ command.add_command(log)
 command.add_command(list_declared)
 command.add_command(rejects)
 command.add_command(retry_rejects)
+command.add_command(set_pace)
+command.add_command(throttle)
+command.add_command(explain)
+command.add_command(approve)
 
 
 @command.command()
@@ -116,9 +121,11 @@ def run(
     """
     from evolve.app.dry_run_backfill import dry_run_backfill
     from evolve.app.run_backfill import run_backfill
+    from evolve.backfill.approval import ApprovalRule
     from evolve.backfill.undo import JournalMode
     from evolve.cli import backfill_text
 
+    approval = location.config().backfill.approval
     chosen = _chosen(location, wanted)
     spec = chosen.spec
     url = resolved_url(location, database_url)
@@ -160,6 +167,7 @@ def run(
                 max_rejects=max_rejects,
                 analyze=analyze,
                 observer=observer,
+                approval=ApprovalRule(approval.rows, approval.tables).why,
             )
     return _print_outcome(outcome, report_format, url)
 
@@ -192,7 +200,7 @@ def resume(
 ) -> int:
     """Go on with a run that was paused, failed, or lost its worker.
 
-    How fast is what this command is given, not what the run began with.
+    It is as fast as the run was begun, and as it was set since; what is given here takes the place of that.
     """
     from evolve.app.resume_backfill import resume_backfill
     from evolve.backfill.functions import search

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Concatenate, ParamSpec, TypeVar, cast
 
 import click
+from click.core import ParameterSource
 
 from evolve.cli.options import Location
 
@@ -111,6 +112,17 @@ _PACE = (
     ),
 )
 
+# The setting of a run that an option says.
+_SETTINGS = {
+    "target_ms": "target",
+    "max_batch": "batch",
+    "mode": "duty",
+    "duty": "duty",
+    "max_rows_per_second": "rows",
+    "max_wal": "wal",
+    "max_replica_lag": "lag",
+}
+
 max_rejects_option = click.option(
     "--max-rejects",
     type=click.IntRange(min=0),
@@ -156,7 +168,13 @@ def pace_options(command: Callable[Concatenate[Pace, P], R]) -> Callable[P, R]:
         throttling = throttling_of(settings, mode, texts("windows"), texts("throttles"), location.directory)
         duty, wal, lag = optional("duty"), optional("max_wal"), optional("max_replica_lag")
         lease = number("lease")
+        context = click.get_current_context()
         pace = Pace(
+            given=frozenset(
+                setting
+                for option, setting in _SETTINGS.items()
+                if context.get_parameter_source(option) is not ParameterSource.DEFAULT
+            ),
             commit_seconds=number("target_ms") / 1000,
             largest=int(number("max_batch")),
             duty=mode.duty if duty is None else duty,

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from evolve.app.show_backfills import RunView
     from evolve.app.verify_backfill import Verified
     from evolve.backfill.keyset import Key, KeyColumn
-    from evolve.backfill.record import Rejected
+    from evolve.backfill.record import Rejected, RunRecord
     from evolve.backfill.verify import Verdict
 
 
@@ -241,6 +241,16 @@ def view_text(view: RunView) -> str:
     if record.lead is not None:
         lines.append(f"  led by    {record.lead.person}")
     lines += [f"  worker    {person}" for person in record.people]
+    if record.settings.said:
+        lines.append(f"  set       {record.settings}")
+    if record.pace.said:
+        lines.append(f"  begun at  {record.pace}")
+    if record.brake is not None:
+        left = "" if record.brake.left is None else f", for another {record.brake.left:.0f} s"
+        lines.append(f"  throttle  {record.brake.shown}{left}")
+    if record.approval is not None:
+        by = "nobody yet" if record.approval.by is None else record.approval.by
+        lines.append(f"  approval  {record.approval.reason}; approved by {by}")
     lines.append(f"  undo      {'kept' if record.journal else 'not kept'}")
     if record.verify is not None:
         lines.append(f"  verify    {verdict_text(record.verify)}".replace("\n", "\n            "))
@@ -305,6 +315,10 @@ def view_json(view: RunView) -> dict[str, object]:
         "ranges": {"all": record.ranges, "open": len(record.open)},
         "led_by": None if record.lead is None else record.lead.person,
         "workers": list(record.people),
+        "settings": record.settings.to_json(),
+        "pace": record.pace.to_json(),
+        "throttle": brake_json(record),
+        "approval": None if record.approval is None else asdict(record.approval),
         "undo_journal": record.journal,
         "verify": None if record.verify is None else verdict_json(record.verify),
         "error": record.error,
@@ -320,6 +334,18 @@ def view_json(view: RunView) -> dict[str, object]:
             {"at": event.at.isoformat(), "actor": event.actor, "kind": event.kind, "detail": event.detail}
             for event in view.events
         ],
+    }
+
+
+def brake_json(record: RunRecord) -> dict[str, object] | None:
+    brake = record.brake
+    if brake is None:
+        return None
+    return {
+        "duty": brake.share,
+        "reason": brake.reason,
+        "by": brake.actor,
+        "seconds_left": None if brake.left is None else round(brake.left, 1),
     }
 
 
@@ -379,6 +405,8 @@ def dry_run_json(dry: DryRun) -> dict[str, object]:
 
 def _next(view: RunView) -> str | None:
     record = view.record
+    if record.waits_for_approval:
+        return f"let another person say: evolve backfill approve {record.name}"
     if record.shown in ("paused", "failed", "interrupted"):
         return f"evolve backfill resume {record.name}"
     if record.shown == "undo interrupted":

@@ -25,7 +25,7 @@ class WorkerWaits:
     def look(self, pids: Sequence[int]) -> None:
         """Once more, at the sessions with these numbers."""
         self.looks += 1
-        # AccessShare on catalogs only; reads shared memory. A session that waits for its client is between two statements.
+        # AccessShare on catalogs only; reads shared memory. Who waits for its client is between two statements.
         rows = self._connection.execute(
             "SELECT a.pid, CASE WHEN a.wait_event_type NOT IN ('Client', 'Activity')"
             " THEN a.wait_event_type || '/' || a.wait_event END, array_to_json(pg_blocking_pids(a.pid))::text"
