@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 
 from evolve.app.backfill_crew import LOOK, CrewProgress, crew_of
 from evolve.app.backfill_look import look
+from evolve.app.backfill_same import refuse_another
 from evolve.app.backfill_work import (
     OldTransactions,
     Outcome,
@@ -25,7 +26,7 @@ from evolve.backfill.failures import judge
 from evolve.backfill.happenings import Begun, Entered, Observer, nobody
 from evolve.backfill.ports import DatabaseFailure, Stop, Want, Watch
 from evolve.backfill.progress import Meter
-from evolve.backfill.record import AlreadyRunning, Holder, RunRecord, TargetChanged
+from evolve.backfill.record import AlreadyRunning, Holder, RunRecord
 from evolve.backfill.runner import BatchFailed, GaveUp, Interrupted, LeaseLost, RejectsOverBudget
 from evolve.backfill.spec import has_effects
 from evolve.backfill.status import ACTIVE, State
@@ -44,6 +45,7 @@ from evolve.postgres.leaves import cut_leaves
 from evolve.postgres.outbox import notes_left
 from evolve.postgres.plan_check import PlanIgnoresKey
 from evolve.postgres.session import Session
+from evolve.postgres.undoing import offer_again
 from evolve.postgres.unkeyed import StillFits
 
 MOST_SWEEPS = 3  # walks behind the first one; what then still needs work comes from somewhere else
@@ -81,7 +83,7 @@ class Lead:
             OldTransactions, BatchFailed, GaveUp, LeaseLost, ServerTrouble: on the way; what was committed stays.
         """
         with told(f'backfill "{self.record.name}" stopped', self.session):
-            self._same_table()
+            refuse_another(self.session.current(), self.record, self.target)
             self._take_lead()
             self.observer(Begun(self.record, State.RUNNING))
             try:
@@ -106,7 +108,7 @@ class Lead:
             BatchFailed, GaveUp, LeaseLost, ServerTrouble: on the way; what was committed stays.
         """
         with told(f'retry of backfill "{self.record.name}" stopped', self.session):
-            self._same_table()
+            refuse_another(self.session.current(), self.record, self.target)
             self._take_lead()
             self.observer(Begun(self.record, State.DONE))
             return self._persistently(self._retry)
@@ -119,7 +121,7 @@ class Lead:
             BatchFailed, GaveUp, LeaseLost, ServerTrouble: on the way; undo goes on from there.
         """
         with told(f'undo of backfill "{self.record.name}" stopped', self.session):
-            self._same_table()
+            refuse_another(self.session.current(), self.record, self.target, undoing=True)
             self._take_lead()
             self.observer(Begun(self.record, State.UNDOING))
             return self._persistently(self._backward)
@@ -156,19 +158,30 @@ class Lead:
         return None
 
     def _backward(self) -> Outcome:
-        connection = self.session.current()
         run_id = self.record.run_id
         self._enter(State.UNDOING)
-        journal.fence_workers(connection, run_id)
-        total = undo_journal.size(connection, run_id)
-        stopped, restored = self._let_work(State.UNDOING, total)
-        if stopped is not None:
-            journal.give_up_lead(self.session.current(), self._lead)
-            return self._outcome(State.UNDOING, rows=restored, stopped_by=stopped.signal or "the journal")
+        restored, before = 0, 0
+        while True:
+            connection = self.session.current()
+            with connection.transaction():
+                journal.keep_lead(connection, self.record.name, self._lead, self.pace.lease_seconds)
+                journal.fence_workers(connection, run_id)
+                offer_again(connection, run_id)
+            stopped, more = self._let_work(State.UNDOING, undo_journal.size(connection, run_id))
+            restored += more
+            if stopped is not None:
+                journal.give_up_lead(self.session.current(), self._lead)
+                by = stopped.signal or "the journal"
+                return self._outcome(State.UNDOING, rows=restored, stopped_by=by)
+            left = self.record.unrestored
+            # Once more where some are left: a row may need a value that another had until it was restored.
+            if left in (0, before):
+                break
+            before = left
         self._leave(
             State.UNDONE,
             f"{restored} rows",
-            also=lambda connection: undo_journal.drop(connection, run_id),
+            also=None if left else lambda connection: undo_journal.drop(connection, run_id),
         )
         conflicts = set_aside.count_conflicts(self.session.current(), run_id)
         return self._outcome(State.UNDONE, rows=restored, conflicts=conflicts)
@@ -390,25 +403,8 @@ class Lead:
             verdict=verdict,
             stopped_by=stopped_by,
             conflicts=conflicts,
-            rejects=0 if state is State.UNDONE else self.record.rejects,
+            rejects=self.record.unrestored if state in (State.UNDOING, State.UNDONE) else self.record.rejects,
         )
-
-    def _same_table(self) -> None:
-        if self.target.oid != self.record.table_oid:
-            raise TargetChanged(self.record, "another table has taken its name")
-        if self.target.key != self.record.key:
-            was, now = (
-                ", ".join(f"{c.name} {c.type}" for c in key) for key in (self.record.key, self.target.key)
-            )
-            raise TargetChanged(self.record, f"it was walked by ({was}), its key is now ({now})")
-        if self.record.key_collations not in (None, self.target.collations):
-            raise TargetChanged(self.record, "its key has another collation now, and so another order")
-        if self.record.journal:
-            kept = undo_journal.kept_otherwise(self.session.current(), self.record.run_id, self.target)
-            if kept is not None:
-                raise TargetChanged(
-                    self.record, f'column "{kept}" had another type when its old values were kept'
-                )
 
     def _take_lead(self) -> None:
         """Where somebody leads the run, wait until that lease ends or is seen to be renewed.

@@ -174,7 +174,7 @@ class Outcome:
         already: the run had ended before; nothing was done.
         stopped_by: the signal or "the journal", where it stopped before its end.
         conflicts: rows that undo left alone.
-        rejects: rows that could not be written and were set aside.
+        rejects: rows that could not be written, or not take their old values, and were set aside.
         aftermath: how the table stands now; None where nobody looked.
     """
 
@@ -201,7 +201,9 @@ class Outcome:
 
     @property
     def only_rejects(self) -> bool:
-        """It is done but for the rows that were set aside."""
+        """It is done, or undone, but for the rows that were set aside."""
+        if self.state is State.UNDONE:
+            return self.rejects > 0 and not self.conflicts
         if self.state is not State.DONE or not self.rejects or self.stopped_by is not None:
             return False
         return self.verdict is None or self.verdict.misses <= self.rejects

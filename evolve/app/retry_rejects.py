@@ -20,11 +20,14 @@ from evolve.postgres.writable import refuse_read_only
 
 class NotDoneYet(Refused):
     def __init__(self, record: RunRecord) -> None:
+        undo = record.state is State.UNDOING or record.unrestored > 0
         ended = record.state in (State.CANCELLED, State.UNDOING, State.UNDONE)
         super().__init__(
             f'backfill "{record.name}" is {record.shown}: its rejects are tried again once it is done',
             why="its rows stay as they are" if ended else "what it still has to write comes first",
-            fix="start it over: evolve backfill run … --restart"
+            fix=f"what its undo set aside is tried again by: evolve backfill undo {record.name}"
+            if undo
+            else "start it over: evolve backfill run … --restart"
             if ended
             else f"evolve backfill resume {record.name}",
         )

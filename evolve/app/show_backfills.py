@@ -29,6 +29,7 @@ class RunView:
         fraction: 0.0 to 1.0, 1.0 only at the end; None where nothing tells.
         conflicts: rows that undo left alone.
         rejects: the first of the rows that could not be written.
+        unrestored: the first of those that could not take their old values.
         notes: of effects outside of the database; None where it has none.
         waits: (name, why) of those that it comes after and that are not settled.
     """
@@ -39,6 +40,7 @@ class RunView:
     conflicts: int
     waits: tuple[tuple[str, Unsettled], ...] = ()
     rejects: tuple[Rejected, ...] = ()
+    unrestored: tuple[Rejected, ...] = ()
     notes: Notes | None = None
 
 
@@ -73,7 +75,8 @@ def watch_backfill(url: str, name: str) -> Iterator[RunView]:
                     set_aside.count_conflicts(connection, record.run_id),
                     tuple(unsettled_of(connection, record.after)),
                     tuple(set_aside.rejects(connection, record.run_id, SHOWN)),
-                    notes_of(connection, record.run_id) if has_effects(record.spec) else None,
+                    notes=notes_of(connection, record.run_id) if has_effects(record.spec) else None,
+                    unrestored=tuple(set_aside.unrestored(connection, record.run_id, SHOWN)),
                 )
             yield view
 

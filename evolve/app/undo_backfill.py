@@ -6,14 +6,16 @@ from contextlib import closing
 from dataclasses import replace
 
 from evolve.app.backfill_lead import Lead
+from evolve.app.backfill_same import refuse_another
 from evolve.app.backfill_work import Outcome, Pace, actor, told
 from evolve.backfill.happenings import Observer, nobody
 from evolve.backfill.keyset import Key
 from evolve.backfill.ports import Stop, Want, Watch
-from evolve.backfill.record import AlreadyRunning, RunEnded, RunRecord
+from evolve.backfill.record import AlreadyRunning, Rejected, RunEnded, RunRecord, TargetChanged
 from evolve.backfill.status import State
 from evolve.backfill.undo import KeepsNoJournal
 from evolve.backfill.works import Delete, InsertSelect
+from evolve.errors import Misuse
 from evolve.postgres import journal, undo_journal
 from evolve.postgres import rejects as set_aside
 from evolve.postgres.backfill_target import Target, read_target
@@ -23,15 +25,27 @@ from evolve.postgres.writable import refuse_read_only
 
 
 def undo_backfill(
-    url: str, name: str, *, pace: Pace, stop: Stop, watch: Watch, observer: Observer = nobody
+    url: str,
+    name: str,
+    *,
+    pace: Pace,
+    stop: Stop,
+    watch: Watch,
+    max_rejects: int | None = None,
+    observer: Observer = nobody,
 ) -> Outcome:
     """Restore newest first, where a row still holds what the run wrote; the others are listed and left alone.
 
-    Interrupted at any moment it goes on where it was when called again.
+    A row that cannot take its old value is set aside, and tried again when this is called again. Interrupted at any
+    moment it goes on where it was.
+
+    Args:
+        max_rejects: as many rows may be set aside; None: as before.
 
     Raises:
         NoSuchRun, RunEnded, AlreadyRunning, KeepsNoJournal, NothingToUndo: there is nothing to undo, or somebody
             still writes.
+        TargetChanged: old values cannot go back into what the table is by now.
         EvolveError: the causes of `Lead.backward`.
     """
     pace.check()
@@ -41,6 +55,8 @@ def undo_backfill(
             record, target = undoable(connection, name)
             if record.want is not Want.RUN and not record.held:
                 journal.ask(connection, record, Want.RUN, actor())
+            if max_rejects is not None:
+                set_aside.allow(connection, record.run_id, max_rejects)
         return Lead(url, session, record, target, pace, stop, watch, observer=observer).backward()
 
 
@@ -50,11 +66,12 @@ def undoable(connection: Connection, name: str) -> tuple[RunRecord, Target]:
     Raises:
         NoSuchRun, RunEnded, AlreadyRunning, KeepsNoJournal, NothingToUndo: there is nothing to undo, or somebody
             still writes.
+        TargetChanged: old values cannot go back into what the table is by now.
     """
     refuse_read_only(connection)
     journal.bring_up_to_date(connection)
     record = journal.named_run(connection, name)
-    if record.state is State.UNDONE:
+    if record.state is State.UNDONE and not record.unrestored:
         raise RunEnded(
             record,
             why="its rows have their old values",
@@ -67,7 +84,26 @@ def undoable(connection: Connection, name: str) -> tuple[RunRecord, Target]:
     if not record.journal or not undo_journal.exists(connection, record.run_id):
         raise undo_journal.NothingToUndo(name)
     spec = replace(record.spec, key=tuple(column.name for column in record.key))
-    return record, read_target(connection, spec, newest_first=record.newest_first)
+    try:
+        target = read_target(connection, spec, newest_first=record.newest_first)
+    except Misuse as error:
+        raise TargetChanged(record, error.what, undoing=True) from error
+    refuse_another(connection, record, target, undoing=True)
+    return record, target
+
+
+def list_unrestored(url: str, name: str, limit: int | None) -> list[Rejected]:
+    """Rows that could not take their old values in the undo of the last run of that name; up to `limit` of them.
+
+    Raises:
+        NoSuchRun: naming those that exist.
+    """
+    with (
+        closing(Session(url, "evolve backfill rejects")) as session,
+        told(f'rejects of backfill "{name}" could not be read', session),
+    ):
+        record = journal.named_run(session.current(), name)
+        return set_aside.unrestored(session.current(), record.run_id, limit)
 
 
 def undo_conflicts(url: str, name: str) -> list[tuple[Key, str]]:

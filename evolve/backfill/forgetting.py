@@ -5,6 +5,7 @@ from __future__ import annotations
 from evolve.backfill.dependencies import unsettled
 from evolve.backfill.record import RunRecord
 from evolve.backfill.status import ENDED, State
+from evolve.counted import counted
 from evolve.errors import Refused
 
 
@@ -46,5 +47,11 @@ def may_forget(record: RunRecord, *, force: bool) -> None:
             why = unsettled(record.name, record)
             if why is not None:
                 raise StillNeeded(record, why.reason, f"first: {why.command}")
+        case State.UNDONE if record.unrestored:
+            raise StillNeeded(
+                record,
+                f"{counted(record.unrestored, 'row')} could not take their old values",
+                f"mend them and undo it once more: evolve backfill undo {record.name}",
+            )
         case _:
             return

@@ -109,6 +109,7 @@ class RunRecord:
         sweeps: walks after the first one; only a run without a key makes any.
         rejects: rows that could not be written and that no later try has resolved.
         max_rejects: how many it may have of them; with one more it fails.
+        unrestored: rows that could not take their old values in its undo; they are kept for the next one.
         settings: what was set while it went on; `pace`: what the command lines said that led it.
         brake: by which somebody holds or slows its workers just now.
         approval: None where it needs none.
@@ -146,6 +147,7 @@ class RunRecord:
     key_collations: tuple[int, ...] | None = None
     rejects: int = 0
     max_rejects: int = 100
+    unrestored: int = 0
     settings: Settings = OPEN
     pace: Settings = OPEN
     brake: Brake | None = None
@@ -306,11 +308,20 @@ class AlreadyRunning(Refused):
 
 
 class TargetChanged(Refused):
-    def __init__(self, record: RunRecord, reason: str) -> None:
+    """
+    Args:
+        undoing: old values were about to go back.
+    """
+
+    def __init__(self, record: RunRecord, reason: str, *, undoing: bool = False) -> None:
         super().__init__(
             f'table "{record.spec.table.plain}" is not the one backfill "{record.name}" began with: {reason}',
-            why="its cursor means nothing there",
-            fix=f"evolve backfill cancel {record.name}, then run it with --restart",
+            why="old values go back only where they were; nothing was written, and they are kept"
+            if undoing
+            else "its cursor means nothing there",
+            fix=f"once the table is as it was: evolve backfill undo {record.name}"
+            if undoing
+            else f"evolve backfill cancel {record.name}, then run it with --restart",
         )
 
 

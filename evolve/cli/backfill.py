@@ -29,9 +29,11 @@ from evolve.cli.options import Location, database_url_option, format_option, pro
 from evolve.cli.stopping import signals
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from evolve.app.backfill_work import Outcome, Pace
     from evolve.app.wanted_backfill import Chosen, Wanted
-    from evolve.backfill.record import RunRecord
+    from evolve.backfill.record import Rejected, RunRecord
 
 SHOWN = 20  # rejects
 
@@ -341,6 +343,7 @@ def status(
 @command.command()
 @click.argument("name")
 @click.option("--dry-run", is_flag=True, help="Count what would be restored and what was changed since.")
+@max_rejects_option
 @quiet_option
 @format_option("text", "json")
 @database_url_option
@@ -353,6 +356,7 @@ def undo(
     /,
     name: str,
     dry_run: bool,
+    max_rejects: int | None,
     quiet: bool,
     observing: Observing,
     report_format: str,
@@ -360,8 +364,9 @@ def undo(
 ) -> int:
     """Give the rows of a run their old values back, newest first.
 
-    A row that somebody changed since keeps what it has and is listed. Interrupted at any moment, undo goes on
-    where it was when called again.
+    A row that somebody changed since keeps what it has and is listed. One that cannot take its old value is set
+    aside, and tried again by the next undo. Interrupted at any moment, undo goes on where it was when called again.
+    Exit status: 0 every row has its old value; 3 but for those that were set aside; 1 stopped, or rows left alone.
     """
     from dataclasses import asdict
 
@@ -383,7 +388,15 @@ def undo(
             )
             return 0
         with observing.around(location, watch) as (watched, observer):
-            outcome = undo_backfill(url, name, pace=pace, stop=stop, watch=watched, observer=observer)
+            outcome = undo_backfill(
+                url,
+                name,
+                pace=pace,
+                stop=stop,
+                watch=watched,
+                max_rejects=max_rejects,
+                observer=observer,
+            )
     return _print_outcome(outcome, report_format, url, undo_conflicts(url, name) if outcome.conflicts else [])
 
 
@@ -451,9 +464,14 @@ def _print_outcome(
     conflicts: list[tuple[tuple[str, ...], str]] | None = None,
 ) -> int:
     from evolve.app.retry_rejects import list_rejects
+    from evolve.app.undo_backfill import list_unrestored
     from evolve.cli import backfill_text
 
-    rejected = list_rejects(url, outcome.name, SHOWN)[1] if outcome.rejects else []
+    rejected: Sequence[Rejected] = ()
+    if outcome.rejects and outcome.state.value in ("undoing", "undone"):
+        rejected = list_unrestored(url, outcome.name, SHOWN)
+    elif outcome.rejects:
+        rejected = list_rejects(url, outcome.name, SHOWN)[1]
     if report_format == "json":
         click.echo(json.dumps(backfill_text.outcome_json(outcome, conflicts or [], rejected)))
     else:

@@ -28,15 +28,38 @@ if TYPE_CHECKING:
 def rejects(
     location: Location, /, name: str, limit: int, report_format: str, database_url: str | None
 ) -> None:
-    """List the rows that the last run of NAME could not write, each by its key and with its error."""
+    """List the rows that the last run of NAME could not write, each by its key and with its error.
+
+    Also those that could not take their old values when it was undone.
+    """
     from evolve.app.retry_rejects import list_rejects
+    from evolve.app.undo_backfill import list_unrestored
     from evolve.cli import backfill_text
 
-    record, found = list_rejects(resolved_url(location, database_url), name, limit)
+    url = resolved_url(location, database_url)
+    record, found = list_rejects(url, name, limit)
+    unrestored = list_unrestored(url, name, limit) if record.unrestored else []
     if report_format == "json":
         rows = [backfill_text.reject_json(each) for each in found]
-        click.echo(json.dumps({"schema": SCHEMA, "name": name, "count": record.rejects, "rejects": rows}))
+        left = [backfill_text.reject_json(each) for each in unrestored]
+        click.echo(
+            json.dumps(
+                {
+                    "schema": SCHEMA,
+                    "name": name,
+                    "count": record.rejects,
+                    "rejects": rows,
+                    "unrestored_count": record.unrestored,
+                    "unrestored": left,
+                }
+            )
+        )
         return
+    if unrestored:
+        click.echo(f"{counted(record.unrestored, 'row')} could not take their old values:")
+        click.echo("\n".join(f"  {backfill_text.reject_line(each)}" for each in unrestored))
+        if not found:
+            return
     if not record.rejects:
         click.echo(f'backfill "{name}" has set no row aside')
         return

@@ -73,8 +73,11 @@ def outcome_text(
         lines.append(counted(outcome.conflicts, "row") + " left alone, with the old values lost:")
         lines += [f"  ({', '.join(key)}) {reason}" for key, reason in conflicts]
     if outcome.rejects:
-        lines.append(counted(outcome.rejects, "row") + " could not be written and were set aside:")
+        what = "take their old values" if outcome.state.value in ("undoing", "undone") else "be written"
+        lines.append(f"{counted(outcome.rejects, 'row')} could not {what} and were set aside:")
         lines += [f"  {reject_line(each)}" for each in rejected]
+        if outcome.state.value == "undone":
+            lines.append(f"  mend them, then: evolve backfill undo {name}")
         if outcome.state.value == "done":
             lines.append(f"  mend them, then: evolve backfill retry-rejects {name}")
     return "\n".join(lines)
@@ -264,6 +267,9 @@ def view_text(view: RunView) -> str:
     if record.rejects:
         lines.append(f"  rejects   {counted(record.rejects, 'row')} could not be written")
         lines += [f"            {reject_line(each)}" for each in view.rejects]
+    if record.unrestored:
+        lines.append(f"  undo left {counted(record.unrestored, 'row')} that could not take their old values")
+        lines += [f"            {reject_line(each)}" for each in view.unrestored]
     if view.conflicts:
         lines.append(f"  conflicts {counted(view.conflicts, 'row')} left alone by undo")
     lines.append(f"  started   {record.started_at:%Y-%m-%d %H:%M:%S %Z} by {record.started_by}")
@@ -327,6 +333,8 @@ def view_json(view: RunView) -> dict[str, object]:
         "max_rejects": record.max_rejects,
         "outbox": None if view.notes is None else asdict(view.notes),
         "reject_sample": [reject_json(each) for each in view.rejects],
+        "unrestored": record.unrestored,
+        "unrestored_sample": [reject_json(each) for each in view.unrestored],
         "started_by": record.started_by,
         "started_at": record.started_at.isoformat(),
         "ended_at": None if record.ended_at is None else record.ended_at.isoformat(),
@@ -409,7 +417,7 @@ def _next(view: RunView) -> str | None:
         return f"let another person say: evolve backfill approve {record.name}"
     if record.shown in ("paused", "failed", "interrupted"):
         return f"evolve backfill resume {record.name}"
-    if record.shown == "undo interrupted":
+    if record.shown == "undo interrupted" or (record.shown == "undone" and record.unrestored):
         return f"evolve backfill undo {record.name}"
     if record.shown == "done" and record.rejects:
         return f"evolve backfill retry-rejects {record.name}"

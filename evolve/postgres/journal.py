@@ -174,6 +174,7 @@ class _Row:
     sweeps: int
     rejects: int
     max_rejects: int
+    unrestored: int
     settings: str
     pace: str
     brake: str | None
@@ -206,7 +207,11 @@ _SELECT = sql.SQL("""
            r.error ->> 'message' AS error, CASE WHEN {led} THEN ({lead})::text END AS leads, g.workers, r.started_by,
            to_jsonb(r.started_at) #>> '{{}}' AS started_at, to_jsonb(r.ended_at) #>> '{{}}' AS ended_at,
            r.after, r.verifiable,
-           r.newest_first, r.key_collations, r.sweeps, r.rejects, r.max_rejects, r.settings::text AS settings,
+           r.newest_first, r.key_collations, r.sweeps, r.rejects, r.max_rejects,
+           CASE WHEN r.state IN ('undoing', 'undone') THEN
+               (SELECT count(*) FROM evolve.backfill_reject j WHERE j.run_id = r.run_id AND j.kind = 'conflict'
+                   AND j.sqlstate IS NOT NULL AND j.resolved_at IS NULL) ELSE 0 END AS unrestored,
+           r.settings::text AS settings,
            r.pace::text AS pace, ({brake})::text AS brake, r.approval::text AS approval, g.doing
       FROM evolve.backfill_run r
      CROSS JOIN LATERAL (
@@ -1011,6 +1016,7 @@ def _record(row: _Row) -> RunRecord:
         key_collations=None if row.key_collations is None else tuple(row.key_collations),
         rejects=row.rejects,
         max_rejects=row.max_rejects,
+        unrestored=row.unrestored,
         settings=Settings.from_json(json.loads(row.settings)),
         pace=Settings.from_json(json.loads(row.pace)),
         brake=None if row.brake is None else brake_of(json.loads(row.brake)),

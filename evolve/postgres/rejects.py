@@ -36,18 +36,30 @@ def rejects(connection: Connection, run_id: int, limit: int | None = SHOWN) -> l
 
 
 def conflicts(connection: Connection, run_id: int, limit: int | None = SHOWN) -> list[Rejected]:
-    """Rows that undo left alone."""
+    """Rows that undo left alone, since they were changed or deleted."""
+    return _listed(connection, run_id, "conflict", limit, failed=False)
+
+
+def unrestored(connection: Connection, run_id: int, limit: int | None = SHOWN) -> list[Rejected]:
+    """Rows that could not take their old values; those are kept for the next undo."""
     return _listed(connection, run_id, "conflict", limit)
 
 
-def _listed(connection: Connection, run_id: int, kind: str, limit: int | None) -> list[Rejected]:
+def _listed(
+    connection: Connection, run_id: int, kind: str, limit: int | None, *, failed: bool = True
+) -> list[Rejected]:
+    """
+    Args:
+        failed: those that an error kept from being written; else those without an error.
+    """
     with connection.cursor(row_factory=class_row(_Row)) as cursor:
         # AccessShare on the journal.
         rows = cursor.execute(
             "SELECT array_to_json(key)::text AS key, sqlstate, reason, attempts, to_jsonb(at) #>> '{}' AS at"
             " FROM evolve.backfill_reject"
-            " WHERE run_id = %s AND kind = %s AND resolved_at IS NULL ORDER BY range_no, at, key LIMIT %s",
-            (run_id, kind, limit),
+            " WHERE run_id = %s AND kind = %s AND resolved_at IS NULL AND (sqlstate IS NOT NULL) = %s"
+            " ORDER BY range_no, at, key LIMIT %s",
+            (run_id, kind, failed, limit),
         ).fetchall()
     return [row.rejected() for row in rows]
 
@@ -56,7 +68,9 @@ def count_conflicts(connection: Connection, run_id: int) -> int:
     with connection.cursor(row_factory=scalar_row) as cursor:
         # AccessShare on the journal.
         counted = cursor.execute(
-            "SELECT count(*) FROM evolve.backfill_reject WHERE run_id = %s AND kind = 'conflict'", (run_id,)
+            "SELECT count(*) FROM evolve.backfill_reject WHERE run_id = %s AND kind = 'conflict'"
+            " AND sqlstate IS NULL",
+            (run_id,),
         ).fetchone()
     return int(counted or 0)
 
