@@ -18,6 +18,7 @@ from evolve.backfill.twice import may_walk_again
 from evolve.backfill.undo import JournalMode, keeps_journal
 from evolve.postgres import journal, undo_journal
 from evolve.postgres import rejects as set_aside
+from evolve.postgres.backfill_target import KeyNotAlone
 from evolve.postgres.session import Session
 
 
@@ -65,6 +66,8 @@ def run_backfill(
         with told(f'backfill "{spec.name}" could not start', session):
             target = checked_target(session, spec, watch, plain_sql=plain_sql, newest_first=newest_first)
             keeps = keeps_journal(spec, undo_journal_mode)
+            if keeps and target.inherited:
+                raise KeyNotAlone(spec)
             if target.by_block and undo_journal_mode is JournalMode.AUTO:
                 watch.say("no undo journal is kept: rows without a key could not be found again")
             journal.ensure_journal(session.current())

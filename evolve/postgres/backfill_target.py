@@ -87,6 +87,20 @@ class RowSecurity(Refused):
         )
 
 
+class KeyNotAlone(Misuse):
+    def __init__(self, spec: Spec) -> None:
+        function = isinstance(spec.work, Transform)
+        super().__init__(
+            f'rows of "{spec.table.plain}" and of the tables that inherit from it may have the same key',
+            why="what a function computes finds its row by the key"
+            if function
+            else "old values find their rows by the key when they are given back",
+            fix="say it as an expression (--set), or partition the table"
+            if function
+            else "go without a way back: --undo-journal off",
+        )
+
+
 @dataclass(frozen=True, slots=True)
 class TargetColumn:
     """A column that is written.
@@ -118,6 +132,7 @@ class Target:
         collations: of the key's columns, by number.
         called: what the specification calls a leaf: its expressions know the table above it.
         returns_old: an UPDATE can return what it replaced (PostgreSQL 18).
+        inherited: other tables inherit from it: their rows are walked with its own, and may have the same keys.
     """
 
     table: QualifiedName
@@ -135,6 +150,7 @@ class Target:
     collations: tuple[int, ...] = ()
     called: QualifiedName | None = None
     returns_old: bool = False
+    inherited: bool = False
 
     @property
     def source(self) -> sql.Composable:
@@ -158,6 +174,7 @@ class _Table:
     oid: int
     kind: str
     partition: bool
+    inherited: bool
     rows: float
     pages: int
     secured: bool
@@ -195,8 +212,8 @@ def read_target(
         newest_first: walk from the greatest key down.
 
     Raises:
-        NoSuchTable, NotATable, NoSuchColumn, BadTarget, NoKey, UnusableKey, NeedsPredicate, NoOrder, OnlyInPlace: the
-            specification does not fit the table.
+        NoSuchTable, NotATable, NoSuchColumn, BadTarget, NoKey, UnusableKey, NeedsPredicate, NoOrder, OnlyInPlace,
+            KeyNotAlone: the specification does not fit the table.
         MayNot, RowSecurity: the role cannot do it.
     """
     table = read_table(connection, spec.table)
@@ -218,6 +235,8 @@ def read_target(
                 f"it is part of the key ({', '.join(c.name for c in index.columns)}) that is walked",
                 "walk another unique key with --key",
             )
+    if table.inherited and isinstance(spec.work, Transform) and spec.work.writes:
+        raise KeyNotAlone(spec)
     if table.secured:
         raise RowSecurity(spec.table, table.role)
     if not table.readable:
@@ -242,6 +261,7 @@ def read_target(
         mark=seen,
         collations=tuple(columns[column.name].collation for column in key if column != PLACE),
         returns_old=connection.info.server_version >= 180_000,
+        inherited=table.inherited,
     )
 
 
@@ -295,6 +315,7 @@ def read_table(connection: Connection, name: QualifiedName, *, any_kind: bool = 
         table = cursor.execute(
             """
             SELECT c.oid::bigint AS oid, c.relkind::text AS kind, c.relispartition AS partition,
+                   c.relkind = 'r' AND EXISTS (SELECT FROM pg_inherits i WHERE i.inhparent = c.oid) AS inherited,
                    (SELECT coalesce(sum(greatest(l.reltuples, 0)), 0)::float8 FROM pg_class l
                      WHERE l.oid = c.oid AND c.relkind <> 'p'
                         OR c.relkind = 'p' AND l.oid IN

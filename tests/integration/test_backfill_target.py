@@ -8,12 +8,16 @@ from support.backfill import Quiet, fill, numbers, spec
 
 from evolve.app.backfill_work import Pace
 from evolve.app.dry_run_backfill import dry_run_backfill
+from evolve.backfill.spec import Spec
+from evolve.backfill.transform import Transform
+from evolve.backfill.undo import JournalMode
 from evolve.errors import EvolveError
 from evolve.postgres import journal
-from evolve.postgres.backfill_target import MayNot, RowSecurity, read_target
+from evolve.postgres.backfill_target import KeyNotAlone, MayNot, RowSecurity, read_target
 from evolve.postgres.connect import connect
 from evolve.postgres.plan_check import PlanIgnoresKey
 from evolve.postgres.sensors.replica_lag import lag_bytes
+from evolve.sql.names import QualifiedName
 
 pytestmark = pytest.mark.server
 
@@ -179,3 +183,18 @@ def test_a_touched_column_keeps_its_value(database_url: str) -> None:
 def test_without_standbys_there_is_no_lag(database_url: str) -> None:
     with connect(database_url, autocommit=True) as connection:
         assert lag_bytes(connection) == 0
+
+
+def test_old_values_are_not_kept_where_another_row_may_have_the_same_key(database_url: str) -> None:
+    with psycopg.connect(database_url, autocommit=True) as connection:
+        connection.execute(
+            "CREATE TABLE old (id int PRIMARY KEY, n int); CREATE TABLE young (PRIMARY KEY (id)) INHERITS (old);"
+            " INSERT INTO old VALUES (1, 1), (2, 1); INSERT INTO young VALUES (1, 2), (2, 2)"
+        )
+        with pytest.raises(KeyNotAlone):
+            fill(database_url, spec("old", "n", "7"))
+        computing = Transform("os.path:join", ("n",), ("n",))
+        with pytest.raises(KeyNotAlone):
+            fill(database_url, Spec("computed", QualifiedName("old"), where="n IS NULL", work=computing))
+        assert fill(database_url, spec("old", "n", "7"), undo_journal_mode=JournalMode.OFF).good
+        assert connection.execute("SELECT DISTINCT n FROM old").fetchall() == [(7,)]
