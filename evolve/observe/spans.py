@@ -25,7 +25,7 @@ from evolve.backfill.happenings import (
 from evolve.backfill.throttle import Hold
 
 if TYPE_CHECKING:
-    from opentelemetry.trace import Span
+    from opentelemetry.trace import Span, TracerProvider
 
 SAMPLE = 1.0  # seconds between two batches of a worker that have a span
 WORTH_A_SPAN = 1.0  # seconds that a wait lasts
@@ -34,13 +34,20 @@ Values = Mapping[str, str | int | float | bool]
 
 
 class Spans:
-    """An observer (`happenings.Observer`) that draws them with the tracer provider that the process has."""
+    """An observer (`happenings.Observer`) that draws them.
 
-    def __init__(self, clock: Callable[[], int] = time.time_ns) -> None:
+    Args:
+        provider: None takes the one that the process has.
+        clock: nanoseconds since 1970.
+    """
+
+    def __init__(
+        self, provider: TracerProvider | None = None, clock: Callable[[], int] = time.time_ns
+    ) -> None:
         from opentelemetry import trace
 
         self._trace = trace
-        self._tracer = trace.get_tracer("evolve")
+        self._tracer = trace.get_tracer("evolve", tracer_provider=provider)
         self._clock = clock
         self._run: Span | None = None
         # Each by the thread of its worker.
@@ -104,7 +111,7 @@ class Spans:
             case _:
                 assert_never(happening)
 
-    def _start(self, name: str, below: Span | None, at: int, **values: str | int | float | bool) -> Span:
+    def _start(self, name: str, below: Span | None, at: int, /, **values: str | int | float | bool) -> Span:
         above = None if below is None else self._trace.set_span_in_context(below)
         return self._tracer.start_span(
             f"evolve.{name}", context=above, attributes=_named(values), start_time=at

@@ -112,9 +112,9 @@ class Teller:
 
     def _wait(self, hold: Hold) -> None:
         with self._lock:
-            thread = get_ident()
-            since = self._waiting.setdefault(thread, self._clock())
-            if thread in self._told or self._clock() - since < WORTH_TELLING:
+            thread, now = get_ident(), self._clock()
+            since = self._waiting.setdefault(thread, now)
+            if thread in self._told or now - since < WORTH_TELLING:
                 return
             first = not self._told
             self._told.add(thread)
@@ -124,14 +124,14 @@ class Teller:
     def _go_on(self) -> None:
         """No worker waits any more whose wait was told."""
         with self._lock:
-            thread = get_ident()
+            thread, now = get_ident(), self._clock()
             since = self._waiting.pop(thread, None)
             if since is None or thread not in self._told:
                 return
             self._told.discard(thread)
             if self._told:
                 return
-        self._emit("go-on", seconds=round(self._clock() - since, 3))
+        self._emit("go-on", seconds=round(now - since, 3))
 
 
 def _told(error: BaseException) -> dict[str, object]:
