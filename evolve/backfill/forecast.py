@@ -154,7 +154,8 @@ class Forecast:
         dead: row versions that vacuum has to remove, the likely number.
         vacuum_seconds: of one vacuum at the pace of autovacuum; None: as fast as it can.
         left_behind: dead row versions that this dry run has left.
-        catch_up: seconds a standby needs after the end of the run; None where nothing could be seen.
+        catch_up: seconds a standby would need after the end of a run that does not wait for it; None where nothing
+            could be seen.
         places: names and keys walked per second of each, in the order of the table.
     """
 
@@ -221,6 +222,7 @@ def forecast(places: Sequence[Place], setting: Setting, limits: Limits) -> Forec
             max(slow, max(paces) * rows) * factors[2] + commits * (commit[1] + fixed), changed, limits, 1.0
         ),
     )
+    catch_up = _catch_up(setting, wal, seconds.likely)
     if setting.replay:
         # A run waits for its standbys: it is not faster than they are.
         seconds = Range(
@@ -260,7 +262,7 @@ def forecast(places: Sequence[Place], setting: Setting, limits: Limits) -> Forec
         vacuumed_above=setting.vacuumed_above,
         standbys=setting.standbys,
         behind=setting.behind,
-        catch_up=_catch_up(setting, wal, seconds.likely),
+        catch_up=catch_up,
         left_behind=left_behind(places),
         places=tuple((place.name, 1 / max(pace, 1e-9)) for place, pace in zip(tried, paces, strict=True)),
         failed=tuple((place.name, place.failed) for place in places if place.failed is not None),

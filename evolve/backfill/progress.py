@@ -87,19 +87,28 @@ class Meter:
         return self._all / (self._last - self._began) if self._last > self._began else None
 
     def fraction(
-        self, scanned: int, by_key: float | None, *, finished: bool, by_histogram: float | None = None
+        self,
+        scanned: int,
+        by_key: float | None,
+        *,
+        finished: bool,
+        by_histogram: float | None = None,
+        ahead: int = 0,
     ) -> float | None:
         """By the key's histogram; else by the table's estimated rows, or by the key where that is missing or proves too
         small. Below 1 till the end, and never less than what was said before.
+
+        Args:
+            ahead: so many of the rows in `scanned` may lie in front of what `by_histogram` counts.
         """
         if finished:
             return 1.0
+        by_rows = scanned / self._estimate if self._estimate and scanned <= self._estimate else None
+        found = by_key if by_rows is None else by_rows
         if by_histogram is not None:
-            found: float | None = by_histogram
-        elif self._estimate and scanned <= self._estimate:
-            found = scanned / self._estimate
-        else:
-            found = by_key
+            found = by_histogram
+            if by_rows is not None and self._estimate:
+                found = max(found, min(by_rows, found + ahead / self._estimate))
         if found is None:
             return None
         self._shown = max(self._shown, min(found, NEARLY))

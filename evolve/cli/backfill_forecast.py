@@ -22,8 +22,7 @@ def forecast_lines(forecast: Forecast) -> list[str]:
     places = ", ".join(f"{name} {rate:,.0f} rows/s" for name, rate in forecast.places)
     lines = [
         f"forecast for about {counted(forecast.rows, 'row')}, {forecast.changed:,} of them to be written:",
-        f"  time      {span(forecast.seconds.least, forecast.seconds.most)}, most likely"
-        f" {duration(forecast.seconds.likely)} ({forecast.rows_per_second:,.0f} rows/s), without verification",
+        f"  time      {_time(forecast.seconds)} ({forecast.rows_per_second:,.0f} rows/s), without verification",
         f"  batches   of about {counted(forecast.size, 'row')}: {forecast.batch_p50 * 1000:.1f} ms in the middle,"
         f" nine of ten within {forecast.batch_p90 * 1000:.1f} ms",
         f"  tried at  {places}",
@@ -54,6 +53,12 @@ def forecast_lines(forecast: Forecast) -> list[str]:
     return lines
 
 
+def _time(seconds: Range) -> str:
+    if seconds.most < 1:
+        return "less than a second"
+    return f"{span(seconds.least, seconds.most)}, most likely {duration(seconds.likely)}"
+
+
 def _standbys(forecast: Forecast) -> str:
     if forecast.standbys is None:
         return "not visible to this role"
@@ -64,7 +69,10 @@ def _standbys(forecast: Forecast) -> str:
         return f"{told}; how fast they replay could not be seen"
     if forecast.catch_up < 1:
         return f"{told}, fast enough to keep up"
-    return f"{told}, slower than the run: the last needs about {duration(forecast.catch_up)} more"
+    return (
+        f"{told}, slower than the run, which waits for them; else they would need about"
+        f" {duration(forecast.catch_up)} more"
+    )
 
 
 def forecast_json(forecast: Forecast) -> dict[str, object]:

@@ -139,7 +139,7 @@ def _numbers(snapshot: Snapshot) -> list[str]:
         parts.append(left)
     parts.append(f"batch {snapshot.size:,}")
     if snapshot.duty is not None and snapshot.duty < 0.95:
-        parts.append(f"{snapshot.duty:.0%} at work")
+        parts.append(f"{percent(snapshot.duty)} at work")
     return parts
 
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from evolve.backfill.progress import Snapshot
 from evolve.cli import backfill_progress
-from evolve.cli.backfill_progress import Lines
+from evolve.cli.backfill_progress import Lines, describe, fitting, span, time_left
 
 
 class Clock:
@@ -23,10 +25,8 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     return clock
 
 
-def snapshot(state: str) -> Snapshot:
-    return Snapshot(
-        "t.n", state, 0, 0, 0.0, None, None, 100, "at most 400 rows/s" if state == "throttled" else None
-    )
+def snapshot(state: str, hold: str = "at most 400 rows/s") -> Snapshot:
+    return Snapshot("t.n", state, 0, 0, 0.0, None, None, 100, hold if state == "throttled" else None)
 
 
 def shown(capsys: pytest.CaptureFixture[str]) -> list[str]:
@@ -59,3 +59,66 @@ def test_another_phase_shows_at_once(clock: Clock, capsys: pytest.CaptureFixture
     lines.report(snapshot("running"))
     lines.report(snapshot("verifying"))
     assert shown(capsys) == ["running", "verifying"]
+
+
+def test_another_reason_to_wait_shows_but_not_another_number(
+    clock: Clock, capsys: pytest.CaptureFixture[str]
+) -> None:
+    lines = Lines()
+    for hold in ("a standby is 70.1 MB behind", "a standby is 68 MB behind", "outside of its hours"):
+        lines.report(snapshot("throttled", hold))
+        clock.now += 1.5
+    assert [line.rpartition("waiting: ")[2] for line in capsys.readouterr().err.splitlines()] == [
+        "a standby is 70.1 MB behind",
+        "outside of its hours",
+    ]
+
+
+FULL = Snapshot(
+    name="t.n",
+    state="throttled",
+    rows=1200,
+    scanned=1300,
+    fraction=0.125,
+    rows_per_second=100.0,
+    seconds_left=91.0,
+    size=50,
+    hold="at most 400 rows/s",
+    mean_rows_per_second=200.0,
+    seconds_least=45.0,
+    seconds_most=100.0,
+    duty=0.25,
+    rejects=2,
+)
+
+
+def test_a_line_tells_all_that_is_known() -> None:
+    assert describe(FULL) == (
+        "throttled, 12 %, 2 set aside, 1,200 rows, 100 rows/s (mean 200), 45 s to 2 min left, batch 50,"
+        " 25 % at work, waiting: at most 400 rows/s"
+    )
+
+
+@pytest.mark.parametrize("width", [0, 1, 5, 12, 30, 200])
+def test_a_narrow_terminal_is_shown_what_matters_most(width: int) -> None:
+    shown = fitting(["1,200 rows", "100 rows/s", "batch 50"], width)
+    assert len(shown) <= width
+    assert "1,200 rows  100 rows/s  batch 50".startswith(shown.removesuffix("…"))
+
+
+def test_no_time_is_left_at_the_end() -> None:
+    assert time_left(replace(FULL, fraction=1.0)) is None
+
+
+@pytest.mark.parametrize(
+    ("least", "most", "told"),
+    [
+        (40, 50, "40 to 50 s"),
+        (100, 170, "2 to 3 min"),
+        (50, 600, "50 s to 10 min"),
+        (7200, 7300, "about 2 h"),
+        (3600 * 50, 3600 * 120, "50 h to 5 days"),
+    ],
+)
+def test_a_range_is_no_more_exact_than_it_is_wide(least: float, most: float, told: str) -> None:
+    assert span(least, most) == told
