@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from evolve.app.backfill_crew import LOOK, CrewProgress, crew_of
 from evolve.app.backfill_look import look
@@ -26,10 +26,10 @@ from evolve.backfill.failures import judge
 from evolve.backfill.happenings import Begun, Entered, Observer, nobody
 from evolve.backfill.ports import DatabaseFailure, Stop, Want, Watch
 from evolve.backfill.progress import Meter
-from evolve.backfill.record import AlreadyRunning, Holder, RunRecord
+from evolve.backfill.record import AlreadyRunning, Holder, RunEnded, RunRecord
 from evolve.backfill.runner import BatchFailed, GaveUp, Interrupted, LeaseLost, RejectsOverBudget
 from evolve.backfill.spec import has_effects
-from evolve.backfill.status import ACTIVE, State
+from evolve.backfill.status import ACTIVE, ENDED, State
 from evolve.backfill.verify import Verdict
 from evolve.counted import counted
 from evolve.postgres import journal, steering, undo_journal
@@ -85,6 +85,8 @@ class Lead:
         with told(f'backfill "{self.record.name}" stopped', self.session):
             refuse_another(self.session.current(), self.record, self.target)
             self._take_lead()
+            if self.record.state in ENDED:
+                return self._ended_meanwhile()
             self.observer(Begun(self.record, State.RUNNING))
             try:
                 return self._persistently(self._forward)
@@ -122,9 +124,29 @@ class Lead:
         """
         with told(f'undo of backfill "{self.record.name}" stopped', self.session):
             refuse_another(self.session.current(), self.record, self.target, undoing=True)
+            was = self.record.state
             self._take_lead()
+            if was is not State.UNDONE and self.record.state is State.UNDONE:
+                return self._ended_meanwhile()
             self.observer(Begun(self.record, State.UNDOING))
             return self._persistently(self._backward)
+
+    def _ended_meanwhile(self) -> Outcome:
+        """Whoever led the run brought it to its end while this one waited for the lead.
+
+        Raises:
+            RunEnded: it is not done, and goes on no more.
+        """
+        journal.give_up_lead(self.session.current(), self._lead)
+        if self.record.state is State.DONE:
+            return replace(self._outcome(State.DONE, verdict=self.record.verify), already=True)
+        if self.record.state is State.UNDONE:
+            raise RunEnded(
+                self.record,
+                why="its rows have their old values",
+                fix=f"see what was left alone: evolve backfill status {self.record.name}",
+            )
+        raise RunEnded(self.record)
 
     def _persistently(self, work: Callable[[], Outcome]) -> Outcome:
         outcome = persistently(

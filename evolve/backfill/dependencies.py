@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from evolve.backfill.record import RunRecord
 from evolve.backfill.status import ENDED, State
+from evolve.backfill.twice import adds_up
 from evolve.counted import counted
 from evolve.errors import Misuse, Refused
 from evolve.values import dataclass
@@ -64,6 +65,8 @@ def unsettled(name: str, record: RunRecord | None) -> Unsettled | None:
             command = f"undo {name}"
         elif record.state in ENDED:
             command = f"run {name} --restart"
+        elif record.held:
+            command = f"status {name} --watch"
         else:
             command = f"resume {name}"
         return Unsettled(f"it is {record.state.value}", f"evolve backfill {command}")
@@ -75,7 +78,9 @@ def unsettled(name: str, record: RunRecord | None) -> Unsettled | None:
     if record.verify is not None and not record.verify.clean:
         return Unsettled(
             f"its verification found {counted(record.verify.misses, 'wrong row')}",
-            f"evolve backfill run {name} --restart",
+            f"evolve backfill status {name}"
+            if adds_up(record.spec)
+            else f"evolve backfill run {name} --restart",
         )
     if record.verify is None and record.verifiable:
         return Unsettled("it has not been verified", f"evolve backfill verify {name}")

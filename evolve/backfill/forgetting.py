@@ -14,7 +14,9 @@ class StillGoesOn(Refused):
         super().__init__(
             f'backfill "{record.name}" is {record.shown}, and cannot be forgotten yet',
             why="it needs what it keeps to go on",
-            fix=f"let it end (evolve backfill resume {record.name}), or end it: evolve backfill cancel {record.name}",
+            fix=f"let it end: evolve backfill undo {record.name}"
+            if record.state is State.UNDOING
+            else f"let it end (evolve backfill resume {record.name}), or end it: evolve backfill cancel {record.name}",
         )
 
 

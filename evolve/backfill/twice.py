@@ -1,4 +1,4 @@
-"""Whether all rows may be walked once more without writing one a second time that a run has written."""
+"""Whether a row may be written a second time, and all rows be walked once more."""
 
 from __future__ import annotations
 
@@ -26,12 +26,26 @@ def may_walk_again(spec: Spec, *, journal: bool) -> bool:
             pass
         case _:
             assert_never(spec.work)
-    if spec.mismatch is not None or all(null_before(spec.where, column) for column in spec.columns):
+    if spec.mismatch is not None or _only_nulls(spec):
         return True
     if journal or isinstance(spec.work, Transform):
         return False
-    expressions = [expression for _, expression in spec.assignments]
-    return any(mentions(spec.where, column) for column in spec.columns) and not any(
+    return any(mentions(spec.where, column) for column in spec.columns) and not adds_up(spec)
+
+
+def adds_up(spec: Spec) -> bool:
+    """A row that is written a second time may hold something else than after the first."""
+    if has_effects(spec):
+        return True
+    if spec.mismatch is not None or _only_nulls(spec):
+        return False
+    if isinstance(spec.work, Transform):
+        return bool(set(spec.work.reads) & set(spec.work.writes))
+    return any(
         another_each_time(expression) or any(mentions(expression, column) for column in spec.columns)
-        for expression in expressions
+        for _, expression in spec.assignments
     )
+
+
+def _only_nulls(spec: Spec) -> bool:
+    return all(null_before(spec.where, column) for column in spec.columns)

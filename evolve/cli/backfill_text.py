@@ -183,7 +183,8 @@ def verdict_text(verdict: Verdict) -> str:
         "first keys:",
         *(f"  ({', '.join(key)})" for key in verdict.sample),
         *held,
-        "if the trigger was gone for a while, walk all rows once more: evolve backfill run … --restart",
+        "to write all rows once more that --where finds, also those that were written:"
+        " evolve backfill run … --restart",
     ]
     return "\n".join(lines)
 

@@ -8,7 +8,9 @@ from datetime import UTC, datetime
 import pytest
 
 from evolve.backfill import status
+from evolve.backfill.dependencies import unsettled
 from evolve.backfill.failures import Verdict, judge
+from evolve.backfill.forgetting import StillGoesOn, may_forget
 from evolve.backfill.keyset import KeyColumn, NoKey, UniqueIndex, UnusableKey, choose_key, fraction
 from evolve.backfill.ports import DatabaseFailure, Want
 from evolve.backfill.progress import Meter
@@ -28,6 +30,7 @@ from evolve.backfill.throttle import Duty, RowsPerSecond, Throttles
 from evolve.backfill.transform import Mode, Transform
 from evolve.backfill.twice import may_walk_again
 from evolve.backfill.undo import JournalMode, keeps_journal
+from evolve.backfill.verify import Verdict as Seen
 from evolve.backfill.verify import misses_predicate
 from evolve.sql.names import QualifiedName
 
@@ -254,6 +257,24 @@ def test_rows_are_walked_again_where_none_can_be_written_twice(
 ) -> None:
     each = replace(SPEC, where=where, assignments=(("full", expression),))
     assert may_walk_again(each, journal=journal) is again
+
+
+@pytest.mark.parametrize(
+    ("expression", "command"),
+    [("first", "evolve backfill run fill --restart"), ("full || '!'", "evolve backfill status fill")],
+)
+def test_no_gate_says_to_write_rows_again_that_would_add_up(expression: str, command: str) -> None:
+    each = replace(SPEC, where="active", assignments=(("full", expression),))
+    missed = replace(record(State.DONE, each), verify=Seen(2, 1, (("1",),), "", "active"))
+    why = unsettled("fill", missed)
+    assert why is not None
+    assert why.command == command
+
+
+def test_an_undo_that_was_cut_short_is_gone_on_with_before_it_is_forgotten() -> None:
+    with pytest.raises(StillGoesOn) as refusal:
+        may_forget(record(State.UNDOING), force=True)
+    assert refusal.value.fix == "let it end: evolve backfill undo fill"
 
 
 def test_effects_are_not_repeated_by_a_second_walk() -> None:
