@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 from dataclasses import asdict, dataclass
 from datetime import datetime
 
@@ -220,10 +221,11 @@ class Event:
 class NoSuchRun(Misuse):
     def __init__(self, name: str, known: tuple[str, ...] = ()) -> None:
         listed = ", ".join(f'"{other}"' for other in known[:10])
+        near = difflib.get_close_matches(name, known, n=1)
         super().__init__(
             f'there is no backfill "{name}" in this database',
             why=f"its journal knows {listed}" if known else "its journal holds no run at all",
-            fix="list them: evolve backfill status",
+            fix=f'did you mean "{near[0]}"?' if near else "list them: evolve backfill status",
         )
 
 

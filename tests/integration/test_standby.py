@@ -27,6 +27,7 @@ ELSEWHERE = {
     "preflight",
     "backfill log",  # it reads, and no backfill has run there
     "backfill rejects",
+    "backfill explain",
 }  # it asks no server, has no models here, or tells it in its own way
 
 

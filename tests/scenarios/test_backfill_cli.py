@@ -16,6 +16,7 @@ from support.backfill import Cli, by_value, command_line, numbers
 pytestmark = pytest.mark.server
 
 SLOWLY = ("run", "numbers.n", "--set", "n + 1", "--max-batch", "50", "--max-rows-per-second", "400")
+QUICKLY = ("--max-batch", "500", "--max-rows-per-second", "100000")
 
 
 def wait_for(condition: Callable[[], bool], seconds: float = 20.0) -> None:
@@ -72,7 +73,7 @@ def test_a_signal_pauses_it_and_says_how_to_go_on(database_url: str, number: sig
         assert f"paused by {number.name}" in out
         assert "go on: evolve backfill resume numbers.n" in out
         assert cli.status("numbers.n")["state"] == "paused"
-        cli.run("resume", "numbers.n")
+        cli.run("resume", "numbers.n", *QUICKLY)
     assert by_value(database_url) == {1: 3000}
 
 
@@ -207,5 +208,5 @@ def test_the_server_goes_away_for_good(database_url: str) -> None:
             other.execute(f'ALTER DATABASE "{name}" ALLOW_CONNECTIONS true'.encode())
         assert process.returncode == 1, err
         assert "could not commit a batch for" in err
-        cli.run("resume", "numbers.n")
+        cli.run("resume", "numbers.n", *QUICKLY)
     assert by_value(database_url) == {1: 3000}

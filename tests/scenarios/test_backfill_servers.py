@@ -76,6 +76,8 @@ def test_a_server_that_is_killed_and_comes_back_is_waited_for(times: int) -> Non
             process = cli.start(
                 "run", NAME, "--set", "n + 1", "--workers", "2", "--max-rows-per-second", "3000"
             )
+            _until_more(server.url, 0)
+            cli.run("set", NAME, "rows=2900", "wal=off")
             for _ in range(times):
                 before = _written(server.url)
                 _until_more(server.url, before)
@@ -84,7 +86,9 @@ def test_a_server_that_is_killed_and_comes_back_is_waited_for(times: int) -> Non
                 time.sleep(0.5)
                 server = start_again(claim.folder, server.url, DURABLE)
             out, err = process.communicate(timeout=120)
+            settings = cli.status(NAME)["settings"]
         assert process.returncode == 0, out + err
+        assert settings == {"rows": 2900, "wal": "off"}
         assert "is done: 30,000 rows" in out
         assert by_value(server.url) == {1: 30_000}
     finally:

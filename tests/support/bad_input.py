@@ -53,6 +53,10 @@ COMMANDS: dict[str, tuple[str, ...]] = {
     "backfill verify": ("backfill", "verify", "users.email"),
     "backfill forget": ("backfill", "forget", "users.email"),
     "backfill log": ("backfill", "log", "users.email"),
+    "backfill set": ("backfill", "set", "users.email", "duty=0.5"),
+    "backfill throttle": ("backfill", "throttle", "users.email"),
+    "backfill explain": ("backfill", "explain", "users.email"),
+    "backfill approve": ("backfill", "approve", "users.email"),
     "backfill rejects": ("backfill", "rejects", "users.email"),
     "backfill retry-rejects": ("backfill", "retry-rejects", "users.email"),
     "partition convert": (
