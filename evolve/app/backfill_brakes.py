@@ -22,15 +22,14 @@ from evolve.backfill.transform import Transform
 from evolve.postgres.sensors.eye import Eye
 from evolve.postgres.sensors.looking import Looking, Task
 from evolve.postgres.sensors.make import Subject, make_sensor, of_server
-from evolve.postgres.sensors.replica_delay import ReplicaDelay
-from evolve.postgres.sensors.replica_lag import ReplicaLag
 from evolve.postgres.sensors.telling import pause_by_sensor, write_down
+from evolve.postgres.sensors.unasked import Unasked
 from evolve.postgres.sensors.wal_rate import position
 from evolve.postgres.sensors.window import Window
 
 WAL_EVERY = 0.25  # seconds between two looks at how far the log has come
+TELL_EVERY = 0.25
 TOLD_AFTER = 2.0  # seconds that a hold lasts until it is an event of the run
-_STANDBYS = ("replica-lag", "replica-delay")
 
 
 @dataclass(slots=True)
@@ -40,22 +39,25 @@ class Brakes:
     Args:
         most_rows: a second, that the specification itself allows.
         plugged: what plugins bring.
+        lag, delay: how far standbys are behind; None where nobody looks.
     """
 
     panel: Panel
     wal: WalPerSecond
     plugged: tuple[Throttle, ...]
     most_rows: float
+    lag: Gauge | None
+    delay: Gauge | None
 
     def together(self, settings: Settings) -> Throttle:
         """What holds for all workers together, by settings of which none is left open."""
         rows = min(OFF if settings.rows is None else settings.rows, self.most_rows)
         self.wal.go_by(OFF if settings.wal is None else settings.wal)
-        for gauge in self.panel.gauges:
-            if isinstance(gauge.sensor, ReplicaLag | ReplicaDelay):
+        for gauge in (self.lag, self.delay):
+            if gauge is not None:
                 gauge.off = settings.lag in (None, OFF)
-            if isinstance(gauge.sensor, ReplicaLag) and settings.lag not in (None, OFF, gauge.limits.hard):
-                gauge.limits = with_hard(gauge.limits, float(settings.lag or 0))
+        if self.lag is not None and settings.lag not in (None, OFF, self.lag.limits.hard):
+            self.lag.limits = with_hard(self.lag.limits, float(settings.lag or 0))
         return Throttles((RowsPerSecond(rows, time.monotonic), self.wal, *self.plugged))
 
     def alone(self) -> Throttle:
@@ -72,7 +74,7 @@ def brakes_of(
     Sensors of the server are looked at once before. One that nobody asked for and that cannot see is done without.
 
     Raises:
-        EvolveError: the server takes no more connections, or a function cannot be imported.
+        CannotImport, NoFunction: the function of a sensor is not there.
     """
     eye, own_eye = Eye(url), Eye(url)
     throttling = pace.throttling
@@ -80,29 +82,17 @@ def brakes_of(
     server: list[Gauge] = []
     own: list[Gauge] = []
     outside: list[Gauge] = []
+    standbys: dict[str, Gauge | None] = {"replica-lag": None, "replica-delay": None}
     try:
         for choice in throttling.sensors:
             through = eye if of_server(choice) else own_eye
-            gauge = _gauge(make_sensor(choice, subject, through, function_at), choice)
-            if of_server(choice):
-                reading = gauge.look()
-                if (
-                    not reading.known
-                    and not choice.asked
-                    and choice.name in _STANDBYS
-                    and settings.lag == OFF
-                ):
-                    continue
-                if not reading.known and not choice.asked:
-                    watch.say(f"{reading.where}: going on without a look at {choice.title}")
-                    continue
-                server.append(gauge)
-            else:
-                (own if choice.kind == "sql" else outside).append(gauge)
+            sensor = make_sensor(choice, subject, through, function_at)
+            gauge = _gauge(sensor if choice.asked else Unasked(sensor, choice.name, watch.say), choice)
+            (server if of_server(choice) else own if choice.kind == "sql" else outside).append(gauge)
+            if choice.name in standbys:
+                standbys[choice.name] = gauge
         if throttling.windows:
-            window = Gauge(Window(eye, throttling.windows), Limits(), time.monotonic, every=1.0)
-            window.look()
-            server.append(window)
+            server.append(Gauge(Window(eye, throttling.windows), Limits(), time.monotonic, every=1.0))
         plugged: list[Throttle] = []
         for name, each in throttling.plugged:
             if isinstance(each, Watched):
@@ -120,16 +110,23 @@ def brakes_of(
         panel = Panel((*server, *own, *outside))
         rate = record.spec.work.rate if isinstance(record.spec.work, Transform) else None
         brakes = Brakes(
-            panel, WalPerSecond(OFF, time.monotonic), tuple(plugged), OFF if rate is None else rate
+            panel,
+            WalPerSecond(OFF, time.monotonic),
+            tuple(plugged),
+            OFF if rate is None else rate,
+            standbys["replica-lag"],
+            standbys["replica-delay"],
         )
         brakes.together(settings)
+        for gauge in server:
+            gauge.look()
         teller = _Teller(panel, record.run_id, record.name, eye, watch)
         groups: list[tuple[list[Task], Eye | None]] = [
             (
                 [
                     *(Task(gauge.every, gauge.look, time.monotonic() + gauge.every) for gauge in server),
                     Task(WAL_EVERY, lambda: _look_at_log(eye, brakes.wal)),
-                    Task(0.25, teller.tell),
+                    Task(TELL_EVERY, teller.tell),
                 ],
                 eye,
             ),

@@ -40,15 +40,23 @@ class Eye:
         return self.rows(query, values)[0]
 
     def rows(self, query: sql.SQL, values: dict[str, object] | None = None) -> list[Row]:
-        with self.transaction() as connection:
-            return connection.execute(query, values).fetchall()
+        """
+        Raises:
+            Blind: the role may not ask that, or this kind of server does not know it.
+            psycopg.Error, EvolveError, OSError: the connection is gone, or there is none yet.
+        """
+        try:
+            with self.transaction() as connection:
+                return connection.execute(query, values).fetchall()
+        except (psycopg.ProgrammingError, psycopg.NotSupportedError) as error:
+            raise Blind(str(error).partition("\n")[0]) from error
 
     @contextmanager
     def transaction(self, *, write: bool = False) -> Iterator[Connection]:
         """Under `TIMEOUT`, for each statement and for each lock, and read only unless `write`.
 
         Raises:
-            psycopg.Error, EvolveError: the connection is gone, or there is none yet.
+            psycopg.Error, EvolveError, OSError: the connection is gone, or there is none yet.
         """
         connection = self._current()
         try:

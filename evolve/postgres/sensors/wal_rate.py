@@ -9,7 +9,7 @@ from psycopg import sql
 
 from evolve.backfill.sensor import Reading, Unit
 from evolve.errors import EvolveError
-from evolve.postgres.sensors.eye import Eye
+from evolve.postgres.sensors.eye import Blind, Eye
 
 # No lock.
 _POSITION = sql.SQL(
@@ -21,7 +21,7 @@ def position(eye: Eye) -> int | None:
     """Bytes of WAL since the server was made; None where it does not answer."""
     try:
         return int(float(str(eye.row(_POSITION)[0])))
-    except (psycopg.Error, EvolveError, OSError):
+    except (psycopg.Error, EvolveError, OSError, Blind):
         return None
 
 
