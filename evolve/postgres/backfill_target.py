@@ -21,7 +21,7 @@ from evolve.backfill.keyset import (
 from evolve.backfill.ports import Leaf
 from evolve.backfill.spec import Spec
 from evolve.backfill.transform import Transform
-from evolve.backfill.works import Delete, JoinedUpdate, Update
+from evolve.backfill.works import Delete, InsertSelect, JoinedUpdate, Update
 from evolve.errors import Misuse, Refused
 from evolve.postgres.composing import identifier, table_name, type_name
 from evolve.postgres.connect import Connection
@@ -75,6 +75,15 @@ class MayNot(Refused):
         super().__init__(
             f'role "{role}" lacks {missing} on "{table.plain}"',
             fix=f'GRANT {missing} ON {table} TO "{role}"',
+        )
+
+
+class RewrittenByRule(Misuse):
+    def __init__(self, table: QualifiedName, rule: str, event: str) -> None:
+        super().__init__(
+            f'table "{table.plain}" has a rule ON {event}: "{rule}"',
+            why="it makes something else of a batch than the specification says, or does it twice",
+            fix=f'make it a trigger, or for the time being: ALTER TABLE {table} DISABLE RULE "{rule}"',
         )
 
 
@@ -213,7 +222,7 @@ def read_target(
 
     Raises:
         NoSuchTable, NotATable, NoSuchColumn, BadTarget, NoKey, UnusableKey, NeedsPredicate, NoOrder, OnlyInPlace,
-            KeyNotAlone: the specification does not fit the table.
+            KeyNotAlone, RewrittenByRule: the specification does not fit the table.
         MayNot, RowSecurity: the role cannot do it.
     """
     table = read_table(connection, spec.table)
@@ -225,6 +234,10 @@ def read_target(
     # Read first: what is done to the table from here on moves it.
     seen = mark_of(connection, spec.table, table.oid)
     index = _index(connection, spec, table.oid, newest_first=newest_first)
+    if not isinstance(spec.work, InsertSelect):
+        refuse_rules(
+            connection, spec.table, table.oid, "DELETE" if isinstance(spec.work, Delete) else "UPDATE"
+        )
     key = tuple(replace(column, falling=newest_first) for column in index.columns)
     key_names = {column.name for column in index.columns}
     for column in assigned:
@@ -288,6 +301,22 @@ def _hashable(connection: Connection, key: tuple[KeyColumn, ...]) -> bool:
     except psycopg.errors.UndefinedFunction:
         return False
     return True
+
+
+def refuse_rules(connection: Connection, table: QualifiedName, oid: int, event: str) -> None:
+    """Refuse a table that has a rule for UPDATE or DELETE.
+
+    Raises:
+        RewrittenByRule
+    """
+    # AccessShare on catalogs only.
+    row = connection.execute(
+        "SELECT rulename::text FROM pg_rewrite WHERE ev_class = %s::oid AND ev_type = %s AND ev_enabled IN ('O', 'A')"
+        " ORDER BY 1 LIMIT 1",
+        (oid, {"UPDATE": "2", "DELETE": "4"}[event]),
+    ).fetchone()
+    if row is not None:
+        raise RewrittenByRule(table, str(row[0]), event)
 
 
 _KINDS = {

@@ -8,7 +8,7 @@ from psycopg.rows import class_row
 
 from evolve.backfill.ports import Leaf, Stretch
 from evolve.errors import Misuse
-from evolve.postgres.backfill_target import MayNot, RowSecurity, Target, touched_columns
+from evolve.postgres.backfill_target import MayNot, RowSecurity, Target, refuse_rules, touched_columns
 from evolve.postgres.connect import Connection
 from evolve.postgres.drift import mark_of
 from evolve.postgres.walking import cut, in_walking_order
@@ -82,6 +82,7 @@ def target_of(connection: Connection, target: Target, leaf: Leaf) -> Target | No
     if row is None:
         return None
     _check(row)
+    refuse_rules(connection, QualifiedName(row.name, row.schema), row.oid, "UPDATE")
     part = _part(target, row)
     touched: tuple[str, ...] = ()
     if not target.plain_sql:

@@ -16,6 +16,7 @@ from evolve.backfill.undo import JournalMode
 from evolve.postgres import journal
 from evolve.postgres.connect import connect
 from evolve.postgres.drift import TableAltered
+from evolve.postgres.kept import ValueOverwritten
 from evolve.postgres.plan_check import PlanIgnoresKey
 
 pytestmark = pytest.mark.server
@@ -78,6 +79,7 @@ def test_it_goes_on(database_url: str, text: str, undo: str) -> None:
             "taken its name",
         ),
         ("DROP TABLE numbers", 'no table "numbers"'),
+        ("CREATE RULE other AS ON UPDATE TO numbers DO INSTEAD NOTHING", 'a rule ON UPDATE: "other"'),
     ],
 )
 def test_it_stops(database_url: str, text: str, reason: str, undo: str) -> None:
@@ -197,3 +199,61 @@ def test_a_plan_that_goes_wrong_on_the_way_is_noticed(database_url: str) -> None
             Meanwhile(database_url, grown),
             pace=Pace(largest=20, commit_seconds=0.0005),
         )
+
+
+OVERWRITING = (
+    "CREATE FUNCTION public.f() RETURNS trigger LANGUAGE plpgsql AS"
+    " 'BEGIN IF NEW.n > 0 THEN NEW.n := 7; END IF; RETURN NEW; END';"
+)
+TRIGGER = "CREATE TRIGGER f BEFORE UPDATE ON numbers FOR EACH ROW EXECUTE FUNCTION public.f();"
+HARMLESS = "CREATE FUNCTION public.f() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NEW; END';"
+
+
+@pytest.mark.parametrize("undo", ["on", "off"])
+@pytest.mark.parametrize(
+    ("before", "meanwhile"),
+    [
+        ("SELECT", OVERWRITING + TRIGGER),
+        (
+            OVERWRITING + TRIGGER + "ALTER TABLE numbers DISABLE TRIGGER f",
+            "ALTER TABLE numbers ENABLE TRIGGER f",
+        ),
+        (HARMLESS + TRIGGER, OVERWRITING.replace("CREATE", "CREATE OR REPLACE")),
+    ],
+    ids=["made", "enabled", "of another function"],
+)
+def test_a_trigger_that_overwrites_from_now_on_stops_it(
+    database_url: str, before: str, meanwhile: str, undo: str
+) -> None:
+    numbers(database_url, 1000)
+    with psycopg.connect(database_url, autocommit=True) as connection:
+        connection.execute(before.encode())
+        with pytest.raises(
+            ValueOverwritten, match=r'"numbers\.n" does not keep what it is given: (\d+) of \1 rows'
+        ):
+            fill(
+                database_url,
+                spec("numbers", "n", "n + 1"),
+                Meanwhile(database_url, meanwhile),
+                undo_journal_mode=JournalMode(undo),
+            )
+        assert by_value(database_url) == {1: 200, 0: 800}
+        with connect(database_url) as looking:
+            assert journal.named_run(looking, "numbers.n").state is State.FAILED
+        connection.execute("ALTER TABLE numbers DISABLE TRIGGER f")
+    resume_backfill(database_url, "numbers.n", pace=Pace(), stop=Quiet(), watch=Quiet())
+    assert by_value(database_url) == {1: 1000}
+
+
+def test_a_trigger_on_a_partition_that_is_walked_later_is_noticed_there(database_url: str) -> None:
+    with psycopg.connect(database_url, autocommit=True) as connection:
+        connection.execute(
+            "CREATE TABLE numbers (id bigint PRIMARY KEY, n integer NOT NULL) PARTITION BY RANGE (id);"
+            "CREATE TABLE low PARTITION OF numbers FOR VALUES FROM (0) TO (500);"
+            "CREATE TABLE high PARTITION OF numbers FOR VALUES FROM (500) TO (1000);"
+            "INSERT INTO numbers SELECT g, 0 FROM generate_series(0, 999) g"
+        )
+    trigger = OVERWRITING + TRIGGER.replace("numbers", "high")
+    with pytest.raises(ValueOverwritten):
+        fill(database_url, spec("numbers", "n", "n + 1"), Meanwhile(database_url, trigger))
+    assert by_value(database_url) == {1: 500, 0: 500}
