@@ -75,6 +75,7 @@ def command(
     from evolve.app import target
     from evolve.app.advance_change import advance
     from evolve.app.gate_rules import gate_rules
+    from evolve.app.listeners import listening
     from evolve.plan.gates import override_of
     from evolve.plan.model import OLD_CODE_GONE, PURGE_APPROVED
 
@@ -82,6 +83,9 @@ def command(
     config = location.config()
     project = location.project(config)
     url = target.database_url(database_url or config.resolved_database_url(), None, project.database_url)
+    events = listening(
+        config.on_event, project.root, lambda line: click.echo(line, err=True), as_json=config.log == "json"
+    )
     flags = ((OLD_CODE_GONE, old_code_gone), (PURGE_APPROVED, purge_approved))
     words = [*(name for name, given in flags if given), *confirm]
     outcome = advance(
@@ -94,6 +98,13 @@ def command(
         archive=archive,
         override=override,
     )
+    if outcome.begun is not None:
+        events.emit(
+            "change.phase",
+            change=outcome.standing.manifest.id,
+            phase=outcome.begun.name,
+            before=outcome.standing.current.name,
+        )
     click.echo(_json(outcome) if report_format == "json" else _text(outcome))
     if outcome.begun is None and outcome.standing.following is not None:
         raise SystemExit(1)

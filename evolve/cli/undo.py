@@ -64,6 +64,7 @@ def command(
     """
     from evolve.app import target
     from evolve.app.gate_rules import gate_rules
+    from evolve.app.listeners import listening
     from evolve.app.undo_change import preview, undo
     from evolve.plan.gates import override_of
 
@@ -72,6 +73,9 @@ def command(
     project = location.project(config)
     url = target.database_url(database_url or config.resolved_database_url(), None, project.database_url)
     rules = gate_rules(config)
+    events = listening(
+        config.on_event, project.root, lambda line: click.echo(line, err=True), as_json=config.log == "json"
+    )
     phase = cast("PhaseName | None", to)
     written: Written | None = None
     if write:
@@ -82,6 +86,8 @@ def command(
         going = preview(
             project, url, change, phase, rules=rules, override=override, accept_edits=accept_edits
         )
+    if written is not None:
+        events.emit("change.undo", change=going.manifest.id, phase=going.to)
     click.echo(_json(going, written) if report_format == "json" else _text(going, written))
     if not going.open:
         raise SystemExit(1)
