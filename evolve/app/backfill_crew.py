@@ -18,7 +18,7 @@ from evolve.backfill.progress import Meter, Snapshot
 from evolve.backfill.record import RunRecord
 from evolve.backfill.runner import Interrupted
 from evolve.backfill.settings import Settings
-from evolve.backfill.shapes import SLICES
+from evolve.backfill.shapes import SLICES, Paces
 from evolve.backfill.status import State
 from evolve.backfill.steering import Held, Orders, Steered, Steering
 from evolve.backfill.throttle import Duty, Shared, Throttle, Throttles
@@ -55,11 +55,14 @@ def crew_of(
     with brakes_of(url, record, target.oid, pace, steering.settings, watch) as brakes:
         shared = Shared(Steered(steering, brakes.together))
         crew = Crew(stop, brakes.panel)
+        paces = Paces()
         for _ in range(pace.workers):
             throttle = Throttles((Held(steering), Steered(steering, alone), shared, brakes.alone()))
-            crew.start(
-                Worker(url, record, target, pace, steering, throttle, crew, watch, way, observer=observer)
+            worker = Worker(
+                url, record, target, pace, steering, throttle, crew, watch, way, observer=observer
             )
+            worker.paces = paces
+            crew.start(worker)
         at_once = False
         try:
             yield crew

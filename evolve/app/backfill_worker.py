@@ -30,7 +30,7 @@ from evolve.backfill.runner import (
     Runner,
 )
 from evolve.backfill.settings import Settings
-from evolve.backfill.shapes import Chooser, candidates
+from evolve.backfill.shapes import Chooser, Paces, candidates
 from evolve.backfill.spec import Spec
 from evolve.backfill.status import State
 from evolve.backfill.steering import Desk, Doing, Steering
@@ -72,6 +72,7 @@ class Worker:
         way: RUNNING goes forward, UNDOING gives back what the undo journal holds, DONE tries rejects once more.
         throttle: asked before each batch.
         steering: of this process; what its checkpoints read goes there.
+        paces: of the shapes; shared with the other workers of this process.
         runner: while it works; for whoever looks on.
     """
 
@@ -87,6 +88,7 @@ class Worker:
     clock: Callable[[], float] = time.monotonic
     chance: Callable[[], float] = random.random
     observer: Observer = nobody
+    paces: Paces = field(default_factory=Paces)
     runner: Runner | None = None
     _given_back: int = 0
     owner: str = field(default_factory=new_owner)
@@ -261,7 +263,12 @@ class Worker:
             run_id = self.record.run_id
             return Backward(
                 SqlUndoBatches(
-                    session, run_id, self.record.spec, self.target, lease_seconds=lease_seconds, link=self.desk
+                    session,
+                    run_id,
+                    self.record.spec,
+                    self.target,
+                    lease_seconds=lease_seconds,
+                    link=self.desk,
                 )
             )
         undo_of = self.record.run_id if self.record.journal else None
@@ -281,4 +288,4 @@ class Worker:
         can_slice = target.sliced and self._outbox_of(session) is None
         shapes = [shape for shape in self.pace.shapes if can_slice or shape.slices == 1]
         shapes = shapes or [*candidates(can_touch=can_touch, can_slice=can_slice)]
-        return Forward(batches, Chooser(shapes), self.clock)
+        return Forward(batches, Chooser(shapes, self.paces), self.clock)

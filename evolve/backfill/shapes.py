@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Sequence
 from statistics import median
+from threading import Lock
 
 from evolve.values import dataclass
 
@@ -46,20 +47,51 @@ def candidates(*, can_touch: bool, can_slice: bool) -> tuple[Shape, ...]:
     return tuple(Shape(cut, touch) for cut in slices for touch in touches)
 
 
+class Paces:
+    """What the shapes have cost of late; one for all workers of a process, so that they try each shape together."""
+
+    def __init__(self) -> None:
+        self._lock = Lock()
+        self._pace: dict[Shape, deque[float]] = {}
+        self._since: dict[Shape, int] = {}
+
+    def add(self, shape: Shape, seconds: float) -> None:
+        """Take in a window, and what each row of it took."""
+        with self._lock:
+            self._pace.setdefault(shape, deque(maxlen=SAMPLES)).append(seconds)
+            self._since = {other: count + 1 for other, count in self._since.items()}
+            self._since[shape] = 0
+
+    def samples(self, shape: Shape) -> int:
+        return len(self._pace.get(shape, ()))
+
+    def since(self, shape: Shape) -> int:
+        """Windows since the last one that took this shape."""
+        return self._since.get(shape, 0)
+
+    def cost(self, shape: Shape) -> float:
+        """Seconds per row, with the window's preference; a shape that has not been tried costs nothing known."""
+        with self._lock:
+            if shape not in self._pace:
+                return float("inf")
+            cost = median(self._pace[shape])
+        return cost * PREFERENCE if shape.slices > 1 else cost
+
+
 class Chooser:
     """Which shape the next window takes: each a few times, then the fastest, with a look at the others now and then.
 
     Args:
         shapes: at least one, the likeliest first.
+        paces: shared with other workers of the same table.
     """
 
-    def __init__(self, shapes: Sequence[Shape]) -> None:
+    def __init__(self, shapes: Sequence[Shape], paces: Paces | None = None) -> None:
         self._shapes = tuple(shapes)
-        self._pace: dict[Shape, deque[float]] = {shape: deque(maxlen=SAMPLES) for shape in shapes}
+        self._paces = paces or Paces()
         self._left = SETTLED
         # Plain batches settle the size soonest: each of them may have another one.
         self._settling = min(shapes, key=lambda shape: shape.slices)
-        self._since: dict[Shape, int] = dict.fromkeys(shapes, 0)
         self._rows = 0
         self._seconds = 0.0
         self.best = self._shapes[0]
@@ -69,10 +101,11 @@ class Chooser:
         if self._left > 0:
             return self._settling
         for shape in self._shapes:
-            if len(self._pace[shape]) < SAMPLES:
+            if self._paces.samples(shape) < SAMPLES:
                 return shape
+        self.best = min(self._shapes, key=self._paces.cost)
         for shape in self._shapes:
-            if shape != self.best and self._since[shape] >= self._patience(shape):
+            if shape != self.best and self._paces.since(shape) >= self._patience(shape):
                 return shape
         return self.best
 
@@ -93,18 +126,9 @@ class Chooser:
         self._seconds += seconds
         if not last or self._rows == 0:
             return
-        self._pace[shape].append(self._seconds / self._rows)
-        for other in self._shapes:
-            self._since[other] = 0 if other == shape else self._since[other] + 1
-        self.best = min(self._shapes, key=self._cost)
-
-    def _cost(self, shape: Shape) -> float:
-        """Seconds per row, with the window's preference; a shape that has not been tried costs nothing known."""
-        if not self._pace[shape]:
-            return float("inf")
-        cost = median(self._pace[shape])
-        return cost * PREFERENCE if shape.slices > 1 else cost
+        self._paces.add(shape, self._seconds / self._rows)
+        self.best = min(self._shapes, key=self._paces.cost)
 
     def _patience(self, shape: Shape) -> int:
-        far = self._cost(shape) > FAR_BEHIND * self._cost(self.best)
+        far = self._paces.cost(shape) > FAR_BEHIND * self._paces.cost(self.best)
         return LOOK_AGAIN * 5 if far else LOOK_AGAIN

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from hypothesis import given
 from hypothesis import strategies as st
 
-from evolve.backfill.shapes import LOOK_AGAIN, SAMPLES, SETTLED, Chooser, Shape, candidates
+from evolve.backfill.shapes import LOOK_AGAIN, SAMPLES, SETTLED, Chooser, Paces, Shape, candidates
 
 PLAIN, WINDOW = Shape(1, touch=False), Shape(5, touch=False)
 ALL = candidates(can_touch=True, can_slice=True)
@@ -71,3 +71,16 @@ def test_one_slow_window_changes_nothing() -> None:
 def test_where_nothing_can_be_chosen_nothing_is_tried() -> None:
     assert candidates(can_touch=False, can_slice=False) == (PLAIN,)
     assert set(walk(Chooser((PLAIN,)), 100, lambda _: 1.0)) == {PLAIN}
+
+
+def test_workers_of_one_process_try_the_shapes_together() -> None:
+    shapes = candidates(can_touch=True, can_slice=False)
+    paces = Paces()
+    first, second = Chooser(shapes, paces), Chooser(shapes, paces)
+    for chooser in (first, second):
+        for _ in range(SETTLED):
+            chooser.committed(shapes[0], 10, 1.0, first=True, last=True)
+    for shape in shapes:
+        for _ in range(SAMPLES):
+            first.committed(shape, 10, 1.0 if shape.touch else 0.1, first=True, last=True)
+    assert second.next() == Shape(1, touch=False)
