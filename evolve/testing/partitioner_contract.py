@@ -4,19 +4,22 @@
         partitioner = Hash(column="id", modulus=4)
         profiles = (Profile(), Profile(low=1, high=900, rows=900))
 
-pytest collects the subclass; its name must begin with "Test".
+pytest collects the subclass; its name must begin with "Test". What only a server can tell (that it takes the bounds,
+and routes rows as said) is told by `check_on_server`, for which a test brings a database.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import FrozenInstanceError, fields, is_dataclass
 from datetime import UTC, datetime
 from typing import ClassVar
 
 from evolve.plugin_api import (
     MAX_BYTES,
+    Bound,
     Column,
+    DefaultBound,
     HashBound,
     ListBound,
     NotAdopted,
@@ -33,7 +36,9 @@ from evolve.plugin_api import (
     first_overlap,
     gaps,
     less,
+    route_sql,
     sorted_ranges,
+    tiles,
 )
 
 _TABLE = QualifiedName("orders")
@@ -121,7 +126,9 @@ class PartitionerContract:
         for partitions in self._all():
             for partition in partitions:
                 kind = kinds[self.partitioner.method]
-                _claim(isinstance(partition.bound, kind), f"{partition} has a {kind.__name__}")
+                # PostgreSQL knows no default partition of a table partitioned by hash.
+                default = isinstance(partition.bound, DefaultBound) and kind is not HashBound
+                _claim(default or isinstance(partition.bound, kind), f"{partition} has a {kind.__name__}")
 
     def test_names_are_unique_and_fit(self) -> None:
         for table in ("orders", "x" * MAX_BYTES, "ü" * (MAX_BYTES // 2), "Order Lines"):
@@ -165,9 +172,15 @@ class PartitionerContract:
     def test_sql_can_be_written(self) -> None:
         for partitions in self._all():
             for partition in partitions:
-                _claim(bound_sql(partition.bound).startswith("FOR VALUES"), "a bound for ATTACH PARTITION")
+                _claim(bool(bound_sql(partition.bound)), "a bound for ATTACH PARTITION")
                 check = check_sql(partition.bound, self.partitioner.key, _TABLE)
-                _claim(bool(check), "a CHECK that spares ATTACH PARTITION its scan")
+                default = isinstance(partition.bound, DefaultBound)
+                _claim(default or bool(check), "a CHECK that spares ATTACH PARTITION its scan")
+            route = route_sql(partitions, self.partitioner.key, _TABLE)
+            _claim(
+                route is not None and all(f"'{partition.name}'" in route for partition in partitions),
+                "a row may be routed to each",
+            )
 
     def test_adopted_bound_takes_all(self) -> None:
         for profile in self.profiles:
@@ -185,6 +198,117 @@ class PartitionerContract:
                 _claim(
                     name not in {p.name for p in due.create}, "the adopted partition has a name of its own"
                 )
+
+    def test_a_split_tiles_what_it_splits(self) -> None:
+        for partition, pieces in self._splits():
+            _claim(len(pieces) > 1, f"{partition.name} is split into two at least")
+            _claim(tiles(partition.bound, pieces), f"the pieces of {partition.name} tile it: {pieces}")
+            names = {self.partitioner.name(_TABLE.name, piece) for piece in pieces}
+            _claim(len(names) == len(pieces), "pieces have different names")
+            same = isinstance(partition.bound, DefaultBound)
+            _claim(same or partition.name not in names, "no piece has the name of what it is a piece of")
+
+    def test_what_was_split_can_be_merged(self) -> None:
+        for partition, pieces in self._splits():
+            if isinstance(partition.bound, DefaultBound):
+                continue
+            parts = [Partition(self.partitioner.name(_TABLE.name, piece), piece) for piece in pieces]
+            merged = self.partitioner.merge(parts)
+            _claim(
+                not isinstance(merged, Problems), f"the pieces of {partition.name} make it again: {merged}"
+            )
+            _claim(
+                not isinstance(merged, Problems) and tiles(merged, [partition.bound]),
+                f"and nothing else: {merged}",
+            )
+
+    def test_nothing_is_due_after_a_split(self) -> None:
+        for profile in self.profiles:
+            for moment in self.moments:
+                whole = self.partitioner.initial(_TABLE.name, profile, moment)
+                for partition in whole[:3]:
+                    pieces = self.partitioner.split(partition, Profile(), moment, {})
+                    if isinstance(pieces, Problems):
+                        continue
+                    parts = [Partition(self.partitioner.name(_TABLE.name, piece), piece) for piece in pieces]
+                    rest = [other for other in whole if other != partition]
+                    due = self.partitioner.due(_TABLE.name, (*rest, *parts), moment, profile)
+                    _claim(not due.create and not due.conflicts, f"the pieces of {partition.name} do for it")
+
+    def test_one_partition_is_no_merger(self) -> None:
+        for partitions in self._all():
+            _claim(
+                isinstance(self.partitioner.merge(partitions[:1]), Problems), "two partitions at least merge"
+            )
+
+    def test_an_unknown_way_to_split_is_a_problem(self) -> None:
+        moment = self.moments[0]
+        first = self.partitioner.initial(_TABLE.name, self.profiles[0], moment)[0]
+        answer = self.partitioner.split(first, Profile(), moment, {"no_such_option": 1})
+        _claim(isinstance(answer, Problems) and bool(answer.found), "split answers with Problems")
+
+    def test_its_own_partitions_are_fine(self) -> None:
+        for partitions in self._all():
+            for partition in partitions[:3]:
+                others = [other for other in partitions if other != partition]
+                said = self.partitioner.lint(_TABLE.name, partition, others)
+                _claim(isinstance(partition.bound, DefaultBound) or not said, f"{partition.name}: {said}")
+
+    def test_a_partition_in_the_way_is_told_of(self) -> None:
+        for partitions in self._all():
+            first = partitions[0]
+            twice = Partition("somebody_s", first.bound)
+            _claim(
+                bool(self.partitioner.lint(_TABLE.name, twice, partitions)), f"{first.name} is there already"
+            )
+
+    def test_what_is_wanted_is_not_past(self) -> None:
+        for profile in (p for p in self.profiles if p == Profile()):
+            for moment in self.moments:
+                partitions = self.partitioner.initial(_TABLE.name, profile, moment)
+                past = self.partitioner.past(partitions, moment, profile)
+                _claim(not past, f"a table is not born with {past[:1]}")
+
+    def test_a_query_of_all_is_told_how_to_prune(self) -> None:
+        for partitions in self._all():
+            plan = [{"Plan": {"Plans": [{"Relation Name": partition.name} for partition in partitions]}}]
+            pruning = self.partitioner.explain(plan, partitions)
+            _claim(not pruning.pruned and bool(pruning.advice), "who reads all is told what leaves some out")
+
+    def check_on_server(self, execute: Callable[[str], Sequence[Sequence[object]]], columns: str) -> None:
+        """Make the partitions of every profile and moment, in a transaction of the caller's.
+
+        Args:
+            execute: runs one statement and answers its rows; the caller rolls back.
+            columns: of the table, as SQL.
+        """
+        key = ", ".join(f'"{name}"' for name in self.partitioner.key)
+        table = QualifiedName("contract_table")
+        for partitions in self._all():
+            execute(f"CREATE TABLE {table.full} ({columns}) PARTITION BY {self.partitioner.method} ({key})")
+            for partition in partitions:
+                leaf = QualifiedName(partition.name)
+                execute(f"CREATE TABLE {leaf.full} ({columns})")
+                check = check_sql(partition.bound, self.partitioner.key, table)
+                if check is not None:
+                    execute(f"ALTER TABLE {leaf.full} ADD CHECK ({check})")
+                execute(f"ALTER TABLE {table.full} ATTACH PARTITION {leaf.full} {bound_sql(partition.bound)}")
+            execute(f"DROP TABLE {table.full}")
+
+    def _splits(self) -> list[tuple[Partition, Sequence[Bound]]]:
+        """Partitions that can be split, adopted ones among them, and their pieces."""
+        found: list[tuple[Partition, Sequence[Bound]]] = []
+        for profile in self.profiles:
+            for moment in self.moments:
+                whole = list(self.partitioner.initial(_TABLE.name, profile, moment))[:3]
+                adopted = self.partitioner.adopt(profile, moment)
+                if not isinstance(adopted, NotAdopted):
+                    whole.append(Partition(self.partitioner.name(_TABLE.name, adopted), adopted))
+                for partition in whole:
+                    pieces = self.partitioner.split(partition, profile, moment, {})
+                    if not isinstance(pieces, Problems):
+                        found.append((partition, pieces))
+        return found
 
     def _all(self) -> list[tuple[Partition, ...]]:
         return [

@@ -67,6 +67,10 @@ class Codec:
         except OverflowError:
             return None
 
+    def least_of_its_tick(self, key: Value) -> bool:
+        moment = self.decode(key)
+        return moment is not None and self.encode(moment) == key
+
     @property
     def first(self) -> datetime:
         """The earliest moment that a key can hold."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, time, tzinfo
+from hashlib import sha256
 from itertools import pairwise
 from typing import ClassVar, Literal, Self, cast
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
@@ -351,13 +352,12 @@ class Range(Partitioner):
         return _calendar_label(self.step, local)
 
     def _odd_label(self, value: Value, local: datetime | None) -> str:
-        if self.codec is not None or local is None:
-            return f"k{str(value).lower().replace('-', 'm' if isinstance(value, int) else '')}"
+        if local is None or (self.codec is not None and not self.codec.least_of_its_tick(value)):
+            return f"k{sha256(str(value).encode()).hexdigest()[:16]}"
         if local.time() == time():
             return f"{local.year:04}{local:%m%d}"
         # Clocks that are set back show the same twice.
-        again = self.key_kind == "instant" and to_instant(local, self._clock) != value
-        return f"{local.year:04}{local:%m%d_%H%M%S_%f}{'_again' if again else ''}"
+        return f"{local.year:04}{local:%m%d_%H%M%S_%f}{'_again' if local.fold else ''}"
 
     @property
     def _interval(self) -> Interval:
