@@ -144,7 +144,10 @@ def explain(location: Location, /, name: str, report_format: str, database_url: 
 @database_url_option
 @project_options
 def approve(location: Location, /, name: str, report_format: str, database_url: str | None) -> None:
-    """Let a run begin that another person started, where approval in [tool.evolve.backfill] demands it."""
+    """Let a run begin that another person started.
+
+    Which runs wait for that is said by approval in [tool.evolve.backfill].
+    """
     from evolve.app.steer_backfill import approve_backfill
 
     record = approve_backfill(resolved_url(location, database_url), name)
