@@ -6,7 +6,7 @@ import json
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 
 import psycopg
 import pytest
@@ -93,9 +93,14 @@ def held(url: str, statements: str) -> Iterator[Callable[[int], None]]:
     threads: list[threading.Thread] = []
 
     def commit(connection: psycopg.Connection) -> None:
-        time.sleep(0.2)
-        connection.commit()
-        connection.close()
+        waiting = "SELECT count(*) > 0 FROM pg_stat_activity WHERE %s = ANY (pg_blocking_pids(pid))"
+        ends = time.monotonic() + 20
+        with closing(connection), psycopg.connect(url, autocommit=True) as watcher:
+            while watcher.execute(waiting, (connection.info.backend_pid,)).fetchone() != (True,):
+                if time.monotonic() > ends:
+                    break
+                time.sleep(0.01)
+            connection.commit()
 
     def begin(batch: int) -> None:
         if batch == 0:

@@ -338,14 +338,14 @@ def test_a_locked_row_is_waited_for_in_small_pieces(database_url: str) -> None:
 def test_a_statement_that_times_out_is_tried_with_fewer_rows(database_url: str) -> None:
     numbers(database_url, 400)
     with psycopg.connect(database_url, autocommit=True) as connection:
-        # The probe before the run walks fifty rows; the timeout lets about eighty through.
+        # The fifty rows that the probe walks take no time; of the others the timeout lets a hundred through.
         connection.execute(
-            "CREATE FUNCTION slow(n integer) RETURNS integer LANGUAGE plpgsql AS"
-            " $$ BEGIN PERFORM pg_sleep(0.001); RETURN n + 1; END $$"
+            "CREATE FUNCTION slow(id bigint) RETURNS integer LANGUAGE plpgsql AS"
+            " $$ BEGIN PERFORM pg_sleep(CASE WHEN id > 150 THEN 0.005 ELSE 0 END); RETURN 1; END $$"
         )
-    pace = Pace(commit_seconds=10, largest=400, timeouts=replace(Pace().timeouts, statement=130))
+    pace = Pace(commit_seconds=10, largest=400, timeouts=replace(Pace().timeouts, statement=500))
     quiet = Quiet()
-    outcome = fill(database_url, spec("numbers", "n", "slow(n)"), quiet, pace=pace)
+    outcome = fill(database_url, spec("numbers", "n", "slow(id)"), quiet, pace=pace)
     assert outcome.state is State.DONE
     assert any("statement timeout" in line for line in quiet.said)
     assert by_value(database_url) == {1: 400}
@@ -385,6 +385,16 @@ def test_deadlocks_with_writers_in_the_opposite_order_are_survived(database_url:
     assert by_value(database_url) == {1: 3000}
 
 
+def until_it_sleeps(url: str) -> None:
+    sleeping = (
+        "SELECT count(*) > 0 FROM pg_stat_activity WHERE wait_event = 'PgSleep' AND datname = current_database()"
+    )
+    ends = time.monotonic() + 20
+    with psycopg.connect(url, autocommit=True) as watcher:
+        while watcher.execute(sleeping).fetchone() != (True,) and time.monotonic() < ends:
+            time.sleep(0.01)
+
+
 def test_of_a_batch_and_a_writer_that_wait_for_each_other_the_batch_gives_way(database_url: str) -> None:
     numbers(database_url, 100)
     with psycopg.connect(database_url, autocommit=True) as connection:
@@ -397,7 +407,7 @@ def test_of_a_batch_and_a_writer_that_wait_for_each_other_the_batch_gives_way(da
     with psycopg.connect(database_url) as writer:
 
         def write() -> None:
-            time.sleep(0.2)
+            until_it_sleeps(database_url)
             try:
                 writer.execute("UPDATE numbers SET hits = hits + 1 WHERE id = 72")
                 writer.commit()
