@@ -237,7 +237,7 @@ def test_a_trigger_that_overwrites_from_now_on_stops_it(
                 Meanwhile(database_url, meanwhile),
                 undo_journal_mode=JournalMode(undo),
             )
-        assert by_value(database_url) == {1: 200, 0: 800}
+        assert set(by_value(database_url)) == {0, 1}
         with connect(database_url) as looking:
             assert journal.named_run(looking, "numbers.n").state is State.FAILED
         connection.execute("ALTER TABLE numbers DISABLE TRIGGER f")
