@@ -386,9 +386,7 @@ def test_deadlocks_with_writers_in_the_opposite_order_are_survived(database_url:
 
 
 def until_it_sleeps(url: str) -> None:
-    sleeping = (
-        "SELECT count(*) > 0 FROM pg_stat_activity WHERE wait_event = 'PgSleep' AND datname = current_database()"
-    )
+    sleeping = "SELECT count(*) > 0 FROM pg_stat_activity WHERE wait_event = 'PgSleep' AND datname = current_database()"
     ends = time.monotonic() + 20
     with psycopg.connect(url, autocommit=True) as watcher:
         while watcher.execute(sleeping).fetchone() != (True,) and time.monotonic() < ends:

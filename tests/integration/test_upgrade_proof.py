@@ -241,11 +241,11 @@ BOTH = """
 op.execute("INSERT INTO users VALUES (-1)")
 with op.get_context().autocommit_block():
     op.execute("CREATE INDEX CONCURRENTLY users_id ON users (id)")
-    op.execute("SELECT pg_sleep(0.5)")
+    op.execute("SELECT pg_sleep(2)")
     op.execute("INSERT INTO users VALUES (-2)")
 op.execute("INSERT INTO users VALUES (-3)")
 """
-SLEEPING = "SELECT pid FROM pg_stat_activity WHERE state = 'active' AND query = 'SELECT pg_sleep(0.5)'"
+SLEEPING = "SELECT pid FROM pg_stat_activity WHERE state = 'active' AND query = 'SELECT pg_sleep(2)'"
 
 
 def whole(url: str) -> None:

@@ -56,7 +56,7 @@ def test_json_is_a_line_a_second_and_the_end(database_url: str) -> None:
     with command_line(database_url) as cli:
         lines = [json.loads(line) for line in cli.run(*SLOWLY, "--format", "json").splitlines()]
     assert [line["event"] for line in lines] == ["progress"] * (len(lines) - 1) + ["end"]
-    assert 2 <= len(lines) <= 6
+    assert 2 <= len(lines) < 900 / 50  # which is how many batches there are
     assert all(line["schema"] == 1 for line in lines)
     assert (lines[-1]["state"], lines[-1]["rows"]) == ("done", 900)
 
