@@ -23,6 +23,10 @@ WINDOW_WAL = (0.5, 0.6, 1.0)
 WINDOW_SECONDS = (0.6, 0.9, 1.25)
 PLAIN_WAL = (0.6, 0.95, 1.1)
 PLAIN_SECONDS = (0.7, 1.0, 1.25)
+# Of what the heap would grow by if every slice but the first found all the room that the one before left: the least and
+# the likely part. Keys that go all over the table find room on pages of other batches as well.
+WINDOW_HEAP = (0.8, 1.25)
+SCATTERED_HEAP = (0.4, 0.8)
 
 
 @dataclass(frozen=True, slots=True)
@@ -311,8 +315,9 @@ def _growth(tried: Sequence[Place], setting: Setting, changed: int) -> Range:
     old = setting.heap / max(setting.rows or 1, 1)
     wider = max(1.0, new / old) if old else 1.0
     windows = plain * (1 / SLICES + (1 - 1 / SLICES) * (1 - 1 / wider))
-    likely = windows if setting.pays else plain
-    return Range(windows * 0.8, likely, plain * MEASURED_LATER)
+    least, guess = WINDOW_HEAP if setting.in_order else SCATTERED_HEAP
+    likely = min(windows * guess, plain) if setting.pays else plain
+    return Range(windows * least, likely, plain * MEASURED_LATER)
 
 
 def _catch_up(setting: Setting, wal: float, seconds: float) -> float | None:
