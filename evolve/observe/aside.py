@@ -29,14 +29,15 @@ class Aside:
         self._thread.start()
         return self
 
-    def __exit__(self, *_: object) -> None:
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         while True:
             try:
                 self._waiting.put_nowait(None)
                 break
             except Full:
                 self._forget_one()
-        self._thread.join(self._patience)
+        # A second Ctrl-C ends the process at once.
+        self._thread.join(0.0 if kind is KeyboardInterrupt else self._patience)
         if self._thread.is_alive():
             while self._forget_one():
                 pass

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 LOOPBACK = "127.0.0.1"
 _PATIENCE = 10.0  # seconds that a client may take for its request
+_NOTICED = 0.1  # seconds until the server notices that it is to end
 
 
 class NoPrometheus(Misuse):
@@ -119,7 +120,7 @@ def served(port: int, address: str, *, i_know: bool) -> Iterator[tuple[Page, str
         server = _server(page, family, place)
     except OSError as error:
         raise CannotServe(address, port, error) from error
-    thread = Thread(target=server.serve_forever, name="metrics", daemon=True)
+    thread = Thread(target=server.serve_forever, args=(_NOTICED,), name="metrics", daemon=True)
     thread.start()
     try:
         host = f"[{address}]" if ":" in address else address
