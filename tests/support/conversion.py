@@ -126,7 +126,7 @@ def started(url: str, recipe: str, action: str) -> subprocess.Popen[str]:
     )
 
 
-def wait_until(condition: object, seconds: float = 10.0) -> None:
+def wait_until(condition: object, seconds: float = 30.0) -> None:
     assert callable(condition)
     until = time.monotonic() + seconds
     while not condition():
