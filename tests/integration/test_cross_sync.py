@@ -398,7 +398,7 @@ def crowd(url: str, jobs: list[list[Job]], *, seconds: float = 2.5, keys: int = 
     def work(number: int, mine: list[Job]) -> None:
         chance = random.Random(number)
         with psycopg.connect(url) as connection:
-            while time.monotonic() < ending:
+            while time.monotonic() < ending or done[number] <= 20:
                 done[number] += 1
                 names = {
                     "k": chance.randint(1, keys),
@@ -606,8 +606,8 @@ class Waiting:
         ready = threading.Event()
         self.thread = threading.Thread(target=work)
         self.thread.start()
-        assert ready.wait(5)
-        for _ in range(200):
+        assert ready.wait(30)
+        for _ in range(2000):
             row = watcher.execute("SELECT cardinality(pg_blocking_pids(%s)) > 0", (self.pid,)).fetchone()
             if row == (True,):
                 return
