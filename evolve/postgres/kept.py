@@ -11,6 +11,7 @@ from evolve.backfill.spec import Spec
 from evolve.backfill.works import JoinedUpdate, Update
 from evolve.counted import counted
 from evolve.errors import Refused
+from evolve.postgres import undo_journal
 from evolve.postgres.backfill_target import Target
 from evolve.postgres.composing import identifier, type_name, written
 from evolve.postgres.connect import Connection
@@ -34,7 +35,7 @@ class Kept:
     """What became of the rows of one piece.
 
     Args:
-        rows: that were written.
+        rows: that were to be written; a trigger may have kept some from it.
         column: the first that does not hold what it was given, in `overwritten` of them; None where all do.
         triggers: that may have written it.
     """
@@ -70,10 +71,14 @@ def kept(connection: Connection, spec: Spec, target: Target, piece: Piece) -> Ke
     triggers = writing_triggers(connection, target.oid)
     if not triggers:
         return None
+    cut, values = cut_of(piece), piece_values(piece)
+    rows_of_piece = rows_of_work(spec, target, cut)
     with connection.transaction(force_rollback=True):
-        row = connection.execute(
-            _compared(connection, spec, target, cut_of(piece)), piece_values(piece)
-        ).fetchone()
+        # Row locks until the rollback: a row that somebody deletes meanwhile would look as if a trigger had kept it.
+        connection.execute(
+            undo_journal.locking(target, rows_of_piece, found_in=from_clause(spec, target)), values
+        )
+        row = connection.execute(_compared(connection, spec, target, cut), values).fetchone()
     rows, *counts = (int(str(count)) for count in row or (0,))
     for (column, _), overwritten in zip(spec.assignments, counts, strict=True):
         if overwritten:
@@ -82,7 +87,7 @@ def kept(connection: Connection, spec: Spec, target: Target, piece: Piece) -> Ke
 
 
 def _compared(connection: Connection, spec: Spec, target: Target, cut: Cut) -> sql.Composed:
-    """How many rows are written, and for each assignment how many of them hold another value afterwards."""
+    """How many rows there are to write, and for each assignment how many of them hold another value afterwards."""
     # AccessShare on catalogs only. With its length or precision: a value is rounded to it.
     types = {
         str(name): str(type_)
@@ -101,20 +106,25 @@ def _compared(connection: Connection, spec: Spec, target: Target, cut: Cut) -> s
         for place, (column, expression) in enumerate(spec.assignments)
         for name in ("wanted", "again")
     ]
+    held = [
+        sql.SQL("{}.{}::text AS {}").format(table, identifier(column), sql.Identifier(f"held_{place}"))
+        for place, (column, _) in enumerate(spec.assignments)
+    ]
     left = [
         sql.SQL("{}.{}::text AS {}").format(table, identifier(column), sql.Identifier(f"left_{place}"))
         for place, (column, _) in enumerate(spec.assignments)
     ]
     counts = [
         sql.SQL(
-            "count(*) FILTER (WHERE {wanted} IS NOT DISTINCT FROM {again} AND {wanted} IS DISTINCT FROM {left})"
-        ).format(**{name: sql.Identifier(f"{name}_{place}") for name in ("wanted", "again", "left")})
+            "count(*) FILTER (WHERE {wanted} IS NOT DISTINCT FROM {again}"
+            " AND {wanted} IS DISTINCT FROM CASE WHEN evolve_written THEN {left} ELSE {held} END)"
+        ).format(**{name: sql.Identifier(f"{name}_{place}") for name in ("wanted", "again", "held", "left")})
         for place in range(len(spec.assignments))
     ]
     return sql.SQL(
-        "WITH wanted AS MATERIALIZED (SELECT {own_keys}, {wanted} FROM {found_in} WHERE {rows}),"
-        " written AS ({update} RETURNING {own_keys}, {left})"
-        " SELECT count(*), {counts} FROM wanted JOIN written USING ({keys})"
+        "WITH wanted AS MATERIALIZED (SELECT {own_keys}, {wanted}, {held} FROM {found_in} WHERE {rows}),"
+        " written AS ({update} RETURNING {own_keys}, {left}, true AS evolve_written)"
+        " SELECT count(*), {counts} FROM wanted LEFT JOIN written USING ({keys})"
     ).format(
         keys=keys,
         own_keys=own_keys,
@@ -122,6 +132,7 @@ def _compared(connection: Connection, spec: Spec, target: Target, cut: Cut) -> s
         found_in=from_clause(spec, target),
         rows=rows_of_work(spec, target, cut),
         update=statement(spec, target, cut),
+        held=sql.SQL(", ").join(held),
         left=sql.SQL(", ").join(left),
         counts=sql.SQL(", ").join(counts),
     )

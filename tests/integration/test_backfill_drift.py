@@ -18,6 +18,7 @@ from evolve.postgres.connect import connect
 from evolve.postgres.drift import TableAltered
 from evolve.postgres.kept import ValueOverwritten
 from evolve.postgres.plan_check import PlanIgnoresKey
+from evolve.postgres.trying import Overwritten
 
 pytestmark = pytest.mark.server
 
@@ -243,6 +244,29 @@ def test_a_trigger_that_overwrites_from_now_on_stops_it(
         connection.execute("ALTER TABLE numbers DISABLE TRIGGER f")
     resume_backfill(database_url, "numbers.n", pace=Pace(), stop=Quiet(), watch=Quiet())
     assert by_value(database_url) == {1: 1000}
+
+
+def test_a_trigger_that_keeps_rows_from_being_written_stops_it(database_url: str) -> None:
+    numbers(database_url, 1000)
+    keeping = OVERWRITING.replace("RETURN NEW", "RETURN NULL") + TRIGGER
+    with pytest.raises(ValueOverwritten, match=r"(\d+) of \1 rows"):
+        fill(database_url, spec("numbers", "n", "n + 1"), Meanwhile(database_url, keeping))
+    written = by_value(database_url)
+    with pytest.raises(Overwritten):
+        fill(database_url, spec("numbers", "hits", "1"))
+    assert by_value(database_url) == written
+
+
+def test_a_trigger_that_spares_what_is_right_already_is_let_be(database_url: str) -> None:
+    numbers(database_url, 300)
+    with psycopg.connect(database_url, autocommit=True) as connection:
+        connection.execute(
+            "CREATE TRIGGER z BEFORE UPDATE ON numbers FOR EACH ROW"
+            " EXECUTE FUNCTION suppress_redundant_updates_trigger()"
+        )
+        connection.execute("UPDATE numbers SET n = 7 WHERE id % 2 = 0")
+    assert fill(database_url, spec("numbers", "n", "7")).good
+    assert by_value(database_url) == {7: 300}
 
 
 def test_a_trigger_on_a_partition_that_is_walked_later_is_noticed_there(database_url: str) -> None:
