@@ -21,6 +21,7 @@ from evolve.backfill.happenings import Left, Observer, Taken, nobody
 from evolve.backfill.ports import DatabaseFailure, Lease, Pass, Stop, TooManyRejects, Want, Watch
 from evolve.backfill.record import RunRecord
 from evolve.backfill.runner import (
+    HEARTBEAT,
     BatchFailed,
     Finished,
     Forward,
@@ -155,6 +156,8 @@ class Worker:
                 return Interrupted(None, Want.PAUSE, signal)
             lease = journal.claim(session.current(), run_id, self.owner, self.pace.lease_seconds, self.way)
             if lease is not None:
+                # It may have been said while this worker had no range.
+                self.desk.hear(journal.orders(session.current(), run_id))
                 ending = self._walk(session, runner, lease)
                 if isinstance(ending, Interrupted):
                     return ending
@@ -178,9 +181,10 @@ class Worker:
             want, _ = journal.left_to_do(session.current(), self.record.run_id, self.way)
             if want is not Want.RUN:
                 return Interrupted(None, want, None)
+            self.desk.hear(journal.orders(session.current(), self.record.run_id))
             hold = self.throttle.hold()
             if hold is not None:
-                self.stop.wait(hold.seconds)
+                self.stop.wait(min(hold.seconds, HEARTBEAT))
                 continue
             began = self.clock()
             try:

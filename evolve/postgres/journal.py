@@ -517,6 +517,13 @@ class _LeaseRow:
         )
 
 
+def orders(connection: Connection, run_id: int) -> str:
+    """`steering.Orders` as JSON, as they are now."""
+    # AccessShare on the journal.
+    row = connection.execute(sql.SQL("SELECT {}").format(_ORDERS), {"run": run_id}).fetchone()
+    return str(row and row[0])
+
+
 @dataclass(frozen=True, slots=True)
 class Checked:
     """

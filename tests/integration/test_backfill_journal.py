@@ -6,11 +6,13 @@ from pathlib import Path
 
 import psycopg
 import pytest
-from support.backfill import Quiet, by_value, numbers, spec
+from support.backfill import Quiet, by_value, fill, numbers, spec
 
 from evolve.app.backfill_work import Pace
 from evolve.app.resume_backfill import resume_backfill
 from evolve.app.show_backfills import show_backfills
+from evolve.app.steer_backfill import set_backfill
+from evolve.backfill.settings import Settings
 from evolve.backfill.status import State
 from evolve.postgres.journal import JournalTooOld
 
@@ -38,6 +40,24 @@ def paused_by_an_older_evolve(url: str) -> None:
             " SELECT run_id, 1, '{3}', '{3000}', '{600}', 2, 200, 200 FROM evolve.backfill_run"
         )
         connection.execute("UPDATE numbers SET n = 1 WHERE id <= 600")
+
+
+def test_a_journal_without_settings_gets_them_and_its_run_goes_on(database_url: str) -> None:
+    numbers(database_url, 300)
+    first, quiet = Quiet(), Quiet()
+    first.stop_when = lambda: first.batches >= 1
+    fill(database_url, spec("numbers", "n", "n + 1"), first)
+    with psycopg.connect(database_url, autocommit=True) as connection:
+        connection.execute(
+            "ALTER TABLE evolve.backfill_run DROP pace, DROP settings, DROP brake, DROP brake_until, DROP approval"
+        )
+        connection.execute("ALTER TABLE evolve.backfill_range DROP doing")
+        connection.execute("COMMENT ON TABLE evolve.backfill IS 'evolve backfill journal, version 2'")
+    set_backfill(database_url, "numbers.n", Settings(batch=50))
+    outcome = resume_backfill(database_url, "numbers.n", pace=Pace(), stop=quiet, watch=quiet)
+    assert outcome is not None
+    assert outcome.state is State.DONE
+    assert by_value(database_url) == {1: 300}
 
 
 def test_who_only_looks_says_how_it_is_brought_up_to_date(database_url: str) -> None:

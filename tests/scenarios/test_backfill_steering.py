@@ -33,6 +33,12 @@ def written(url: str) -> int:
     return int(row[0] or 0) if row else 0
 
 
+def workers(cli: Cli) -> list[object]:
+    found = cli.status(NAME)["workers"]
+    assert isinstance(found, list)
+    return found
+
+
 def causes(cli: Cli) -> dict[str, str]:
     explained = json.loads(cli.run("explain", NAME, "--format", "json"))
     return {cause["kind"]: cause["text"] for cause in explained["causes"]}
@@ -41,8 +47,11 @@ def causes(cli: Cli) -> dict[str, str]:
 def test_it_is_held_explained_let_go_and_sped_up(database_url: str) -> None:
     numbers(database_url, 20_000)
     with command_line(database_url) as cli:
-        process = cli.start(*SLOWLY)
+        process = cli.start(*SLOWLY, "--workers", "2")
         until(lambda: written(database_url) > 0)
+        # It was told no pace, and goes by that of the run.
+        joined = cli.start("work", NAME)
+        until(lambda: len(workers(cli)) == 2)
         held = cli.run("throttle", NAME, "--for", "10min", "--reason", "the night job runs")
         assert "is held for 10min, from the next commit on" in held
         assert "the night job runs" in causes(cli)["throttle"]
@@ -52,10 +61,11 @@ def test_it_is_held_explained_let_go_and_sped_up(database_url: str) -> None:
         assert "is not throttled any more" in cli.run("throttle", NAME, "--off")
         said = cli.run("set", NAME, "rows=off", "batch=5k", "target=50ms")
         out, err = process.communicate(timeout=60)
+        joined.communicate(timeout=60)
         log = cli.run("log", NAME)
     assert "goes by target=50ms rows=off batch=5000 (set), from the next commit on" in said
     assert "before: rows=20/s batch=50 (command line)" in said
-    assert process.returncode == 0, out + err
+    assert (process.returncode, joined.returncode) == (0, 0), out + err
     assert by_value(database_url) == {1: 20_000}
     for event in ("throttle by", "throttle off by", "set by"):
         assert event in log
