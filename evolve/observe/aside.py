@@ -54,8 +54,7 @@ class Aside:
 
     def _forget_one(self) -> bool:
         try:
-            self._waiting.get_nowait()
+            self.dropped += self._waiting.get_nowait() is not None
         except Empty:
             return False
-        self.dropped += 1
         return True
