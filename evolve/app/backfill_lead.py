@@ -312,7 +312,7 @@ class Lead:
             self.url, self.record, self.target, self.pace, self.stop, self.watch, way, self.observer
         ) as crew:
             meter = Meter(total, self.clock)
-            bounds = key_histogram(self.session.current(), self.target)
+            bounds = key_histogram(self.session.current(), self.target.table, self.target.key[0])
             progress = CrewProgress(crew, way, meter, self.watch, self.observer, bounds)
             while crew.alive():
                 self._read()

@@ -22,7 +22,7 @@ from evolve.postgres.change_of import change_of
 from evolve.postgres.failure import translated
 from evolve.postgres.forecast_facts import read_setting, table_oid
 from evolve.postgres.leaves import first_ground, target_of
-from evolve.postgres.sampling import Sampler, caught_up
+from evolve.postgres.sampling import Sampler, replay_rate
 from evolve.postgres.session import Session
 from evolve.postgres.walking import places_of
 
@@ -64,12 +64,12 @@ def forecast_backfill(
             change = change_of(spec, ground, None, compute, lease_seconds=pace.lease_seconds)
             places.append(sampler.place(name, ground, change, stretch, own or ground.oid))
         commits = sampler.commits()
-        replayed = caught_up(connection, stop, time.monotonic, CATCH_UP)
+        replay = replay_rate(connection, stop, time.monotonic, CATCH_UP)
         setting = replace(
             setting,
             commit=None if not commits else (median(commits), sorted(commits)[-1]),
             round_trip=sampler.round_trip(),
-            replay=None if replayed is None else replayed[1] / replayed[0],
+            replay=replay,
         )
     rates = [pace.rows_per_second, spec.work.rate if isinstance(spec.work, Transform) else None]
     known = [rate for rate in rates if rate is not None]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import dataclass
@@ -10,11 +11,14 @@ from evolve.app.backfill_order import unsettled_of
 from evolve.app.backfill_work import told
 from evolve.backfill.delivering import Notes
 from evolve.backfill.dependencies import Unsettled
+from evolve.backfill.histogram import Histogram, walked
+from evolve.backfill.progress import Meter
 from evolve.backfill.record import Event, Rejected, RunRecord
 from evolve.backfill.spec import has_effects
 from evolve.backfill.status import ENDED, State
 from evolve.postgres import journal
 from evolve.postgres import rejects as set_aside
+from evolve.postgres.key_histogram import key_histogram
 from evolve.postgres.outbox import notes_of
 from evolve.postgres.session import Session
 
@@ -50,7 +54,10 @@ def show_backfills(url: str) -> list[RunView]:
         closing(Session(url, "evolve backfill status")) as session,
         told("the runs could not be read", session),
     ):
-        return [RunView(run, (), _fraction(run), 0) for run in journal.latest_runs(session.current())]
+        return [
+            RunView(run, (), _fraction(run, Meter(run.rows_estimate, time.monotonic)), 0)
+            for run in journal.latest_runs(session.current())
+        ]
 
 
 def show_backfill(url: str, name: str) -> RunView:
@@ -63,15 +70,18 @@ def show_backfill(url: str, name: str) -> RunView:
 
 def watch_backfill(url: str, name: str) -> Iterator[RunView]:
     """The run as it is each time the next one is asked for, over one connection."""
+    meters: dict[int, Meter] = {}  # a look never shows less than the one before
     with closing(Session(url, "evolve backfill status")) as session:
         while True:
             with told(f'backfill "{name}" could not be read', session):
                 connection = session.current()
                 record = journal.named_run(connection, name)
+                meter = meters.setdefault(record.run_id, Meter(record.rows_estimate, time.monotonic))
+                bounds = key_histogram(connection, record.spec.table, record.key[0])
                 view = RunView(
                     record,
                     tuple(journal.events(connection, record.run_id)),
-                    _fraction(record),
+                    _fraction(record, meter, bounds),
                     set_aside.count_conflicts(connection, record.run_id),
                     tuple(unsettled_of(connection, record.after)),
                     tuple(set_aside.rejects(connection, record.run_id, SHOWN)),
@@ -90,9 +100,7 @@ def rests(view: RunView) -> bool:
     )
 
 
-def _fraction(record: RunRecord) -> float | None:
-    if record.at_end:
-        return 1.0
-    if record.rows_estimate and record.scanned <= record.rows_estimate:
-        return min(record.scanned / record.rows_estimate, 0.999)
-    return None if record.by_key is None else min(record.by_key, 0.999)
+def _fraction(record: RunRecord, meter: Meter, bounds: Histogram | None = None) -> float | None:
+    return meter.fraction(
+        record.scanned, record.by_key, finished=record.at_end, by_histogram=walked(record, bounds)
+    )

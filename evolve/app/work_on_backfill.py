@@ -58,7 +58,7 @@ def work_on_backfill(
             observer(Begun(record, State.RUNNING))
             with crew_of(url, record, target, pace, stop, watch, State.RUNNING, observer) as crew:
                 meter = Meter(record.rows_estimate, time.monotonic)
-                bounds = key_histogram(session.current(), target)
+                bounds = key_histogram(session.current(), target.table, target.key[0])
                 progress = CrewProgress(crew, State.RUNNING, meter, watch, observer, bounds)
                 while crew.alive():
                     progress.report(journal.named_run(session.current(), name))

@@ -98,7 +98,7 @@ class Setting:
         vacuumed_above: dead row versions with which autovacuum begins; None where it is off.
         standbys: that stream; None where this role cannot see them.
         behind: bytes the slowest of them has yet to replay.
-        replay: bytes per second that the slowest was seen to replay at least; None where none was seen.
+        replay: bytes per second that the slowest replays, infinite where it keeps up; None where none was seen.
     """
 
     rows: int | None
@@ -323,7 +323,7 @@ def _growth(tried: Sequence[Place], setting: Setting, changed: int) -> Range:
 def _catch_up(setting: Setting, wal: float, seconds: float) -> float | None:
     if not setting.standbys or not setting.replay:
         return None
-    return max(0.0, setting.behind + wal - setting.replay * seconds) / setting.replay
+    return max(0.0, (setting.behind + wal) / setting.replay - seconds)
 
 
 def _paced(seconds: float, changed: int, limits: Limits, workers: float) -> float:

@@ -5,20 +5,19 @@ from __future__ import annotations
 from psycopg import sql
 
 from evolve.backfill.histogram import Histogram, histogram
-from evolve.backfill.keyset import NUMBERS
-from evolve.postgres.backfill_target import Target
+from evolve.backfill.keyset import NUMBERS, KeyColumn
 from evolve.postgres.composing import type_name
 from evolve.postgres.connect import Connection
+from evolve.sql.names import QualifiedName
 
 COMMON = 0.01  # share of rows with values that are listed one by one, beside the bounds
 
 
-def key_histogram(connection: Connection, target: Target) -> Histogram | None:
-    """Of the first column of the key; None where it has none, where it is no number, and for a table that is
-    walked leaf by leaf: each leaf begins again with its own first key.
+def key_histogram(connection: Connection, table: QualifiedName, column: KeyColumn) -> Histogram | None:
+    """Of the first column of a key; None where it has none, where it is no number, and for a partitioned table: each of
+    its leaves begins again with a first key.
     """
-    column = target.key[0]
-    if target.leaves or column.type not in NUMBERS:
+    if column.type not in NUMBERS:
         return None
     # AccessShare on catalogs only.
     row = connection.execute(
@@ -28,12 +27,7 @@ def key_histogram(connection: Connection, target: Target) -> Histogram | None:
             " AND NOT inherited AND histogram_bounds IS NOT NULL"
             " AND coalesce((SELECT sum(share) FROM unnest(most_common_freqs) AS share), 0) < %(common)s"
         ).format(type_name(column.type)),
-        {
-            "schema": target.table.schema,
-            "table": target.table.name,
-            "column": column.name,
-            "common": COMMON,
-        },
+        {"schema": table.schema, "table": table.name, "column": column.name, "common": COMMON},
     ).fetchone()
     if row is None or not isinstance(row[0], list):
         return None

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 from evolve.backfill.controller import Controller
 from evolve.backfill.failures import Verdict, judge
@@ -22,6 +23,7 @@ BATCHES = 4  # of each place, once it has
 AGAIN = 1
 IDLE = 0.2  # seconds in which others' writes to the log are counted
 COMMITS = 7
+TELLING = 1_000_000  # bytes: how long fewer take is a matter of the way there and back
 
 
 class _Tried(Exception):
@@ -177,35 +179,32 @@ def _state(connection: Connection, written: int) -> tuple[float, int, int]:
     return (0.0, 0, 0) if row is None else (float(str(row[0])), int(str(row[1])), int(str(row[2])))
 
 
-def caught_up(
+def replay_rate(
     connection: Connection, stop: Stop, clock: Callable[[], float], patience: float
-) -> Sequence[float] | None:
-    """How long the slowest standby took to replay what is written by now, and how many bytes that were; None where none
-    could be watched, or none had anything to do.
+) -> float | None:
+    """Bytes per second that the slowest standby replays of what is written by now; infinite where it was never far
+    behind, None where none streams, or this role may not see how far one is.
     """
     # AccessShare on catalogs only. replay_lsn is null for roles without pg_monitor.
     row = connection.execute(
         "SELECT max(pg_wal_lsn_diff(pg_current_wal_lsn(), replay_lsn))::float8, pg_current_wal_lsn()::text"
         " FROM pg_stat_replication WHERE state = 'streaming'"
     ).fetchone()
-    if row is None or row[0] is None or float(str(row[0])) <= 0:
+    if row is None or row[0] is None:
         return None
-    bytes_, upto, began = float(str(row[0])), str(row[1]), clock()
-    while clock() - began < patience and stop.requested() is None:
+    behind, upto, began = float(str(row[0])), str(row[1]), clock()
+    left = behind
+    while left > 0 and clock() - began < patience and stop.requested() is None:
+        stop.wait(0.01)
         # AccessShare on catalogs only.
-        done = connection.execute(
-            "SELECT coalesce(bool_and(replay_lsn >= %s::pg_lsn), true) FROM pg_stat_replication"
+        now = connection.execute(
+            "SELECT max(greatest(pg_wal_lsn_diff(%s::pg_lsn, replay_lsn), 0))::float8 FROM pg_stat_replication"
             " WHERE state = 'streaming'",
             (upto,),
         ).fetchone()
-        if done == (True,):
-            return (max(clock() - began, 1e-3), bytes_)
-        stop.wait(0.01)
-    # AccessShare on catalogs only.
-    left = connection.execute(
-        "SELECT max(greatest(pg_wal_lsn_diff(%s::pg_lsn, replay_lsn), 0))::float8 FROM pg_stat_replication"
-        " WHERE state = 'streaming'",
-        (upto,),
-    ).fetchone()
-    done_bytes = bytes_ - (float(str(left[0])) if left and left[0] is not None else bytes_)
-    return (max(clock() - began, 1e-3), max(done_bytes, 1.0))
+        if now is None or now[0] is None:
+            return None
+        left = float(str(now[0]))
+    if left <= 0 and behind < TELLING:
+        return math.inf
+    return max(behind - left, 1.0) / max(clock() - began, 1e-3)

@@ -14,12 +14,12 @@ from evolve.app.backfill_work import Pace
 from evolve.app.dry_run_backfill import DryRun, dry_run_backfill
 from evolve.backfill.forecast import Forecast
 from evolve.backfill.histogram import walked
+from evolve.backfill.keyset import KeyColumn
 from evolve.backfill.progress import Snapshot
 from evolve.backfill.spec import Spec
 from evolve.backfill.transform import Mode, Transform
 from evolve.backfill.works import Delete, InsertSelect, JoinedUpdate
 from evolve.postgres import journal
-from evolve.postgres.backfill_target import read_target
 from evolve.postgres.connect import connect
 from evolve.postgres.key_histogram import key_histogram
 from evolve.sql.names import QualifiedName
@@ -174,7 +174,7 @@ def test_the_share_follows_the_histogram_of_the_key(database_url: str) -> None:
     quiet.stop_when = lambda: quiet.batches >= 8
     fill(database_url, wanted, quiet)
     with connect(database_url, autocommit=True) as connection:
-        bounds = key_histogram(connection, read_target(connection, wanted))
+        bounds = key_histogram(connection, wanted.table, KeyColumn("id", "bigint"))
         record = journal.named_run(connection, "numbers.n")
     assert 0 < record.scanned < 1000
     assert walked(record, bounds) == pytest.approx(record.scanned / 1000, abs=0.03)
