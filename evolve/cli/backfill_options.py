@@ -22,7 +22,7 @@ R = TypeVar("R")
 class Number(click.FloatRange):
     """A float, and none that is infinite or no number at all: no wait would ever end, or none would be made."""
 
-    def convert(self, value: str | float, param: click.Parameter | None, ctx: click.Context | None) -> float:
+    def convert(self, value: float, param: click.Parameter | None, ctx: click.Context | None) -> float:
         number = super().convert(value, param, ctx)
         if not math.isfinite(number):
             self.fail(f"{value} is no number of anything.", param, ctx)

@@ -11,10 +11,11 @@ from evolve.backfill.spec import Spec
 from evolve.backfill.transform import Mode, Transform
 from evolve.errors import Misuse
 from evolve.postgres.backfill_target import Target
+from evolve.postgres.kept import ValueOverwritten
 from evolve.postgres.pieces import range_values
 from evolve.postgres.session import Session
 from evolve.postgres.transforming import Transforming
-from evolve.postgres.trying import Trial
+from evolve.postgres.trying import Overwritten, Trial
 from evolve.postgres.walking import Walk, edges, read_key
 
 IDLE = "25P03"
@@ -42,6 +43,7 @@ def try_function(
 
     Raises:
         BadFunction: it broke its contract.
+        Overwritten: a trigger keeps rows from being written.
         DatabaseFailure: a lock, the server, or something in one of these rows, which a run sets aside.
     """
     began = time.perf_counter()
@@ -59,6 +61,10 @@ def try_function(
                 raise _Tried  # noqa: TRY301  # the rollback is the point
         except _Tried:
             pass
+        except ValueOverwritten as error:
+            raise Overwritten(
+                spec.table, work.writes[0], error.found.overwritten, error.found.triggers
+            ) from error
         except DatabaseFailure as failure:
             if judge(failure) is Verdict.FATAL:
                 raise BadFunction(work, failure) from failure

@@ -21,6 +21,7 @@ from evolve.postgres.statements import from_clause, rows_of_work, statement
 
 class ValueOverwritten(Refused):
     def __init__(self, spec: Spec, found: Kept) -> None:
+        self.found = found
         super().__init__(
             f'backfill "{spec.name}" stopped: column "{spec.table.plain}.{found.column}" does not keep what it is'
             f" given: {found.overwritten} of {counted(found.rows, 'row')} held another value after the write",

@@ -18,9 +18,10 @@ from evolve.backfill.ports import DatabaseFailure, Lease, Piece
 from evolve.backfill.spec import Spec
 from evolve.backfill.transform import Mode, Transform
 from evolve.postgres import journal, undo_journal
-from evolve.postgres.backfill_target import Target
+from evolve.postgres.backfill_target import Target, TargetColumn
 from evolve.postgres.composing import identifier, type_name
 from evolve.postgres.connect import Connection
+from evolve.postgres.kept import Kept, ValueOverwritten, writing_triggers
 from evolve.postgres.pieces import CUTS, Cut, cut_of, keys_between, piece_values, rows_of
 from evolve.postgres.renewing import renewing
 from evolve.postgres.row_reading import Found, Reading, ReadingAhead
@@ -43,6 +44,7 @@ class Writing:
         self._columns = target.columns
         self._recording = undo_of is not None
         self._texts: dict[Cut, bytes] = {}
+        self._left_out = {opening: _left_out(target, opening=opening).as_bytes() for opening in (True, False)}
         for cut in CUTS:
             update = _update(target, cut)
             if undo_of is not None and target.returns_old:
@@ -64,13 +66,34 @@ class Writing:
         Raises:
             FunctionFailed: a value that no column could hold.
         """
-        wanted = [place for place, values in enumerate(computed) if values is not None]
+        wanted = sum(values is not None for values in computed)
         if not wanted:
             return 0, 0
+        values = self._values(connection, piece, found, computed)
+        values |= {"range_no": lease.range_no, "batch_no": lease.batches + 1}
+        # RowExclusive and row locks until COMMIT, in key order, for a few milliseconds.
+        cursor = connection.execute(self._texts[cut_of(piece)], values)
+        if not self._recording:
+            return wanted, cursor.rowcount
+        recorded = cursor.fetchone()
+        return wanted, int(str(recorded[1])) if recorded else 0
+
+    def left_out(
+        self, connection: Connection, piece: Piece, found: Found, computed: Sequence[Values | None]
+    ) -> int:
+        """Of rows that were locked and are not written, the number of those that hold something else."""
+        # AccessShare; rows of the piece, by its key.
+        row = connection.execute(
+            self._left_out[cut_of(piece).opening], self._values(connection, piece, found, computed)
+        ).fetchone()
+        return int(str(row[0])) if row else 0
+
+    def _values(
+        self, connection: Connection, piece: Piece, found: Found, computed: Sequence[Values | None]
+    ) -> dict[str, object]:
+        wanted = [place for place, values in enumerate(computed) if values is not None]
         values: dict[str, object] = {
             **piece_values(piece),
-            "range_no": lease.range_no,
-            "batch_no": lease.batches + 1,
             "version": [found.versions[place] for place in wanted],
         }
         for n, texts in enumerate(found.keys):
@@ -79,16 +102,41 @@ class Writing:
         spelling = Spelling(connection)
         for n, column in enumerate(self._columns):
             values[f"new{n}"] = spelling.column(column.name, column.type, [row[n] for row in rows])
-        # RowExclusive and row locks until COMMIT, in key order, for a few milliseconds.
-        cursor = connection.execute(self._texts[cut_of(piece)], values)
-        if not self._recording:
-            return len(wanted), cursor.rowcount
-        recorded = cursor.fetchone()
-        return len(wanted), int(str(recorded[1])) if recorded else 0
+        return values
 
 
 def _update(target: Target, cut: Cut) -> sql.Composed:
     """Both the keys of the piece and those of the rows are compared, so that no plan can read more than the piece."""
+    own = target.reference
+    changes = [
+        sql.SQL("{} = {}").format(identifier(column.name), _new(n, column))
+        for n, column in enumerate(target.columns)
+    ]
+    if cut.touch:
+        changes += [
+            sql.SQL("{} = {}.{}").format(identifier(name), own, identifier(name)) for name in target.touched
+        ]
+    return sql.SQL("UPDATE {table} SET {changes} FROM {rows}").format(
+        table=target.source, changes=sql.SQL(", ").join(changes), rows=_rows(target, opening=cut.opening)
+    )
+
+
+def _left_out(target: Target, *, opening: bool) -> sql.Composed:
+    own = target.reference
+    return sql.SQL("SELECT count(*) FROM {table}, {rows} AND ({differs})").format(
+        table=target.source,
+        rows=_rows(target, opening=opening),
+        differs=sql.SQL(" OR ").join(
+            sql.SQL("{}.{}::text IS DISTINCT FROM {}::text").format(
+                own, identifier(column.name), _new(n, column)
+            )
+            for n, column in enumerate(target.columns)
+        ),
+    )
+
+
+def _rows(target: Target, *, opening: bool) -> sql.Composed:
+    """The rows that values were computed for, with these, where nobody wrote them since."""
     own = target.reference
     arrays = [
         *(_array(f"key{n}", sql.SQL("::{}[]").format(type_name(c.type))) for n, c in enumerate(target.key)),
@@ -100,24 +148,13 @@ def _update(target: Target, cut: Cut) -> sql.Composed:
         _own("version"),
         *(_own(f"new{n}") for n in range(len(target.columns))),
     ]
-    changes = [
-        sql.SQL("{} = {}::{}").format(identifier(column.name), _of(f"new{n}"), type_name(column.type))
-        for n, column in enumerate(target.columns)
-    ]
-    if cut.touch:
-        changes += [
-            sql.SQL("{} = {}.{}").format(identifier(name), own, identifier(name)) for name in target.touched
-        ]
     return sql.SQL(
-        "UPDATE {table} SET {changes} FROM unnest({arrays}) AS evolve_row ({names})"
-        " WHERE {between} AND {same} AND {own}.xmin = {version}"
+        "unnest({arrays}) AS evolve_row ({names}) WHERE {between} AND {same} AND {own}.xmin = {version}"
     ).format(
-        table=target.source,
         own=own,
-        changes=sql.SQL(", ").join(changes),
         arrays=sql.SQL(", ").join(arrays),
         names=sql.SQL(", ").join(names),
-        between=keys_between(target.key, opening=cut.opening),
+        between=keys_between(target.key, opening=opening),
         same=sql.SQL(" AND ").join(_same(own, n, column) for n, column in enumerate(target.key)),
         version=_of("version"),
     )
@@ -134,6 +171,10 @@ def _array(name: str, cast_to: sql.Composable) -> sql.Composed:
 def _own(name: str) -> sql.Identifier:
     """Names that no column of a table has, since the keys of the piece are written without their table."""
     return sql.Identifier(f"evolve_{name}")
+
+
+def _new(place: int, column: TargetColumn) -> sql.Composed:
+    return sql.SQL("{}::{}").format(_of(f"new{place}"), type_name(column.type))
 
 
 def _of(name: str) -> sql.Composed:
@@ -205,7 +246,16 @@ class Transforming:
                 raise DatabaseFailure("rows changed while they were computed", sqlstate="40001", lost=False)
         found = self._reads(connection).read(connection, piece, locking=True)
         computed = self._compute(found.rows, connection)
-        return written + self._writing.write(connection, lease, piece, found, computed)[1]
+        wanted, locked = self._writing.write(connection, lease, piece, found, computed)
+        if locked < wanted:
+            # Nobody else can write them: a trigger has kept them from it, as it may where they hold their values.
+            left_out = self._writing.left_out(connection, piece, found, computed)
+            if left_out:
+                triggers = writing_triggers(connection, self._target.oid)
+                raise ValueOverwritten(
+                    self._spec, Kept(wanted, self._target.columns[0].name, left_out, triggers)
+                )
+        return written + locked
 
     def failed(self, failure: DatabaseFailure) -> None:
         self._ready = None

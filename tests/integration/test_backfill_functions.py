@@ -24,7 +24,9 @@ from evolve.backfill.status import State
 from evolve.backfill.transform import Mode, Transform
 from evolve.backfill.undo import JournalMode
 from evolve.errors import Misuse, Refused
+from evolve.postgres.kept import ValueOverwritten
 from evolve.postgres.session import Timeouts
+from evolve.postgres.trying import Overwritten
 from evolve.sql.names import QualifiedName
 
 pytestmark = pytest.mark.server
@@ -52,6 +54,30 @@ def test_each_row_is_given_to_the_function_once(
     )
     assert (outcome.state, outcome.rows) == (State.DONE, 2000)
     assert by_value(database_url) == {1: 2000}
+
+
+@pytest.mark.parametrize("undo", ["on", "off"])
+@pytest.mark.parametrize("mode", [Mode.GUARDED, Mode.LOCKED])
+def test_rows_that_a_trigger_keeps_from_being_written_are_not_passed_over(
+    database_url: str, mode: Mode, undo: str
+) -> None:
+    numbers(database_url, 600)
+    with psycopg.connect(database_url, autocommit=True) as connection:
+        connection.execute(
+            "CREATE FUNCTION f() RETURNS trigger LANGUAGE plpgsql AS"
+            " 'BEGIN IF NEW.id > 900 THEN RETURN NULL; END IF; RETURN NEW; END';"
+            "CREATE TRIGGER f BEFORE UPDATE ON numbers FOR EACH ROW EXECUTE FUNCTION f()"
+        )
+        options = {"undo_journal_mode": JournalMode(undo)}
+        with pytest.raises(ValueOverwritten, match="triggers write it, too: f"):
+            fill(database_url, by("one_more", mode=mode), **options)
+        assert by_value(database_url)[0] >= 300
+        connection.execute("ALTER TABLE numbers DISABLE TRIGGER f")
+        assert fill(database_url, by("one_more", mode=mode), **options).good
+        assert by_value(database_url) == {1: 600}
+        connection.execute("ALTER TABLE numbers ENABLE TRIGGER f; DELETE FROM numbers WHERE id < 900")
+    with pytest.raises(Overwritten):
+        fill(database_url, by("one_more", mode=mode), restart=True, **options)
 
 
 def labels(
