@@ -22,8 +22,8 @@ _VARIABLES = {"traces": "OTEL_TRACES_EXPORTER", "metrics": "OTEL_METRICS_EXPORTE
 _PROTOCOLS = {"grpc": "otlp_proto_grpc", "http/protobuf": "otlp_proto_http"}
 
 
-class Missing(Exception):
-    """What would have to be installed."""
+class Unusable(Exception):
+    """Why spans or metrics cannot go where they are to."""
 
 
 def set_up(say: Callable[[str], None]) -> bool:
@@ -34,22 +34,22 @@ def set_up(say: Callable[[str], None]) -> bool:
     from the environment by OpenTelemetry itself.
 
     Args:
-        say: told what is missing: it is no reason to leave the work undone.
+        say: told what is missing or wrong: it is no reason to leave the work undone.
     """
     if "opentelemetry.trace" in sys.modules:
         return True
     wanted = {signal: _wanted(signal) for signal in _VARIABLES}
     if not any(wanted.values()) or os.environ.get("OTEL_SDK_DISABLED", "").strip().lower() == "true":
         return False
-    asking = " and ".join(_VARIABLES[signal] for signal, names in wanted.items() if names)
+    asking = ", ".join(_VARIABLES[signal] for signal, names in wanted.items() if names)
     if find_spec("opentelemetry") is None or find_spec("opentelemetry.sdk") is None:
-        say(f"{asking} is set, but OpenTelemetry is not installed: pip install 'alembic-evolve[otel]'")
+        say(f"OpenTelemetry is asked for ({asking}) and not installed: pip install 'alembic-evolve[otel]'")
         return False
     try:
         _provide_traces(wanted["traces"])
         _provide_metrics(wanted["metrics"])
-    except Missing as missing:
-        say(f"{asking} is set, but {missing}")
+    except Unusable as unusable:
+        say(f"OpenTelemetry is asked for ({asking}), but {unusable}")
         return False
     return True
 
@@ -99,7 +99,7 @@ def _exporter(signal: str, name: str) -> Any:
     """Of a class that an installed distribution registered under that name.
 
     Raises:
-        Missing: none has.
+        Unusable: none has, or it does not work.
     """
     if name == "otlp":
         protocol = os.environ.get(f"OTEL_EXPORTER_OTLP_{signal.upper()}_PROTOCOL") or os.environ.get(
@@ -111,11 +111,15 @@ def _exporter(signal: str, name: str) -> Any:
     group = f"opentelemetry_{signal}_exporter"
     for each in names:
         for entry in entry_points(group=group, name=each):
-            made = entry.load()
-            # stdout is for results.
-            return made(out=sys.stderr) if each == "console" else made()
+            try:
+                made = entry.load()
+                # stdout is for results.
+                return made(out=sys.stderr) if each == "console" else made()
+            except Exception as error:
+                what = f"{type(error).__name__}: {error}"
+                raise Unusable(f'the exporter of {signal} "{each}" cannot be used: {what}') from error
     wants = "opentelemetry-exporter-" + names[-1].replace("_", "-")
-    raise Missing(f'no exporter of {signal} is installed under the name "{name}": pip install {wants}')
+    raise Unusable(f'no exporter of {signal} is installed under the name "{name}": pip install {wants}')
 
 
 class Instruments:

@@ -15,7 +15,7 @@ from evolve.backfill.ports import Lease
 from evolve.backfill.throttle import Hold
 from evolve.observe.metrics import METRICS, OF_A_RUN, PREFIX, Metric
 from evolve.observe.open_telemetry import Instruments
-from evolve.observe.prometheus import Page, PublicAddress, served
+from evolve.observe.prometheus import NoPrometheus, Page, PublicAddress, served
 from evolve.observe.recorder import Recorder
 
 REFERENCE = Path(str(files("evolve") / "docs" / "reference"))
@@ -130,6 +130,12 @@ def test_opentelemetry_takes_each_kind() -> None:
 @pytest.mark.parametrize("address", ["0.0.0.0", "", "::", "192.0.2.1"])  # noqa: S104  # that is the point
 def test_an_address_for_others_has_to_be_meant(address: str) -> None:
     with pytest.raises(PublicAddress), served(0, address, i_know=False):
+        pass
+
+
+def test_what_is_not_installed_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("evolve.observe.prometheus.find_spec", lambda _name: None)
+    with pytest.raises(NoPrometheus), served(0, "127.0.0.1", i_know=False):
         pass
 
 
