@@ -102,8 +102,8 @@ def test_an_observer_that_fails_is_left_out_and_the_others_go_on() -> None:
         ({"OTEL_TRACES_EXPORTER": "console", "OTEL_METRICS_EXPORTER": "console"}, "True True []"),
         (
             {"OTEL_METRICS_EXPORTER": "nobody"},
-            "False True ['OpenTelemetry is asked for (OTEL_METRICS_EXPORTER), but no exporter of metrics is installed under the name "
-            '"nobody": pip install opentelemetry-exporter-nobody\']',
+            "False True ['OpenTelemetry is asked for (OTEL_METRICS_EXPORTER), but no exporter of metrics is "
+            'installed under the name "nobody": pip install opentelemetry-exporter-nobody\']',
         ),
     ],
 )
