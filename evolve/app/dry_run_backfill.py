@@ -63,5 +63,8 @@ def dry_run_backfill(
         journal = keeps_journal(spec, undo_journal_mode)
         forecast = None
         if trial is not None:
-            forecast = forecast_backfill(session, spec, target, pace, stop, watch, journal=journal)
+            seen = trial.rows / max(trial.milliseconds / 1000, 1e-6)
+            forecast = forecast_backfill(
+                session, spec, target, pace, stop, watch, journal=journal, rows_per_second=seen
+            )
     return DryRun(spec, target, trial, journal, forecast)

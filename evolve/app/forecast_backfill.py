@@ -33,12 +33,24 @@ ENOUGH = 500  # rows of a batch that tell enough, in a small table
 
 
 def forecast_backfill(
-    session: Session, spec: Spec, target: Target, pace: Pace, stop: Stop, watch: Watch, *, journal: bool
+    session: Session,
+    spec: Spec,
+    target: Target,
+    pace: Pace,
+    stop: Stop,
+    watch: Watch,
+    *,
+    journal: bool,
+    rows_per_second: float,
 ) -> Forecast | None:
-    """None where nothing could be tried: an empty table, no statistics, or effects outside of the database.
+    """None where nothing could be tried: an empty table, no statistics, or effects outside of the database; and where
+    somebody stops it.
 
     A function that has effects outside of the database is not called. Each batch is a transaction of its own, and holds
     its rows no longer than a batch of the run would.
+
+    Args:
+        rows_per_second: what was seen of it so far; the first batch is as large as that says.
 
     Raises:
         DatabaseFailure: the server, or something that every batch would meet.
@@ -56,13 +68,17 @@ def forecast_backfill(
         setting = read_setting(connection, spec, target, first_ground(connection, target), journal=journal)
         most = largest(pace.largest, spec)
         tried = min(most, max(ENOUGH, round(target.rows_estimate * SHARE)))
-        controller = Controller(target=pace.commit_seconds, largest=tried)
+        first = max(1, round(rows_per_second * pace.commit_seconds))
+        controller = Controller(target=pace.commit_seconds, largest=tried, first=first)
         sampler = Sampler(session, controller, stop)
         own = table_oid(connection, spec.work.into) if isinstance(spec.work, InsertSelect) else None
         places: list[Place] = []
         for name, ground, stretch in _places(session, target):
             change = change_of(spec, ground, None, compute, lease_seconds=pace.lease_seconds)
             places.append(sampler.place(name, ground, change, stretch, own or ground.oid))
+        if stop.requested() is not None:
+            watch.say(f"no forecast: stopped; {_left(places)}")
+            return None
         commits = sampler.commits()
         replay = replay_rate(connection, stop, time.monotonic, CATCH_UP)
         setting = replace(
@@ -79,9 +95,13 @@ def forecast_backfill(
         for place in places:
             if place.failed is not None:
                 watch.say(f"no forecast: {place.failed}")
-        if left := left_behind(places):
-            watch.say(f"{counted(left, 'dead row version')} left for vacuum")
+        if left_behind(places):
+            watch.say(_left(places))
     return found
+
+
+def _left(places: list[Place]) -> str:
+    return f"{counted(left_behind(places), 'dead row version')} left for vacuum"
 
 
 def _places(session: Session, target: Target) -> Iterator[tuple[str, Target, Stretch]]:

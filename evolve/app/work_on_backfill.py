@@ -6,6 +6,7 @@ import time
 from contextlib import closing
 from dataclasses import replace
 
+from evolve.app.after_backfill import look_after, tidy_before
 from evolve.app.backfill_crew import LOOK, CrewProgress, crew_of
 from evolve.app.backfill_lead import Lead
 from evolve.app.backfill_work import Outcome, Pace, checked_target, ended, told
@@ -52,7 +53,9 @@ def work_on_backfill(
         while True:
             if record.lead is None and record.state not in ENDED:
                 try:
-                    return Lead(url, session, record, target, pace, stop, watch, observer=observer).forward()
+                    before = tidy_before(session, spec)
+                    lead = Lead(url, session, record, target, pace, stop, watch, observer=observer)
+                    return look_after(url, spec, lead.forward(), before, stop, analyzes=True)
                 except AlreadyRunning:
                     pass  # somebody was faster
             observer(Begun(record, State.RUNNING))

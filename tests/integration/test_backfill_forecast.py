@@ -235,3 +235,23 @@ def test_a_lock_that_is_held_is_not_waited_for(database_url: str) -> None:
 def test_a_run_that_found_nothing_to_write_leaves_the_statistics_alone(database_url: str) -> None:
     numbers(database_url, 100)
     assert fill(database_url, spec("numbers", "n", "1", where="n = 7")).aftermath is None
+
+
+def test_a_role_that_may_not_analyze_is_given_the_command(database_url: str) -> None:
+    numbers(database_url, 300)
+    name = "filler_" + psycopg.conninfo.conninfo_to_dict(database_url)["dbname"][-8:]
+    url = psycopg.conninfo.make_conninfo(database_url, user=name, password="filler")  # noqa: S106
+    execute(
+        database_url,
+        f"CREATE ROLE \"{name}\" LOGIN PASSWORD 'filler'",
+        f'GRANT SELECT, UPDATE ON numbers TO "{name}"',
+        f'CREATE SCHEMA evolve; GRANT ALL ON SCHEMA evolve TO "{name}"',
+    )
+    try:
+        outcome = fill(url, spec("numbers", "n", "n + 1"))
+    finally:
+        execute(database_url, f'DROP OWNED BY "{name}"', f'DROP ROLE "{name}"')
+    assert outcome.good
+    assert outcome.aftermath is not None
+    assert not outcome.aftermath.analyzed
+    assert [hint.command for hint in outcome.aftermath.hints] == ["ANALYZE numbers"]

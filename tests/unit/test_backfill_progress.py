@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import os
+import re
+import sys
+from contextlib import suppress
 from dataclasses import replace
 
 import pytest
 
 from evolve.backfill.progress import Snapshot
 from evolve.cli import backfill_progress
-from evolve.cli.backfill_progress import Lines, describe, fitting, span, time_left
+from evolve.cli.backfill_progress import Lines, describe, fitting, showing, span, time_left
 
 
 class Clock:
@@ -122,3 +126,29 @@ def test_no_time_is_left_at_the_end() -> None:
 )
 def test_a_range_is_no_more_exact_than_it_is_wide(least: float, most: float, told: str) -> None:
     assert span(least, most) == told
+
+
+def everything(terminal: int) -> str:
+    """What was written to the other end, which is closed by now, without what moves the cursor."""
+    seen = b""
+    with suppress(OSError):  # as a terminal says that nothing more will come
+        while more := os.read(terminal, 10_000):
+            seen += more
+    return re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", seen.decode()).replace("\r\n", "\n")
+
+
+@pytest.mark.parametrize("columns", [30, 58, 70, 160])
+def test_the_bar_fits_its_terminal(monkeypatch: pytest.MonkeyPatch, columns: int) -> None:
+    main, terminal = os.openpty()
+    monkeypatch.setenv("COLUMNS", str(columns))
+    monkeypatch.setenv("TERM", "xterm")
+    with os.fdopen(terminal, "w") as stderr, monkeypatch.context() as patch:
+        patch.setattr(sys, "stderr", stderr)
+        with showing("text", quiet=False) as watch:
+            watch.report(FULL)
+    shown = everything(main)
+    os.close(main)
+    lines = [line.rpartition("\r")[2] for line in shown.splitlines()]
+    assert any("12 %" in line for line in lines)
+    assert any("2 set aside" in line for line in lines)
+    assert all(len(line) < columns for line in lines), lines
