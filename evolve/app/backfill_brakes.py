@@ -53,11 +53,12 @@ class Brakes:
         """What holds for all workers together, by settings of which none is left open."""
         rows = min(OFF if settings.rows is None else settings.rows, self.most_rows)
         self.wal.go_by(OFF if settings.wal is None else settings.wal)
-        for gauge in (self.lag, self.delay):
-            if gauge is not None:
-                gauge.off = settings.lag in (None, OFF)
-        if self.lag is not None and settings.lag not in (None, OFF, self.lag.limits.hard):
-            self.lag.limits = with_hard(self.lag.limits, float(settings.lag or 0))
+        if self.lag is not None:
+            self.lag.off = settings.lag in (None, OFF)
+            if self.delay is not None:
+                self.delay.off = self.lag.off
+            if not self.lag.off and settings.lag != self.lag.limits.hard:
+                self.lag.limits = with_hard(self.lag.limits, float(settings.lag or 0))
         return Throttles((RowsPerSecond(rows, time.monotonic), self.wal, *self.plugged))
 
     def alone(self) -> Throttle:
