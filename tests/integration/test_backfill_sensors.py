@@ -195,13 +195,24 @@ def test_what_is_unknown_may_be_gone_on_without(database_url: str) -> None:
     assert outcome.state is State.DONE
 
 
-def test_a_file_holds_while_it_is_there(database_url: str, tmp_path: Path) -> None:
+def test_a_file_holds_while_it_is_there_and_the_log_says_so(database_url: str, tmp_path: Path) -> None:
     numbers(database_url, 500)
     flag = tmp_path / "stop"
     flag.touch()
-    quiet = Releasing(word="stop", release=lambda: flag.unlink(missing_ok=True))
-    assert filled(database_url, quiet, by({"flag": {"file": str(flag)}})).state is State.DONE
-    assert quiet.held("stop") == f"flag: the file {flag} is there"
+
+    def release() -> None:
+        if ("hold", f"brake: the file {flag} is there") in events(database_url):
+            flag.unlink(missing_ok=True)
+
+    quiet = Releasing(word="brake", release=release)
+    assert filled(database_url, quiet, by({"brake": {"file": str(flag)}})).state is State.DONE
+    assert quiet.held("brake") == f"brake: the file {flag} is there"
+
+
+def events(url: str) -> list[tuple[str, str]]:
+    with connect(url, autocommit=True) as connection:
+        record = journal.named_run(connection, "numbers.n")
+        return [(event.kind, event.detail) for event in journal.events(connection, record.run_id)]
 
 
 def test_a_critical_value_pauses_the_run_until_it_is_resumed(database_url: str) -> None:
@@ -209,11 +220,8 @@ def test_a_critical_value_pauses_the_run_until_it_is_resumed(database_url: str) 
     quiet = Quiet()
     pace = by({"queue": {"sql": "SELECT 1000", "hard": 50, "critical": 500}})
     outcome = filled(database_url, quiet, pace)
-    with connect(database_url, autocommit=True) as connection:
-        record = journal.named_run(connection, "numbers.n")
-        events = [(event.kind, event.detail) for event in journal.events(connection, record.run_id)]
     assert outcome.state is State.PAUSED
-    assert ("pause", "queue 1,000, critical limit 500") in events
+    assert ("pause", "queue 1,000, critical limit 500") in events(database_url)
     resumed = resume_backfill(database_url, "numbers.n", pace=Pace(), stop=Quiet(), watch=Quiet())
     assert resumed is not None
     assert resumed.state is State.DONE
