@@ -14,7 +14,8 @@ pytestmark = pytest.mark.server
 
 NAME = "numbers.n"
 SIZE = ("--target-ms", "60", "--max-batch", "150")
-RUN = (*SIZE, "--workers", "3", "--max-rows-per-second", "5000")  # so that it is not at its end before the last kill
+# Slow enough that it is not at its end before the last kill.
+RUN = (*SIZE, "--workers", "3", "--max-rows-per-second", "5000")
 EDITED = range(300, 30_000, 300)
 DELETED = range(150, 30_000, 600)
 
@@ -80,3 +81,26 @@ def test_every_row_that_nobody_changed_has_its_old_value(database_url: str, kill
         ).fetchone()
     assert wrong == (0,)
     assert listed == (len(EDITED), len(DELETED), 0)
+
+
+def test_rows_that_cannot_take_their_old_values_are_each_listed_once_and_lost_never(
+    database_url: str,
+) -> None:
+    numbers(database_url, 10_000)
+    with command_line(database_url) as cli, psycopg.connect(database_url, autocommit=True) as connection:
+        cli.run("run", NAME, "--set", "n + id::int", "--workers", "2", "--max-batch", "150")
+        connection.execute(
+            "ALTER TABLE numbers ADD CONSTRAINT other CHECK (n <> 0 OR id % 3000 <> 0) NOT VALID"
+        )
+        connection.execute(SLOW)
+        for _ in range(2):
+            killed(cli, lambda url: -kept(url), "undo", NAME, "--workers", "2", *SIZE)
+        cli.run("undo", NAME, "--workers", "2", expect=3)
+        listed = connection.execute(
+            "SELECT array_agg(key[1]::int ORDER BY key[1]::int) FROM evolve.backfill_reject WHERE sqlstate = '23514'"
+        ).fetchone()
+        assert listed == ([*range(3000, 30_001, 3000)],)
+        connection.execute("ALTER TABLE numbers DROP CONSTRAINT other")
+        cli.run("undo", NAME)
+        wrong = connection.execute("SELECT count(*) FROM numbers WHERE n <> 0").fetchone()
+    assert wrong == (0,)
