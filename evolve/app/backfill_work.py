@@ -61,11 +61,16 @@ class ServerTrouble(Refused):
 
 class OldTransactions(Refused):
     def __init__(self, name: str, seconds: float, blockers: list[OldTransaction]) -> None:
+        # Nobody's session holds a prepared one: there is nothing to terminate.
+        prepared = next((blocker.prepared for blocker in blockers if blocker.prepared is not None), None)
+        end = "SELECT pg_terminate_backend(PID)" if any(blocker.pid for blocker in blockers) else None
+        rollback = None if prepared is None else "ROLLBACK PREPARED '" + prepared.replace("'", "''") + "'"
+        how = ", ".join(each for each in (end, rollback) if each is not None)
         super().__init__(
             f'backfill "{name}" waited {seconds:.0f} s for transactions older than itself: '
             + "; ".join(str(blocker) for blocker in blockers[:5]),
             why="they may still write rows in the old shape behind the cursor",
-            fix=f"end them (SELECT pg_terminate_backend(PID)), then: evolve backfill resume {name}",
+            fix=f"end them{how and f' ({how})'}, then: evolve backfill resume {name}",
         )
 
 
