@@ -14,6 +14,7 @@ from evolve.plugin_api import (
     Bound,
     Column,
     HashBound,
+    NotAdopted,
     Partition,
     Problems,
     Profile,
@@ -67,6 +68,10 @@ def test_a_column_may_hold_a_comma() -> None:
         ("a, b",),
         ("tenant", "id"),
     )
+
+
+def test_a_table_hashed_by_a_text_becomes_no_partition_as_it_stands() -> None:
+    assert isinstance(made(key="a, b", modulus=2).adopt(Profile(), NOW), NotAdopted)
 
 
 def test_one_partition_grows_and_the_others_stay() -> None:
