@@ -542,6 +542,30 @@ def test_a_connection_lost_between_the_batches_is_made_again(database_url: str, 
     assert by_value(database_url) == {1: 300}
 
 
+@pytest.mark.parametrize("undo", ["on", "off"])
+def test_a_batch_that_somebody_cancels_is_made_again(database_url: str, undo: str) -> None:
+    numbers(database_url, 300)
+    with psycopg.connect(database_url, autocommit=True) as connection:
+        connection.execute(
+            """
+            CREATE SEQUENCE public.cancels;
+            CREATE FUNCTION public.cancel() RETURNS trigger LANGUAGE plpgsql AS $$
+                BEGIN
+                    IF NEW.id = 450 AND nextval('public.cancels') = 1 THEN
+                        PERFORM pg_cancel_backend(pg_backend_pid()), pg_sleep(60);
+                    END IF;
+                    RETURN NULL;
+                END $$;
+            CREATE TRIGGER cancel AFTER UPDATE ON numbers FOR EACH ROW EXECUTE FUNCTION public.cancel()
+            """
+        )
+    quiet = Quiet()
+    outcome = fill(database_url, spec("numbers", "n", "n + 1"), quiet, undo_journal_mode=JournalMode(undo))
+    assert (outcome.state, outcome.rejects) == (State.DONE, 0)
+    assert any("user request" in line for line in quiet.said)
+    assert by_value(database_url) == {1: 300}
+
+
 # what is shown before anything is written
 
 
