@@ -323,7 +323,8 @@ class TargetChanged(Refused):
             else "its cursor means nothing there",
             fix=f"once the table is as it was: evolve backfill undo {record.name}"
             if undoing
-            else f"evolve backfill cancel {record.name}, then run it with --restart",
+            else f"evolve backfill cancel {record.name}, then run it with --restart,"
+            " which writes rows again that it has written",
         )
 
 
