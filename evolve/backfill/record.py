@@ -205,6 +205,14 @@ class RunRecord:
         return self.approval is not None and self.approval.by is None
 
     @property
+    def hold(self) -> str | None:
+        """Why all who work on it wait, as they wrote it down last; None where one works, or nobody is there."""
+        if self.brake is not None and self.brake.share == 0:
+            return self.brake.shown
+        holds = [busy.doing.hold for busy in self.doing]
+        return holds[0] if holds and None not in holds else None
+
+    @property
     def verified_clean(self) -> bool:
         """The cursor is at the end and the last verification found nothing left."""
         return self.at_end and self.verify is not None and self.verify.clean

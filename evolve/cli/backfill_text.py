@@ -216,7 +216,8 @@ def view_line(view: RunView) -> str:
     changed, since = counted(record.changed, "row"), f"{record.started_at:%Y-%m-%d %H:%M}"
     if record.rejects:
         changed += f" ({counted(record.rejects, 'reject')})"
-    return f"{record.name}  {record.shown}  {share}  {changed}  since {since}"
+    hold = "" if record.hold is None else f"  waiting: {record.hold}"
+    return f"{record.name}  {record.shown}  {share}  {changed}  since {since}{hold}"
 
 
 def view_text(view: RunView) -> str:
@@ -325,6 +326,7 @@ def view_json(view: RunView) -> dict[str, object]:
         "settings": record.settings.to_json(),
         "pace": record.pace.to_json(),
         "throttle": brake_json(record),
+        "hold": record.hold,
         "approval": None if record.approval is None else asdict(record.approval),
         "undo_journal": record.journal,
         "verify": None if record.verify is None else verdict_json(record.verify),

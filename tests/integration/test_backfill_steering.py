@@ -55,7 +55,12 @@ class Notes:
 
 def at_batch(number: int, act: Callable[[], object]) -> Quiet:
     """Before that batch, somebody does something at another terminal."""
-    return Quiet(between=lambda batch: act() if batch == number else None)
+
+    def between(batch: int) -> None:
+        if batch == number:
+            act()
+
+    return Quiet(between=between)
 
 
 def stopped_after(batches: int) -> Quiet:
@@ -80,12 +85,13 @@ def told(url: str) -> list[tuple[str, str]]:
 def test_a_setting_acts_at_the_next_commit(database_url: str) -> None:
     numbers(database_url, 1000)
     notes = Notes()
+    # No commit takes so long that batches shrink by themselves.
     quiet = at_batch(2, lambda: set_backfill(database_url, NAME, Settings(batch=50)))
     fill(
         database_url,
         spec("numbers", "n", "n + 1"),
         quiet,
-        pace=Pace(largest=100, shapes=PLAIN),
+        pace=Pace(commit_seconds=5, largest=100, shapes=PLAIN),
         observer=notes,
     )
     assert notes.sizes[:4] == [100, 100, 100, 50]

@@ -55,6 +55,7 @@ def test_it_is_held_explained_let_go_and_sped_up(database_url: str) -> None:
         held = cli.run("throttle", NAME, "--for", "10min", "--reason", "the night job runs")
         assert "is held for 10min, from the next commit on" in held
         assert "the night job runs" in causes(cli)["throttle"]
+        assert "  waiting: held by " in cli.run("status")
         shown = cli.status(NAME)["throttle"]
         assert isinstance(shown, dict)
         assert (shown["reason"], 0 < shown["seconds_left"] < 600) == ("the night job runs", True)
@@ -81,8 +82,10 @@ def test_a_signal_ends_a_hold_and_pauses_and_undo_is_interrupted_alike(database_
         process.send_signal(signal.SIGTERM)
         out, err = process.communicate(timeout=30)
         assert "paused by SIGTERM" in out, out + err
-        resumed = cli.start("resume", NAME)
+        # An option that says the default is a word as well.
+        resumed = cli.start("resume", NAME, "--duty", "1")
         until(lambda: cli.status(NAME)["state"] == "running")
+        assert cli.status(NAME)["pace"] == {"duty": 1, "rows": 20, "batch": 50}
         resumed.send_signal(signal.SIGINT)
         out, err = resumed.communicate(timeout=30)
         assert "paused by SIGINT" in out, out + err

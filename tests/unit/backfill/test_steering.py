@@ -6,6 +6,7 @@ import json
 
 import pytest
 
+from evolve.app.backfill_work import Pace
 from evolve.backfill.approval import ApprovalRule
 from evolve.backfill.settings import OFF, BadDuration, Settings, duration
 from evolve.backfill.steering import ASK_AGAIN, Brake, Desk, Doing, Held, Orders, Steered, Steering
@@ -125,3 +126,8 @@ def test_a_duration_is_read_with_its_unit(text: str, seconds: float) -> None:
 def test_what_is_no_duration_is_refused(text: str) -> None:
     with pytest.raises(BadDuration):
         duration(text)
+
+
+def test_a_run_keeps_what_was_asked_for_and_what_the_project_has_otherwise() -> None:
+    pace = Pace(largest=5, duty=1.0, given=frozenset({"duty"}))
+    assert (pace.said, pace.begun) == (Settings(duty=1), Settings(duty=1, batch=5))
