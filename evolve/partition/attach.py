@@ -17,7 +17,8 @@ _EXCLUSIVE = LockMode.ACCESS_EXCLUSIVE
 def forward(shell: Shell, first: Partition, rest: tuple[Partition, ...]) -> tuple[Step, ...]:
     table = shell.names.table
     steps: list[Step] = [_create(shell, rest)]
-    check = check_sql(first.bound, shell.partitioner.key, table)
+    # A hash is asked of the table that is partitioned by it; that is the shadow until the swap, and the same after.
+    check = check_sql(first.bound, shell.partitioner.key, shell.names.shadow)
     if check is not None:
         name = quote(shell.names.bound_check)
         steps += [

@@ -33,7 +33,7 @@ def forward(shell: Shell, partitions: tuple[Partition, ...]) -> tuple[Step, ...]
         *_foreign_keys(shell, leaves),
         _analyze(shell),
         verify(shell, source=shell.names.table.full, target=shell.names.shadow.full),
-        cut_over.swap(shell.names, shell.inventory, shell.shared_names),
+        cut_over.swap(shell.names, shell.inventory, shell.shared_names, strays=shell.catches_strays),
         *_afterwards(shell),
     )
 
@@ -100,13 +100,17 @@ def copy(shell: Shell, *, source: str, target: str) -> tuple[Step, ...]:
             key_types=key_types(shell, key),
             conflict=shell.primary_key,
         ),
-        Settle(
-            name="settle",
-            title="rows that fitted no partition when they were written",
-            why="their partitions are added to a table that only the sync trigger knows",
-            strays=shell.names.strays.full,
-            shadow=shell.names.shadow.full,
-        ),
+        *((_settle(shell),) if shell.catches_strays else ()),
+    )
+
+
+def _settle(shell: Shell) -> Step:
+    return Settle(
+        name="settle",
+        title="rows that fitted no partition when they were written",
+        why="their partitions are added to a table that only the sync trigger knows",
+        strays=shell.names.strays.full,
+        shadow=shell.names.shadow.full,
     )
 
 
@@ -132,15 +136,17 @@ def key_types(shell: Shell, key: tuple[str, ...]) -> tuple[str, ...]:
 
 def _create(shell: Shell, partitions: tuple[Partition, ...]) -> Step:
     statements = [*shell.create(), *shell.grants()]
-    for partition in (*partitions, Partition(shell.names.strays.name, DefaultBound())):
+    catch = (Partition(shell.names.strays.name, DefaultBound()),) if shell.catches_strays else ()
+    for partition in (*partitions, *catch):
         statements += shell.partition(partition)
     for index in shell.late_indexes:
         if index.on_parent:
             statements.append(shell.index_on_parent(index))
         # The catch for strays is empty, and its index must be there before the parent's can be valid.
-        statements.append(_new(shell.index_on_leaf(index, shell.names.strays.name, concurrently=False)))
-        if index.on_parent:
-            statements.append(_attach(shell, index, shell.names.strays.name))
+        for strays in catch:
+            statements.append(_new(shell.index_on_leaf(index, strays.name, concurrently=False)))
+            if index.on_parent:
+                statements.append(_attach(shell, index, strays.name))
     return Statements(
         name="create",
         title=f"{shell.names.shadow.plain} with {len(partitions)} partitions, empty",

@@ -14,21 +14,23 @@ CATALOG = "a change of the catalog only, under the lock that is held already"
 MARGIN = 1000  # values of a sequence left out, for those that sessions have drawn and not used yet
 
 
-def swap(names: Names, inventory: Inventory, renamed: tuple[str, ...]) -> Statements:
+def swap(names: Names, inventory: Inventory, renamed: tuple[str, ...], *, strays: bool) -> Statements:
     """The shadow takes the table's name and everything that hangs on it; the old table is kept current in reverse.
 
     Args:
         renamed: indexes that exist on both tables, under the name they have on the old one.
+        strays: the shadow has a partition for rows that fit no other.
     """
+    drop = Statement(f"DROP TABLE {names.strays.full}", None, "empty, and only the sync trigger knew it")
     return Statements(
         name="swap",
         title=f"{names.shadow.plain} becomes {names.table.plain}, kept in step with {names.retired.plain}",
         why="milliseconds of catalog changes; waits at most the lock timeout, then lets the application pass",
         first=(*lock_views(inventory), lock(names.table)),
         unchanged="all",
-        empty=(names.strays.full,),
+        empty=(names.strays.full,) if strays else (),
         statements=(
-            Statement(f"DROP TABLE {names.strays.full}", None, "empty, and only the sync trigger knew it"),
+            *((drop,) if strays else ()),
             *sync.drop_triggers(names.table),
             *_sequences_forward(names, inventory),
             *_disable_triggers(names.table, inventory),

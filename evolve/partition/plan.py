@@ -17,6 +17,7 @@ from evolve.partition.obstacles import UniqueAnswer
 from evolve.partition.shell import Shell, leaf_index
 from evolve.plugin_api import (
     Bound,
+    DefaultBound,
     HashBound,
     NotAdopted,
     Options,
@@ -37,6 +38,15 @@ class NoRecipe(Refused):
     def __init__(self, table: QualifiedName, reason: str) -> None:
         super().__init__(
             f'"{table.plain}" cannot become the first partition as it is: {reason}', fix="--recipe copy"
+        )
+
+
+class NoDefaultYet(Refused):
+    def __init__(self, table: QualifiedName) -> None:
+        super().__init__(
+            f'"{table.plain}" cannot be copied into a table with a default partition',
+            why="until the swap, a default partition of evolve's own catches rows that fit no other",
+            fix="--recipe attach, or convert it without a default partition and let evolve partition premake add it",
         )
 
 
@@ -66,6 +76,7 @@ def plan(
 
     Raises:
         NoRecipe: "attach" was asked for and is not to be had.
+        NoDefaultYet: the rows would have to be copied, and the method wants a default partition.
         TooManyPartitions: of the partitioner.
     """
     names = Names(inventory.table, inventory.oid)
@@ -81,6 +92,8 @@ def plan(
         finish = attach.finish(shell)
     else:
         partitions = partitioner.initial(inventory.name, profile, now)
+        if any(isinstance(partition.bound, DefaultBound) for partition in partitions):
+            raise NoDefaultYet(wish.table)
         forward = convert.forward(shell, partitions)
         abandon = convert.abandon(shell)
         back = convert.back(shell)

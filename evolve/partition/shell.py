@@ -58,6 +58,11 @@ class Shell:
         return primary is not None and primary.columns != self.primary_key
 
     @property
+    def catches_strays(self) -> bool:
+        """Until the swap, rows that fit no partition are caught. Each row fits one of a hash, which has no DEFAULT."""
+        return self.partitioner.method != "hash"
+
+    @property
     def early_keys(self) -> tuple[Key, ...]:
         """Unique constraints that exist from the start: an index cannot be made into a constraint of a parent later."""
         return tuple(
