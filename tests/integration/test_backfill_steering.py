@@ -6,6 +6,7 @@ import contextlib
 import threading
 from collections.abc import Callable, Sequence
 from contextlib import closing
+from functools import partial
 
 import psycopg
 import pytest
@@ -186,7 +187,7 @@ def test_words_from_many_terminals_at_once_are_all_kept(database_url: str) -> No
     numbers(database_url, 300)
     fill(database_url, spec("numbers", "n", "n + 1"), stopped_after(1))
     words = [Settings(duty=0.5), Settings(rows=10), Settings(batch=7), Settings(lag=1e6), Settings(wal=1e6)]
-    together([lambda word=word: set_backfill(database_url, NAME, word) for word in words])
+    together([partial(set_backfill, database_url, NAME, word) for word in words])
     assert record(database_url).settings == Settings(duty=0.5, rows=10, batch=7, lag=1e6, wal=1e6)
 
 

@@ -10,6 +10,7 @@ import pytest
 from evolve import config
 from evolve.app.gate_rules import gate_rules
 from evolve.config import (
+    Approval,
     BadValue,
     BrokenToml,
     Config,
@@ -458,3 +459,11 @@ def test_what_gates_ask_is_what_the_settings_say() -> None:
     settings = config.Config(gates=Gates(regret_window=60, registry="required"))
     rules = gate_rules(settings)
     assert (rules.regret_window, rules.registry) == (60, "required")
+
+
+def test_what_wants_approval_is_read_and_a_wrong_word_is_told_the_nearest(tmp_path: Path) -> None:
+    write(tmp_path, '[backfill.approval]\nrows = 1_000_000\ntables = ["payments", "ledger.*"]')
+    assert config.load(tmp_path).backfill.approval == Approval(1_000_000, ("payments", "ledger.*"))
+    write(tmp_path, "[backfill.approval]\nrow = 5")
+    with pytest.raises(UnknownKey, match=r'did you mean "backfill\.approval\.rows"'):
+        config.load(tmp_path)

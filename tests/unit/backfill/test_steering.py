@@ -87,7 +87,8 @@ def test_limits_that_are_made_anew_forget_what_the_old_ones_waited_for() -> None
 
 
 def test_a_worker_writes_down_what_it_does_once_a_second_and_aims_at_what_it_hears() -> None:
-    clock, aimed = Clock(), []
+    clock = Clock()
+    aimed: list[Settings] = []
     desk = Desk(steering(clock), lambda: Doing(100, 12.5, None), aimed.append, clock)
     assert (desk.doing(), desk.doing()) == ('{"size": 100, "ms": 12.5, "hold": null}', None)
     clock.now = 1.0
