@@ -68,16 +68,16 @@ def test_rows_that_a_trigger_keeps_from_being_written_are_not_passed_over(
             " 'BEGIN IF NEW.id > 900 THEN RETURN NULL; END IF; RETURN NEW; END';"
             "CREATE TRIGGER f BEFORE UPDATE ON numbers FOR EACH ROW EXECUTE FUNCTION f()"
         )
-        options = {"undo_journal_mode": JournalMode(undo)}
+        kept = JournalMode(undo)
         with pytest.raises(ValueOverwritten, match="triggers write it, too: f"):
-            fill(database_url, by("one_more", mode=mode), **options)
+            fill(database_url, by("one_more", mode=mode), undo_journal_mode=kept)
         assert by_value(database_url)[0] >= 300
         connection.execute("ALTER TABLE numbers DISABLE TRIGGER f")
-        assert fill(database_url, by("one_more", mode=mode), **options).good
+        assert fill(database_url, by("one_more", mode=mode), undo_journal_mode=kept).good
         assert by_value(database_url) == {1: 600}
         connection.execute("ALTER TABLE numbers ENABLE TRIGGER f; DELETE FROM numbers WHERE id < 900")
     with pytest.raises(Overwritten):
-        fill(database_url, by("one_more", mode=mode), restart=True, **options)
+        fill(database_url, by("one_more", mode=mode), restart=True, undo_journal_mode=kept)
 
 
 def labels(
