@@ -71,7 +71,9 @@ command.add_command(approve)
 )
 @click.option("--restart", is_flag=True, help="Start over where the run of that name has ended.")
 @click.option("--newest-first", is_flag=True, help="Walk from the greatest key down.")
-@click.option("--dry-run", is_flag=True, help="Show statement and plan, try batches, roll them back, forecast the run.")
+@click.option(
+    "--dry-run", is_flag=True, help="Show statement and plan, try batches, roll them back, forecast the run."
+)
 @click.option(
     "--undo-journal",
     type=click.Choice(["auto", "on", "off"]),

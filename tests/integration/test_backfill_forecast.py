@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import psycopg
 import pytest
+from psycopg import conninfo
 from support import row_functions
 from support.backfill import Quiet, by_value, fill, numbers, spec
 from support.standby import streaming
@@ -239,8 +240,8 @@ def test_a_run_that_found_nothing_to_write_leaves_the_statistics_alone(database_
 
 def test_a_role_that_may_not_analyze_is_given_the_command(database_url: str) -> None:
     numbers(database_url, 300)
-    name = "filler_" + psycopg.conninfo.conninfo_to_dict(database_url)["dbname"][-8:]
-    url = psycopg.conninfo.make_conninfo(database_url, user=name, password="filler")  # noqa: S106
+    name = "filler_" + str(conninfo.conninfo_to_dict(database_url)["dbname"])[-8:]
+    url = conninfo.make_conninfo(database_url, user=name, password="filler")  # noqa: S106
     execute(
         database_url,
         f"CREATE ROLE \"{name}\" LOGIN PASSWORD 'filler'",
