@@ -53,7 +53,7 @@ def command() -> None:
 
 @command.command()
 @click.argument("table")
-@click.option("--method", help="range, or what a plugin brings.  [default: of the settings]")
+@click.option("--method", help="range, list, hash, or what a plugin brings.  [default: of the settings]")
 @click.option("--key", metavar="COLUMN", help="Partition by this column.")
 @click.option("--interval", help='Width of a partition: "1 month", "day", 1000000 keys.')
 @click.option("--timezone", help="Whose midnights count.  [default: UTC]")
