@@ -8,7 +8,7 @@ import pytest
 
 from acme_evolve import plugin
 from acme_evolve.fiscal_quarter import FiscalQuarter
-from evolve.plugin_api import Column, Problems, Profile, QualifiedName, RangeBound, TableInfo
+from evolve.plugin_api import Column, Partition, Problems, Profile, QualifiedName, RangeBound, TableInfo
 from evolve.testing.partitioner_contract import PartitionerContract
 
 NOW = datetime(2026, 11, 22, 14, 30, tzinfo=UTC)
@@ -72,6 +72,18 @@ def test_an_adopted_table_is_called_after_its_upper_bound() -> None:
     quarters = made(key="day", first_month=4)
     bound = quarters.adopt(Profile(date(2020, 1, 1), date(2026, 11, 1), rows=5), NOW)
     assert quarters.name("invoices", bound) == "invoices_before_fy2028_q1"
+
+
+def test_history_is_split_into_quarters() -> None:
+    quarters = made(key="day", first_month=4)
+    history = Partition("invoices_before_fy2027_q3", RangeBound(None, date(2026, 10, 1)))
+    pieces = quarters.split(history, Profile(date(2026, 4, 2), date(2026, 9, 30)), NOW, {})
+    assert not isinstance(pieces, Problems)
+    assert [quarters.name("invoices", piece) for piece in pieces] == [
+        "invoices_before_fy2027_q1",
+        "invoices_fy2027_q1",
+        "invoices_fy2027_q2",
+    ]
 
 
 def test_options_of_the_command_line_are_text() -> None:

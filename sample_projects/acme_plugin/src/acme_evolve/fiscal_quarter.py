@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
+from itertools import pairwise
 from typing import ClassVar, Literal, Self
 
 from evolve.plugin_api import (
@@ -12,6 +13,7 @@ from evolve.plugin_api import (
     Bound,
     NotAdopted,
     Options,
+    Partition,
     Partitioner,
     Problem,
     Problems,
@@ -20,6 +22,7 @@ from evolve.plugin_api import (
     TableInfo,
     TooManyPartitions,
     Value,
+    less,
     partition_name,
     unknown_options,
 )
@@ -86,6 +89,25 @@ class FiscalQuarter(Partitioner):
         # A whole quarter more than there is, so that nothing is refused while the bound is being checked.
         return RangeBound(None, self._start(max(present, highest) + 2))
 
+    def split(
+        self, partition: Partition, profile: Profile, now: datetime, how: Options
+    ) -> Sequence[Bound] | Problems:
+        """The quarters of a partition that takes several; what lies before its first row stays together."""
+        problems = unknown_options(how, ())
+        if not isinstance(partition.bound, RangeBound):
+            problems.append(Problem("split", f"{partition.name} is no range"))
+            return Problems(tuple(problems))
+        lower, upper = partition.bound.lower, partition.bound.upper
+        low, high = lower or profile.low, upper or profile.high
+        if low is None or high is None or problems:
+            problems.append(Problem("split", f"{partition.name} holds no rows that tell where to begin"))
+            return Problems(tuple(problems))
+        starts = [self._start(number) for number in range(self._quarter(low), self._quarter(high) + 2)]
+        cuts = [start for start in starts if start is not None and _inside(partition.bound, start)]
+        if not cuts:
+            return Problems((Problem("split", f"{partition.name} is one quarter already"),))
+        return [RangeBound(one, other) for one, other in pairwise((lower, *cuts, upper))]
+
     def _quarters(self, now: datetime, profile: Profile) -> tuple[int, int, int]:
         """The quarters of the lowest row, of `now` and of the highest row."""
         present = self._quarter(now)
@@ -114,6 +136,12 @@ class FiscalQuarter(Partitioner):
             return "".join(filter(str.isdigit, str(value)))
         year, number = divmod(quarter, 4)
         return f"fy{year if self.first_month == 1 else year + 1}_q{number + 1}"
+
+
+def _inside(bound: RangeBound, start: Value) -> bool:
+    """True where `start` cuts `bound` into two that both take keys."""
+    above = bound.lower is None or less(bound.lower, start)
+    return above and (bound.upper is None or less(start, bound.upper))
 
 
 def _day(value: Value) -> date:
