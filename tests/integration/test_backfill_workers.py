@@ -80,7 +80,7 @@ def test_a_number_of_workers_that_is_none(database_url: str) -> None:
 
 def test_processes_join_and_leave_and_the_last_one_ends_it(database_url: str) -> None:
     numbers(database_url, 16_000)
-    slowly = ("--max-batch", "50", "--max-rows-per-second", "1500", "--lease", "2")
+    slowly = ("--max-batch", "50", "--max-rows-per-second", "200", "--lease", "2")
     with command_line(database_url) as cli:
         lead = cli.start("run", NAME, "--set", "n + 1", "--workers", "2", *slowly)
         until(lambda: holds_a_range(database_url, lead.pid))
@@ -91,6 +91,7 @@ def test_processes_join_and_leave_and_the_last_one_ends_it(database_url: str) ->
         left, _ = leaving.communicate(timeout=30)
         joined[0].kill()
         lead.kill()
+        cli.run("set", NAME, "rows=20000")  # slow until all had joined
         out, err = joined[1].communicate(timeout=60)
         state = cli.status(NAME)["state"]
     assert leaving.returncode == 1
