@@ -76,7 +76,7 @@ class RejectsOverBudget(Refused):
         if over.undoing:
             backfill, verb = f"undo of {backfill}", "take their old values"
         if over.allowed == 0:
-            what = f'{backfill} stopped at the row with key ({key}): {over.first.message}'
+            what = f"{backfill} stopped at the row with key ({key}): {over.first.message}"
             why = f"SQLSTATE {over.first.sqlstate}; --max-rejects is 0, so no row may be set aside"
         else:
             what = (
@@ -391,9 +391,7 @@ class Struggle:
                 case _:
                     assert_never(verdict)
             if runner.clock() - self._since >= runner.patience:
-                raise GaveUp(
-                    runner.name, runner.clock() - self._since, failure, runner.again
-                ) from failure
+                raise GaveUp(runner.name, runner.clock() - self._since, failure, runner.again) from failure
             seconds = 0.0 if verdict is Verdict.TOO_SLOW else self._backoff()
             runner.watch.say(
                 f"{failure.message}; next try in {seconds:.1f} s with {runner.controller.size} rows"
@@ -406,9 +404,7 @@ class Struggle:
             self._failures += 1
             runner.stop.wait(seconds)
             if runner.stop.requested() is not None and failure.lost:
-                raise GaveUp(
-                    runner.name, runner.clock() - self._since, failure, runner.again
-                ) from failure
+                raise GaveUp(runner.name, runner.clock() - self._since, failure, runner.again) from failure
             try:
                 held: Lease | None = lease
                 if failure.lost or verdict is Verdict.DISCONNECTED:

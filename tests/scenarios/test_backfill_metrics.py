@@ -147,7 +147,8 @@ def test_the_log_is_json_to_the_end_and_hooks_hear_of_it(database_url: str, tmp_
         '[backfill]\non_event = [\'sh -c "cat >> heard"\', "false"]\n', encoding="utf-8"
     )
     done = evolve(
-        "backfill", "run", "numbers.note", "--set", "(1 / (id % 2))::text", "--max-rejects", "1", "--log-format", "json",
+        "backfill", "run", "numbers.note", "--set", "(1 / (id % 2))::text",
+        "--max-rejects", "1", "--log-format", "json",
         cwd=tmp_path, env={"EVOLVE_DATABASE_URL": database_url},
     )  # fmt: skip
     assert done.returncode == 1
