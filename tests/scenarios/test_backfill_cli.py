@@ -78,7 +78,7 @@ def test_a_signal_pauses_it_and_says_how_to_go_on(database_url: str, number: sig
 
 
 def test_another_terminal_pauses_resumes_and_cancels_it(database_url: str) -> None:
-    numbers(database_url, 3000)
+    numbers(database_url, 20_000)  # more than it writes until somebody cancels it
     with command_line(database_url) as cli:
         process = cli.start(*SLOWLY)
         wait_for(lambda: begun(cli))
