@@ -16,7 +16,7 @@ from support.backfill import SLOW, Cli, by_value, command_line, numbers, writers
 pytestmark = pytest.mark.server
 
 NAME = "numbers.n"
-SIZE = ("--target-ms", "60", "--max-batch", "200")
+SIZE = ("--target-ms", "60", "--max-batch", "200", "--duty", "1")
 
 
 @contextmanager

@@ -13,9 +13,9 @@ from support.backfill import SLOW, Cli, command_line, numbers, writers
 pytestmark = pytest.mark.server
 
 NAME = "numbers.n"
-SIZE = ("--target-ms", "60", "--max-batch", "150")
+SIZE = ("--target-ms", "60", "--max-batch", "150", "--max-rows-per-second", "1000000")
 # Slow enough that it is not at its end before the last kill.
-RUN = (*SIZE, "--workers", "3", "--max-rows-per-second", "5000")
+RUN = ("--target-ms", "60", "--max-batch", "150", "--workers", "3", "--max-rows-per-second", "5000")
 EDITED = range(300, 30_000, 300)
 DELETED = range(150, 30_000, 600)
 
@@ -58,7 +58,7 @@ def test_every_row_that_nobody_changed_has_its_old_value(database_url: str, kill
         killed(cli, written, "run", NAME, "--set", "n + id::int", *RUN)
         for _ in range(kills // 3):
             killed(cli, written, "resume", NAME, *RUN)
-        cli.run("resume", NAME, "--workers", "3", "--max-batch", "150")
+        cli.run("resume", NAME, "--workers", "3", *SIZE)
         with psycopg.connect(database_url, autocommit=True) as connection:
             connection.execute("UPDATE numbers SET n = -1 WHERE id = ANY(%s)", (list(EDITED),))
             connection.execute("DELETE FROM numbers WHERE id = ANY(%s)", (list(DELETED),))
