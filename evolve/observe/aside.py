@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from queue import Empty, Full, Queue
 from threading import Thread
 
@@ -22,11 +23,11 @@ class Aside:
         self._patience = patience
         self._waiting: Queue[Event | None] = Queue(most)
         # A daemon: a hook that hangs does not keep the process.
-        self._thread = Thread(target=self._work, name="hooks", daemon=True)
+        self.thread = Thread(target=self._work, name="hooks", daemon=True)
         self.dropped = 0
 
     def __enter__(self) -> Aside:
-        self._thread.start()
+        self.thread.start()
         return self
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
@@ -37,10 +38,12 @@ class Aside:
             except Full:
                 self._forget_one()
         # A second Ctrl-C ends the process at once.
-        self._thread.join(0.0 if kind is KeyboardInterrupt else self._patience)
-        if self._thread.is_alive():
+        self.thread.join(0.0 if kind is KeyboardInterrupt else self._patience)
+        if self.thread.is_alive():
             while self._forget_one():
                 pass
+            with suppress(Full):
+                self._waiting.put_nowait(None)  # so the thread ends once the hook at hand lets it go
 
     def __call__(self, event: Event) -> None:
         try:

@@ -75,6 +75,8 @@ def test_a_hook_that_hangs_keeps_nobody_and_is_told() -> None:
             aside(Event("a", NOON, {}))
     free.set()
     assert aside.dropped >= 8
+    aside.thread.join(30)
+    assert not aside.thread.is_alive()
 
 
 def test_an_observer_that_fails_is_left_out_and_the_others_go_on() -> None:

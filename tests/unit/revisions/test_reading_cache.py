@@ -148,8 +148,9 @@ def test_an_empty_cache_is_asked_for_no_reading(
     monkeypatch.setattr(_Parent, "run_once", counted)
 
     through(directory, revisions)
-    # Where the first process was given up, the next one finds what that has learned.
-    assert asked == [] or len(processes) > 1
+    # Where the first process was given up, the next one finds what that has learned; where a thread of another test is
+    # still there, this process reads itself.
+    assert asked == [] or len(processes) != 1
     asked.clear()
     revisions.add("d", "op.drop_index('by_email')")
     through(directory, revisions, 3)
