@@ -8,9 +8,9 @@ import pytest
 # promise that is validated; something that is taken away; a view in front; a build beside the table.
 PLAYED = frozenset(
     {
-        *("TestRenameColumn", "TestUnderOneName", "TestInPlace", "TestSplitColumn", "TestJsonKeyToColumn"),
-        *("TestMoveColumn", "TestExtractTable", "TestManyToMany", "TestWidenKey", "TestRemoveEnumValue"),
-        *("TestAddRequiredColumn", "TestSetNotNull", "TestAddForeignKey", "TestAddPrimaryKey"),
+        *("TestRenameColumn", "TestUnderOneName", "TestInPlace", "TestSplitColumn"),
+        *("TestMoveColumn", "TestManyToMany", "TestWidenKey", "TestRemoveEnumValue"),
+        *("TestAddRequiredColumn", "TestSetNotNull", "TestAddPrimaryKey"),
         *("TestDropColumn", "TestDropTable", "TestRenameTable", "TestChangeFunction", "TestVersions"),
         *("TestAddIndex", "TestDropIndex"),
     }
