@@ -259,6 +259,9 @@ _KINDS = {
     ),
 }
 
+# name → (what is expected, an example), for who asks a person.
+EXPECTED = {name: (kind.expected, kind.example.partition("=")[2]) for name, kind in _KINDS.items()}
+
 
 def _value(settings: Settings, name: str) -> float | None:
     value: float | None = getattr(settings, name)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import TYPE_CHECKING
 
-from evolve.cli.backfill_progress import duration, span
+from evolve.durations import duration, span
 from evolve.counted import counted
 
 if TYPE_CHECKING:

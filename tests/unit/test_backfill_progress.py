@@ -12,7 +12,8 @@ import pytest
 
 from evolve.backfill.progress import Snapshot
 from evolve.cli import backfill_progress
-from evolve.cli.backfill_progress import Lines, describe, fitting, showing, span, time_left
+from evolve.cli.backfill_progress import Lines, describe, fitting, showing, time_left
+from evolve.durations import span
 
 
 class Clock:

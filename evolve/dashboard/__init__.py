@@ -1,0 +1,1 @@
+"""The web page of `evolve dashboard`: changes, backfills and partitions of one database; needs the extra `web`."""
