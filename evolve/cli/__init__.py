@@ -50,7 +50,10 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "downgrade": ("downgrade", "Revert revisions, with the same care."),
     "backfill": ("backfill", "Fill a column of a live table in small, resumable transactions."),
     "partition": ("partition", "Make a live table a partitioned one, and keep its partitions ready."),
-    "dashboard": ("dashboard", "Show changes, backfills and partitions as a web page, and steer backfills there."),
+    "dashboard": (
+        "dashboard",
+        "Show changes, backfills and partitions on a web page; steer backfills there.",
+    ),
     "lsp": ("lsp", "Lint revisions in an editor, as a language server."),
     "plugins": ("plugins", "List the installed plugins and what they bring."),
     "demo": ("demo", "See the whole road once, on a throw-away server with a live application on it."),

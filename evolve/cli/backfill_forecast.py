@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import TYPE_CHECKING
 
-from evolve.durations import duration, span
 from evolve.counted import counted
+from evolve.durations import duration, span
 
 if TYPE_CHECKING:
     from evolve.backfill.forecast import Forecast, Range

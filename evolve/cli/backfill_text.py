@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 from evolve.cli.backfill_aftermath import aftermath_json, aftermath_lines
 from evolve.cli.backfill_forecast import forecast_json, forecast_lines
 from evolve.cli.backfill_progress import SCHEMA
-from evolve.durations import duration, percent
 from evolve.counted import counted
+from evolve.durations import duration, percent
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

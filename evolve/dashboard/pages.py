@@ -106,9 +106,8 @@ class Pages:
         **values: object,
     ) -> Page:
         rendered = {part: self._rendered(f"part_{part}.html", **values) for part in parts}
-        html = self._rendered(
-            template, title=title, live=live, parts={k: Markup(v) for k, v in rendered.items()}, **values
-        )
+        made = {part: Markup(text) for part, text in rendered.items()}  # noqa: S704  # escaped in its template
+        html = self._rendered(template, title=title, live=live, parts=made, **values)
         states = {
             each.view.record.name: state_of(each.view.record)
             for each in of.runs or ()
@@ -127,9 +126,9 @@ def actions(record: RunRecord) -> tuple[str, ...]:
     found = []
     if record.held and record.want.value == "run":
         found.append("pause")
-    if not record.waits_for_approval and record.state is not State.UNDOING:
-        if not record.held or record.want.value != "run":
-            found.append("resume")
+    rests = not record.held or record.want.value != "run"
+    if rests and not record.waits_for_approval and record.state is not State.UNDOING:
+        found.append("resume")
     if record.state is not State.UNDOING and record.want.value != "cancel":
         found.append("cancel")
     return (*found, "set")
