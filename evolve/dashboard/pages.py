@@ -15,6 +15,7 @@ from markupsafe import Markup
 from evolve.backfill.record import RunRecord, person
 from evolve.backfill.settings import EXPECTED
 from evolve.backfill.status import ENDED, State
+from evolve.counted import counted
 from evolve.dashboard.plot import HEIGHT, WIDTH, plot
 from evolve.dashboard.watcher import Seen, Trouble
 from evolve.durations import duration, percent, span
@@ -30,7 +31,7 @@ class Page:
 
     Args:
         parts: what stands in the elements of these ids.
-        states: of the runs on it, by name: a change of one is read out.
+        states: of the runs on it and of the database, by name: a change of one is read out.
     """
 
     title: str
@@ -113,7 +114,8 @@ class Pages:
             for each in of.runs or ()
             if template == "overview.html" or each.view.record.name == title
         }
-        return Page(title, html, rendered, states)
+        database = of.runs_trouble.what if of.runs_trouble else "it answers"
+        return Page(title, html, rendered, {**states, "The database": database})
 
     def _rendered(self, template: str, **values: object) -> str:
         return _environment().get_template(template).render({**self._constant, **values})
@@ -154,6 +156,7 @@ def _environment() -> Environment:
         "duration": duration,
         "moment": _moment,
         "plot": plot,
+        "counted": counted,
         "number": lambda value: f"{value:,.0f}",
         "span": span,
         "gate": describe_gate,

@@ -216,7 +216,7 @@ def test_names_are_text(database_url: str) -> None:
 def test_what_changes_is_sent_to_who_listens(browser: Browser, database_url: str) -> None:
     seen(browser)
     events = browser.listen(f"/live?name={NAME}")
-    assert next(events)["states"] == {NAME: "paused"}
+    assert next(events)["states"] == {NAME: "paused", "The database": "it answers"}
     browser.press(NAME, "cancel")
     state, parts = "paused", {}
     while state == "paused":
