@@ -9,11 +9,9 @@ from dataclasses import dataclass
 from evolve.app.backfill_order import unsettled_of
 from evolve.app.backfill_work import told
 from evolve.app.show_backfills import SHOWN, RunView
-from evolve.backfill.delivering import Notes
-from evolve.backfill.dependencies import Unsettled
 from evolve.backfill.histogram import walked
 from evolve.backfill.progress import Left, Meter
-from evolve.backfill.record import Event, Rejected, RunRecord
+from evolve.backfill.record import RunRecord
 from evolve.backfill.spec import has_effects
 from evolve.backfill.status import ENDED
 from evolve.postgres import journal
@@ -43,18 +41,6 @@ class Followed:
     left: Left | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class _Detail:
-    """What is not in the record of a run."""
-
-    events: tuple[Event, ...]
-    conflicts: int
-    waits: tuple[tuple[str, Unsettled], ...]
-    rejects: tuple[Rejected, ...]
-    unrestored: tuple[Rejected, ...]
-    notes: Notes | None
-
-
 class BackfillFollower:
     """
     Not for two threads at once.
@@ -68,7 +54,7 @@ class BackfillFollower:
         self._session = Session(url, "evolve dashboard")
         self._meters: dict[int, tuple[Meter, int]] = {}
         # What an ended run has come to is read once, and again when its record is another.
-        self._past: dict[int, tuple[RunRecord, _Detail]] = {}
+        self._past: dict[int, RunView] = {}
 
     def close(self) -> None:
         self._session.close()
@@ -94,6 +80,9 @@ class BackfillFollower:
 
     def _look(self, connection: Connection, record: RunRecord) -> Followed:
         now = self._clock()
+        past = self._past.get(record.run_id)
+        if past is not None and past.record == record:
+            return Followed(past, now)
         fresh = (Meter(record.rows_estimate, self._clock), record.scanned)
         meter, before = self._meters.get(record.run_id, fresh)
         if record.held:
@@ -101,38 +90,25 @@ class BackfillFollower:
         elif record.run_id in self._meters:  # when it goes on, the pause counts into no rate
             meter = Meter(record.rows_estimate, self._clock)
         self._meters[record.run_id] = (meter, record.scanned)
-        bounds = None if record.at_end else key_histogram(connection, record.spec.table, record.key[0])
-        fraction = meter.fraction(
-            record.scanned, record.by_key, finished=record.at_end, by_histogram=walked(record, bounds)
-        )
-        detail = self._detail(connection, record)
-        view = RunView(
-            record,
-            detail.events,
-            fraction,
-            detail.conflicts,
-            detail.waits,
-            detail.rejects,
-            detail.unrestored,
-            detail.notes,
-        )
-        if not record.held:
-            return Followed(view, now)
-        return Followed(view, now, meter.rate(), meter.left(record.scanned, fraction))
+        view = _view(connection, record, meter)
+        if record.held:
+            return Followed(view, now, meter.rate(), meter.left(record.scanned, view.fraction))
+        if record.state in ENDED:
+            self._past[record.run_id] = view
+        return Followed(view, now)
 
-    def _detail(self, connection: Connection, record: RunRecord) -> _Detail:
-        if record.state in ENDED and not record.held:
-            known = self._past.get(record.run_id)
-            if known is not None and known[0] == record:
-                return known[1]
-        detail = _Detail(
-            tuple(journal.events(connection, record.run_id, EVENTS)),
-            set_aside.count_conflicts(connection, record.run_id),
-            tuple(unsettled_of(connection, record.after)),
-            tuple(set_aside.rejects(connection, record.run_id, SHOWN)),
-            tuple(set_aside.unrestored(connection, record.run_id, SHOWN)),
-            notes_of(connection, record.run_id) if has_effects(record.spec) else None,
-        )
-        if record.state in ENDED and not record.held:
-            self._past[record.run_id] = (record, detail)
-        return detail
+
+def _view(connection: Connection, record: RunRecord, meter: Meter) -> RunView:
+    bounds = None if record.at_end else key_histogram(connection, record.spec.table, record.key[0])
+    return RunView(
+        record,
+        tuple(journal.events(connection, record.run_id, EVENTS)),
+        meter.fraction(
+            record.scanned, record.by_key, finished=record.at_end, by_histogram=walked(record, bounds)
+        ),
+        set_aside.count_conflicts(connection, record.run_id),
+        tuple(unsettled_of(connection, record.after)),
+        tuple(set_aside.rejects(connection, record.run_id, SHOWN)),
+        tuple(set_aside.unrestored(connection, record.run_id, SHOWN)),
+        notes_of(connection, record.run_id) if has_effects(record.spec) else None,
+    )

@@ -10,6 +10,8 @@ from contextlib import contextmanager
 from threading import Thread
 from typing import TYPE_CHECKING
 
+import uvicorn
+
 from evolve.errors import Misuse
 
 if TYPE_CHECKING:
@@ -88,8 +90,6 @@ def served(application: ASGIApp, bound: socket.socket, closing: Callable[[], Non
     Args:
         closing: called at the end, to let go of those who listen.
     """
-    import uvicorn
-
     server = uvicorn.Server(
         uvicorn.Config(
             application,

@@ -26,7 +26,7 @@ from evolve.dashboard.guard import HEADERS, Guard
 from evolve.dashboard.hub import Hub
 from evolve.dashboard.pages import Pages
 from evolve.dashboard.watcher import Trouble, Watcher
-from evolve.errors import EvolveError
+from evolve.errors import EvolveError, Misuse
 
 LARGEST = 16_384  # bytes of a form
 _FIELDS = 30
@@ -79,7 +79,7 @@ class Dashboard:
         async def answer(request: Request) -> Response:
             token = request.query_params.get("token")
             if token is not None and request.method == "GET":
-                return self._enter(token, request.url.path)
+                return self._enter(token)
             if not self.guard.admits(request.headers, request.cookies.get(self._cookie)):
                 return HTMLResponse(self.pages.sign_in(wrong=False), 401)
             self.watcher.viewed()
@@ -87,11 +87,11 @@ class Dashboard:
 
         return answer
 
-    def _enter(self, token: str, path: str = "/") -> Response:
+    def _enter(self, token: str) -> Response:
         """The token leaves the address, and the history of the browser keeps it no longer than this answer."""
         if not self.guard.knows(token):
             return HTMLResponse(self.pages.sign_in(wrong=True), 401)
-        answer = RedirectResponse(path if path == "/" else "/", 303)
+        answer = RedirectResponse("/", 303)
         answer.set_cookie(self._cookie, self.guard.session, httponly=True, samesite="strict", path="/")
         return answer
 
@@ -176,7 +176,7 @@ class Dashboard:
                 words = [f"{kind}={form[kind].strip()}" for kind in EXPECTED if form.get(kind, "").strip()]
                 set_backfill(self.url, name, parse(words), reset=form.get("reset") == "yes")
             case _:
-                raise EvolveError(f'there is no action "{action}"', fix="pause, resume, cancel or set")
+                raise Misuse(f'there is no action "{action}"', fix="pause, resume, cancel or set")
 
     def _works(self, name: str) -> bool:
         each = self.watcher.seen.run(name)

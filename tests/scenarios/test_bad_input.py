@@ -101,6 +101,10 @@ def test_no_command_is_left_out() -> None:
         (("backfill", "explain", "nothing_like_it"), '"nothing_like_it"'),
         (("backfill", "approve", "nothing_like_it"), '"nothing_like_it"'),
         (("backfill", "run", "users.email", "--set", "name", "--key", "name"), "(name)"),
+        (("dashboard", "--address", "0.0.0.0"), "can be reached from other machines"),  # noqa: S104
+        (("dashboard", "--address", "192.0.2.1", "--i-know"), "it is no address of this machine"),
+        (("dashboard", "--port", "65536"), "65536"),
+        (("dashboard", "--port", "0", "--database-url", "postgresql://127.0.0.1:1/shop"), "cannot connect"),
         (("partition", "convert", "orders"), '"orders"'),
         (("partition", "convert", "orders", "--method", "rnage", "--key", "at"), 'did you mean "range"?'),
         (("partition", "finish", "orders"), '"orders"'),

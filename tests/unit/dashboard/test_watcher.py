@@ -1,0 +1,114 @@
+"""One look at the database serves all who look at the page; and whatever a look raises, the next one is made."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from typing import cast
+
+import pytest
+
+from evolve.app.follow_backfills import BackfillFollower, Followed
+from evolve.dashboard.guard import Guard
+from evolve.dashboard.hub import Hub
+from evolve.dashboard.pages import Pages
+from evolve.dashboard.serve import PublicAddress, listening, served
+from evolve.dashboard.watcher import Sources, Watcher
+from evolve.dashboard.web import Dashboard
+
+PATIENCE = 60.0  # seconds
+
+
+class Follower:
+    """A database without a run, which fails whenever `broken` is set."""
+
+    def __init__(self) -> None:
+        self.looks = 0
+        self.broken = threading.Event()
+
+    def look(self) -> tuple[Followed, ...]:
+        self.looks += 1
+        if self.broken.is_set():
+            raise RuntimeError("the line is dead")
+        return ()
+
+    def close(self) -> None:
+        """There is nothing to close."""
+
+
+def until(fits: Callable[[], bool]) -> None:
+    end = time.monotonic() + PATIENCE
+    while not fits():
+        assert time.monotonic() < end
+        time.sleep(0.01)
+
+
+@contextmanager
+def watching(follower: Follower) -> Iterator[Watcher]:
+    sources = Sources(lambda: cast("BackfillFollower", follower), lambda: (), lambda: ())
+    watcher = Watcher(sources)
+    watcher.start()
+    try:
+        yield watcher
+    finally:
+        watcher.stop()
+
+
+def test_a_look_that_fails_is_told_and_made_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("evolve.dashboard.watcher.AGAIN", 0.01)
+    follower = Follower()
+    with watching(follower) as watcher:
+        until(lambda: watcher.seen.runs == ())
+        follower.broken.set()
+        until(lambda: watcher.seen.runs_trouble is not None)
+        assert "the line is dead" in str(watcher.seen.runs_trouble)
+        assert watcher.seen.runs == ()  # what was known stays
+        follower.broken.clear()
+        until(lambda: watcher.seen.runs_trouble is None)
+
+
+def test_a_hundred_viewers_cost_one_look(monkeypatch: pytest.MonkeyPatch) -> None:
+    follower = Follower()
+    guard, hub = Guard(), Hub()
+    bound, _ = listening("127.0.0.1", 0, i_know=False)
+    port = int(bound.getsockname()[1])
+    header = {"Authorization": f"Bearer {guard.token}"}
+    with watching(follower) as watcher:
+        pages = Pages(place="here", form=guard.form, read_only=False)
+        dashboard = Dashboard("", watcher, pages, guard, hub, (), False, port)
+        viewers = [http.client.HTTPConnection("127.0.0.1", port, timeout=PATIENCE) for _ in range(100)]
+        with served(dashboard.application(), bound, hub.close):
+            answers = []
+            for viewer in viewers:
+                viewer.request("GET", "/live", headers=header)
+                answers.append(viewer.getresponse())
+            begun = follower.looks
+            heard = [0] * len(answers)
+            # The sentence "As of …" changes with each second: so does what each of them is sent.
+            for _ in range(3):
+                for place, answer in enumerate(answers):
+                    while not (line := answer.readline()).startswith(b"data: "):
+                        assert line, "the stream has ended"
+                    heard[place] += "parts" in json.loads(line.removeprefix(b"data: "))
+            assert heard == [3] * 100
+            assert follower.looks - begun < 60  # one a second, and not one for each of 300 events
+            for answer, viewer in zip(answers, viewers, strict=True):
+                with suppress(OSError):
+                    answer.close()
+                viewer.close()
+
+
+@pytest.mark.parametrize("address", ["0.0.0.0", "", "::"])  # noqa: S104
+def test_a_public_address_has_to_be_meant(address: str) -> None:
+    with pytest.raises(PublicAddress, match="can be reached from other machines"):
+        listening(address, 0, i_know=False)
+
+
+def test_a_public_address_that_is_meant() -> None:
+    bound, local = listening("0.0.0.0", 0, i_know=True)  # noqa: S104
+    bound.close()
+    assert not local
