@@ -6,7 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 WIDTH, HEIGHT = 600, 120  # of the drawing, in its own units
-SECONDS = 600.0
+EDGE = 3  # units above the highest point, for the breadth of the line
+SECONDS = 600.0  # that are drawn at most
+LEAST = 60.0  # and at least
 STEP = 5.0  # seconds that one point of the line stands for
 
 # (seconds of a clock, keys walked until then), oldest first.
@@ -18,7 +20,7 @@ class Plot:
     """
     Args:
         line, area: paths of SVG.
-        top: keys per second at the upper edge.
+        top: the most keys per second.
         now: keys per second at the end of the line.
         seconds: that the line covers.
     """
@@ -37,8 +39,9 @@ def plot(track: Track) -> Plot | None:
         return None
     end = rates[-1][0]
     top = max(rate for _, rate in rates) or 1.0
+    across = WIDTH / max(end - rates[0][0], LEAST)
     points = [
-        f"{WIDTH - (end - at) / SECONDS * WIDTH:.1f} {HEIGHT - rate / top * HEIGHT:.1f}" for at, rate in rates
+        f"{WIDTH - (end - at) * across:.1f} {HEIGHT - rate / top * (HEIGHT - EDGE):.1f}" for at, rate in rates
     ]
     line = "M" + " L".join(points)
     first = points[0].split()[0]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from evolve.dashboard.plot import HEIGHT, SECONDS, WIDTH, plot, rates_of
+from evolve.dashboard.plot import EDGE, HEIGHT, SECONDS, WIDTH, plot, rates_of
 
 
 def steady(seconds: int, rate: int) -> list[tuple[float, int]]:
@@ -31,7 +31,7 @@ def test_all_lies_inside_the_drawing_and_ends_at_its_right_edge() -> None:
     assert drawn is not None
     points = [tuple(map(float, point.split())) for point in drawn.line.removeprefix("M").split(" L")]
     assert all(0 <= x <= WIDTH and 0 <= y <= HEIGHT for x, y in points)
-    assert points[-1] == (WIDTH, 0)
+    assert points[-1] == (WIDTH, EDGE)
     assert drawn.seconds <= SECONDS
 
 
