@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import sys
 
 import click
@@ -65,6 +66,7 @@ def command(
         click.echo(served.link)
         click.echo("the page is served until Ctrl-C; whoever has this URL may use it", err=True)
         sys.stdout.flush()
+        gc.freeze()  # what is there stays, and need not be looked through each time
         while stop.requested() is None and served.alive():
             stop.wait(1.0)
 

@@ -18,10 +18,11 @@ from evolve.errors import EvolveError
 from evolve.redaction import shown
 
 PULSE = 1.0  # seconds between two looks at the runs
+REST = 5.0  # seconds between them while no run is at work and nobody looks
 AGAIN = 5.0  # seconds until a server that is away is tried again
 SURVEY = 15.0  # seconds between two looks at changes and partitions, at least
 COSTS = 100  # such a look is followed by a wait so many times as long: gates count rows
-IDLE = 60.0  # seconds without a viewer after which nobody looks at those
+IDLE = 60.0  # seconds after which a viewer who asks for nothing has gone; then nobody looks at those
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +88,8 @@ class Watcher:
         self._lock = Lock()
         self._seen = Seen()
         self._stopped = Event()
-        self._wanted = Event()  # somebody has come to look
+        self._wanted = Event()  # somebody has come to look at changes and partitions
+        self._roused = Event()  # and at runs
         self._viewed = time.monotonic()
         self._tracks: dict[int, deque[tuple[float, int]]] = {}
         self._tell: Callable[[], None] = lambda: None
@@ -100,14 +102,19 @@ class Watcher:
     def seen(self) -> Seen:
         return self._seen
 
+    @property
+    def _alone(self) -> bool:
+        return not self._stopped.is_set() and time.monotonic() - self._viewed > IDLE
+
     def on_look(self, tell: Callable[[], None]) -> None:
         """Call `tell` after each look, in the thread that looked."""
         self._tell = tell
 
     def viewed(self) -> None:
-        """Somebody looks: go on to look at changes and partitions."""
+        """Somebody looks: go on to do so."""
         self._viewed = time.monotonic()
         self._wanted.set()
+        self._roused.set()
 
     def start(self) -> None:
         for thread in self._threads:
@@ -117,6 +124,7 @@ class Watcher:
         """A look that is under way is not waited for longer than a moment."""
         self._stopped.set()
         self._wanted.set()
+        self._roused.set()
         for thread in self._threads:
             thread.join(AGAIN)
 
@@ -142,6 +150,10 @@ class Watcher:
                 continue
             self._put(at=datetime.now(UTC), runs=runs, runs_trouble=None, tracks=self._tracked(runs))
             self._stopped.wait(max(PULSE - (time.monotonic() - began), PULSE / 10))
+            if self._alone and not any(each.view.record.held for each in runs):
+                self._roused.clear()
+                if self._alone:  # nobody came between the two, nor the end
+                    self._roused.wait(REST - PULSE)
         if follower is not None:
             follower.close()
 
@@ -169,9 +181,9 @@ class Watcher:
                 surveyed=datetime.now(UTC),
             )
             self._stopped.wait(max(SURVEY, COSTS * (time.monotonic() - began)))
-            while not self._stopped.is_set() and time.monotonic() - self._viewed > IDLE:
+            while self._alone:
                 self._wanted.clear()
-                if time.monotonic() - self._viewed > IDLE:  # nobody came between the two
+                if self._alone:  # as above
                     self._wanted.wait()
 
 

@@ -112,3 +112,16 @@ def test_a_public_address_that_is_meant() -> None:
     bound, local = listening("0.0.0.0", 0, i_know=True)  # noqa: S104
     bound.close()
     assert not local
+
+
+def test_while_nobody_looks_the_database_has_rest(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("evolve.dashboard.watcher.IDLE", 0.0)
+    monkeypatch.setattr("evolve.dashboard.watcher.PULSE", 0.001)
+    monkeypatch.setattr("evolve.dashboard.watcher.REST", 3_600.0)
+    follower = Follower()
+    with watching(follower) as watcher:
+        until(lambda: follower.looks == 1)
+        time.sleep(0.5)
+        assert follower.looks == 1
+        watcher.viewed()
+        until(lambda: follower.looks > 1)
