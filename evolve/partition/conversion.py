@@ -13,7 +13,10 @@ from evolve.partition.steps import Step, Track
 from evolve.plugin_api import Options
 from evolve.sql.names import QualifiedName
 
-Recipe = Literal["copy", "attach"]
+Move = Literal["drain", "split", "merge", "rehash"]
+"""Some partitions of a table give way to others that take the same keys."""
+
+Recipe = Literal["copy", "attach", "drain", "split", "merge", "rehash"]
 State = Literal["running", "swapped", "swapped back", "finished", "abandoned"]
 
 ENDED: tuple[State, ...] = ("finished", "abandoned")
@@ -49,6 +52,7 @@ class Conversion:
     own: names of what the conversion adds to the old table; not counted as a change of it.
     unique: what the user answered for unique keys that lack the partition key.
     bytes_needed: additional space on disk.
+    replaced: partitions that `partitions` take the place of; none where a whole table is converted.
     """
 
     table: QualifiedName
@@ -67,6 +71,12 @@ class Conversion:
     abandon: tuple[Step, ...]
     back: tuple[Step, ...]
     finish: tuple[Step, ...]
+    replaced: tuple[Planned, ...] | None = None
+
+    @property
+    def command(self) -> str:
+        """Of `evolve partition`."""
+        return "convert" if self.recipe in ("copy", "attach") else self.recipe
 
     @property
     def names(self) -> Names:

@@ -30,7 +30,7 @@ def forward(shell: Shell, partitions: tuple[Partition, ...]) -> tuple[Step, ...]
             why="they would look at the new table and miss the rows that were copied after they began",
         ),
         *_indexes(shell, leaves),
-        *_foreign_keys(shell, leaves),
+        *foreign_keys(shell, leaves),
         _analyze(shell),
         verify(shell, source=shell.names.table.full, target=shell.names.shadow.full),
         cut_over.swap(shell.names, shell.inventory, shell.shared_names, strays=shell.catches_strays),
@@ -184,7 +184,7 @@ def _attach(shell: Shell, index: LateIndex, leaf: str) -> Statement:
     return _new(f"ALTER INDEX {parent} ATTACH PARTITION {child}")
 
 
-def _foreign_keys(shell: Shell, leaves: tuple[str, ...]) -> tuple[Step, ...]:
+def foreign_keys(shell: Shell, leaves: tuple[str, ...]) -> tuple[Step, ...]:
     steps: list[Step] = []
     for foreign in shell.inventory.foreign_keys:
         for leaf in leaves:

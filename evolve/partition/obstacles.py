@@ -43,10 +43,10 @@ def obstacles(
         *_of_the_table(inventory),
         *_of_the_key(inventory, partitioner.key),
         *_of_unique_keys(inventory, partitioner.key, unique),
-        *_of_constraints(inventory),
-        *_of_triggers(inventory),
+        *of_constraints(inventory),
+        *of_triggers(inventory),
         *_of_dependents(inventory),
-        *_of_publications(inventory, server),
+        *of_publications(inventory, server),
     ]
     return tuple(found)
 
@@ -153,7 +153,7 @@ def _of_unique_keys(
             )
 
 
-def _of_constraints(inventory: Inventory) -> Iterator[Obstacle]:
+def of_constraints(inventory: Inventory) -> Iterator[Obstacle]:
     name = inventory.table.full
     for exclusion in inventory.exclusions:
         yield Obstacle(
@@ -188,7 +188,7 @@ def _of_constraints(inventory: Inventory) -> Iterator[Obstacle]:
         )
 
 
-def _of_triggers(inventory: Inventory) -> Iterator[Obstacle]:
+def of_triggers(inventory: Inventory) -> Iterator[Obstacle]:
     for trigger in inventory.triggers:
         if trigger.row and trigger.transition:
             yield Obstacle(
@@ -221,7 +221,7 @@ def _of_dependents(inventory: Inventory) -> Iterator[Obstacle]:
         )
 
 
-def _of_publications(inventory: Inventory, server: int) -> Iterator[Obstacle]:
+def of_publications(inventory: Inventory, server: int) -> Iterator[Obstacle]:
     for publication in inventory.publications:
         if publication.scope != "table":
             held = "all tables" if publication.scope == "all" else f"all tables of schema {inventory.schema}"

@@ -77,16 +77,8 @@ class Shell:
         late = [self._late(index) for index in self.inventory.indexes]
         for key in self.inventory.keys:
             if not key.primary and self.unique.get(key.name) == "per-partition":
-                columns = key.definition.removeprefix("UNIQUE ")
-                nulls = "NULLS NOT DISTINCT "
-                # A constraint says UNIQUE NULLS NOT DISTINCT (…), an index (…) NULLS NOT DISTINCT.
-                tail = (
-                    f"{columns.removeprefix(nulls)} NULLS NOT DISTINCT"
-                    if columns.startswith(nulls)
-                    else columns
-                )
                 late.append(
-                    LateIndex(key.name, unique=True, definition=f"USING btree {tail}", on_parent=False)
+                    LateIndex(key.name, unique=True, definition=as_index(key), on_parent=False)
                 )
         return tuple(late)
 
@@ -131,11 +123,11 @@ class Shell:
             _new(f"REVOKE ALL ON TABLE {shadow} FROM {grantee}")
             for grantee in self.inventory.default_grantees
         ]
-        statements += [_grant(grant, f"TABLE {shadow}") for grant in self.inventory.grants]
+        statements += [grant_on(grant, f"TABLE {shadow}") for grant in self.inventory.grants]
         for sequence in self.inventory.sequences:
             if sequence.identity:
                 fresh = self.names.in_schema(self.names.fresh(sequence.name))
-                statements += [_grant(grant, f"SEQUENCE {fresh}") for grant in sequence.grants]
+                statements += [grant_on(grant, f"SEQUENCE {fresh}") for grant in sequence.grants]
         if self.inventory.comment is not None:
             statements.append(_new(f"COMMENT ON TABLE {shadow} IS {literal(self.inventory.comment)}"))
         return tuple(statements)
@@ -224,11 +216,20 @@ def leaf_index(leaf: str, index: str) -> str:
     return shorten(leaf, index)
 
 
+def as_index(key: Key) -> str:
+    """The definition of an index that keeps what a UNIQUE constraint keeps, from USING to its end."""
+    columns = key.definition.removeprefix("UNIQUE ")
+    nulls = "NULLS NOT DISTINCT "
+    # A constraint says UNIQUE NULLS NOT DISTINCT (…), an index (…) NULLS NOT DISTINCT.
+    tail = f"{columns.removeprefix(nulls)} NULLS NOT DISTINCT" if columns.startswith(nulls) else columns
+    return f"USING btree {tail}"
+
+
 def _new(sql: str) -> Statement:
     return Statement(sql, None, _UNKNOWN_TO_ALL)
 
 
-def _grant(grant: Grant, target: str) -> Statement:
+def grant_on(grant: Grant, target: str) -> Statement:
     option = " WITH GRANT OPTION" if grant.grantable else ""
     return _new(f"GRANT {grant.privilege} ON {target} TO {grant.grantee}{option}")
 

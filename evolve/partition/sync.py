@@ -5,7 +5,7 @@ from __future__ import annotations
 from evolve.partition.inventory import Inventory
 from evolve.partition.naming import SYNC_TRIGGER, TRUNCATE_TRIGGER, Names
 from evolve.sql.locks import LockMode
-from evolve.sql.names import QualifiedName, quote
+from evolve.sql.names import QualifiedName, literal, quote
 from evolve.sql.statements import Statement
 
 
@@ -21,7 +21,28 @@ def forward(names: Names, inventory: Inventory, key: tuple[str, ...]) -> tuple[S
     {_or_update(inventory, key)};
   END IF;"""  # noqa: S608 - quoted names
     function = names.forward_function
-    return (_function(function, target, body, _path(inventory, key)), *_triggers(names.table, function))
+    return (_function(function, target, body, _path(inventory, key)), *triggers(names.table, function))
+
+
+def between(names: Names, inventory: Inventory, key: tuple[str, ...]) -> Statement:
+    """A function that brings writes to partitions of the table to the partitions of its shadow, whichever they are.
+
+    TRUNCATE of one partition takes from the others what belongs to that partition only.
+    """
+    target = names.shadow.full
+    body = f"""
+  IF TG_OP = 'DELETE' OR (TG_OP = 'UPDATE' AND {_row("OLD", key)} IS DISTINCT FROM {_row("NEW", key)}) THEN
+    DELETE FROM {target} WHERE {_same(key)};
+  END IF;
+  IF TG_OP <> 'DELETE' THEN
+    {_insert(target, inventory)}
+    {_or_update(inventory, key)};
+  END IF;"""  # noqa: S608 - quoted names
+    emptied = f"DELETE FROM {target} WHERE "  # noqa: S608 - quoted names
+    truncate = (
+        f"EXECUTE {literal(emptied)} || coalesce(pg_catalog.pg_get_partition_constraintdef(TG_RELID), 'true')"
+    )
+    return _function(names.forward_function, target, body, _path(inventory, key), truncate)
 
 
 def reverse(names: Names, inventory: Inventory) -> tuple[Statement, ...]:
@@ -44,7 +65,7 @@ def reverse(names: Names, inventory: Inventory) -> tuple[Statement, ...]:
     {_or_update(inventory, key)};
   END IF;"""  # noqa: S608 - quoted names
     function = names.reverse_function
-    return (_function(function, target, body, _path(inventory, key)), *_triggers(names.table, function))
+    return (_function(function, target, body, _path(inventory, key)), *triggers(names.table, function))
 
 
 def drop_triggers(table: QualifiedName) -> tuple[Statement, ...]:
@@ -65,7 +86,7 @@ def drop_functions(names: Names) -> tuple[Statement, ...]:
     )
 
 
-def _function(name: str, target: str, body: str, path: str) -> Statement:
+def _function(name: str, target: str, body: str, path: str, truncate: str | None = None) -> Statement:
     return Statement(
         # SECURITY DEFINER: whoever may write the table may not write its twin. The search path is pinned so that
         # nobody can slip a function or operator of his own under it.
@@ -73,7 +94,7 @@ def _function(name: str, target: str, body: str, path: str) -> Statement:
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = {path} AS $evolve$
 BEGIN
   IF TG_OP = 'TRUNCATE' THEN
-    TRUNCATE {target};
+    {truncate or f"TRUNCATE {target}"};
     RETURN NULL;
   END IF;{body}
   RETURN NULL;
@@ -83,7 +104,7 @@ END $evolve$""",
     )
 
 
-def _triggers(table: QualifiedName, function: str) -> tuple[Statement, ...]:
+def triggers(table: QualifiedName, function: str) -> tuple[Statement, ...]:
     lock = LockMode.SHARE_ROW_EXCLUSIVE
     return (
         Statement(
