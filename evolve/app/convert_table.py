@@ -58,12 +58,14 @@ class BadOptions(Misuse):
 class GaveUp(Refused):
     """A lock, or the end of old transactions, was not to be had within the budget."""
 
-    def __init__(self, table: QualifiedName, title: str, waited: float, blockers: str) -> None:
+    def __init__(
+        self, table: QualifiedName, title: str, waited: float, blockers: str, command: str = "convert"
+    ) -> None:
         super().__init__(
-            f'converting "{table.plain}": {title}: gave up after {waited:.0f} s',
+            f'evolve partition {command} "{table.plain}": {title}: gave up after {waited:.0f} s',
             why=f"blocked by {blockers}" if blockers else "nobody was seen holding it",
             fix=f"end those sessions (SELECT pg_terminate_backend(PID)) or wait for a quieter hour, then "
-            f"evolve partition convert {table.plain} --resume",
+            f"evolve partition {command} {table.plain} --resume",
         )
 
 
@@ -77,20 +79,20 @@ class CannotRollBack(Refused):
 
 
 class NotSwapped(Refused):
-    def __init__(self, table: QualifiedName) -> None:
+    def __init__(self, table: QualifiedName, command: str = "convert") -> None:
         super().__init__(
-            f'the conversion of "{table.plain}" has not come to its end: there is nothing to finish',
-            fix=f"evolve partition convert {table.plain} --resume, or --rollback",
+            f'evolve partition {command} "{table.plain}" has not come to its end: there is nothing to finish',
+            fix=f"evolve partition {command} {table.plain} --resume, or --rollback",
         )
 
 
 class Interrupted(Refused):
     """Ctrl-C or SIGTERM, between two transactions."""
 
-    def __init__(self, table: QualifiedName) -> None:
+    def __init__(self, table: QualifiedName, command: str = "convert") -> None:
         super().__init__(
-            f'the conversion of "{table.plain}" was interrupted; what is done is kept',
-            fix=f"evolve partition convert {table.plain} --resume, or --rollback",
+            f'evolve partition {command} "{table.plain}" was interrupted; what is done is kept',
+            fix=f"evolve partition {command} {table.plain} --resume, or --rollback",
         )
 
 
@@ -232,7 +234,7 @@ def finish(
     with conversion_lock(url, table) as own:
         record = _found(own, table)
         if record.track not in ("forward", "finish") or not record.complete("forward"):
-            raise NotSwapped(table)
+            raise NotSwapped(table, record.conversion.command)
         return _Runner(url, own, record, observer, patience or Patience(), environment or Environment()).run(
             ("finish",)
         )
@@ -452,13 +454,14 @@ class _Runner:
         raise GaveUp(conversion.table, step.title, self.waited, "rows that keep coming and fit no partition")
 
     def _await_snapshots(self, step: AwaitSnapshots) -> None:
+        conversion = self.record.conversion
         waiting = self._retried(step, lambda _: self._at_work.old_snapshots(step))
         told = 0.0
         while waiting:
             self._stop_if_asked()
             if self.waited > self.patience.budget:
                 who = "; ".join(snapshot.what for snapshot in waiting)
-                raise GaveUp(self.record.conversion.table, step.title, self.waited, who)
+                raise GaveUp(conversion.table, step.title, self.waited, who, conversion.command)
             if self.waited >= told:
                 self.observer.waits(step, f"for {waiting[0].what}", 0.2)
                 told += 5.0
@@ -485,14 +488,15 @@ class _Runner:
                 delay = self.patience.delay(tries, self.environment.chance())
                 waited = self.environment.clock() - started
                 if waited + delay > self.patience.budget:
-                    raise GaveUp(self.record.conversion.table, step.title, waited, who) from error
+                    conversion = self.record.conversion
+                    raise GaveUp(conversion.table, step.title, waited, who, conversion.command) from error
                 self._stop_if_asked()
                 self.observer.waits(step, f"no lock yet{f', held by {who}' if who else ''}", delay)
                 self.environment.sleep(delay)
 
     def _stop_if_asked(self) -> None:
         if self.environment.stop():
-            raise Interrupted(self.record.conversion.table)
+            raise Interrupted(self.record.conversion.table, self.record.conversion.command)
 
     def _again(self) -> Record:
         found = find_conversion(self.own, self.record.conversion.table, ended=True)

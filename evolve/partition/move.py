@@ -9,8 +9,7 @@ from __future__ import annotations
 
 from evolve.partition import cut_over, sync
 from evolve.partition.convert import foreign_keys, key_types
-from evolve.partition.naming import SYNC_TRIGGER, TRUNCATE_TRIGGER
-from evolve.partition.pieces import Exchange, Piece, Source
+from evolve.partition.pieces import Exchange, Source
 from evolve.partition.shell import Shell, grant_on, leaf_index
 from evolve.partition.steps import AwaitSnapshots, BuildIndex, Copy, Statements, Step, Verify
 from evolve.plugin_api import bound_sql
@@ -67,7 +66,7 @@ def abandon(exchange: Exchange) -> tuple[Step, ...]:
         *(_sync_off(source) for source in sources),
         _shadow_gone(exchange, "the new partitions and what held them"),
         *(
-            _checks_gone(source, exchange.source_checks(of))
+            _checks_gone(source, _named(source.name, exchange.source_checks(of)))
             for source, of in zip(sources, exchange.sources, strict=True)
         ),
         *_bystander_free(exchange),
@@ -102,7 +101,7 @@ def finish(exchange: Exchange) -> tuple[Step, ...]:
             for foreign in exchange.parent.foreign_keys
         ),
         _shadow_gone(exchange, "the old partitions and what held them"),
-        *(_checks_gone(exchange.qualified(piece.name), piece.checks) for piece in pieces),
+        *(_checks_gone(exchange.qualified(p.name), _named(p.born, p.checks)) for p in pieces),
         *_bystander_free(exchange),
         *_index_names(exchange),
         Statements(
@@ -270,10 +269,11 @@ def _swap(exchange: Exchange) -> Step:
     sources, pieces = exchange.sources, exchange.pieces
     old = [exchange.qualified(source.partition.name) for source in sources]
     new = [exchange.qualified(piece.born) for piece in pieces]
+    # A default partition is detached first and attached last, so that it is not read for each of the others.
     statements: list[Statement] = []
     for leaf in old:
         statements += sync.drop_triggers(leaf)
-    statements += [_catalog(f"ALTER TABLE {shadow} DETACH PARTITION {leaf.full}") for leaf in new]
+    statements += [_catalog(f"ALTER TABLE {shadow} DETACH PARTITION {leaf.full}") for leaf in reversed(new)]
     statements += [_catalog(f"ALTER TABLE {table} DETACH PARTITION {leaf.full}") for leaf in old]
     statements += [_renamed(exchange, s.partition.name, exchange.aside(s)) for s in sources if _moves(exchange, s)]
     statements += [_renamed(exchange, piece.born, piece.name) for piece in pieces if piece.born != piece.name]
@@ -306,7 +306,6 @@ def _swap(exchange: Exchange) -> Step:
 
 def _swap_back(exchange: Exchange) -> Step:
     table, shadow = exchange.names.table.full, exchange.names.shadow.full
-    # The default partition of either side is detached first and attached last, so that nothing else has to read it.
     sources, pieces = exchange.sources, exchange.pieces
     old = [exchange.qualified(exchange.aside(source)) for source in sources]
     new = [exchange.qualified(piece.name) for piece in pieces]
@@ -388,14 +387,14 @@ def _shadow_gone(exchange: Exchange, title: str) -> Step:
     )
 
 
-def _checks_gone(leaf: QualifiedName, checks: tuple[str, ...]) -> Step:
+def _checks_gone(leaf: QualifiedName, checks: tuple[tuple[str, str], ...]) -> Step:
     return Statements(
         name="bounds off",
         title=f"the CHECK of {leaf.plain} goes: its bound says the same",
         why=_MILLISECONDS,
         statements=tuple(
             _catalog(f"ALTER TABLE {leaf.full} DROP CONSTRAINT IF EXISTS {quote(name)}")
-            for name, _ in _named(leaf.name, checks)
+            for name, _ in checks
         ),
     )
 
@@ -404,25 +403,40 @@ def _bystander_free(exchange: Exchange) -> tuple[Step, ...]:
     bystander, condition = exchange.bystander, exchange.bystander_condition()
     if bystander is None or not condition:
         return ()
-    return (_checks_gone(exchange.qualified(bystander.name), (condition,)),)
+    return (_checks_gone(exchange.qualified(bystander.name), _named(bystander.name, (condition,))),)
 
 
 def _index_names(exchange: Exchange) -> tuple[Step, ...]:
     """A partition that bears the name of an old one gets indexes that are called after it."""
     statements = tuple(
         Statement(
-            f"ALTER INDEX {exchange.qualified(leaf_index(piece.born, index.name)).full} "
-            f"RENAME TO {quote(leaf_index(piece.name, index.name))}",
+            f"""DO $evolve$
+DECLARE was name; called name;
+BEGIN
+  FOR was, called IN
+    SELECT c.relname, replace(c.relname, {literal(piece.born)}, {literal(piece.name)})
+      FROM pg_index AS i JOIN pg_class AS c ON c.oid = i.indexrelid
+     WHERE i.indrelid = {literal(exchange.qualified(piece.name).full)}::regclass
+       AND starts_with(c.relname, {literal(piece.born)})
+  LOOP
+    IF to_regclass(format('%I.%I', {literal(exchange.parent.schema)}, called)) IS NULL THEN
+      EXECUTE format('ALTER INDEX %I.%I RENAME TO %I', {literal(exchange.parent.schema)}, was, called);
+    END IF;
+  END LOOP;
+END $evolve$""",  # noqa: S608 - quoted names
             LockMode.SHARE_UPDATE_EXCLUSIVE,
             "a change of the catalog only",
         )
         for piece in exchange.pieces
         if piece.born != piece.name
-        for index in exchange.shell().late_indexes
     )
     if not statements:
         return ()
-    return (Statements("names", "indexes are called after their partitions", "a change of the catalog only", statements),)
+    return (
+        Statements(
+            "names", "indexes are called after their partitions", "a change of the catalog only", statements
+        ),
+    )
 
 
 def _named(table: str, checks: tuple[str, ...]) -> tuple[tuple[str, str], ...]:
@@ -443,9 +457,3 @@ def _catalog(sql: str) -> Statement:
 def _new(sql: str) -> Statement:
     return Statement(sql, None, "nobody knows this table yet")
 
-
-OWN = (SYNC_TRIGGER, TRUNCATE_TRIGGER)
-
-
-def piece_checks_name(piece: Piece) -> tuple[str, ...]:
-    return tuple(name for name, _ in _named(piece.born, piece.checks))

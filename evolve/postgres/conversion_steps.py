@@ -45,13 +45,13 @@ class StraysFound(Exception):
 class TableChanged(Refused):
     """Somebody changed the table since the plan was made."""
 
-    def __init__(self, table: QualifiedName, changes: tuple[str, ...]) -> None:
+    def __init__(self, table: QualifiedName, changes: tuple[str, ...], command: str = "convert") -> None:
         listed = "".join(f"\n  - {change}" for change in changes)
         super().__init__(
             f'"{table.plain}" is not what it was when the conversion was planned:{listed}',
-            why="the partitioned table was made after the old picture and would lack those changes",
-            fix=f"undo the change and evolve partition convert {table.plain} --resume, "
-            "or start over: --rollback, then convert again",
+            why="the new partitions were made after the old picture and would lack those changes",
+            fix=f"undo the change and evolve partition {command} {table.plain} --resume, "
+            f"or start over: --rollback, then {command} again",
         )
 
 
@@ -69,33 +69,37 @@ class RowsPassedTheBound(Refused):
 class RowsDiffer(Refused):
     """The two tables are not equal."""
 
-    def __init__(self, table: QualifiedName, source: int, target: int, keys: Sequence[str]) -> None:
+    def __init__(
+        self, table: QualifiedName, source: int, target: int, keys: Sequence[str], command: str = "convert"
+    ) -> None:
         super().__init__(
             f'"{table.plain}" has {source:,} rows where its partitioned twin has {target:,}, or they differ in content'
             f"; keys: {', '.join(keys) or 'none found on a second look'}",
             why="somebody wrote past the sync trigger (session_replication_role, DISABLE TRIGGER) or to the twin",
-            fix=f"evolve partition convert {table.plain} --rollback, then convert again",
+            fix=f"evolve partition {command} {table.plain} --rollback, then {command} again",
         )
 
 
 class StepFailed(Refused):
     """The server refused a statement, and trying again would not help."""
 
-    def __init__(self, table: QualifiedName, title: str, error: psycopg.Error) -> None:
+    def __init__(
+        self, table: QualifiedName, title: str, error: psycopg.Error, command: str = "convert"
+    ) -> None:
         detail = error.diag.message_detail
         super().__init__(
-            f'converting "{table.plain}": {title}: {message(error)}{f" ({detail})" if detail else ""}',
+            f'evolve partition {command} "{table.plain}": {title}: {message(error)}{f" ({detail})" if detail else ""}',
             why="that step was rolled back; the steps before it are kept",
-            fix=f"mend the cause and evolve partition convert {table.plain} --resume, or give up: --rollback",
+            fix=f"mend the cause and evolve partition {command} {table.plain} --resume, or give up: --rollback",
         )
 
 
 class ConnectionLost(Refused):
-    def __init__(self, table: QualifiedName, error: psycopg.Error) -> None:
+    def __init__(self, table: QualifiedName, error: psycopg.Error, command: str = "convert") -> None:
         super().__init__(
-            f'the connection was lost while "{table.plain}" was being converted: {message(error)}',
+            f'evolve partition {command} "{table.plain}": the connection was lost: {message(error)}',
             why="every step is noted in the database: nothing is lost and nothing is done twice",
-            fix=f"evolve partition convert {table.plain} --resume",
+            fix=f"evolve partition {command} {table.plain} --resume",
         )
 
 
@@ -127,6 +131,7 @@ class Worker:
     def __init__(self, url: str, record: Record, *, lock_timeout: int = 500) -> None:
         self._record = record
         self._table = record.conversion.table
+        self._command = record.conversion.command
         self._lock_timeout = lock_timeout
         self._connection = connect(url, application_name="evolve partition worker", autocommit=True)
         try:
@@ -331,7 +336,7 @@ class Worker:
             row = connection.execute(self._compared(step, inside)).fetchone()
             source, target, equal = cast("tuple[int, int, bool]", row)
             if not equal:
-                raise RowsDiffer(self._table, source, target, self._differing(step, inside))
+                raise RowsDiffer(self._table, source, target, self._differing(step, inside), self._command)
             move_cursor(connection, self._record, track, number, {"last": upto}, source)
         return Batch(source, upto)
 
@@ -352,7 +357,7 @@ class Worker:
             same = [(c.name, c.type) for c in before] == [(c.name, c.type) for c in after]
             changes = () if same else ("columns were added, dropped or altered",)
         if changes:
-            raise TableChanged(self._table, changes)
+            raise TableChanged(self._table, changes, self._command)
 
     def _boundary(
         self, table: str, step: Copy | Verify, last: Key | None, top: Key | None, size: int
@@ -433,12 +438,13 @@ class Worker:
     def _errors(self, title: str) -> Iterator[None]:
         try:
             yield
-        except (errors.LockNotAvailable, errors.DeadlockDetected) as error:
+        # The last: a row that a batch waited for was moved to another partition, whose trigger brings it.
+        except (errors.LockNotAvailable, errors.DeadlockDetected, errors.SerializationFailure) as error:
             raise LockNotAcquired(message(error)) from error
         except psycopg.Error as error:
             if self._connection.closed or isinstance(error, psycopg.InterfaceError):
-                raise ConnectionLost(self._table, error) from error
-            raise StepFailed(self._table, title, error) from error
+                raise ConnectionLost(self._table, error, self._command) from error
+            raise StepFailed(self._table, title, error, self._command) from error
 
 
 def _sql(statement: Statement) -> sql.SQL:

@@ -47,10 +47,12 @@ class NoConversion(Misuse):
 
 
 class ConversionExists(Refused):
-    def __init__(self, table: QualifiedName, state: str) -> None:
+    def __init__(self, table: QualifiedName, state: str, command: str = "convert") -> None:
+        what = "conversion" if command == "convert" else command
+        last = ", or for good: evolve partition finish " + table.plain if state == "swapped" else ""
         super().__init__(
-            f'a conversion of "{table.plain}" is under way already ({state})',
-            fix=f"evolve partition convert {table.plain} --resume, or --rollback",
+            f'a {what} of "{table.plain}" is under way already ({state})',
+            fix=f"evolve partition {command} {table.plain} --resume, or --rollback{last}",
         )
 
 
@@ -87,7 +89,10 @@ def ensure_journal(connection: Connection) -> None:
         JournalDenied: the role may not.
     """
     # ACCESS SHARE on catalogs only.
-    row = connection.execute("SELECT to_regclass('evolve.partition_step') IS NOT NULL").fetchone()
+    row = connection.execute(
+        "SELECT to_regclass('evolve.partition_step') IS NOT NULL AND NOT EXISTS (SELECT FROM pg_constraint "
+        "WHERE conname = 'partition_conversion_recipe_check' AND pg_get_constraintdef(oid) NOT LIKE '%drain%')"
+    ).fetchone()
     if row == (True,):
         return
     try:
@@ -113,7 +118,7 @@ def open_conversion(connection: Connection, conversion: Conversion) -> Record:
     table = conversion.table
     found = find_conversion(connection, table)
     if found is not None:
-        raise ConversionExists(table, found.state)
+        raise ConversionExists(table, found.state, found.conversion.command)
     plan = json.dumps(encode(conversion))
     with connection.transaction():
         # ROW EXCLUSIVE on the journal only.

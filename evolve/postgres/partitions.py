@@ -143,6 +143,21 @@ def read_template(connection: Connection, table: QualifiedName) -> Template:
     )
 
 
+def bound_condition(connection: Connection, partition: QualifiedName) -> str:
+    """What the server checks of each row of `partition`, as SQL with qualified names; "true" where it checks nothing."""
+    with connection.transaction():
+        # No lock: every name comes out qualified, every value in the one form that means the same in every session.
+        connection.execute(
+            "SELECT set_config('search_path', '', true), set_config('DateStyle', 'ISO', true), "
+            "set_config('TimeZone', 'UTC', true)"
+        )
+        # ACCESS SHARE on catalogs only.
+        row = connection.execute(
+            "SELECT pg_get_partition_constraintdef(%s::regclass)", (partition.full,)
+        ).fetchone()
+    return str(row[0]) if row is not None and row[0] is not None else "true"
+
+
 def premake_lock(connection: Connection, table: QualifiedName) -> None:
     """Wait until no other session makes partitions of `table`; held until the connection is closed."""
     # No table lock; an advisory lock that only other runs of premake ask for. "evpm" in ASCII is its class.

@@ -6,7 +6,7 @@ CREATE TABLE IF NOT EXISTS evolve.partition_conversion (
     table_name text NOT NULL,
     method text NOT NULL,
     options jsonb NOT NULL,
-    recipe text NOT NULL CHECK (recipe IN ('copy', 'attach')),
+    recipe text NOT NULL CHECK (recipe IN ('copy', 'attach', 'drain', 'split', 'merge', 'rehash')),
     state text NOT NULL DEFAULT 'running' CHECK (state IN
         ('running', 'swapped', 'swapped back', 'finished', 'abandoned')),
     track text NOT NULL DEFAULT 'forward' CHECK (track IN ('forward', 'abandon', 'back', 'finish')),
@@ -15,6 +15,10 @@ CREATE TABLE IF NOT EXISTS evolve.partition_conversion (
     started_at timestamptz NOT NULL DEFAULT clock_timestamp(),
     ended_at timestamptz
 );
+-- Earlier versions made it with fewer recipes.
+ALTER TABLE evolve.partition_conversion DROP CONSTRAINT IF EXISTS partition_conversion_recipe_check,
+    ADD CONSTRAINT partition_conversion_recipe_check
+    CHECK (recipe IN ('copy', 'attach', 'drain', 'split', 'merge', 'rehash'));
 CREATE UNIQUE INDEX IF NOT EXISTS partition_conversion_open ON evolve.partition_conversion (table_schema, table_name)
     WHERE state NOT IN ('finished', 'abandoned');
 
