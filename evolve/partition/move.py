@@ -64,12 +64,12 @@ def abandon(exchange: Exchange) -> tuple[Step, ...]:
     sources = [exchange.qualified(source.partition.name) for source in exchange.sources]
     return (
         *(_sync_off(source) for source in sources),
-        _shadow_gone(exchange, "the new partitions and what held them"),
         *(
             _checks_gone(source, _named(source.name, exchange.source_checks(of)))
             for source, of in zip(sources, exchange.sources, strict=True)
         ),
         *_bystander_free(exchange),
+        _shadow_gone(exchange, "the new partitions and what held them"),
         Statements(
             name="done",
             title=f"{names.table.plain} is as it was",
@@ -100,9 +100,9 @@ def finish(exchange: Exchange) -> tuple[Step, ...]:
             for source in exchange.sources
             for foreign in exchange.parent.foreign_keys
         ),
-        _shadow_gone(exchange, "the old partitions and what held them"),
         *(_checks_gone(exchange.qualified(p.name), _named(p.born, p.checks)) for p in pieces),
         *_bystander_free(exchange),
+        _shadow_gone(exchange, "the old partitions and what held them"),
         *_index_names(exchange),
         Statements(
             name="done",

@@ -10,7 +10,7 @@ from evolve.partition.naming import Names
 from evolve.partition.obstacles import Obstacle, of_constraints, of_publications, of_triggers
 from evolve.partition.shell import Shell, as_index, leaf_index
 from evolve.plugin_api import DefaultBound, ListBound, Partition, Partitioner, RangeBound, check_sql
-from evolve.sql.names import QualifiedName, shorten
+from evolve.sql.names import QualifiedName, literal, shorten
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,7 +156,10 @@ class Exchange:
         return (check,) if beside is None else (check, beside)
 
     def _check(self, partition: Partition) -> str | None:
-        return check_sql(partition.bound, self.partitioner.key, self.parent.table)
+        check = check_sql(partition.bound, self.partitioner.key, self.parent.table)
+        # By its number: a CHECK that names the table would depend on it.
+        named = f"{literal(self.parent.table.full)}::regclass::oid"
+        return None if check is None else check.replace(named, f"{self.parent.oid}::oid")
 
 
 def in_the_way(exchange: Exchange, server: int) -> tuple[Obstacle, ...]:

@@ -343,9 +343,9 @@ class Worker:
     # -- within steps -------------------------------------------------------------------------------------------------
     def _check_unchanged(self, connection: Connection, *, everything: bool) -> None:
         conversion = self._record.conversion
-        # SHARE UPDATE EXCLUSIVE: keeps other schema changes out and lets reads and writes pass.
+        # SHARE UPDATE EXCLUSIVE: keeps other schema changes out and lets reads and writes pass. ONLY: not the partitions.
         connection.execute(
-            sql.SQL("LOCK TABLE {} IN SHARE UPDATE EXCLUSIVE MODE").format(_name(self._table.full))
+            sql.SQL("LOCK TABLE ONLY {} IN SHARE UPDATE EXCLUSIVE MODE").format(_name(self._table.full))
         )
         own = frozenset(conversion.own)
         planned = conversion.inventory.without(own)

@@ -176,9 +176,9 @@ SELECT jsonb_build_object(
           LEFT JOIN pg_publication_rel AS r ON r.prpubid = p.oid AND r.prrelid = t.oid
          WHERE v.schemaname = t.nspname AND v.tablename = t.relname),
     'parents', (
-        SELECT coalesce(jsonb_agg(h.inhparent::regclass::text ORDER BY 1), '[]') FROM pg_inherits AS h WHERE h.inhrelid = t.oid),
+        SELECT coalesce(jsonb_agg(h.inhparent::regclass::text ORDER BY h.inhparent::regclass::text), '[]') FROM pg_inherits AS h WHERE h.inhrelid = t.oid),
     'children', (
-        SELECT coalesce(jsonb_agg(h.inhrelid::regclass::text ORDER BY 1), '[]') FROM pg_inherits AS h WHERE h.inhparent = t.oid),
+        SELECT coalesce(jsonb_agg(h.inhrelid::regclass::text ORDER BY h.inhrelid::regclass::text), '[]') FROM pg_inherits AS h WHERE h.inhparent = t.oid),
     'statistics', (
         SELECT coalesce(jsonb_agg(quote_ident(n.nspname) || '.' || quote_ident(e.stxname) ORDER BY e.stxname), '[]')
           FROM pg_statistic_ext AS e JOIN pg_namespace AS n ON n.oid = e.stxnamespace WHERE e.stxrelid = t.oid),
