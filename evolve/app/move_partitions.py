@@ -36,6 +36,7 @@ from evolve.postgres.connect import Connection, connect
 from evolve.postgres.conversions import ConversionExists, find_conversion
 from evolve.postgres.inventory import read_inventory, read_profile, read_size, server_version
 from evolve.postgres.partitions import bound_condition, existing_names, free_bytes, read_partitioned
+from evolve.postgres.writable import refuse_read_only
 from evolve.sql.names import QualifiedName
 
 
@@ -117,9 +118,17 @@ class MoveWish:
 
 
 def plan_move(
-    url: str, tables: Mapping[str, PartitionedTable], wish: MoveWish, now: datetime
+    url: str,
+    tables: Mapping[str, PartitionedTable],
+    wish: MoveWish,
+    now: datetime,
+    *,
+    writing: bool = False,
 ) -> Conversion:
     """Look at the table and work out every step; writes nothing.
+
+    Args:
+        writing: it is to be carried out at once, so a server that only reads is refused first.
 
     Raises:
         NoSuchTable, NotPartitioned, NoScheme, NoSuchPartition, BadMove, BadOptions: the question was wrong.
@@ -128,6 +137,8 @@ def plan_move(
         NoDefaultPartition, NotHashed, NothingToMove, WrongPieces.
     """
     with connect(url, application_name="evolve partition", autocommit=True) as connection:
+        if writing:
+            refuse_read_only(connection)
         running = find_conversion(connection, wish.table)
         if running is not None:
             raise ConversionExists(wish.table, running.state, running.conversion.command)
@@ -163,9 +174,7 @@ def _planned(
     )
     wanted = tuple(
         Partition(
-            chosen[0].name
-            if isinstance(bound, DefaultBound)
-            else partitioner.name(wish.table.name, bound),
+            chosen[0].name if isinstance(bound, DefaultBound) else partitioner.name(wish.table.name, bound),
             bound,
         )
         for bound in bounds
@@ -260,7 +269,9 @@ def _bounds(
     )
     bounds = tuple(bound for bound in bounds if bound not in crossed)
     if all(isinstance(bound, DefaultBound) for bound in bounds):
-        raise NothingToMove(wish.table, f"{chosen[0].name} holds no rows that a partition of their own could take")
+        raise NothingToMove(
+            wish.table, f"{chosen[0].name} holds no rows that a partition of their own could take"
+        )
     return bounds, notes
 
 
@@ -269,7 +280,9 @@ def _names_taken(connection: Connection, exchange: Exchange) -> tuple[Obstacle, 
     twice = sorted({name for name in names if names.count(name) > 1})
     return (
         *(
-            Obstacle(f'two things would be called "{name}" once names are cut after 63 bytes', "rename an index")
+            Obstacle(
+                f'two things would be called "{name}" once names are cut after 63 bytes', "rename an index"
+            )
             for name in twice
         ),
         *(

@@ -49,7 +49,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "upgrade": ("upgrade", "Apply revisions with short lock waits, retries, one runner at a time."),
     "downgrade": ("downgrade", "Revert revisions, with the same care."),
     "backfill": ("backfill", "Fill a column of a live table in small, resumable transactions."),
-    "partition": ("partition", "Make a live table a partitioned one, and keep its partitions ready."),
+    "partition": ("partition", "Make a live table a partitioned one, and keep or change its partitions."),
     "dashboard": (
         "dashboard",
         "Show changes, backfills and partitions on a web page; steer backfills there.",

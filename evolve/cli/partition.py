@@ -1,24 +1,22 @@
-"""`evolve partition …`: make a live table a partitioned one, and keep its partitions ready."""
+"""`evolve partition …`: make a live table a partitioned one, keep its partitions ready, and see how it is."""
 
 from __future__ import annotations
 
 import json
-import re
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Literal, cast
 
 import click
 
 from evolve.cli.backfill_options import quiet_option, resolved_url
-from evolve.cli.backfill_progress import showing
 from evolve.cli.options import Location, database_url_option, format_option, project_options
-from evolve.cli.stopping import signals
+from evolve.cli.partition_move import drain, merge, rehash, split
+from evolve.cli.partition_running import BadAnswer, carry_out, exclude, pair
 from evolve.errors import Misuse
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from evolve.partition.conversion import Conversion, Record
     from evolve.partition.obstacles import UniqueAnswer
     from evolve.partition.plan import Wish
     from evolve.sql.names import QualifiedName
@@ -32,23 +30,17 @@ class NoMethod(Misuse):
         )
 
 
-class NotTogether(Misuse):
-    def __init__(self, one: str, other: str) -> None:
-        super().__init__(f"{one} and {other} do not go together", fix=f"leave out {other}")
-
-
-class BadAnswer(Misuse):
-    def __init__(self, option: str, text: str, expected: str) -> None:
-        super().__init__(f'{option} "{text}" cannot be read', fix=f"write it as {option} {expected}")
-
-
 @click.group()
 def command() -> None:
-    """Make a live table a partitioned one, and keep its partitions ready.
+    """Make a live table a partitioned one, keep its partitions ready, and change how they are cut.
 
     Exit status: 0 done; 1 not done: something stands in the way, rows differ, a lock was not to be had; 2 the question
     was wrong.
     """
+
+
+for subcommand in (drain, split, merge, rehash):
+    command.add_command(subcommand)
 
 
 @command.command()
@@ -117,19 +109,19 @@ def convert(
     from evolve.report import partition as report
     from evolve.sql.names import parse_name
 
-    _exclude({"--resume": resume, "--rollback": rollback, "--run": run, "--dry-run": dry_run})
+    exclude({"--resume": resume, "--rollback": rollback, "--run": run, "--dry-run": dry_run})
     name = parse_name(table)
     url = resolved_url(location, database_url)
     if resume or rollback:
-        return _carry_out(url, name, "resume" if resume else "roll back", report_format, quiet=quiet)
+        return carry_out(url, name, "resume" if resume else "roll back", report_format, quiet=quiet)
     given = {"key": key, "interval": interval, "timezone": timezone, "premake": premake}
     options = {option: value for option, value in given.items() if value is not None} | dict(
-        _pair("--set", text) for text in settings
+        pair("--set", text) for text in settings
     )
     wish = _wish(location, name, method, options, recipe, unique)
     conversion = use.plan_conversion(url, wish, datetime.now(UTC))
     if run:
-        return _carry_out(url, conversion, "convert", report_format, quiet=quiet)
+        return carry_out(url, conversion, "convert", report_format, quiet=quiet)
     if report_format == "json":
         click.echo(json.dumps(report.plan_data(conversion), indent=2, ensure_ascii=False))
     else:
@@ -151,7 +143,7 @@ def finish(
     from evolve.sql.names import parse_name
 
     url = resolved_url(location, database_url)
-    return _carry_out(url, parse_name(table), "finish", report_format, quiet=quiet)
+    return carry_out(url, parse_name(table), "finish", report_format, quiet=quiet)
 
 
 @command.command()
@@ -246,35 +238,6 @@ def status(location: Location, /, table: str, report_format: str, database_url: 
     return 0
 
 
-def _carry_out(
-    url: str,
-    what: Conversion | QualifiedName,
-    action: Literal["convert", "resume", "roll back", "finish"],
-    report_format: str,
-    *,
-    quiet: bool,
-) -> int:
-    from evolve.app import convert_table as use
-    from evolve.cli.partition_progress import Narration
-    from evolve.partition.conversion import Conversion
-    from evolve.report import partition as report
-
-    table = what.table if isinstance(what, Conversion) else what
-    with showing(report_format, quiet=quiet) as watch, signals() as stop:
-        narration = Narration(watch, table.plain)
-        environment = use.Environment(sleep=stop.wait, stop=lambda: stop.requested() is not None)
-        if isinstance(what, Conversion):
-            record: Record = use.convert(url, what, observer=narration, environment=environment)
-        else:
-            act = {"resume": use.resume, "roll back": use.roll_back, "finish": use.finish}[action]
-            record = act(url, table, observer=narration, environment=environment)
-    if report_format == "json":
-        click.echo(json.dumps({"schema": report.SCHEMA, **report.record_data(record)}, ensure_ascii=False))
-    else:
-        click.echo(report.record_text(record))
-    return 0
-
-
 def _wish(
     location: Location,
     table: QualifiedName,
@@ -305,20 +268,7 @@ def _wish(
 
 
 def _answer(text: str) -> tuple[str, UniqueAnswer]:
-    name, answer = _pair("--unique", text)
+    name, answer = pair("--unique", text)
     if answer not in ("per-partition", "widen"):
         raise BadAnswer("--unique", text, f"{name}=per-partition or {name}=widen")
     return name, cast("UniqueAnswer", answer)
-
-
-def _pair(option: str, text: str) -> tuple[str, str]:
-    found = re.fullmatch(r"([^=]+)=(.+)", text, re.DOTALL)
-    if found is None:
-        raise BadAnswer(option, text, "NAME=VALUE")
-    return found[1], found[2]
-
-
-def _exclude(chosen: dict[str, bool]) -> None:
-    given = [name for name, is_set in chosen.items() if is_set]
-    if len(given) > 1:
-        raise NotTogether(given[0], given[1])

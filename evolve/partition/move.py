@@ -1,6 +1,7 @@
 """The steps by which partitions give way to others that take the same keys, while the table is read and written.
 
-A shadow table, partitioned by the same key, holds the new partitions; a trigger on each old one brings its writes there.
+A shadow table, partitioned by the same key, holds the new partitions; a trigger on each old one brings its writes
+there.
 The swap is one transaction in which old and new partitions change places: from then on the shadow holds the old ones,
 and the same trigger, on the new ones, keeps them in step. So the way back is the same exchange again.
 """
@@ -275,7 +276,9 @@ def _swap(exchange: Exchange) -> Step:
         statements += sync.drop_triggers(leaf)
     statements += [_catalog(f"ALTER TABLE {shadow} DETACH PARTITION {leaf.full}") for leaf in reversed(new)]
     statements += [_catalog(f"ALTER TABLE {table} DETACH PARTITION {leaf.full}") for leaf in old]
-    statements += [_renamed(exchange, s.partition.name, exchange.aside(s)) for s in sources if _moves(exchange, s)]
+    statements += [
+        _renamed(exchange, s.partition.name, exchange.aside(s)) for s in sources if _moves(exchange, s)
+    ]
     statements += [_renamed(exchange, piece.born, piece.name) for piece in pieces if piece.born != piece.name]
     statements += [
         _catalog(
@@ -315,7 +318,9 @@ def _swap_back(exchange: Exchange) -> Step:
     statements += [_catalog(f"ALTER TABLE {shadow} DETACH PARTITION {leaf.full}") for leaf in old]
     statements += [_catalog(f"ALTER TABLE {table} DETACH PARTITION {leaf.full}") for leaf in reversed(new)]
     statements += [_renamed(exchange, piece.name, piece.born) for piece in pieces if piece.born != piece.name]
-    statements += [_renamed(exchange, exchange.aside(s), s.partition.name) for s in sources if _moves(exchange, s)]
+    statements += [
+        _renamed(exchange, exchange.aside(s), s.partition.name) for s in sources if _moves(exchange, s)
+    ]
     statements += [
         _catalog(
             f"ALTER TABLE {table} ATTACH PARTITION {exchange.qualified(source.partition.name).full} "
@@ -371,7 +376,10 @@ def _renamed(exchange: Exchange, name: str, to: str) -> Statement:
 # -- afterwards -------------------------------------------------------------------------------------------------------
 def _sync_off(leaf: QualifiedName) -> Step:
     return Statements(
-        name="sync off", title=f"the triggers of {leaf.plain} go", why=_MILLISECONDS, statements=sync.drop_triggers(leaf)
+        name="sync off",
+        title=f"the triggers of {leaf.plain} go",
+        why=_MILLISECONDS,
+        statements=sync.drop_triggers(leaf),
     )
 
 
@@ -393,8 +401,7 @@ def _checks_gone(leaf: QualifiedName, checks: tuple[tuple[str, str], ...]) -> St
         title=f"the CHECK of {leaf.plain} goes: its bound says the same",
         why=_MILLISECONDS,
         statements=tuple(
-            _catalog(f"ALTER TABLE {leaf.full} DROP CONSTRAINT IF EXISTS {quote(name)}")
-            for name, _ in checks
+            _catalog(f"ALTER TABLE {leaf.full} DROP CONSTRAINT IF EXISTS {quote(name)}") for name, _ in checks
         ),
     )
 
@@ -456,4 +463,3 @@ def _catalog(sql: str) -> Statement:
 
 def _new(sql: str) -> Statement:
     return Statement(sql, None, "nobody knows this table yet")
-

@@ -205,16 +205,16 @@ def _own_indexes(exchange: Exchange) -> tuple[Index, ...]:
 
 def _own_keys(exchange: Exchange, source: Source) -> tuple[Key, ...]:
     passed_on = {key.definition for key in exchange.parent.keys}
-    return tuple(
-        key for key in source.inventory.keys if not key.primary and key.definition not in passed_on
-    )
+    return tuple(key for key in source.inventory.keys if not key.primary and key.definition not in passed_on)
 
 
 def _of_parent(exchange: Exchange) -> Iterator[Obstacle]:
     parent = exchange.parent
     primary = parent.primary_key
     if parent.partition:
-        yield Obstacle("it is a partition of another table", "name a table whose parent is no partition itself")
+        yield Obstacle(
+            "it is a partition of another table", "name a table whose parent is no partition itself"
+        )
     if primary is None:
         yield Obstacle(
             "it has no primary key, so rows cannot be told apart while they are copied",
@@ -281,7 +281,11 @@ def _of_source(exchange: Exchange, source: Source) -> Iterator[Obstacle]:
             "drop it, and create it again afterwards where it is still wanted",
         )
     if len(exchange.sources) > 1:
-        unique = [index.name for index in found.indexes if index.unique and index.definition not in _passed_on(parent)]
+        unique = [
+            index.name
+            for index in found.indexes
+            if index.unique and index.definition not in _passed_on(parent)
+        ]
         for index in (*unique, *(key.name for key in _own_keys(exchange, source))):
             yield Obstacle(
                 f"{index} is unique within {source.partition.name} only, and could not hold in a partition that "

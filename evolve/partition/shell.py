@@ -77,9 +77,7 @@ class Shell:
         late = [self._late(index) for index in self.inventory.indexes]
         for key in self.inventory.keys:
             if not key.primary and self.unique.get(key.name) == "per-partition":
-                late.append(
-                    LateIndex(key.name, unique=True, definition=as_index(key), on_parent=False)
-                )
+                late.append(LateIndex(key.name, unique=True, definition=as_index(key), on_parent=False))
         return tuple(late)
 
     @property

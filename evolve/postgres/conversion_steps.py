@@ -343,7 +343,7 @@ class Worker:
     # -- within steps -------------------------------------------------------------------------------------------------
     def _check_unchanged(self, connection: Connection, *, everything: bool) -> None:
         conversion = self._record.conversion
-        # SHARE UPDATE EXCLUSIVE: keeps other schema changes out and lets reads and writes pass. ONLY: not the partitions.
+        # SHARE UPDATE EXCLUSIVE, without its partitions: keeps schema changes out and lets reads and writes pass.
         connection.execute(
             sql.SQL("LOCK TABLE ONLY {} IN SHARE UPDATE EXCLUSIVE MODE").format(_name(self._table.full))
         )

@@ -144,7 +144,7 @@ def read_template(connection: Connection, table: QualifiedName) -> Template:
 
 
 def bound_condition(connection: Connection, partition: QualifiedName) -> str:
-    """What the server checks of each row of `partition`, as SQL with qualified names; "true" where it checks nothing."""
+    """What the server asks of each row of `partition`, as SQL with qualified names; "true" where it asks nothing."""
     with connection.transaction():
         # No lock: every name comes out qualified, every value in the one form that means the same in every session.
         connection.execute(

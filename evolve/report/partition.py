@@ -6,7 +6,7 @@ import textwrap
 from collections.abc import Iterable, Iterator
 from itertools import groupby
 
-from evolve.partition.conversion import Conversion, Record
+from evolve.partition.conversion import Conversion, Planned, Record
 from evolve.partition.maintain import Partitioned
 from evolve.partition.steps import BuildIndex, Statements, Step, Track
 from evolve.plugin_api import Due, Partition, bound_sql
@@ -30,6 +30,7 @@ def plan_data(conversion: Conversion) -> dict[str, object]:
         "method": conversion.method,
         "key": list(conversion.key),
         "partitions": [{"name": p.name, "bound": p.bound} for p in conversion.partitions],
+        "replaced": _replaced(conversion),
         "notes": list(conversion.notes),
         "bytes_needed": conversion.bytes_needed,
         "steps": [
@@ -43,12 +44,15 @@ def plan_data(conversion: Conversion) -> dict[str, object]:
 def _plan_lines(conversion: Conversion, *, explain: bool) -> Iterator[str]:
     key = ", ".join(conversion.key)
     yield f"{conversion.table.plain}: partitioned by {conversion.method} ({key})"
-    yield from _wrapped(f"recipe {conversion.recipe}: {conversion.reason}")
+    word = "recipe " if conversion.replaced is None else ""
+    yield from _wrapped(f"{word}{conversion.recipe}: {conversion.reason}")
     first, last = conversion.partitions[0], conversion.partitions[-1]
     span = first.name if first == last else f"{first.name} … {last.name}"
-    yield f"partitions: {len(conversion.partitions)}: {span}"
+    new = "" if conversion.replaced is None else "new "
+    yield f"{new}partitions: {len(conversion.partitions)}: {span}"
     if conversion.bytes_needed:
-        yield f"disk: about {size(conversion.bytes_needed)} until the old table is dropped"
+        old = "table is" if conversion.replaced is None else "partitions are"
+        yield f"disk: about {size(conversion.bytes_needed)} until the old {old} dropped"
     yield ""
     steps = list(conversion.forward)
     width = max(len(step.name) for step in steps)
@@ -116,6 +120,7 @@ def record_data(record: Record) -> dict[str, object]:
         "method": record.conversion.method,
         "key": list(record.conversion.key),
         "partitions": [{"name": p.name, "bound": p.bound} for p in record.conversion.partitions],
+        "replaced": _replaced(record.conversion),
         "rows_copied": copied,
         "rows_per_second": round(copied / seconds) if seconds else None,
         "rows_verified": verified,
@@ -140,29 +145,52 @@ def _record_lines(record: Record) -> Iterator[str]:
     conversion = record.conversion
     table = conversion.table.plain
     key = ", ".join(conversion.key)
+    command = conversion.command
+    what = "conversion" if conversion.replaced is None else command
     match record.state:
         case "running" | "swapped back":
             steps = [step for step in record.steps if step.track == record.track]
             at = next((step for step in steps if not step.done), None)
-            yield f"{table}: conversion at step {record.done(record.track) + 1} of {len(steps)}" + (
+            yield f"{table}: {what} at step {record.done(record.track) + 1} of {len(steps)}" + (
                 f", {at.name}: {at.title}" if at else ""
             )
             if at and at.rows:
                 yield f"  {at.rows:,} rows so far"
-            yield f"  go on: evolve partition convert {table} --resume; give up: --rollback"
+            yield f"  go on: evolve partition {command} {table} --resume; give up: --rollback"
         case "swapped":
-            yield f"{table} is partitioned by {conversion.method} ({key}): {len(conversion.partitions)} partitions"
+            if conversion.replaced is None:
+                yield (
+                    f"{table} is partitioned by {conversion.method} ({key}): "
+                    f"{len(conversion.partitions)} partitions"
+                )
+            else:
+                yield f"{table}: {_list(conversion.partitions)} in place of {_list(conversion.replaced)}"
             yield from _copied(record)
             if not record.complete("forward"):
-                yield f"  not all is done yet: evolve partition convert {table} --resume"
+                yield f"  not all is done yet: evolve partition {command} {table} --resume"
             elif conversion.recipe == "copy":
                 yield f"  {conversion.names.retired.plain} is kept in step with it"
-            yield f"  go back: evolve partition convert {table} --rollback"
+            elif conversion.replaced is not None:
+                yield f"  what they replaced is kept in step with them, in {conversion.names.shadow.plain}"
+            yield f"  go back: evolve partition {command} {table} --rollback"
             yield f"  for good: evolve partition finish {table}"
+        case "finished" if conversion.replaced is not None:
+            yield f"{table} keeps {_list(conversion.partitions)} for good"
         case "finished":
             yield f"{table} is partitioned by {conversion.method} ({key}) for good"
         case "abandoned":
-            yield f"{table} is as it was before the conversion"
+            yield f"{table} is as it was before the {what}"
+
+
+def _list(partitions: tuple[Planned, ...]) -> str:
+    first, last = partitions[0].name, partitions[-1].name
+    return first if len(partitions) == 1 else f"{len(partitions)} partitions ({first} … {last})"
+
+
+def _replaced(conversion: Conversion) -> list[dict[str, str]] | None:
+    if conversion.replaced is None:
+        return None
+    return [{"name": partition.name, "bound": partition.bound} for partition in conversion.replaced]
 
 
 def _copied(record: Record) -> Iterator[str]:

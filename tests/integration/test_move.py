@@ -25,7 +25,11 @@ COMMANDS: tuple[Move, ...] = ("drain", "split", "merge", "rehash")
 
 
 def partitioned(
-    command: Move, make_template: MakeTemplate, make_database: MakeDatabase, rows: int = 3_000, extras: bool = False
+    command: Move,
+    make_template: MakeTemplate,
+    make_database: MakeDatabase,
+    rows: int = 3_000,
+    extras: bool = False,
 ) -> str:
     key = f"{command} {rows} {extras}"
     return make_database(make_template(key, lambda url: make_partitioned(url, command, rows, extras=extras)))
@@ -148,8 +152,7 @@ def test_killed_at_every_step(
     telling = [
         number
         for number, step in enumerate(steps)
-        if number in (0, len(steps) - 1)
-        or {steps[number - 1].name, steps[number + 1].name} != {step.name}
+        if number in (0, len(steps) - 1) or {steps[number - 1].name, steps[number + 1].name} != {step.name}
     ]
     for number in telling:
         url = partitioned(command, make_template, make_database, 300, extras=True)

@@ -1,0 +1,69 @@
+"""Shared by the commands of `evolve partition`: what goes together, and a conversion or a move carried out and told."""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import TYPE_CHECKING, Literal
+
+import click
+
+from evolve.cli.backfill_progress import showing
+from evolve.cli.stopping import signals
+from evolve.errors import Misuse
+
+if TYPE_CHECKING:
+    from evolve.partition.conversion import Conversion, Record
+    from evolve.sql.names import QualifiedName
+
+
+class NotTogether(Misuse):
+    def __init__(self, one: str, other: str) -> None:
+        super().__init__(f"{one} and {other} do not go together", fix=f"leave out {other}")
+
+
+class BadAnswer(Misuse):
+    def __init__(self, option: str, text: str, expected: str) -> None:
+        super().__init__(f'{option} "{text}" cannot be read', fix=f"write it as {option} {expected}")
+
+
+def carry_out(
+    url: str,
+    what: Conversion | QualifiedName,
+    action: Literal["convert", "resume", "roll back", "finish"],
+    report_format: str,
+    *,
+    quiet: bool,
+) -> int:
+    from evolve.app import convert_table as use
+    from evolve.cli.partition_progress import Narration
+    from evolve.partition.conversion import Conversion
+    from evolve.report import partition as report
+
+    table = what.table if isinstance(what, Conversion) else what
+    with showing(report_format, quiet=quiet) as watch, signals() as stop:
+        narration = Narration(watch, table.plain)
+        environment = use.Environment(sleep=stop.wait, stop=lambda: stop.requested() is not None)
+        if isinstance(what, Conversion):
+            record: Record = use.convert(url, what, observer=narration, environment=environment)
+        else:
+            act = {"resume": use.resume, "roll back": use.roll_back, "finish": use.finish}[action]
+            record = act(url, table, observer=narration, environment=environment)
+    if report_format == "json":
+        click.echo(json.dumps({"schema": report.SCHEMA, **report.record_data(record)}, ensure_ascii=False))
+    else:
+        click.echo(report.record_text(record))
+    return 0
+
+
+def pair(option: str, text: str) -> tuple[str, str]:
+    found = re.fullmatch(r"([^=]+)=(.+)", text, re.DOTALL)
+    if found is None:
+        raise BadAnswer(option, text, "NAME=VALUE")
+    return found[1], found[2]
+
+
+def exclude(chosen: dict[str, bool]) -> None:
+    given = [name for name, is_set in chosen.items() if is_set]
+    if len(given) > 1:
+        raise NotTogether(given[0], given[1])
