@@ -77,7 +77,11 @@ class BadMove(Misuse):
 
 class NothingToMove(Refused):
     def __init__(self, table: QualifiedName, what: str) -> None:
-        super().__init__(f'"{table.plain}": {what}', why="nothing would change")
+        super().__init__(
+            f'"{table.plain}": {what}',
+            why="nothing would change",
+            fix=f"look at its partitions: evolve partition status {table.plain}",
+        )
 
 
 class CannotMove(Refused):

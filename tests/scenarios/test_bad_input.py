@@ -108,6 +108,11 @@ def test_no_command_is_left_out() -> None:
         (("partition", "convert", "orders"), '"orders"'),
         (("partition", "convert", "orders", "--method", "rnage", "--key", "at"), 'did you mean "range"?'),
         (("partition", "finish", "orders"), '"orders"'),
+        (("partition", "drain", "orders", "--resume"), '"orders"'),
+        (("partition", "drain", "orders", "--run", "--resume"), "--resume and --run do not go together"),
+        (("partition", "split", "orders"), "which partition"),
+        (("partition", "merge", "orders", "orders_a", "orders_a"), "two at least"),
+        (("partition", "rehash", "orders"), "how many partitions"),
     ],
 )
 def test_wrong_usage(ground: Ground, arguments: tuple[str, ...], says: str) -> None:
@@ -364,6 +369,8 @@ def test_no_database_is_named(broken: Ground, name: str) -> None:
         (("partition", "premake", "people"), '"people"'),
         (("partition", "status", "people"), '"people"'),
         (("partition", "finish", "people"), '"people"'),
+        (("partition", "drain", "people"), '"people"'),
+        (("partition", "rehash", "people", "--modulus", "8"), '"people"'),
     ],
 )
 def test_what_is_named_is_not_there(ground: Ground, arguments: tuple[str, ...], says: str) -> None:
@@ -434,7 +441,7 @@ READ_ONLY = (
     "name",
     [
         *("advance", "upgrade", "downgrade", "backfill run", "backfill pause"),
-        *("partition convert", "partition premake"),
+        *("partition convert", "partition drain", "partition premake"),
     ],
 )
 def test_session_that_may_only_read(ground: Ground, role: Callable[..., str], name: str) -> None:

@@ -64,6 +64,10 @@ COMMANDS: dict[str, tuple[str, ...]] = {
         *("--interval", "1 month", "--run"),
     ),
     "partition finish": ("partition", "finish", "orders"),
+    "partition drain": ("partition", "drain", "orders", "--run"),
+    "partition split": ("partition", "split", "orders", "orders_default", "--run"),
+    "partition merge": ("partition", "merge", "orders", "orders_a", "orders_b", "--run"),
+    "partition rehash": ("partition", "rehash", "orders", "--modulus", "8", "--run"),
     "partition premake": ("partition", "premake", "orders"),
     "partition status": ("partition", "status", "orders"),
 }
