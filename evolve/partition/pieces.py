@@ -10,7 +10,7 @@ from evolve.partition.naming import Names
 from evolve.partition.obstacles import Obstacle, of_constraints, of_publications, of_triggers
 from evolve.partition.shell import Shell, as_index, leaf_index
 from evolve.plugin_api import DefaultBound, ListBound, Partition, Partitioner, RangeBound, check_sql
-from evolve.sql.names import QualifiedName, literal, shorten
+from evolve.sql.names import QualifiedName, literal, quote, shorten
 
 
 @dataclass(frozen=True, slots=True)
@@ -256,10 +256,10 @@ def _of_source(exchange: Exchange, source: Source) -> Iterator[Obstacle]:
             f"the replica identity of {source.partition.name} is an index",
             f"ALTER TABLE {name} REPLICA IDENTITY DEFAULT",
         )
-    keys = [key.columns if key else () for key in (parent.primary_key, found.primary_key)]
-    if keys[0] != keys[1]:
+    columns = found.primary_key.columns if found.primary_key is not None else ()
+    if parent.primary_key is not None and columns != parent.primary_key.columns:
         yield Obstacle(
-            f"the primary key of {source.partition.name} is ({', '.join(keys[1])}) and not that of the table",
+            f"the primary key of {source.partition.name} is ({', '.join(columns)}) and not that of the table",
             "give it the same, with CREATE UNIQUE INDEX CONCURRENTLY and ADD PRIMARY KEY USING INDEX",
         )
     passed_on = {item.name for item in (*parent.checks, *parent.triggers)}
@@ -281,16 +281,22 @@ def _of_source(exchange: Exchange, source: Source) -> Iterator[Obstacle]:
             "drop it, and create it again afterwards where it is still wanted",
         )
     if len(exchange.sources) > 1:
-        unique = [
-            index.name
-            for index in found.indexes
-            if index.unique and index.definition not in _passed_on(parent)
+        drop = [
+            *(
+                (index.name, f"DROP INDEX CONCURRENTLY {exchange.qualified(index.name).full}")
+                for index in found.indexes
+                if index.unique and index.definition not in _passed_on(parent)
+            ),
+            *(
+                (key.name, f"ALTER TABLE {name} DROP CONSTRAINT {quote(key.name)}")
+                for key in _own_keys(exchange, source)
+            ),
         ]
-        for index in (*unique, *(key.name for key in _own_keys(exchange, source))):
+        for unique, fix in drop:
             yield Obstacle(
-                f"{index} is unique within {source.partition.name} only, and could not hold in a partition that "
+                f'"{unique}" is unique within {source.partition.name} only, and could not hold in a partition that '
                 "takes the rows of several",
-                f"drop it from the partitions, if the application can do without: DROP INDEX CONCURRENTLY {index}",
+                f"{fix}, if the application can do without",
             )
 
 

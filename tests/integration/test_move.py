@@ -7,15 +7,27 @@ import time
 
 import psycopg
 import pytest
-from support.conversion import ORDERS, acted, converted
+from support.conversion import ORDERS, Watcher, acted, converted, wait_until
 from support.moving import killed, make_partitioned, move
-from support.orders import execute, relations, rows_of, scalar, writers
+from support.orders import NOW, execute, relations, rows_of, scalar, writers
 from support.servers import MakeDatabase, MakeTemplate
 
+from evolve.app.move_partitions import (
+    BadMove,
+    CannotMove,
+    MoveWish,
+    NoDefaultPartition,
+    NoSuchPartition,
+    NotHashed,
+    plan_move,
+)
+from evolve.config import PartitionedTable
 from evolve.partition.conversion import Move
 from evolve.partition.inventory import Inventory, differences
+from evolve.partition.steps import Copy, Statements
+from evolve.plugin_api import bound_sql
 from evolve.postgres.connect import connect
-from evolve.postgres.conversions import NoConversion
+from evolve.postgres.conversions import ConversionExists, NoConversion
 from evolve.postgres.inventory import read_inventory
 from evolve.postgres.partitions import read_partitioned
 
@@ -195,3 +207,184 @@ def test_killed_on_the_way_back_and_at_the_end(
                 assert differences(before, inventory(url)) == ()
             step += 1
         assert step > 0
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_the_swap_reads_no_row(
+    make_template: MakeTemplate, make_database: MakeDatabase, command: Move
+) -> None:
+    """Under its lock the server takes the CHECKs for the bounds, there and back."""
+    url = partitioned(command, make_template, make_database, 300, extras=True)
+    if command == "merge":
+        execute(url, "CREATE TABLE orders_rest PARTITION OF orders DEFAULT")
+    planned = move(url, command)
+
+    class StopsAtSwap(Watcher):
+        def begins(self, track: object, step: object, number: int, total: int) -> None:
+            if step == planned.forward[-1]:
+                raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        converted(url, planned, StopsAtSwap())
+    for swap in (planned.forward[-1], planned.back[-1]):
+        assert isinstance(swap, Statements)
+        attached = [s.sql for s in swap.statements if "ATTACH PARTITION" in s.sql]
+        said: list[str] = []
+        with psycopg.connect(url) as connection:
+            connection.add_notice_handler(lambda notice: said.append(str(notice.message_primary)))
+            connection.execute("SET client_min_messages = debug1")
+            for statement in (*swap.first, *swap.statements):
+                connection.execute(statement.sql.encode())
+        proven = [line for line in said if line.startswith("partition constraint") and "is implied" in line]
+        # What stands alone beneath the shadow as its default partition has no bound that had to be proven.
+        assert len(attached) - len(proven) <= (1 if command == "drain" else 0)
+        updated = [line for line in said if line.startswith("updated partition constraint")]
+        assert all("is implied" in line for line in updated)
+
+
+def test_a_row_that_leaves_while_a_batch_waits_for_it(
+    make_template: MakeTemplate, make_database: MakeDatabase
+) -> None:
+    url = partitioned("split", make_template, make_database, 1_000)
+    leaver = scalar(url, "SELECT id FROM orders_p2026_07 ORDER BY id LIMIT 1")
+    waiting = (
+        "SELECT count(*) > 0 FROM pg_stat_activity WHERE datname = current_database()"
+        " AND application_name = 'evolve partition worker' AND wait_event_type = 'Lock'"
+    )
+    threads: list[threading.Thread] = []
+
+    def leave(connection: psycopg.Connection[tuple[object, ...]]) -> None:
+        with connection:
+            wait_until(lambda: scalar(url, waiting))
+
+    class Leaves(Watcher):
+        def begins(self, track: object, step: object, number: int, total: int) -> None:
+            if isinstance(step, Copy):
+                connection = psycopg.connect(url)
+                connection.execute(
+                    "UPDATE orders SET created_at = created_at + interval '60 days' WHERE id = %s", (leaver,)
+                )
+                threads.append(threading.Thread(target=leave, args=(connection,)))
+                threads[-1].start()
+
+    record = converted(url, move(url, "split"), Leaves())
+    threads[0].join()
+    assert record.state == "swapped"
+    assert kept_in_step(url)
+    assert (
+        scalar(url, f"SELECT tableoid::regclass::text FROM orders WHERE id = {leaver}") == "orders_p2026_09"
+    )
+
+
+def test_truncate_of_a_new_partition_takes_its_rows_only(
+    make_template: MakeTemplate, make_database: MakeDatabase
+) -> None:
+    url = partitioned("split", make_template, make_database, 300)
+    planned = move(url, "split")
+    converted(url, planned)
+    execute(url, f"TRUNCATE {planned.partitions[1].name}")
+    rows = rows_of(url)
+    assert kept_in_step(url)
+    acted(url, "roll_back")
+    assert rows_of(url) == rows
+
+
+def test_upkeep_goes_on_meanwhile(make_template: MakeTemplate, make_database: MakeDatabase) -> None:
+    url = partitioned("split", make_template, make_database, 300)
+
+    class Upkeep(Watcher):
+        def begins(self, track: object, step: object, number: int, total: int) -> None:
+            if isinstance(step, Copy):
+                execute(
+                    url,
+                    "CREATE TABLE later PARTITION OF orders FOR VALUES FROM ('2040-01-01') TO ('2040-02-01')",
+                )
+
+    assert converted(url, move(url, "split"), Upkeep()).state == "swapped"
+
+
+def test_a_list_is_split_drained_and_merged(database_url: str) -> None:
+    url = database_url
+    execute(
+        url,
+        "CREATE TABLE orders (id bigint, region text NOT NULL, PRIMARY KEY (id, region)) PARTITION BY LIST (region);"
+        "CREATE TABLE orders_eu PARTITION OF orders FOR VALUES IN ('de', 'fr', 'it');"
+        "CREATE TABLE orders_default PARTITION OF orders DEFAULT;"
+        "INSERT INTO orders SELECT g, (ARRAY['de', 'fr', 'it', 'us', 'jp'])[1 + g % 5] FROM generate_series(1, 500) g",
+    )
+    tables = {"orders": PartitionedTable("list", {"key": "region", "values": {"eu": ["de", "fr", "it"]}})}
+    for command, names, how in (
+        ("split", ("orders_eu",), {"values": {"de": ["de"]}}),
+        ("drain", (), {"values": {"us": ["us"]}}),
+        ("merge", ("orders_de", "orders_us"), {}),
+    ):
+        wish = MoveWish(ORDERS, command, names, how)  # type: ignore[arg-type]
+        converted(url, plan_move(url, tables, wish, NOW))
+        acted(url, "finish")
+    assert {(p.name, bound_sql(p.bound)) for p in bounds(url)} == set()
+    assert scalar(url, "SELECT count(*) FROM orders") == 500
+
+
+@pytest.mark.parametrize(
+    ("before", "command", "says"),
+    [
+        ("CREATE VIEW july AS SELECT id FROM orders_p2026_07", "split", "the view july"),
+        ("ALTER TABLE orders_p2026_07 ADD CHECK (id > 0)", "split", "the CHECK"),
+        (
+            "CREATE TRIGGER own BEFORE INSERT ON orders_p2026_07 EXECUTE FUNCTION nothing()",
+            "split",
+            "the trigger own",
+        ),
+        ("CREATE UNIQUE INDEX once ON orders_p2026_07 (ext_ref)", "merge", '"once" is unique within'),
+        ("CREATE TABLE orders_p20260706_to_20260713 ()", "split", "orders_p20260706_to_20260713"),
+        ("ALTER TABLE orders_p2026_07 SET UNLOGGED", "split", "unlogged"),
+        ("CREATE PUBLICATION everything FOR ALL TABLES", "split", "publication everything"),
+        (
+            "CREATE TABLE lines (id bigint, at timestamptz, FOREIGN KEY (id, at) REFERENCES orders)",
+            "split",
+            "lines_id_at_fkey",
+        ),
+    ],
+)
+def test_what_cannot_go_along_is_refused_before_anything_is_touched(
+    make_template: MakeTemplate, make_database: MakeDatabase, before: str, command: Move, says: str
+) -> None:
+    url = partitioned("merge", make_template, make_database, 300)
+    execute(url, "CREATE FUNCTION nothing() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NEW; END'")
+    execute(url, before)
+    names = relations(url)
+    with pytest.raises(CannotMove) as refused:
+        move(url, command)
+    assert says in str(refused.value)
+    assert relations(url) == names
+
+
+@pytest.mark.parametrize(
+    ("command", "partitions", "how", "error"),
+    [
+        ("drain", (), {}, NoDefaultPartition),
+        ("split", ("orders_p1999_01",), {"interval": "week"}, NoSuchPartition),
+        ("split", ("orders_p2026_07",), {}, BadMove),
+        ("split", ("orders_p2026_07",), {"at": "2031-01-01"}, BadMove),
+        ("merge", ("orders_p2026_06", "orders_p2026_08"), {}, BadMove),
+        ("rehash", (), {"modulus": 8}, NotHashed),
+    ],
+)
+def test_what_makes_no_sense_is_refused(
+    make_template: MakeTemplate,
+    make_database: MakeDatabase,
+    command: Move,
+    partitions: tuple[str, ...],
+    how: dict[str, object],
+    error: type[Exception],
+) -> None:
+    url = partitioned("merge", make_template, make_database, 300)
+    with pytest.raises(error):
+        plan_move(url, {}, MoveWish(ORDERS, command, partitions, how), NOW)
+
+
+def test_one_at_a_time(make_template: MakeTemplate, make_database: MakeDatabase) -> None:
+    url = partitioned("split", make_template, make_database, 300)
+    converted(url, move(url, "split"))
+    with pytest.raises(ConversionExists, match="split"):
+        move(url, "split")
