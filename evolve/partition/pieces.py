@@ -190,16 +190,16 @@ def taken(exchange: Exchange) -> tuple[str, ...]:
 def _own_indexes(exchange: Exchange) -> tuple[Index, ...]:
     """Those that a source has and the table has not, under the name that the table's own would have."""
     passed_on = _passed_on(exchange.parent)
-    found: dict[str, Index] = {}
+    found: dict[tuple[bool, str], Index] = {}
     for source in exchange.sources:
         for index in source.inventory.indexes:
-            if index.definition not in passed_on:
+            if (index.unique, index.definition) not in passed_on:
                 name = index.name.removeprefix(f"{source.partition.name}_")
-                found.setdefault(index.definition, replace(index, name=name))
+                found.setdefault((index.unique, index.definition), replace(index, name=name))
         for key in _own_keys(exchange, source):
             name = key.name.removeprefix(f"{source.partition.name}_")
             index = Index(name, True, True, key.columns, as_index(key), False, None)
-            found.setdefault(index.definition, index)
+            found.setdefault((True, index.definition), index)
     return tuple(found.values())
 
 
@@ -271,10 +271,15 @@ def _of_source(exchange: Exchange, source: Source) -> Iterator[Obstacle]:
         *(["row level security"] if found.row_security else []),
         *(f"the view {item.name}" for item in found.views),
         *(f"the statistics {item}" for item in found.statistics),
-        *(f"the publication {item.name}" for item in found.publications if item.scope == "table"),
         *(f"the foreign key {item.name} of {item.source}" for item in found.inbound),
         *found.others,
     ]
+    for publication in found.publications:
+        yield Obstacle(
+            f"the publication {publication.name} sends changes under the name of {source.partition.name}, and would "
+            "send copies under others",
+            f"publish {parent.table.full} by its own name, with publish_via_partition_root = true",
+        )
     for thing in own:
         yield Obstacle(
             f"{source.partition.name} has {thing}, which hangs on this partition alone and would stay behind with it",
@@ -285,7 +290,7 @@ def _of_source(exchange: Exchange, source: Source) -> Iterator[Obstacle]:
             *(
                 (index.name, f"DROP INDEX CONCURRENTLY {exchange.qualified(index.name).full}")
                 for index in found.indexes
-                if index.unique and index.definition not in _passed_on(parent)
+                if index.unique and (True, index.definition) not in _passed_on(parent)
             ),
             *(
                 (key.name, f"ALTER TABLE {name} DROP CONSTRAINT {quote(key.name)}")
@@ -300,8 +305,8 @@ def _of_source(exchange: Exchange, source: Source) -> Iterator[Obstacle]:
             )
 
 
-def _passed_on(parent: Inventory) -> set[str]:
-    return {index.definition for index in parent.indexes}
+def _passed_on(parent: Inventory) -> set[tuple[bool, str]]:
+    return {(index.unique, index.definition) for index in parent.indexes}
 
 
 _SORTED_BY_COLLATION = ("text", "name", "citext", "bpchar")
