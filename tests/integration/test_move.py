@@ -22,11 +22,12 @@ from evolve.app.move_partitions import (
     NotHashed,
     plan_move,
 )
+from evolve.app.partition_status import partition_status
 from evolve.config import PartitionedTable
 from evolve.partition.conversion import Move
 from evolve.partition.inventory import Inventory, differences
 from evolve.partition.steps import Copy, Statements
-from evolve.plugin_api import bound_sql
+from evolve.plugin_api import Due, bound_sql
 from evolve.postgres.connect import connect
 from evolve.postgres.conversions import ConversionExists, NoConversion
 from evolve.postgres.inventory import read_inventory
@@ -141,6 +142,7 @@ def test_there_back_and_for_good(
     assert rows_of(url) == rows
     assert {p.name for p in planned.partitions} <= {p.name for p in bounds(url)}  # type: ignore[attr-defined]
     assert not [name for name in relations(url) if "evolve" in name]
+    assert partition_status(url, {}, ORDERS, NOW).due == Due()
     assert misplaced(url) == 0
     assert scalar(url, "SELECT count(*) FROM pg_constraint WHERE conname LIKE '%evolve%'") == 0
     assert scalar(url, "SELECT count(*) FROM pg_trigger WHERE tgname LIKE '%evolve%'") == 0
