@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, TypedDict, TypeVar, Unpack
+from typing import TYPE_CHECKING, TypedDict, Unpack
 
 import click
 
@@ -18,8 +18,6 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from evolve.partition.conversion import Move
-
-Function = TypeVar("Function", bound=Callable[..., int])
 
 
 class NothingNamed(Misuse):
@@ -43,7 +41,7 @@ class Chosen(TypedDict):
     database_url: str | None
 
 
-def _moving(function: Function) -> Function:
+def _moving(function: Callable[..., int]) -> Callable[..., int]:
     for option in reversed(
         (
             click.option("--explain", is_flag=True, help="Show every statement."),

@@ -262,7 +262,7 @@ def _of_source(exchange: Exchange, source: Source) -> Iterator[Obstacle]:
             f"the primary key of {source.partition.name} is ({', '.join(columns)}) and not that of the table",
             "give it the same, with CREATE UNIQUE INDEX CONCURRENTLY and ADD PRIMARY KEY USING INDEX",
         )
-    passed_on = {item.name for item in (*parent.checks, *parent.triggers)}
+    passed_on = {*(check.name for check in parent.checks), *(trigger.name for trigger in parent.triggers)}
     own = [
         *(f"the CHECK {item.name}" for item in found.checks if item.name not in passed_on),
         *(f"the trigger {item.name}" for item in found.triggers if item.name not in passed_on),
