@@ -402,3 +402,15 @@ def test_one_at_a_time(make_template: MakeTemplate, make_database: MakeDatabase)
     converted(url, move(url, "split"))
     with pytest.raises(ConversionExists, match="split"):
         move(url, "split")
+
+
+def test_a_journal_that_an_earlier_version_made(
+    make_template: MakeTemplate, make_database: MakeDatabase
+) -> None:
+    url = partitioned("split", make_template, make_database, 300)
+    execute(
+        url,
+        "ALTER TABLE evolve.partition_conversion DROP CONSTRAINT partition_conversion_recipe_check,"
+        " ADD CONSTRAINT partition_conversion_recipe_check CHECK (recipe IN ('copy', 'attach'))",
+    )
+    assert converted(url, move(url, "split")).state == "swapped"
