@@ -139,7 +139,7 @@ def convert(
 def finish(
     location: Location, /, table: str, quiet: bool, report_format: str, database_url: str | None
 ) -> int:
-    """Drop the old table of a conversion, or the old partitions: from here on there is no way back."""
+    """Drop what a conversion or a move replaced: from here on there is no way back."""
     from evolve.sql.names import parse_name
 
     url = resolved_url(location, database_url)
