@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 from evolve.app.convert_table import Patience, partitioner_for
@@ -14,7 +14,7 @@ from evolve.errors import EvolveError, Misuse, Refused
 from evolve.partition.maintain import Partitioned, create
 from evolve.plugin_api import Due, ListBound, Options, Partition, Partitioner, Profile, sorted_ranges
 from evolve.postgres.connect import Connection, connect
-from evolve.postgres.conversions import last_scheme, tables_with_scheme
+from evolve.postgres.conversions import find_conversion, last_scheme, tables_with_scheme
 from evolve.postgres.inventory import read_inventory
 from evolve.postgres.partitions import (
     AttachBlocked,
@@ -200,6 +200,8 @@ class _Work:
                 premake_lock(connection, table)
             # Looked at again only now: a run that waited finds nothing left to do.
             due = due_now(connection, read_partitioned(connection, table), partitioner, self.now)
+            coming = _coming(connection, table)
+            due = replace(due, create=tuple(p for p in due.create if p.name not in coming))
             if not self.dry_run and due.create:
                 template = read_template(connection, table)
                 for partition in due.create:
@@ -228,6 +230,14 @@ class _Work:
                 waited += delay
             else:
                 return
+
+
+def _coming(connection: Connection, table: QualifiedName) -> set[str]:
+    """Partitions that a move under way has made already and will attach."""
+    record = find_conversion(connection, table)
+    if record is None or record.conversion.replaced is None:
+        return set()
+    return {partition.name for partition in record.conversion.partitions}
 
 
 def check_scheme(partitioned: Partitioned, partitioner: Partitioner) -> None:

@@ -23,8 +23,9 @@ from evolve.app.move_partitions import (
     plan_move,
 )
 from evolve.app.partition_status import partition_status
+from evolve.app.premake_partitions import premake
 from evolve.config import PartitionedTable
-from evolve.partition.conversion import Move
+from evolve.partition.conversion import Conversion, Move
 from evolve.partition.inventory import Inventory, differences
 from evolve.partition.steps import Copy, Statements
 from evolve.plugin_api import Due, bound_sql
@@ -213,6 +214,16 @@ def test_killed_on_the_way_back_and_at_the_end(
         assert step > 0
 
 
+def stop_at_swap(url: str, planned: Conversion) -> None:
+    class StopsAtSwap(Watcher):
+        def begins(self, track: object, step: object, number: int, total: int) -> None:
+            if step == planned.forward[-1]:
+                raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        converted(url, planned, StopsAtSwap())
+
+
 def told(url: str, statements: Sequence[Statement]) -> list[str]:
     """What the server says of `statements`, run in one transaction, to whom asks for every detail."""
     said: list[str] = []
@@ -234,13 +245,7 @@ def test_the_swap_reads_no_row(
         execute(url, "CREATE TABLE orders_rest PARTITION OF orders DEFAULT")
     planned = move(url, command)
 
-    class StopsAtSwap(Watcher):
-        def begins(self, track: object, step: object, number: int, total: int) -> None:
-            if step == planned.forward[-1]:
-                raise KeyboardInterrupt
-
-    with pytest.raises(KeyboardInterrupt):
-        converted(url, planned, StopsAtSwap())
+    stop_at_swap(url, planned)
     for swap in (planned.forward[-1], planned.back[-1]):
         assert isinstance(swap, Statements)
         attached = [s.sql for s in swap.statements if "ATTACH PARTITION" in s.sql]
@@ -414,3 +419,13 @@ def test_a_journal_that_an_earlier_version_made(
         " ADD CONSTRAINT partition_conversion_recipe_check CHECK (recipe IN ('copy', 'attach'))",
     )
     assert converted(url, move(url, "split")).state == "swapped"
+
+
+def test_premake_leaves_alone_what_is_about_to_be_attached(
+    make_template: MakeTemplate, make_database: MakeDatabase
+) -> None:
+    url = partitioned("drain", make_template, make_database, 300)
+    stop_at_swap(url, move(url, "drain"))
+    (done,) = premake(url, {}, ORDERS, NOW)
+    assert (done.made, done.error) == ((), None)
+    assert acted(url, "resume").state == "swapped"
