@@ -13,6 +13,7 @@ from support.moving import killed, make_partitioned, move
 from support.orders import NOW, execute, relations, rows_of, scalar, writers
 from support.servers import MakeDatabase, MakeTemplate
 
+from evolve.app.convert_table import GaveUp
 from evolve.app.move_partitions import (
     BadMove,
     CannotMove,
@@ -429,3 +430,29 @@ def test_premake_leaves_alone_what_is_about_to_be_attached(
     (done,) = premake(url, {}, ORDERS, NOW)
     assert (done.made, done.error) == ((), None)
     assert acted(url, "resume").state == "swapped"
+
+
+def test_killed_in_the_copy(make_template: MakeTemplate, make_database: MakeDatabase) -> None:
+    url = partitioned("split", make_template, make_database, 3_000)
+    steps = move(url, "split").forward
+    copy = next(number for number, step in enumerate(steps) if isinstance(step, Copy))
+    assert killed(url, "split", "move", step=copy, moment="progresses") != 0
+    execute(url, "UPDATE orders SET created_at = created_at + interval '40 days' WHERE id % 5 = 0")
+    execute(url, "DELETE FROM orders WHERE id % 7 = 0")
+    rows = rows_of(url)
+    assert acted(url, "resume").state == "swapped"
+    assert rows_of(url) == rows
+    assert kept_in_step(url)
+
+
+def test_a_lock_that_is_not_to_be_had(make_template: MakeTemplate, make_database: MakeDatabase) -> None:
+    url = partitioned("split", make_template, make_database, 300)
+    with psycopg.connect(url) as reader:
+        reader.execute("SELECT count(*) FROM orders_p2026_10")
+        reader.execute("LOCK TABLE orders IN ACCESS SHARE MODE")
+        with pytest.raises(GaveUp, match="evolve partition split") as gave_up:
+            converted(url, move(url, "split"), budget=1.0)
+        assert "evolve partition split orders --resume" in str(gave_up.value)
+        execute(url, "UPDATE orders SET note = 'meanwhile' WHERE id = 1")
+    assert acted(url, "resume").state == "swapped"
+    assert kept_in_step(url)
