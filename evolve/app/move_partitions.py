@@ -35,7 +35,13 @@ from evolve.plugin_api import (
 from evolve.postgres.connect import Connection, connect
 from evolve.postgres.conversions import ConversionExists, find_conversion
 from evolve.postgres.inventory import read_inventory, read_profile, read_size, server_version
-from evolve.postgres.partitions import bound_condition, existing_names, free_bytes, read_partitioned
+from evolve.postgres.partitions import (
+    bound_condition,
+    existing_names,
+    free_bytes,
+    half_detached,
+    read_partitioned,
+)
 from evolve.postgres.writable import refuse_read_only
 from evolve.sql.names import QualifiedName
 
@@ -188,6 +194,13 @@ def _planned(
     needed = int(sum(size.heap + size.indexes for size in sizes) * DISK)
     obstacles = (
         *in_the_way(exchange, server_version(connection)),
+        *(
+            Obstacle(
+                f"the DETACH CONCURRENTLY of {name} was interrupted",
+                f"ALTER TABLE {wish.table.full} DETACH PARTITION {exchange.qualified(name).full} FINALIZE",
+            )
+            for name in half_detached(connection, wish.table)
+        ),
         *_names_taken(connection, exchange),
         *_too_little_disk(connection, needed),
     )

@@ -158,6 +158,17 @@ def bound_condition(connection: Connection, partition: QualifiedName) -> str:
     return str(row[0]) if row is not None and row[0] is not None else "true"
 
 
+def half_detached(connection: Connection, table: QualifiedName) -> tuple[str, ...]:
+    """Partitions of `table` whose DETACH CONCURRENTLY was interrupted."""
+    # ACCESS SHARE on catalogs only.
+    rows = connection.execute(
+        "SELECT c.relname FROM pg_inherits AS i JOIN pg_class AS c ON c.oid = i.inhrelid "
+        "WHERE i.inhparent = %s::regclass AND i.inhdetachpending ORDER BY 1",
+        (table.full,),
+    ).fetchall()
+    return tuple(str(row[0]) for row in rows)
+
+
 def premake_lock(connection: Connection, table: QualifiedName) -> None:
     """Wait until no other session makes partitions of `table`; held until the connection is closed."""
     # No table lock; an advisory lock that only other runs of premake ask for. "evpm" in ASCII is its class.

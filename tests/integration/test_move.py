@@ -456,3 +456,16 @@ def test_a_lock_that_is_not_to_be_had(make_template: MakeTemplate, make_database
         execute(url, "UPDATE orders SET note = 'meanwhile' WHERE id = 1")
     assert acted(url, "resume").state == "swapped"
     assert kept_in_step(url)
+
+
+def test_an_interrupted_detach_is_in_the_way(
+    make_template: MakeTemplate, make_database: MakeDatabase
+) -> None:
+    url = partitioned("split", make_template, make_database, 300)
+    with psycopg.connect(url) as reader, psycopg.connect(url, autocommit=True) as detacher:
+        reader.execute("SELECT count(*) FROM orders")
+        detacher.execute("SET statement_timeout = '300ms'")
+        with pytest.raises(psycopg.errors.QueryCanceled):
+            detacher.execute("ALTER TABLE orders DETACH PARTITION orders_p2026_10 CONCURRENTLY")
+    with pytest.raises(CannotMove, match="FINALIZE"):
+        move(url, "split")
