@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
@@ -17,7 +17,7 @@ from evolve.backfill.sensor import Degree, Limits, Sensor
 from evolve.backfill.sensor_kinds import Choice, with_hard
 from evolve.backfill.settings import OFF, Settings
 from evolve.backfill.throttle import Guarded, RowsPerSecond, Shared, Throttle, Throttles, WalPerSecond
-from evolve.backfill.throttling import Watched
+from evolve.backfill.throttling import Throttling, Watched
 from evolve.backfill.transform import Transform
 from evolve.postgres.sensors.eye import Eye
 from evolve.postgres.sensors.looking import Looking, Task
@@ -66,6 +66,67 @@ class Brakes:
         return Eased(self.panel, time.monotonic)
 
 
+@dataclass(frozen=True, slots=True)
+class Instruments:
+    """What a process looks at, by the connection it looks through.
+
+    Args:
+        server: through one of evolve's own statements.
+        own: through a statement of the project's.
+        outside: through no connection of ours; each gets a thread.
+        plugged: throttles that plugins bring.
+        standbys: the gauges of replica-lag and replica-delay; None where nobody looks.
+    """
+
+    server: tuple[Gauge, ...]
+    own: tuple[Gauge, ...]
+    outside: tuple[Gauge, ...]
+    plugged: tuple[Throttle, ...]
+    standbys: Mapping[str, Gauge | None]
+
+    @property
+    def panel(self) -> Panel:
+        return Panel((*self.server, *self.own, *self.outside))
+
+
+def instruments_of(
+    throttling: Throttling, subject: Subject, eye: Eye, own_eye: Eye, say: Callable[[str], object]
+) -> Instruments:
+    """Nothing is looked at yet.
+
+    Raises:
+        CannotImport, NoFunction: the function of a sensor is not there.
+    """
+    server: list[Gauge] = []
+    own: list[Gauge] = []
+    outside: list[Gauge] = []
+    standbys: dict[str, Gauge | None] = {"replica-lag": None, "replica-delay": None}
+    for choice in throttling.sensors:
+        through = eye if of_server(choice) else own_eye
+        sensor = make_sensor(choice, subject, through, function_at)
+        gauge = _gauge(sensor if choice.asked else Unasked(sensor, choice.name, say), choice)
+        (server if of_server(choice) else own if choice.kind == "sql" else outside).append(gauge)
+        if choice.name in standbys:
+            standbys[choice.name] = gauge
+    if throttling.windows:
+        server.append(Gauge(Window(eye, throttling.windows), Limits(), time.monotonic, every=1.0))
+    plugged: list[Throttle] = []
+    for name, each in throttling.plugged:
+        if isinstance(each, Watched):
+            outside.append(
+                Gauge(
+                    each.sensor,
+                    each.limits,
+                    time.monotonic,
+                    every=each.every,
+                    unknown_holds=each.unknown_holds,
+                )
+            )
+        else:
+            plugged.append(Shared(Guarded(name, each)))
+    return Instruments(tuple(server), tuple(own), tuple(outside), tuple(plugged), standbys)
+
+
 @contextmanager
 def brakes_of(
     url: str, record: RunRecord, table_oid: int, pace: Pace, settings: Settings, watch: Watch
@@ -78,45 +139,18 @@ def brakes_of(
         CannotImport, NoFunction: the function of a sensor is not there.
     """
     eye, own_eye = Eye(url), Eye(url)
-    throttling = pace.throttling
-    subject = Subject(record.run_id, table_oid)
-    server: list[Gauge] = []
-    own: list[Gauge] = []
-    outside: list[Gauge] = []
-    standbys: dict[str, Gauge | None] = {"replica-lag": None, "replica-delay": None}
     try:
-        for choice in throttling.sensors:
-            through = eye if of_server(choice) else own_eye
-            sensor = make_sensor(choice, subject, through, function_at)
-            gauge = _gauge(sensor if choice.asked else Unasked(sensor, choice.name, watch.say), choice)
-            (server if of_server(choice) else own if choice.kind == "sql" else outside).append(gauge)
-            if choice.name in standbys:
-                standbys[choice.name] = gauge
-        if throttling.windows:
-            server.append(Gauge(Window(eye, throttling.windows), Limits(), time.monotonic, every=1.0))
-        plugged: list[Throttle] = []
-        for name, each in throttling.plugged:
-            if isinstance(each, Watched):
-                outside.append(
-                    Gauge(
-                        each.sensor,
-                        each.limits,
-                        time.monotonic,
-                        every=each.every,
-                        unknown_holds=each.unknown_holds,
-                    )
-                )
-            else:
-                plugged.append(Shared(Guarded(name, each)))
-        panel = Panel((*server, *own, *outside))
+        found = instruments_of(pace.throttling, Subject(record.run_id, table_oid), eye, own_eye, watch.say)
+        server = found.server
+        panel = found.panel
         rate = record.spec.work.rate if isinstance(record.spec.work, Transform) else None
         brakes = Brakes(
             panel,
             WalPerSecond(OFF, time.monotonic),
-            tuple(plugged),
+            found.plugged,
             OFF if rate is None else rate,
-            standbys["replica-lag"],
-            standbys["replica-delay"],
+            found.standbys["replica-lag"],
+            found.standbys["replica-delay"],
         )
         brakes.together(settings)
         for gauge in server:
@@ -126,13 +160,13 @@ def brakes_of(
             (
                 [
                     *(Task(gauge.every, gauge.look, time.monotonic() + gauge.every) for gauge in server),
-                    Task(WAL_EVERY, lambda: _look_at_log(eye, brakes.wal)),
+                    Task(WAL_EVERY, lambda: look_at_log(eye, brakes.wal)),
                     Task(TELL_EVERY, teller.tell),
                 ],
                 eye,
             ),
-            ([Task(gauge.every, gauge.look) for gauge in own], own_eye),
-            *(([Task(gauge.every, gauge.look)], None) for gauge in outside),
+            ([Task(gauge.every, gauge.look) for gauge in found.own], own_eye),
+            *(([Task(gauge.every, gauge.look)], None) for gauge in found.outside),
         ]
     except BaseException:
         eye.close()
@@ -148,7 +182,7 @@ def _gauge(sensor: Sensor, choice: Choice) -> Gauge:
     )
 
 
-def _look_at_log(eye: Eye, wal: WalPerSecond) -> None:
+def look_at_log(eye: Eye, wal: WalPerSecond) -> None:
     end = position(eye) if math.isfinite(wal.limit) else None
     if end is not None:
         wal.looked(end)

@@ -5,13 +5,15 @@ from __future__ import annotations
 import random
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Protocol, TypeVar, assert_never
 
+from evolve.app.partition_brakes import Brakes, Politeness, brakes_of
 from evolve.app.plugins import method_named
 from evolve.backfill.controller import Controller
 from evolve.backfill.progress import Meter
+from evolve.backfill.throttle import Throttle
 from evolve.errors import Misuse, Refused
 from evolve.partition.conversion import Conversion, Record
 from evolve.partition.inventory import Inventory
@@ -42,6 +44,7 @@ VERIFY_ROWS = 50_000  # in one snapshot
 BATCH_SECONDS = 0.05  # how long a batch may share-lock its rows
 FIRST_BATCH = 500
 SWAP_ATTEMPTS = 20  # times that strays may come between
+LOOK = 0.5  # seconds between two questions whether a wait goes on
 
 
 class BadOptions(Misuse):
@@ -96,6 +99,17 @@ class Interrupted(Refused):
         )
 
 
+class HeldForGood(Refused):
+    """A sensor is beyond its critical limit: waiting would not do."""
+
+    def __init__(self, table: QualifiedName, text: str, command: str = "convert") -> None:
+        super().__init__(
+            f'evolve partition {command} "{table.plain}" stopped: {text}',
+            why="that limit asks for a person; what is done is kept, and the table is read and written as before",
+            fix=f"once it is back to normal: evolve partition {command} {table.plain} --resume, or --rollback",
+        )
+
+
 class Observer(Protocol):
     """Told what happens while it happens."""
 
@@ -105,6 +119,8 @@ class Observer(Protocol):
         self, step: Step, rows: int, total: int, rows_per_second: float | None, size: int
     ) -> None: ...
     def waits(self, step: Step, reason: str, seconds: float) -> None: ...
+    def holds(self, step: Step, reason: str) -> None: ...
+    def says(self, message: str) -> None: ...
     def ends(self, track: Track, step: Step, number: int, total: int, seconds: float) -> None: ...
 
 
@@ -159,19 +175,24 @@ def convert(
     observer: Observer,
     patience: Patience | None = None,
     environment: Environment | None = None,
+    politeness: Politeness | None = None,
 ) -> Record:
     """Carry out a plan up to the swap and the little that follows it. The old table stays, kept in step.
 
+    Args:
+        politeness: what the copying and comparing of rows waits for; None: nothing.
+
     Raises:
         ConversionBusy, ConversionExists: another one is under way.
-        TableChanged, RowsDiffer, StepFailed, ConnectionLost, GaveUp, Interrupted: what was done is kept; resume it.
+        TableChanged, RowsDiffer, StepFailed, ConnectionLost, GaveUp, HeldForGood, Interrupted: what was done is kept;
+            resume it.
     """
     with conversion_lock(url, conversion.table) as own:
         ensure_journal(own)
         record = open_conversion(own, conversion)
-        return _Runner(url, own, record, observer, patience or Patience(), environment or Environment()).run(
-            ("forward",)
-        )
+        return _Runner(
+            url, own, record, observer, patience or Patience(), environment or Environment(), politeness
+        ).run(("forward",))
 
 
 def resume(
@@ -181,6 +202,7 @@ def resume(
     observer: Observer,
     patience: Patience | None = None,
     environment: Environment | None = None,
+    politeness: Politeness | None = None,
 ) -> Record:
     """Go on where a conversion, its way back or its end stopped.
 
@@ -190,9 +212,9 @@ def resume(
     with conversion_lock(url, table) as own:
         record = _found(own, table)
         tracks: tuple[Track, ...] = ("back", "abandon") if record.track == "back" else (record.track,)
-        return _Runner(url, own, record, observer, patience or Patience(), environment or Environment()).run(
-            tracks
-        )
+        return _Runner(
+            url, own, record, observer, patience or Patience(), environment or Environment(), politeness
+        ).run(tracks)
 
 
 def roll_back(
@@ -329,7 +351,9 @@ class _Runner:
     observer: Observer
     patience: Patience
     environment: Environment
+    politeness: Politeness | None = None
     waited: float = 0.0
+    _brakes: Brakes = field(default_factory=Brakes)
     _worker: Worker | None = None
     _watch: BlockerWatch | None = None
 
@@ -337,9 +361,14 @@ class _Runner:
         # The worker's connection waits for what a killed runner may have left going on.
         worker = Worker(self.url, self.record)
         try:
-            with BlockerWatch(self.url) as watch:
+            with (
+                BlockerWatch(self.url) as watch,
+                brakes_of(
+                    self.url, self.record.conversion.inventory.oid, self.politeness, self.observer.says
+                ) as brakes,
+            ):
                 watch.add(worker.pid)
-                self._worker, self._watch = worker, watch
+                self._worker, self._watch, self._brakes = worker, watch, brakes
                 for track in tracks:
                     self._run(track)
         finally:
@@ -405,15 +434,18 @@ class _Runner:
         _, total = self._retried(step, lambda _: self._at_work.copy_top(step, track, number))
         meter = Meter(total, clock)
         rows = self.record.steps_rows(track, number)
+        throttle = self._brakes.worker()
         while True:
-            self._stop_if_asked()
+            self._hold(step, throttle)
             began = clock()
             batch = self._retried(
                 step,
                 lambda _: self._at_work.copy_batch(step, track, number, controller.size),
                 failed=controller.contended,
             )
-            controller.committed(batch.rows, clock() - began)
+            seconds = clock() - began
+            controller.committed(batch.rows, seconds)
+            throttle.committed(batch.rows, seconds)
             meter.committed(batch.rows)
             rows += batch.rows
             self.observer.progresses(step, rows, total, meter.rate(), controller.size)
@@ -425,11 +457,14 @@ class _Runner:
         meter = Meter(None, self.environment.clock)
         total = sum(s.rows for s in self._again().steps if s.track == track and s.name == "copy")
         rows = self.record.steps_rows(track, number)
+        throttle = self._brakes.worker()
         while True:
-            self._stop_if_asked()
+            self._hold(step, throttle)
+            began = self.environment.clock()
             batch = self._retried(
                 step, lambda _: self._at_work.verify_range(step, track, number, VERIFY_ROWS)
             )
+            throttle.committed(0, self.environment.clock() - began)
             meter.committed(batch.rows)
             rows += batch.rows
             self.observer.progresses(step, rows, max(total, rows), meter.rate(), VERIFY_ROWS)
@@ -493,6 +528,18 @@ class _Runner:
                 self._stop_if_asked()
                 self.observer.waits(step, f"no lock yet{f', held by {who}' if who else ''}", delay)
                 self.environment.sleep(delay)
+
+    def _hold(self, step: Step, throttle: Throttle) -> None:
+        """Between two batches: wait as long as a limit or a sensor asks for it."""
+        self._stop_if_asked()
+        while (hold := throttle.hold()) is not None:
+            critical = self._brakes.critical
+            if critical is not None:
+                conversion = self.record.conversion
+                raise HeldForGood(conversion.table, critical, conversion.command)
+            self.observer.holds(step, hold.reason)
+            self.environment.sleep(min(hold.seconds, LOOK))
+            self._stop_if_asked()
 
     def _stop_if_asked(self) -> None:
         if self.environment.stop():

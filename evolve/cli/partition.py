@@ -11,7 +11,7 @@ import click
 from evolve.cli.backfill_options import quiet_option, resolved_url
 from evolve.cli.options import Location, database_url_option, format_option, project_options
 from evolve.cli.partition_move import drain, merge, rehash, split
-from evolve.cli.partition_running import BadAnswer, carry_out, exclude, pair
+from evolve.cli.partition_running import BadAnswer, carry_out, exclude, mode_option, pair
 from evolve.errors import Misuse
 
 if TYPE_CHECKING:
@@ -72,6 +72,7 @@ for subcommand in (drain, split, merge, rehash):
 @click.option(
     "--rollback", is_flag=True, help="Give a conversion up, before or after the swap; no write is lost."
 )
+@mode_option
 @quiet_option
 @format_option("text", "json")
 @database_url_option
@@ -93,6 +94,7 @@ def convert(
     dry_run: bool,
     resume: bool,
     rollback: bool,
+    mode: str | None,
     quiet: bool,
     report_format: str,
     database_url: str | None,
@@ -113,7 +115,8 @@ def convert(
     name = parse_name(table)
     url = resolved_url(location, database_url)
     if resume or rollback:
-        return carry_out(url, name, "resume" if resume else "roll back", report_format, quiet=quiet)
+        action: Literal["resume", "roll back"] = "resume" if resume else "roll back"
+        return carry_out(location, url, name, action, report_format, quiet=quiet, mode=mode)
     given = {"key": key, "interval": interval, "timezone": timezone, "premake": premake}
     options = {option: value for option, value in given.items() if value is not None} | dict(
         pair("--set", text) for text in settings
@@ -121,7 +124,7 @@ def convert(
     wish = _wish(location, name, method, options, recipe, unique)
     conversion = use.plan_conversion(url, wish, datetime.now(UTC))
     if run:
-        return carry_out(url, conversion, "convert", report_format, quiet=quiet)
+        return carry_out(location, url, conversion, "convert", report_format, quiet=quiet, mode=mode)
     if report_format == "json":
         click.echo(json.dumps(report.plan_data(conversion), indent=2, ensure_ascii=False))
     else:
@@ -143,7 +146,7 @@ def finish(
     from evolve.sql.names import parse_name
 
     url = resolved_url(location, database_url)
-    return carry_out(url, parse_name(table), "finish", report_format, quiet=quiet)
+    return carry_out(location, url, parse_name(table), "finish", report_format, quiet=quiet)
 
 
 @command.command()

@@ -5,13 +5,13 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, TypedDict, Unpack
+from typing import TYPE_CHECKING, Literal, TypedDict, Unpack
 
 import click
 
 from evolve.cli.backfill_options import quiet_option, resolved_url
 from evolve.cli.options import Location, database_url_option, format_option, project_options
-from evolve.cli.partition_running import carry_out, exclude, pair
+from evolve.cli.partition_running import carry_out, exclude, mode_option, pair
 from evolve.errors import Misuse
 
 if TYPE_CHECKING:
@@ -36,6 +36,7 @@ class Chosen(TypedDict):
     dry_run: bool
     resume: bool
     rollback: bool
+    mode: str | None
     quiet: bool
     report_format: str
     database_url: str | None
@@ -53,6 +54,7 @@ def _moving(function: Callable[..., int]) -> Callable[..., int]:
             click.option(
                 "--rollback", is_flag=True, help="Give it up, before or after the swap; no write is lost."
             ),
+            mode_option,
             quiet_option,
             format_option("text", "json"),
             database_url_option,
@@ -187,13 +189,14 @@ def _move(
     # Whatever is under way: there is one at a time.
     tables = location.config().partition
     url = resolved_url(location, chosen["database_url"])
-    report_format, quiet = chosen["report_format"], chosen["quiet"]
+    report_format, quiet, mode = chosen["report_format"], chosen["quiet"], chosen["mode"]
     if resume or rollback:
-        return carry_out(url, name, "resume" if resume else "roll back", report_format, quiet=quiet)
+        action: Literal["resume", "roll back"] = "resume" if resume else "roll back"
+        return carry_out(location, url, name, action, report_format, quiet=quiet, mode=mode)
     wish = MoveWish(name, command, partitions, how)
     conversion = plan_move(url, tables, wish, datetime.now(UTC), writing=run)
     if run:
-        return carry_out(url, conversion, "convert", report_format, quiet=quiet)
+        return carry_out(location, url, conversion, "convert", report_format, quiet=quiet, mode=mode)
     if report_format == "json":
         click.echo(json.dumps(report.plan_data(conversion), indent=2, ensure_ascii=False))
     else:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from evolve.backfill.progress import Snapshot
@@ -21,6 +22,7 @@ class Narration:
         self._steps: Sequence[Step] = ()
         self._spent = 0.0
         self._told: str | None = None
+        self._shown: Snapshot | None = None
 
     def takes(self, track: Track, steps: Sequence[Step], done: int) -> None:
         self._steps = steps
@@ -36,14 +38,22 @@ class Narration:
             together += 1
         title = step.title if together == 1 else f"{together} steps, first {step.title}"
         self._spent = 0.0
+        self._shown = None
         self._watch.say(f"{step.name}: {title}")
 
     def progresses(self, step: Step, rows: int, total: int, rows_per_second: float | None, size: int) -> None:
         fraction = min(rows / total, 0.999) if total else None
         left = max(total - rows, 0) / rows_per_second if total and rows_per_second else None
-        self._watch.report(
-            Snapshot(self._table, step.name, rows, rows, fraction, rows_per_second, left, size)
-        )
+        self._shown = Snapshot(self._table, step.name, rows, rows, fraction, rows_per_second, left, size)
+        self._watch.report(self._shown)
+
+    def holds(self, step: Step, reason: str) -> None:
+        before = self._shown or Snapshot(self._table, step.name, 0, 0, None, None, None, 0)
+        self._shown = replace(before, state="throttled", hold=reason)
+        self._watch.report(self._shown)
+
+    def says(self, message: str) -> None:
+        self._watch.say(message)
 
     def waits(self, step: Step, reason: str, seconds: float) -> None:
         told = f"    {step.name}: {reason}"

@@ -13,6 +13,7 @@ from evolve.cli.stopping import signals
 from evolve.errors import Misuse
 
 if TYPE_CHECKING:
+    from evolve.cli.options import Location
     from evolve.partition.conversion import Conversion, Record
     from evolve.sql.names import QualifiedName
 
@@ -27,27 +28,43 @@ class BadAnswer(Misuse):
         super().__init__(f'{option} "{text}" cannot be read', fix=f"write it as {option} {expected}")
 
 
+mode_option = click.option(
+    "--mode",
+    type=click.Choice(["fast", "polite", "gentle"]),
+    help="Copy all of the time, half of it, or a fifth, and look at more before each batch.  [default: that of "
+    "backfills in the settings, or fast]",
+)
+
+
 def carry_out(
+    location: Location,
     url: str,
     what: Conversion | QualifiedName,
     action: Literal["convert", "resume", "roll back", "finish"],
     report_format: str,
     *,
     quiet: bool,
+    mode: str | None = None,
 ) -> int:
     from evolve.app import convert_table as use
+    from evolve.app.partition_brakes import politeness_of
     from evolve.cli.partition_progress import Narration
     from evolve.partition.conversion import Conversion
     from evolve.report import partition as report
 
     table = what.table if isinstance(what, Conversion) else what
+    polite = politeness_of(location.config().backfill, mode, location.directory)
     with showing(report_format, quiet=quiet) as watch, signals() as stop:
         narration = Narration(watch, table.plain)
         environment = use.Environment(sleep=stop.wait, stop=lambda: stop.requested() is not None)
         if isinstance(what, Conversion):
-            record: Record = use.convert(url, what, observer=narration, environment=environment)
+            record: Record = use.convert(
+                url, what, observer=narration, environment=environment, politeness=polite
+            )
+        elif action == "resume":
+            record = use.resume(url, table, observer=narration, environment=environment, politeness=polite)
         else:
-            act = {"resume": use.resume, "roll back": use.roll_back, "finish": use.finish}[action]
+            act = use.finish if action == "finish" else use.roll_back
             record = act(url, table, observer=narration, environment=environment)
     if report_format == "json":
         click.echo(json.dumps({"schema": report.SCHEMA, **report.record_data(record)}, ensure_ascii=False))

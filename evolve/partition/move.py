@@ -200,7 +200,7 @@ def _checked(leaf: QualifiedName, checks: tuple[tuple[str, str], ...], what: str
 def _sync(exchange: Exchange, shell: Shell, number: int) -> Step:
     names = exchange.names
     leaf = exchange.qualified(exchange.sources[number].partition.name)
-    function = () if number else (sync.between(names, shell.inventory, shell.primary_key),)
+    function = () if number else sync.between(names, shell.inventory, shell.primary_key)
     return Statements(
         name="sync",
         title=f"every write to {leaf.plain} reaches {names.shadow.plain} too",

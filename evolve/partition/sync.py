@@ -11,37 +11,22 @@ from evolve.sql.statements import Statement
 
 def forward(names: Names, inventory: Inventory, key: tuple[str, ...]) -> tuple[Statement, ...]:
     """From the table into the shadow, whose primary key is `key`. A change of the key is a delete and an insert."""
-    target = names.shadow.full
-    body = f"""
-  IF TG_OP = 'DELETE' OR (TG_OP = 'UPDATE' AND {_row("OLD", key)} IS DISTINCT FROM {_row("NEW", key)}) THEN
-    DELETE FROM {target} WHERE {_same(key)};
-  END IF;
-  IF TG_OP <> 'DELETE' THEN
-    {_insert(target, inventory)}
-    {_or_update(inventory, key)};
-  END IF;"""  # noqa: S608 - quoted names
+    target, body = names.shadow.full, _onward(names.shadow.full, inventory, key)
     function = names.forward_function
-    return (_function(function, target, body, _path(inventory, key)), *triggers(names.table, function))
+    return (*_function(function, target, body, _path(inventory, key)), *triggers(names.table, function))
 
 
-def between(names: Names, inventory: Inventory, key: tuple[str, ...]) -> Statement:
+def between(names: Names, inventory: Inventory, key: tuple[str, ...]) -> tuple[Statement, ...]:
     """A function that brings writes to partitions of the table to the partitions of its shadow, whichever they are.
 
     TRUNCATE of one partition takes from the others what belongs to that partition only.
     """
     target = names.shadow.full
-    body = f"""
-  IF TG_OP = 'DELETE' OR (TG_OP = 'UPDATE' AND {_row("OLD", key)} IS DISTINCT FROM {_row("NEW", key)}) THEN
-    DELETE FROM {target} WHERE {_same(key)};
-  END IF;
-  IF TG_OP <> 'DELETE' THEN
-    {_insert(target, inventory)}
-    {_or_update(inventory, key)};
-  END IF;"""  # noqa: S608 - quoted names
     emptied = f"DELETE FROM {target} WHERE "  # noqa: S608 - quoted names
     truncate = (
         f"EXECUTE {literal(emptied)} || coalesce(pg_catalog.pg_get_partition_constraintdef(TG_RELID), 'true')"
     )
+    body = _onward(target, inventory, key)
     return _function(names.forward_function, target, body, _path(inventory, key), truncate)
 
 
@@ -65,7 +50,7 @@ def reverse(names: Names, inventory: Inventory) -> tuple[Statement, ...]:
     {_or_update(inventory, key)};
   END IF;"""  # noqa: S608 - quoted names
     function = names.reverse_function
-    return (_function(function, target, body, _path(inventory, key)), *triggers(names.table, function))
+    return (*_function(function, target, body, _path(inventory, key)), *triggers(names.table, function))
 
 
 def drop_triggers(table: QualifiedName) -> tuple[Statement, ...]:
@@ -86,11 +71,35 @@ def drop_functions(names: Names) -> tuple[Statement, ...]:
     )
 
 
-def _function(name: str, target: str, body: str, path: str, truncate: str | None = None) -> Statement:
-    return Statement(
-        # SECURITY DEFINER: whoever may write the table may not write its twin. The search path is pinned so that
-        # nobody can slip a function or operator of his own under it.
-        f"""CREATE OR REPLACE FUNCTION {name}() RETURNS trigger
+def _onward(target: str, inventory: Inventory, key: tuple[str, ...]) -> str:
+    """What brings one change to rows that are still being copied.
+
+    A transaction that looks at the tables as of its beginning may not see the row it has to delete, because that was
+    copied meanwhile. To insert it once more says so: that fails with serialization_failure, which the clients of such
+    transactions are made for, and the whole is tried again.
+    """
+    return f"""
+  IF TG_OP = 'DELETE' OR (TG_OP = 'UPDATE' AND {_row("OLD", key)} IS DISTINCT FROM {_row("NEW", key)}) THEN
+    DELETE FROM {target} WHERE {_same(key)};
+    IF NOT FOUND AND pg_catalog.current_setting('transaction_isolation') NOT LIKE 'read %' THEN
+      {_insert(target, inventory, "OLD")} ON CONFLICT DO NOTHING;
+      DELETE FROM {target} WHERE {_same(key)};
+    END IF;
+  END IF;
+  IF TG_OP <> 'DELETE' THEN
+    {_insert(target, inventory)}
+    {_or_update(inventory, key)};
+  END IF;"""  # noqa: S608 - quoted names
+
+
+def _function(
+    name: str, target: str, body: str, path: str, truncate: str | None = None
+) -> tuple[Statement, ...]:
+    return (
+        Statement(
+            # SECURITY DEFINER: whoever may write the table may not write its twin. The search path is pinned so that
+            # nobody can slip a function or operator of his own under it.
+            f"""CREATE OR REPLACE FUNCTION {name}() RETURNS trigger
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = {path} AS $evolve$
 BEGIN
   IF TG_OP = 'TRUNCATE' THEN
@@ -99,8 +108,15 @@ BEGIN
   END IF;{body}
   RETURN NULL;
 END $evolve$""",
-        None,
-        "a function that nothing calls yet",
+            None,
+            "a function that nothing calls yet",
+        ),
+        Statement(
+            # Who may execute it may hang it on a table of his own and write through it.
+            f"REVOKE ALL ON FUNCTION {name}() FROM PUBLIC",
+            None,
+            "a trigger that is there already asks nobody's leave",
+        ),
     )
 
 
@@ -129,9 +145,9 @@ def triggers(table: QualifiedName, function: str) -> tuple[Statement, ...]:
     )
 
 
-def _insert(target: str, inventory: Inventory) -> str:
+def _insert(target: str, inventory: Inventory, record: str = "NEW") -> str:
     columns = ", ".join(quote(name) for name in inventory.stored_columns)
-    values = ", ".join(f"NEW.{quote(name)}" for name in inventory.stored_columns)
+    values = ", ".join(f"{record}.{quote(name)}" for name in inventory.stored_columns)
     return f"INSERT INTO {target} ({columns}) OVERRIDING SYSTEM VALUE VALUES ({values})"  # noqa: S608 - quoted names
 
 

@@ -28,9 +28,13 @@ from evolve.values import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Subject:
-    """What is looked at: a run and its table."""
+    """What is looked at: a run and its table.
 
-    run_id: int
+    Args:
+        run_id: None where no backfill is at work but a conversion or a move of partitions.
+    """
+
+    run_id: int | None
     table_oid: int
 
 

@@ -9,11 +9,18 @@ from psycopg import sql
 from evolve.backfill.sensor import Reading, Unit
 from evolve.postgres.sensors.eye import Eye
 
-# AccessShare on catalogs and on the journal; everybody may see locks. The workers of all machines stand in the journal.
-# pg_blocking_pids is asked only for sessions that wait.
+# AccessShare on the journal, where the workers of all machines stand.
+_OF_RUN = sql.SQL(
+    "SELECT lease_backend AS pid FROM evolve.backfill_range WHERE run_id = %(run)s AND lease_backend IS NOT NULL"
+)
+# AccessShare on catalogs only.
+_OF_PARTITIONS = sql.SQL(
+    "SELECT pid FROM pg_stat_activity WHERE application_name = 'evolve partition worker'"
+    " AND datname = current_database()"
+)
+# AccessShare on catalogs; everybody may see locks. pg_blocking_pids is asked only for sessions that wait.
 _WAITERS = sql.SQL("""
-    WITH ours AS MATERIALIZED (
-        SELECT lease_backend AS pid FROM evolve.backfill_range WHERE run_id = %(run)s AND lease_backend IS NOT NULL),
+    WITH ours AS MATERIALIZED ({ours}),
     waiting AS MATERIALIZED (
         SELECT l.pid, extract(epoch FROM clock_timestamp() - l.waitstart)::float8 AS seconds FROM pg_locks l
          WHERE NOT l.granted AND l.waitstart IS NOT NULL AND l.pid NOT IN (SELECT pid FROM ours))
@@ -24,14 +31,26 @@ _WAITERS = sql.SQL("""
 """)
 
 
+def workers(run_id: int | None) -> sql.SQL:
+    """The sessions at work, as a query of `pid` with the parameter `run`; None: those that partition a table."""
+    return _OF_PARTITIONS if run_id is None else _OF_RUN
+
+
 @dataclass(slots=True)
 class Waiters:
+    """
+    Args:
+        run_id: of a backfill; None where a table is partitioned.
+    """
+
     eye: Eye
-    run_id: int
+    run_id: int | None
     name: str = "waiters"
     unit: Unit = Unit.SECONDS
 
     def read(self) -> Reading:
-        for pid, seconds, application in self.eye.rows(_WAITERS, {"run": self.run_id}):
+        for pid, seconds, application in self.eye.rows(
+            _WAITERS.format(ours=workers(self.run_id)), {"run": self.run_id}
+        ):
             return Reading(float(str(seconds)), f'of pid {pid} ("{application}") for a lock of this run')
         return Reading(0.0)
