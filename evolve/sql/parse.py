@@ -119,6 +119,7 @@ from evolve.sql.tree import (
     unwrapped,
     walk,
 )
+from evolve.sql.tree import text_of as _sql
 
 GATE_COMMENT = "-- evolve: gate"
 GATE_KIND = "EVOLVE GATE"
@@ -355,17 +356,6 @@ def _expression_node(sql: str) -> Node:
 def _fields(node: Node) -> set[str]:
     """What a node says beyond where it stands."""
     return {field.name for field, _ in node.ListFields()} - {"location", "limit_option", "op"}
-
-
-def _sql(node: Node) -> str:
-    """The SQL of an expression node."""
-    tree = pb.ParseResult()
-    select = tree.stmts.add().stmt.select_stmt
-    select.limit_option = pb.LIMIT_OPTION_DEFAULT
-    select.op = pb.SETOP_NONE
-    select.target_list.add().res_target.val.CopyFrom(node)
-    text: str = postgast.deparse(tree)
-    return text.removeprefix("SELECT ")
 
 
 def _statement_sql(node: Node) -> str:

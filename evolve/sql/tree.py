@@ -98,3 +98,14 @@ def name_of(parts: Sequence[str]) -> QualifiedName:
 def column_of(ref: Node) -> str | None:
     last = ref.fields[-1]
     return last.string.sval if kind_of(last) == "string" else None
+
+
+def text_of(node: Node) -> str:
+    """The SQL of an expression's node."""
+    tree = pb.ParseResult()
+    select = tree.stmts.add().stmt.select_stmt
+    select.limit_option = pb.LIMIT_OPTION_DEFAULT
+    select.op = pb.SETOP_NONE
+    select.target_list.add().res_target.val.CopyFrom(node)
+    text: str = postgast.deparse(tree)
+    return text.removeprefix("SELECT ")
