@@ -2,32 +2,26 @@
 
 from __future__ import annotations
 
-import math
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 from evolve.app.backfill_work import Pace, actor
-from evolve.backfill.functions import function_at
+from evolve.app.instruments import WAL_EVERY, instruments_of, look_at_log
 from evolve.backfill.gauge import Eased, Gauge, Panel
 from evolve.backfill.ports import Watch
 from evolve.backfill.record import RunRecord
-from evolve.backfill.sensor import Degree, Limits, Sensor
-from evolve.backfill.sensor_kinds import Choice, with_hard
+from evolve.backfill.sensor import Degree
+from evolve.backfill.sensor_kinds import with_hard
 from evolve.backfill.settings import OFF, Settings
-from evolve.backfill.throttle import Guarded, RowsPerSecond, Shared, Throttle, Throttles, WalPerSecond
-from evolve.backfill.throttling import Throttling, Watched
+from evolve.backfill.throttle import RowsPerSecond, Throttle, Throttles, WalPerSecond
 from evolve.backfill.transform import Transform
 from evolve.postgres.sensors.eye import Eye
 from evolve.postgres.sensors.looking import Looking, Task
-from evolve.postgres.sensors.make import Subject, make_sensor, of_server
+from evolve.postgres.sensors.make import Subject
 from evolve.postgres.sensors.telling import pause_by_sensor, write_down
-from evolve.postgres.sensors.unasked import Unasked
-from evolve.postgres.sensors.wal_rate import position
-from evolve.postgres.sensors.window import Window
 
-WAL_EVERY = 0.25  # seconds between two looks at how far the log has come
 TELL_EVERY = 0.25
 TOLD_AFTER = 2.0  # seconds that a hold lasts until it is an event of the run
 
@@ -64,67 +58,6 @@ class Brakes:
     def alone(self) -> Throttle:
         """What sensors say, for one worker."""
         return Eased(self.panel, time.monotonic)
-
-
-@dataclass(frozen=True, slots=True)
-class Instruments:
-    """What a process looks at, by the connection it looks through.
-
-    Args:
-        server: through one of evolve's own statements.
-        own: through a statement of the project's.
-        outside: through no connection of ours; each gets a thread.
-        plugged: throttles that plugins bring.
-        standbys: the gauges of replica-lag and replica-delay; None where nobody looks.
-    """
-
-    server: tuple[Gauge, ...]
-    own: tuple[Gauge, ...]
-    outside: tuple[Gauge, ...]
-    plugged: tuple[Throttle, ...]
-    standbys: Mapping[str, Gauge | None]
-
-    @property
-    def panel(self) -> Panel:
-        return Panel((*self.server, *self.own, *self.outside))
-
-
-def instruments_of(
-    throttling: Throttling, subject: Subject, eye: Eye, own_eye: Eye, say: Callable[[str], object]
-) -> Instruments:
-    """Nothing is looked at yet.
-
-    Raises:
-        CannotImport, NoFunction: the function of a sensor is not there.
-    """
-    server: list[Gauge] = []
-    own: list[Gauge] = []
-    outside: list[Gauge] = []
-    standbys: dict[str, Gauge | None] = {"replica-lag": None, "replica-delay": None}
-    for choice in throttling.sensors:
-        through = eye if of_server(choice) else own_eye
-        sensor = make_sensor(choice, subject, through, function_at)
-        gauge = _gauge(sensor if choice.asked else Unasked(sensor, choice.name, say), choice)
-        (server if of_server(choice) else own if choice.kind == "sql" else outside).append(gauge)
-        if choice.name in standbys:
-            standbys[choice.name] = gauge
-    if throttling.windows:
-        server.append(Gauge(Window(eye, throttling.windows), Limits(), time.monotonic, every=1.0))
-    plugged: list[Throttle] = []
-    for name, each in throttling.plugged:
-        if isinstance(each, Watched):
-            outside.append(
-                Gauge(
-                    each.sensor,
-                    each.limits,
-                    time.monotonic,
-                    every=each.every,
-                    unknown_holds=each.unknown_holds,
-                )
-            )
-        else:
-            plugged.append(Shared(Guarded(name, each)))
-    return Instruments(tuple(server), tuple(own), tuple(outside), tuple(plugged), standbys)
 
 
 @contextmanager
@@ -174,18 +107,6 @@ def brakes_of(
         raise
     with Looking([group for group in groups if group[0]]):
         yield brakes
-
-
-def _gauge(sensor: Sensor, choice: Choice) -> Gauge:
-    return Gauge(
-        sensor, choice.limits, time.monotonic, every=choice.every, unknown_holds=choice.unknown_holds
-    )
-
-
-def look_at_log(eye: Eye, wal: WalPerSecond) -> None:
-    end = position(eye) if math.isfinite(wal.limit) else None
-    if end is not None:
-        wal.looked(end)
 
 
 @dataclass(slots=True)

@@ -8,8 +8,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from evolve.app.backfill_brakes import WAL_EVERY, instruments_of, look_at_log
 from evolve.app.backfill_throttling import throttling_of
+from evolve.app.instruments import WAL_EVERY, instruments_of, look_at_log
 from evolve.backfill.gauge import Eased, Panel
 from evolve.backfill.modes import Mode
 from evolve.backfill.sensor import Degree

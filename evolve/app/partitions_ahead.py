@@ -46,7 +46,7 @@ def partitions_ahead(url: str, tables: Mapping[str, PartitionedTable], now: date
 
 def _ahead(url: str, tables: Mapping[str, PartitionedTable], table: QualifiedName, now: datetime) -> Ahead:
     try:
-        status = partition_status(url, tables, table, now)
+        status = partition_status(url, tables, table, now, look=0)
     except EvolveError as error:
         return Ahead(table, None, error=error)
     found = status.partitioned
