@@ -219,6 +219,7 @@ def status(location: Location, /, table: str, report_format: str, database_url: 
 
     url = resolved_url(location, database_url)
     found = partition_status(url, location.config().partition, parse_name(table), datetime.now(UTC))
+    working = found.at_work
     if report_format == "json":
         partitioned = found.partitioned
         data = {
@@ -229,6 +230,15 @@ def status(location: Location, /, table: str, report_format: str, database_url: 
             "partitions": report.partitions_data(partitioned.partitions) if partitioned else [],
             "due": report.due_data(found.due) if found.due else None,
             "conversion": report.record_data(found.conversion) if found.conversion else None,
+            "at_work": None
+            if working is None
+            else {
+                "session": working.who,
+                "rows": working.rows,
+                "total": working.total,
+                "rows_per_second": working.rows_per_second,
+                "seconds_left": working.seconds_left,
+            },
         }
         click.echo(json.dumps(data, indent=2, ensure_ascii=False))
         return 0
@@ -238,6 +248,9 @@ def status(location: Location, /, table: str, report_format: str, database_url: 
         click.echo(f"{found.table.plain} is not partitioned")
     if found.conversion is not None:
         click.echo(report.record_text(found.conversion))
+    if working is not None:
+        rate, left = working.rows_per_second, working.seconds_left
+        click.echo(report.at_work_text(working.rows, working.total, rate, left, working.who))
     return 0
 
 

@@ -330,11 +330,27 @@ def _take(
         "SELECT pg_try_advisory_lock(%s, hashtext(%s))", (lock, table.full)
     ).fetchone() != (True,):
         if clock() - started >= wait:
-            raise ConversionBusy(table, _holder(connection, table, lock))
+            holder = _holder(connection, table, lock)
+            raise ConversionBusy(table, holder or "a session that has just ended")
         sleep(0.1)
 
 
-def _holder(connection: Connection, table: QualifiedName, lock: int) -> str:
+def at_work(connection: Connection, table: QualifiedName) -> str | None:
+    """The session that converts `table`, or moves partitions of it, right now."""
+    return _holder(connection, table, _RUNNER_LOCK)
+
+
+def steps_done(connection: Connection, record: Record) -> int:
+    """Rows that the steps of its track have got through, just now."""
+    # ACCESS SHARE on the journal only.
+    row = connection.execute(
+        "SELECT coalesce(sum(rows), 0)::bigint FROM evolve.partition_step WHERE conversion_id = %s AND track = %s",
+        (record.id, record.track),
+    ).fetchone()
+    return cast("int", row[0]) if row else 0
+
+
+def _holder(connection: Connection, table: QualifiedName, lock: int) -> str | None:
     # ACCESS SHARE on catalogs only.
     row = connection.execute(
         """
@@ -347,7 +363,7 @@ def _holder(connection: Connection, table: QualifiedName, lock: int) -> str:
         """,
         (lock, table.full),
     ).fetchone()
-    return str(row[0]) if row else "a session that has just ended"
+    return str(row[0]) if row else None
 
 
 def _installed(connection: Connection) -> bool:

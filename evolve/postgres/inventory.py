@@ -94,6 +94,19 @@ def read_size(connection: Connection, oid: int) -> Size:
     return Size(_integer(rows), _integer(heap), _integer(indexes))
 
 
+def estimated_rows(connection: Connection, table: str) -> int | None:
+    """By the statistics.
+
+    Args:
+        table: as SQL.
+    """
+    # ACCESS SHARE on catalogs only.
+    row = connection.execute(
+        "SELECT nullif(greatest(reltuples, 0)::bigint, 0) FROM pg_class WHERE oid = to_regclass(%s)", (table,)
+    ).fetchone()
+    return None if row is None or row[0] is None else _integer(row[0])
+
+
 _BY_EXTREMES = "SELECT min({0})::text, max({0})::text FROM {1}"
 # Two scans where no index helps, for types that have no min() and max(). "t." keeps ORDER BY to the column itself.
 _BY_ORDER = (

@@ -6,6 +6,7 @@ import textwrap
 from collections.abc import Iterable, Iterator
 from itertools import groupby
 
+from evolve.durations import duration, percent
 from evolve.partition.conversion import Conversion, Planned, Record
 from evolve.partition.maintain import Partitioned
 from evolve.partition.steps import BuildIndex, Statements, Step, Track
@@ -108,6 +109,19 @@ def _step_data(track: Track, step: Step) -> dict[str, object]:
 # -- a conversion under way -------------------------------------------------------------------------------------------
 def record_text(record: Record) -> str:
     return "\n".join(_record_lines(record))
+
+
+def at_work_text(rows: int, total: int | None, rate: float | None, left: float | None, who: str) -> str:
+    """What a process does right now."""
+    parts = []
+    if rows or total:
+        share = f" of about {total:,} ({percent(min(rows / total, 0.999))})" if total else ""
+        parts.append(f"{rows:,} rows{share}")
+    if rate:
+        parts.append(f"{rate:,.0f} rows/s")
+    if left is not None:
+        parts.append(f"{duration(left)} left of this step")
+    return f"  at work: {'; '.join([*parts, who])}"
 
 
 def record_data(record: Record) -> dict[str, object]:
