@@ -1,6 +1,6 @@
 """What a query asks of one table: the conditions on its columns, its joins, what it sets; told from the text alone.
 
-A column without a qualifier belongs to the table that has one of that name, so the columns of all tables are to be known.
+A column without a qualifier belongs to the table that has one of that name: the columns of all tables are to be known.
 """
 
 from __future__ import annotations
@@ -269,3 +269,26 @@ def _using(
             if column in columns.get(table, frozenset()):
                 owner = next((o for o in others if column in columns.get(o, frozenset())), None)
                 yield Join(column, owner, column)
+
+
+def compared_parameters(sql: str) -> Iterator[tuple[int, str, str]]:
+    """(number, column, operator) of each `$n` that a condition anywhere in `sql` compares with a plain column."""
+    try:
+        root = read_tree(sql)
+    except NotRead:
+        return
+    for part in walk(root):
+        kind = type(part).__name__
+        if kind in _SCOPES:
+            for node in _quals(part, kind):
+                for condition in conditions(node, _anybodys):
+                    if condition.form in ("equal", "range"):
+                        operator = "=" if condition.form == "equal" else condition.detail
+                        yield from (
+                            (number, condition.column[1], operator) for number in condition.parameters
+                        )
+
+
+def _anybodys(ref: Node) -> Column | None:
+    column = column_of(ref)
+    return None if column is None else ("", column)
