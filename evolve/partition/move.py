@@ -340,7 +340,8 @@ def _swap_back(exchange: Exchange) -> Step:
         title=f"the old partitions of {exchange.names.table.plain} take their places again",
         why="milliseconds of catalog changes; the trigger has kept every row",
         first=_locks(exchange, (*new, exchange.names.shadow, *old)),
-        unchanged="columns",
+        # An index that came since would be built on the old partitions under this lock.
+        unchanged="all",
         statements=tuple(statements),
         state="swapped back",
     )

@@ -43,10 +43,24 @@ class StraysFound(Exception):
 
 
 class TableChanged(Refused):
-    """Somebody changed the table since the plan was made."""
+    """Somebody changed the table since the plan was made.
 
-    def __init__(self, table: QualifiedName, changes: tuple[str, ...], command: str = "convert") -> None:
+    Args:
+        back: it was to become again what it was.
+    """
+
+    def __init__(
+        self, table: QualifiedName, changes: tuple[str, ...], command: str = "convert", *, back: bool = False
+    ) -> None:
         listed = "".join(f"\n  - {change}" for change in changes)
+        if back:
+            super().__init__(
+                f'"{table.plain}" is not what it was at the swap:{listed}',
+                why="what it would go back to lacks those changes",
+                fix=f"undo the change and evolve partition undo {table.plain} --run, "
+                f"or stay: evolve partition finish {table.plain}",
+            )
+            return
         super().__init__(
             f'"{table.plain}" is not what it was when the conversion was planned:{listed}',
             why="the new partitions were made after the old picture and would lack those changes",
@@ -172,7 +186,9 @@ class Worker:
         with self._transaction(step.title, self._timeout(step, patient=patient)) as connection:
             claim_step(connection, self._record, track, number)
             if step.unchanged != "no":
-                self._check_unchanged(connection, everything=step.unchanged == "all")
+                self._check_unchanged(
+                    connection, everything=step.unchanged == "all", back=step.state == "swapped back"
+                )
             for statement in step.first:
                 connection.execute(_sql(statement))
             for table in step.empty:
@@ -341,7 +357,7 @@ class Worker:
         return Batch(source, upto)
 
     # -- within steps -------------------------------------------------------------------------------------------------
-    def _check_unchanged(self, connection: Connection, *, everything: bool) -> None:
+    def _check_unchanged(self, connection: Connection, *, everything: bool, back: bool) -> None:
         conversion = self._record.conversion
         # SHARE UPDATE EXCLUSIVE, without its partitions: keeps schema changes out and lets reads and writes pass.
         connection.execute(
@@ -360,7 +376,7 @@ class Worker:
             same = [(c.name, c.type) for c in before] == [(c.name, c.type) for c in after]
             changes = () if same else ("columns were added, dropped or altered",)
         if changes:
-            raise TableChanged(self._table, changes, self._command)
+            raise TableChanged(self._table, changes, self._command, back=back)
 
     def _boundary(
         self, table: str, step: Copy | Verify, last: Key | None, top: Key | None, size: int
