@@ -3,8 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import LiteralString
 
 from psycopg import sql
+
+# Types whose equal values are the same bytes, with what hashes those bytes. It must not heed the column's collation.
+_BYTES: dict[str, LiteralString] = {
+    "smallint": "hashint8({}::bigint)",
+    "integer": "hashint8({}::bigint)",
+    "bigint": "hashint8({})",
+    "uuid": "uuid_hash({})",
+    "text": 'hashtext({} COLLATE "C")',
+    "character varying": 'hashtext({}::text COLLATE "C")',
+}
 
 
 def row_hash(columns: Iterable[sql.Composable]) -> sql.Composed:
@@ -17,3 +28,11 @@ def row_hash(columns: Iterable[sql.Composable]) -> sql.Composed:
 def small_row_hash(columns: Iterable[sql.Composable]) -> sql.Composed:
     """The same in four bytes, an integer: two different rows have the same in one of four billion cases."""
     return sql.SQL("hashtext(encode(record_send(ROW({})), 'hex'))").format(sql.SQL(", ").join(columns))
+
+
+def value_hash(column: sql.Composable, kind: str) -> sql.Composed | None:
+    """Four bytes for one value of a type, at a fifth of the price; None for a type that has only the form above."""
+    function = _BYTES.get(kind.partition("(")[0])
+    if function is None:
+        return None
+    return sql.SQL("coalesce({}, 0)").format(sql.SQL(function).format(column))

@@ -12,7 +12,7 @@ from evolve.errors import Refused
 from evolve.postgres.backfill_target import Target, TargetColumn
 from evolve.postgres.composing import identifier, table_name, type_name
 from evolve.postgres.connect import Connection
-from evolve.postgres.row_hash import row_hash, small_row_hash
+from evolve.postgres.row_hash import row_hash, small_row_hash, value_hash
 
 
 class NothingToUndo(Refused):
@@ -218,15 +218,15 @@ def compare(connection: Connection, run_id: int, target: Target) -> Iterator[Com
     keys = [name_of("key", place) for place in range(len(target.key))]
     own_keys = [sql.SQL("{}.{}").format(table, identifier(c.name)) for c in target.key]
     query = sql.SQL(
-        "SELECT count(*) FILTER (WHERE {there} AND {hash} = saved.written) AS restorable,"
-        " count(*) FILTER (WHERE {there} AND {hash} <> saved.written) AS changed,"
+        "SELECT count(*) FILTER (WHERE {there} AND {held}) AS restorable,"
+        " count(*) FILTER (WHERE {there} AND NOT {held}) AS changed,"
         " count(*) FILTER (WHERE NOT ({there})) AS gone"
         " FROM (SELECT slice.* FROM {undo} AS entry, unnest({arrays}) WITH ORDINALITY AS slice ({names}, place)"
         " WHERE entry.range_no = %s AND entry.batch_no = %s AND slice.place > entry.restored OFFSET 0) AS saved"
         " LEFT JOIN {table} ON ({own_keys}) = ({saved_keys})"
     ).format(
         there=sql.SQL("{} IS NOT NULL").format(own_keys[0]),
-        hash=_hash(target, table, wide=is_wide(connection, run_id)),
+        held=still_held(target, table, wide=is_wide(connection, run_id)),
         undo=table_of(run_id),
         arrays=sql.SQL(", ").join(sql.SQL("entry.{}").format(name) for name in (*keys, WRITTEN)),
         names=sql.SQL(", ").join((*keys, WRITTEN)),
@@ -257,15 +257,33 @@ def is_wide(connection: Connection, run_id: int) -> bool:
     return row == (True,)
 
 
-def _hash(target: Target, reference: sql.Composable, *, wide: bool = False) -> sql.Composed:
-    return values_hash(
-        [sql.SQL("{}.{}").format(reference, identifier(column.name)) for column in target.columns], wide=wide
+def _hash(target: Target, reference: sql.Composable) -> sql.Composed:
+    """By which a row is known later to hold what the run wrote."""
+    values = _values(target, reference)
+    return _one_hash(target, values) or small_row_hash(values)
+
+
+def still_held(target: Target, reference: sql.Composable, *, wide: bool) -> sql.Composed:
+    """Whether a row of `reference` holds what the run wrote by `saved.written`, whichever evolve noted that.
+
+    Args:
+        wide: see `is_wide`.
+    """
+    values = _values(target, reference)
+    if wide:
+        return sql.SQL("{} = saved.written").format(row_hash(values))
+    hashes = [each for each in (_one_hash(target, values), small_row_hash(values)) if each is not None]
+    return sql.SQL("({})").format(
+        sql.SQL(" OR ").join(sql.SQL("{} = saved.written").format(each) for each in hashes)
     )
 
 
-def values_hash(values: Sequence[sql.Composable], *, wide: bool) -> sql.Composed:
-    """By which a row is known to hold what the run wrote."""
-    return row_hash(values) if wide else small_row_hash(values)
+def _one_hash(target: Target, values: Sequence[sql.Composable]) -> sql.Composed | None:
+    return value_hash(values[0], target.columns[0].type) if len(values) == 1 else None
+
+
+def _values(target: Target, reference: sql.Composable) -> list[sql.Composed]:
+    return [sql.SQL("{}.{}").format(reference, identifier(column.name)) for column in target.columns]
 
 
 def name_of(prefix: str, place: int) -> sql.Identifier:

@@ -25,8 +25,9 @@ from evolve.postgres.drift import mark_of
 from evolve.postgres.failure import translated
 from evolve.postgres.ground import read_again
 from evolve.postgres.kept import writing_triggers
+from evolve.postgres.row_hash import row_hash
 from evolve.postgres.session import Session
-from evolve.postgres.undo_journal import WRITTEN, is_wide, name_of, table_of, values_hash
+from evolve.postgres.undo_journal import WRITTEN, is_wide, name_of, still_held, table_of
 
 
 class SqlUndoBatches:
@@ -380,11 +381,11 @@ def _restore(run_id: int, target: Target, *, wide: bool, watched: bool) -> sql.C
         for place, column in enumerate(target.columns)
     ]
     now = [sql.SQL("{}.{}").format(table, identifier(column.name)) for column in target.columns]
-    kept = sql.SQL("{} = {}").format(values_hash(now, wide=wide), values_hash(olds, wide=wide))
+    kept = sql.SQL("{} = {}").format(row_hash(now), row_hash(olds))
     return sql.SQL(
         "WITH saved AS MATERIALIZED ({slice}),"
         " back AS (UPDATE {table} SET {assignments} FROM saved"
-        " WHERE ({own_keys}) = ({saved_keys}) AND {hash} = saved.written RETURNING {saved_keys}, {kept} AS kept),"
+        " WHERE ({own_keys}) = ({saved_keys}) AND {held} RETURNING {saved_keys}, {kept} AS kept),"
         " conflict AS (INSERT INTO evolve.backfill_reject (run_id, kind, range_no, key, reason)"
         " SELECT %(run_id)s, 'conflict', %(range_no)s, ARRAY[{key_text}], CASE WHEN EXISTS"
         " (SELECT FROM {table} WHERE ({own_keys}) = ({saved_keys})) THEN 'changed since' ELSE 'row is gone' END"
@@ -405,7 +406,7 @@ def _restore(run_id: int, target: Target, *, wide: bool, watched: bool) -> sql.C
         saved_keys=saved_keys,
         bare_keys=sql.SQL(", ").join(keys),
         key_text=_key_text(keys, "saved"),
-        hash=values_hash(now, wide=wide),
+        held=still_held(target, table, wide=wide),
         kept=kept if watched else sql.SQL("true"),
     )
 

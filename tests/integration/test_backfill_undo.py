@@ -247,6 +247,51 @@ def test_a_dry_run_counts_what_undo_would_do_and_does_nothing(database_url: str)
     assert (preview.rows, preview.changed + preview.gone) == (outcome.rows, 3)
 
 
+@pytest.mark.parametrize(
+    ("change", "value"),
+    [
+        ("email = email || '!'", "email"),
+        ("email = NULL", "email"),
+        ("n = n + 1", "n"),
+        ("label = label || '!'", "label"),
+        ("token = 'a0eebc99-9c0b-4ef8-bb6d-6bb9bd380a11'", "token"),
+    ],
+)
+def test_a_value_that_somebody_changed_stays_whatever_its_type(
+    database_url: str, change: str, value: str
+) -> None:
+    with psycopg.connect(database_url, autocommit=True) as connection:
+        connection.execute(
+            """
+            CREATE TABLE people (id bigint PRIMARY KEY, n smallint, email text, label varchar(20), token uuid);
+            INSERT INTO people SELECT g, g, 'a' || g, 'b' || g, gen_random_uuid() FROM generate_series(1, 50) AS g"""
+        )
+    written = {"n": "n + 1", "token": "md5(token::text)::uuid"}.get(value, f"upper({value})")
+    fill(database_url, spec("people", value, written))
+    with psycopg.connect(database_url, autocommit=True) as connection:
+        connection.execute(f"UPDATE people SET {change} WHERE id <= 3".encode())
+        changed = connection.execute(
+            f"SELECT {value} FROM people WHERE id <= 3 ORDER BY id".encode()
+        ).fetchall()
+    outcome = undo(database_url, f"people.{value}")
+    with psycopg.connect(database_url) as connection:
+        left = connection.execute(f"SELECT {value} FROM people WHERE id <= 3 ORDER BY id".encode()).fetchall()
+    assert (outcome.rows, outcome.conflicts, left) == (47, 3, changed)
+
+
+def test_a_journal_with_hashes_of_whole_rows_is_restored(database_url: str) -> None:
+    """An older evolve kept those."""
+    numbers(database_url, 200)
+    fill(database_url, spec("numbers", "n", "n + 1"))
+    with psycopg.connect(database_url, autocommit=True) as connection:
+        connection.execute(
+            "UPDATE evolve.backfill_undo_1 SET written ="
+            " (SELECT array_agg(hashtext(encode(record_send(ROW(1)), 'hex'))) FROM unnest(written))"
+        )
+    outcome = undo(database_url, "numbers.n")
+    assert (outcome.rows, outcome.conflicts) == (200, 0)
+
+
 def test_a_journal_with_eight_bytes_of_hash_is_restored(database_url: str) -> None:
     """An older evolve kept those."""
     numbers(database_url, 200)
