@@ -75,6 +75,10 @@ class Lead:
     _lead: journal.Lead = field(init=False)
     _renewed: float = field(init=False)
 
+    def __post_init__(self) -> None:
+        self.pace = self.pace.on(self.record.terms)
+        self.session.timeouts = self.pace.timeouts
+
     def forward(self) -> Outcome:
         """Walk the run to its end and verify it, from wherever it stands.
 
@@ -440,7 +444,7 @@ class Lead:
         while True:
             lead = journal.take_lead(connection, self.record.run_id, owner, self.pace.lease_seconds)
             if lead is not None:
-                steering.begin(connection, self.record.run_id, self.pace.said, actor())
+                steering.begin(connection, self.record.run_id, self.pace.said, self.pace.terms, actor())
             # Read again in any case: the run may have moved on while the lease was waited for.
             self.record = journal.named_run(connection, self.record.name)
             if lead is not None:

@@ -8,7 +8,7 @@ import os
 import socket
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TypeVar
 
 from evolve.app.backfill_function import computing
@@ -17,12 +17,14 @@ from evolve.backfill.controller import LARGEST, TARGET
 from evolve.backfill.failures import Verdict as Judgement
 from evolve.backfill.failures import judge
 from evolve.backfill.happenings import Ended
+from evolve.backfill.hours import Hours
 from evolve.backfill.ports import DatabaseFailure, Stop, Watch
 from evolve.backfill.runner import PATIENCE, GaveUp
 from evolve.backfill.settings import NAMES, OFF, Settings
 from evolve.backfill.shapes import Shape
 from evolve.backfill.spec import Spec
 from evolve.backfill.status import State
+from evolve.backfill.terms import UNSAID, Terms
 from evolve.backfill.throttling import Throttling
 from evolve.backfill.transform import Transform
 from evolve.backfill.verify import Verdict
@@ -98,6 +100,7 @@ class Pace:
         given: names of the settings that somebody asked for; None: those that are not the default.
         wal_per_second: bytes of WAL; None sets no limit.
         throttling: what is looked at, and when the run may work.
+        terms: what somebody asked for of `throttling`, `workers` and `timeouts`; the run keeps it.
     """
 
     commit_seconds: float = TARGET
@@ -114,6 +117,23 @@ class Pace:
     given: frozenset[str] | None = None
     wal_per_second: float | None = None
     throttling: Throttling = field(default_factory=Throttling)
+    terms: Terms = UNSAID
+
+    def on(self, kept: Terms) -> Pace:
+        """As it is for a run that keeps those, where nobody asked for others.
+
+        Raises:
+            BadWindow: this machine does not know its time zone.
+        """
+        terms, throttling, timeouts = self.terms.over(kept), self.throttling, self.timeouts
+        if terms.windows is not None:
+            throttling = replace(throttling, windows=tuple(map(Hours.parse, terms.windows)))
+        if terms.lock_timeout is not None:
+            timeouts = replace(timeouts, lock=terms.lock_timeout)
+        if terms.statement_timeout is not None:
+            timeouts = replace(timeouts, statement=terms.statement_timeout)
+        workers = self.workers if terms.workers is None else terms.workers
+        return replace(self, throttling=throttling, timeouts=timeouts, workers=workers, terms=terms)
 
     @property
     def settings(self) -> Settings:

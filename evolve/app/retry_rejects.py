@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 
 from evolve.app.backfill_lead import Lead
 from evolve.app.backfill_work import Outcome, Pace, told
+from evolve.backfill.happenings import Observer, nobody
 from evolve.backfill.ports import Stop, Watch
 from evolve.backfill.record import AlreadyRunning, Rejected, RunRecord
 from evolve.backfill.status import State
@@ -70,7 +71,14 @@ def list_rejects(url: str, name: str, limit: int | None) -> tuple[RunRecord, lis
 
 
 def retry_rejects(
-    url: str, name: str, *, pace: Pace, stop: Stop, watch: Watch, verify: bool = True
+    url: str,
+    name: str,
+    *,
+    pace: Pace,
+    stop: Stop,
+    watch: Watch,
+    verify: bool = True,
+    observer: Observer = nobody,
 ) -> Retried:
     """Write each of these rows as the run would, a few in a transaction; one that fails again stays where it is.
 
@@ -98,6 +106,7 @@ def retry_rejects(
                 name, State.DONE, record.changed, record.batches, 0.0, record.verify, already=True
             )
         else:
-            outcome = Lead(url, session, record, target, pace, stop, watch, verify=verify).retry()
+            lead = Lead(url, session, record, target, pace, stop, watch, verify=verify, observer=observer)
+            outcome = lead.retry()
         left = set_aside.rejects(session.current(), record.run_id)
     return Retried(outcome, record.rejects - outcome.rejects, tuple(left))

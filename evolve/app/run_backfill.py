@@ -87,6 +87,7 @@ def run_backfill(
                     newest_first=newest_first,
                     key_collations=target.collations,
                     pace=pace.begun,
+                    terms=pace.terms,
                     approval=approval and approval(target.table, target.rows_estimate),
                 ),
                 actor=actor(),

@@ -9,8 +9,11 @@ from dataclasses import dataclass, replace
 
 from evolve.app.backfill_look import look
 from evolve.app.backfill_work import actor, told
+from evolve.backfill.happenings import Begun, Ended, Looked, Observer, nobody
 from evolve.backfill.ports import Stop, Watch
+from evolve.backfill.progress import Snapshot
 from evolve.backfill.record import RunRecord
+from evolve.backfill.status import State
 from evolve.backfill.verify import CannotVerify, Verdict
 from evolve.errors import Refused
 from evolve.postgres import journal, replayed
@@ -59,7 +62,14 @@ class Verified:
 
 
 def verify_backfill(
-    url: str, name: str, *, stop: Stop, watch: Watch, on: str | None = None, wait: float = 300.0
+    url: str,
+    name: str,
+    *,
+    stop: Stop,
+    watch: Watch,
+    on: str | None = None,
+    wait: float = 300.0,
+    observer: Observer = nobody,
 ) -> Verified:
     """Count what is missing over the whole table; the result is kept with the run, as evidence with its time.
 
@@ -84,6 +94,9 @@ def verify_backfill(
         predicate = predicate_of(connection, record.spec, tuple(column.name for column in record.key))
         if predicate is None:
             raise CannotVerify(record.spec)
+        began = time.monotonic()
+        observer(Begun(record, State.VERIFYING))
+        watch = _Observed(watch, observer, record)
         if on is None:
             verdict = _look(session, record, predicate, stop, watch)
         else:
@@ -96,7 +109,35 @@ def verify_backfill(
                     server=_place(standby),
                 )
         journal.store_verdict(connection, record.run_id, verdict, actor())
-        return Verified(verdict, record.verify)
+        observer(
+            Ended(
+                record.state,
+                rows=record.changed,
+                batches=record.batches,
+                seconds=time.monotonic() - began,
+                stopped_by=None,
+                rejects=record.rejects,
+                conflicts=0,
+                misses=verdict.misses,
+            )
+        )
+        return Verified(verdict, record.verify, record.doubles)
+
+
+@dataclass(frozen=True, slots=True)
+class _Observed:
+    """Shows how far it is to whoever looks on as well."""
+
+    watch: Watch
+    observer: Observer
+    record: RunRecord
+
+    def report(self, snapshot: Snapshot) -> None:
+        self.watch.report(snapshot)
+        self.observer(Looked(self.record, snapshot.fraction))
+
+    def say(self, message: str) -> None:
+        self.watch.say(message)
 
 
 @contextmanager

@@ -59,7 +59,8 @@ def work_on_backfill(
                 except AlreadyRunning:
                     pass  # somebody was faster
             observer(Begun(record, State.RUNNING))
-            with crew_of(url, record, target, pace, stop, watch, State.RUNNING, observer) as crew:
+            own = pace.on(replace(record.terms, workers=None))
+            with crew_of(url, record, target, own, stop, watch, State.RUNNING, observer) as crew:
                 meter = Meter(record.rows_estimate, time.monotonic)
                 bounds = key_histogram(session.current(), target.table, target.key[0])
                 progress = CrewProgress(crew, State.RUNNING, meter, watch, observer, bounds)

@@ -15,7 +15,8 @@ from evolve.values import dataclass
 class Begun:
     """
     Args:
-        way: RUNNING goes forward, UNDOING gives back old values, DONE tries rejects once more.
+        way: RUNNING goes forward, UNDOING gives back old values, DONE tries rejects once more, VERIFYING
+            only looks.
     """
 
     run: RunRecord

@@ -12,6 +12,7 @@ from evolve.backfill.settings import OPEN, Settings
 from evolve.backfill.spec import Spec
 from evolve.backfill.status import ENDED, State, shown
 from evolve.backfill.steering import Brake, Doing
+from evolve.backfill.terms import UNSAID, Terms
 from evolve.backfill.verify import Verdict
 from evolve.backfill.works import work_json
 from evolve.errors import Misuse, Refused
@@ -111,7 +112,7 @@ class RunRecord:
         rejects: rows that could not be written and that no later try has resolved.
         max_rejects: how many it may have of them; with one more it fails.
         unrestored: rows that could not take their old values in its undo; they are kept for the next one.
-        settings: what was set while it went on; `pace`: what the command lines said that led it.
+        settings: what was set while it went on; `pace` and `terms`: what the command lines said that led it.
         brake: by which somebody holds or slows its workers just now.
         approval: None where it needs none.
         doing: what `workers` are about.
@@ -154,6 +155,7 @@ class RunRecord:
     brake: Brake | None = None
     approval: Approval | None = None
     doing: tuple[Busy, ...] = ()
+    terms: Terms = UNSAID
 
     @property
     def newest_first(self) -> bool:

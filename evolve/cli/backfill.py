@@ -139,6 +139,7 @@ def run(
         signals() as stop,
     ):
         if dry_run:
+            observing.refuse_dry_run()
             dry = dry_run_backfill(
                 url,
                 spec,
@@ -382,6 +383,7 @@ def undo(
         signals() as stop,
     ):
         if dry_run:
+            observing.refuse_dry_run()
             preview = preview_undo(url, name, stop=stop)
             click.echo(
                 json.dumps({"schema": SCHEMA, "event": "dry-run", **asdict(preview)})
@@ -417,6 +419,7 @@ def undo(
 @format_option("text", "json")
 @database_url_option
 @project_options
+@observing_options
 def verify(
     location: Location,
     /,
@@ -424,6 +427,7 @@ def verify(
     on: str | None,
     wait: float,
     quiet: bool,
+    observing: Observing,
     report_format: str,
     database_url: str | None,
 ) -> int:
@@ -436,8 +440,12 @@ def verify(
     from evolve.cli import backfill_text
 
     url = resolved_url(location, database_url)
-    with showing(report_format, quiet=quiet) as watch, signals() as stop:
-        verified = verify_backfill(url, name, stop=stop, watch=watch, on=on, wait=wait)
+    with (
+        showing(report_format, quiet=quiet or observing.as_json(location)) as watch,
+        signals() as stop,
+        observing.around(location, watch) as (watched, observer),
+    ):
+        verified = verify_backfill(url, name, stop=stop, watch=watched, on=on, wait=wait, observer=observer)
     if report_format == "json":
         found = backfill_text.verified_json(verified)
         click.echo(json.dumps({"schema": SCHEMA, "event": "end", "name": name, **found}))

@@ -53,6 +53,14 @@ class Observing:
     def as_json(self, location: Location) -> bool:
         return (self.log_format or location.config().log) == "json"
 
+    def refuse_dry_run(self) -> None:
+        """
+        Raises:
+            UsageError: of a dry run there are no metrics.
+        """
+        if self.port is not None:
+            raise click.UsageError("--metrics-port serves nothing with --dry-run")
+
     @contextmanager
     def around(self, location: Location, watch: Watch) -> Iterator[tuple[Watch, Observer]]:
         """Observers of the block, and the watch it is to use."""

@@ -150,6 +150,7 @@ def pace_options(command: Callable[Concatenate[Pace, P], R]) -> Callable[P, R]:
         from evolve.app.backfill_throttling import throttling_of
         from evolve.app.backfill_work import Pace
         from evolve.backfill.modes import Mode
+        from evolve.backfill.terms import Terms
         from evolve.postgres.session import Timeouts
 
         def number(name: str) -> float:
@@ -165,16 +166,19 @@ def pace_options(command: Callable[Concatenate[Pace, P], R]) -> Callable[P, R]:
         location = next(each for each in args if isinstance(each, Location))
         settings = location.config().backfill
         mode = Mode(str(kwargs.pop("mode") or settings.mode))
-        throttling = throttling_of(settings, mode, texts("windows"), texts("throttles"), location.directory)
+        windows = texts("windows")
+        throttling = throttling_of(settings, mode, windows, texts("throttles"), location.directory)
         duty, wal, lag = optional("duty"), optional("max_wal"), optional("max_replica_lag")
         lease = number("lease")
         context = click.get_current_context()
+
+        def asked(option: str) -> bool:
+            return context.get_parameter_source(option) is not ParameterSource.DEFAULT
+
+        workers = int(number("workers"))
+        lock, statement = int(number("lock_timeout")), int(number("statement_timeout"))
         pace = Pace(
-            given=frozenset(
-                setting
-                for option, setting in _SETTINGS.items()
-                if context.get_parameter_source(option) is not ParameterSource.DEFAULT
-            ),
+            given=frozenset(setting for option, setting in _SETTINGS.items() if asked(option)),
             commit_seconds=number("target_ms") / 1000,
             largest=int(number("max_batch")),
             duty=mode.duty if duty is None else duty,
@@ -185,12 +189,18 @@ def pace_options(command: Callable[Concatenate[Pace, P], R]) -> Callable[P, R]:
             fence_seconds=number("fence_timeout"),
             patience=number("give_up_after"),
             lease_seconds=lease,
-            workers=int(number("workers")),
+            workers=workers,
             timeouts=Timeouts(
-                lock=int(number("lock_timeout")),
-                statement=int(number("statement_timeout")),
+                lock=lock,
+                statement=statement,
                 # A frozen client's locks must be gone when its lease is.
                 idle=int(min(5.0, lease / 2) * 1000),
+            ),
+            terms=Terms(
+                windows=windows or None,
+                workers=workers if asked("workers") else None,
+                lock_timeout=lock if asked("lock_timeout") else None,
+                statement_timeout=statement if asked("statement_timeout") else None,
             ),
         )
         return command(pace, *args, **kwargs)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from evolve.cli.backfill_observing import Observing, observing_options
 from evolve.cli.backfill_options import pace_options, quiet_option, resolved_url, verify_option
 from evolve.cli.backfill_progress import SCHEMA, showing
 from evolve.cli.options import Location, database_url_option, format_option, project_options
@@ -75,6 +76,7 @@ def rejects(
 @format_option("text", "json")
 @database_url_option
 @project_options
+@observing_options
 @pace_options
 def retry_rejects(
     pace: Pace,
@@ -83,6 +85,7 @@ def retry_rejects(
     name: str,
     verify: bool,
     quiet: bool,
+    observing: Observing,
     report_format: str,
     database_url: str | None,
 ) -> int:
@@ -97,8 +100,12 @@ def retry_rejects(
 
     search(location.directory)
     url = resolved_url(location, database_url)
-    with showing(report_format, quiet=quiet) as watch, signals() as stop:
-        retried = retry(url, name, pace=pace, stop=stop, watch=watch, verify=verify)
+    with (
+        showing(report_format, quiet=quiet or observing.as_json(location)) as watch,
+        signals() as stop,
+        observing.around(location, watch) as (watched, observer),
+    ):
+        retried = retry(url, name, pace=pace, stop=stop, watch=watched, verify=verify, observer=observer)
     if report_format == "json":
         click.echo(json.dumps(backfill_text.retried_json(retried)))
     else:

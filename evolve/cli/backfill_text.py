@@ -249,8 +249,9 @@ def view_text(view: RunView) -> str:
     lines += [f"  worker    {person}" for person in record.people]
     if record.settings.said:
         lines.append(f"  set       {record.settings}")
-    if record.pace.said:
-        lines.append(f"  begun at  {record.pace}")
+    begun = (*record.pace.words, *record.terms.words)
+    if begun:
+        lines.append(f"  begun at  {' '.join(begun)}")
     if record.brake is not None:
         left = "" if record.brake.left is None else f", for another {record.brake.left:.0f} s"
         lines.append(f"  throttle  {record.brake.shown}{left}")
@@ -326,6 +327,7 @@ def view_json(view: RunView) -> dict[str, object]:
         "workers": list(record.people),
         "settings": record.settings.to_json(),
         "pace": record.pace.to_json(),
+        "terms": record.terms.to_json(),
         "throttle": brake_json(record),
         "hold": record.hold,
         "approval": None if record.approval is None else asdict(record.approval),

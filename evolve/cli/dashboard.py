@@ -52,6 +52,7 @@ def command(
     from evolve.cli.stopping import signals
 
     try:
+        from evolve.dashboard.serve import ServingEnded
         from evolve.dashboard.start import Wish, running
     except ModuleNotFoundError as error:
         if error.name is None or error.name.partition(".")[0] not in _EXTRA:
@@ -67,7 +68,9 @@ def command(
         click.echo("the page is served until Ctrl-C; whoever has this URL may use it", err=True)
         sys.stdout.flush()
         gc.freeze()  # what is there stays, and need not be looked through each time
-        while stop.requested() is None and served.alive():
+        while stop.requested() is None:
+            if not served.alive():
+                raise ServingEnded
             stop.wait(1.0)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import suppress
 from threading import Lock
 
 
@@ -10,13 +11,15 @@ class Hub:
     def __init__(self) -> None:
         self._lock = Lock()
         self._waiting: set[tuple[asyncio.AbstractEventLoop, asyncio.Event]] = set()
+        self.calls = 0  # of `wake` until now
         self.closed = False
 
     def wake(self) -> None:
         with self._lock:
+            self.calls += 1
             waiting, self._waiting = self._waiting, set()
         for loop, event in waiting:
-            if not loop.is_closed():
+            with suppress(RuntimeError):  # of a loop that has ended
                 loop.call_soon_threadsafe(event.set)
 
     def close(self) -> None:
@@ -24,13 +27,13 @@ class Hub:
         self.closed = True
         self.wake()
 
-    async def woken(self, seconds: float) -> bool:
-        """Wait for the next `wake`; False where none came in that time."""
+    async def woken(self, calls: int, seconds: float) -> bool:
+        """Wait for the next `wake` after so many; False where none came in that time."""
         entry = (asyncio.get_running_loop(), asyncio.Event())
         with self._lock:
+            if self.calls > calls:
+                return True
             self._waiting.add(entry)
-        if self.closed:
-            return False
         try:
             async with asyncio.timeout(seconds):
                 await entry[1].wait()

@@ -31,11 +31,13 @@ class Page:
 
     Args:
         parts: what stands in the elements of these ids.
+        still: the same, but for those without scripts it does not load itself anew.
         states: of the runs on it and of the database, by name: a change of one is read out.
     """
 
     title: str
     html: str
+    still: str
     parts: Mapping[str, str]
     states: Mapping[str, str]
 
@@ -65,6 +67,9 @@ class Pages:
     def sign_in(self, *, wrong: bool) -> str:
         return self._rendered("sign_in.html", title="Sign in", wrong=wrong, live=None)
 
+    def entered(self) -> str:
+        return self._rendered("entered.html", title="Signed in", live=None)
+
     def trouble(self, title: str, trouble: Trouble, back: str | None = None) -> str:
         return self._rendered("trouble.html", title=title, trouble=trouble, back=back, live=None)
 
@@ -79,18 +84,22 @@ class Pages:
             return page
 
     def _overview(self, seen: Seen) -> Page:
-        return self._page(
-            "overview.html", ("look", "changes", "runs", "partitions"), "Overview", "/live", seen, seen=seen
-        )
+        parts = ("look", "changes", "runs", "partitions")
+        states = {each.view.record.name: state_of(each.view.record) for each in seen.runs or ()}
+        return self._page("overview.html", parts, "Overview", ("/", "/live"), seen, states, seen=seen)
 
     def _run(self, seen: Seen, name: str) -> Page | None:
         each = seen.run(name)
         if each is None:
             return None
-        live = f"/live?name={quote(name, safe='')}"
         record = each.view.record
         return self._page(
-            *("run.html", ("look", "run", "controls", "events"), name, live, seen),
+            "run.html",
+            ("look", "run", "controls", "events"),
+            name,
+            (f"/run?name={quoted(name)}", f"/live?name={quoted(name)}"),
+            seen,
+            {name: state_of(record)},
             seen=seen,
             each=each,
             actions=actions(record),
@@ -102,23 +111,29 @@ class Pages:
         template: str,
         parts: tuple[str, ...],
         title: str,
-        live: str,
+        places: tuple[str, str],
         of: Seen,
+        states: Mapping[str, str],
         **values: object,
     ) -> Page:
+        here, live = places
         rendered = {part: self._rendered(f"part_{part}.html", **values) for part in parts}
         made = {part: Markup(text) for part, text in rendered.items()}  # noqa: S704  # escaped in its template
-        html = self._rendered(template, title=title, live=live, parts=made, **values)
-        states = {
-            each.view.record.name: state_of(each.view.record)
-            for each in of.runs or ()
-            if template == "overview.html" or each.view.record.name == title
-        }
+        html, still = (
+            self._rendered(template, title=title, here=here, live=live, parts=made, still=still, **values)
+            for still in (False, True)
+        )
         database = of.runs_trouble.what if of.runs_trouble else "it answers"
-        return Page(title, html, rendered, {**states, "The database": database})
+        told = {each: shown(state) for each, state in {**states, "The database": database}.items()}
+        return Page(title, html, still, rendered, told)
 
     def _rendered(self, template: str, **values: object) -> str:
         return _environment().get_template(template).render({**self._constant, **values})
+
+
+def quoted(name: str) -> str:
+    """For an address."""
+    return quote(name, safe="")
 
 
 def actions(record: RunRecord) -> tuple[str, ...]:
@@ -161,7 +176,7 @@ def _environment() -> Environment:
         "span": span,
         "gate": describe_gate,
         "person": person,
-        "run_url": lambda name: f"/run?name={quote(name, safe='')}",
+        "quoted": quoted,
     }
     environment.globals |= {"WIDTH": WIDTH, "HEIGHT": HEIGHT, "SOON": SOON, "state_of": state_of}
     return environment

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import errno
 import ipaddress
 import socket
@@ -11,13 +12,15 @@ from threading import Thread
 from typing import TYPE_CHECKING
 
 import uvicorn
+from uvicorn.protocols.http.h11_impl import H11Protocol
 
-from evolve.errors import Misuse
+from evolve.errors import Misuse, Refused
 
 if TYPE_CHECKING:
     from starlette.types import ASGIApp
 
 VIEWERS = 500  # connections at once; more are answered with 503
+PATIENCE = 10.0  # seconds that a connection may take to ask for something
 _GRACE = 2  # seconds that requests under way may take at the end
 
 
@@ -39,6 +42,11 @@ class CannotServe(Misuse):
             if error.errno in (errno.EADDRINUSE, errno.EACCES)
             else "give an address of this machine: --address 127.0.0.1",
         )
+
+
+class ServingEnded(Refused):
+    def __init__(self) -> None:
+        super().__init__("the page is not served any more", fix="start evolve dashboard again")
 
 
 _REASONS = {
@@ -74,13 +82,52 @@ def listening(address: str, port: int, *, i_know: bool) -> tuple[socket.socket, 
             raise
     except OSError as error:
         raise CannotServe(address, port, error) from error
+    except UnicodeError as error:  # what is too long for the name of a machine, or has empty parts
+        raise CannotServe(address, port, OSError(0, "it is no address of a machine")) from error
     return bound, local
 
 
 def address_of(bound: socket.socket, address: str) -> str:
-    """The URL of the page, for who is on this machine."""
-    host = address or "localhost"
-    return f"http://{f'[{host}]' if ':' in host else host}:{bound.getsockname()[1]}/"
+    """The URL of the page, for who is on this machine; for others where they reach it by a name."""
+    place, port = bound.getsockname()[:2]
+    number = ipaddress.ip_address(str(place).partition("%")[0])
+    if number.is_unspecified:
+        host = "localhost"
+    elif number.is_loopback:
+        host = str(number)  # a name could stand for two addresses, of which another serves the second
+    else:
+        host = address
+    return f"http://{f'[{host}]' if ':' in host else host}:{port}/"
+
+
+class _Prompt(H11Protocol):
+    """Hangs up on who asks for nothing, or too slowly: connections are few."""
+
+    _limit: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        super().connection_made(transport)
+        self._expect_request()
+
+    def on_response_complete(self) -> None:
+        super().on_response_complete()
+        self._expect_request()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._expect_nothing()
+        super().connection_lost(exc)
+
+    def _expect_request(self) -> None:
+        self._expect_nothing()
+        self._limit = self.loop.call_later(PATIENCE, self._hang_up)
+
+    def _expect_nothing(self) -> None:
+        if self._limit is not None:
+            self._limit.cancel()
+
+    def _hang_up(self) -> None:
+        if self.cycle is None or self.cycle.response_complete:
+            self.transport.close()
 
 
 @contextmanager
@@ -93,7 +140,9 @@ def served(application: ASGIApp, bound: socket.socket, closing: Callable[[], Non
     server = uvicorn.Server(
         uvicorn.Config(
             application,
+            http=_Prompt,
             log_config=None,
+            log_level="error",  # whoever sends nonsense does not fill the terminal
             access_log=False,  # the token stands in a URL
             lifespan="off",
             server_header=False,

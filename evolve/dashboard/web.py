@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib.resources import files
-from urllib.parse import parse_qs, quote
+from urllib.parse import parse_qs
 
 from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
 from starlette.datastructures import Headers, MutableHeaders
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import HTMLResponse, PlainTextResponse, RedirectResponse, Response, StreamingResponse
 from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -24,12 +25,13 @@ from evolve.backfill.record import NoSuchRun
 from evolve.backfill.settings import EXPECTED, parse
 from evolve.dashboard.guard import HEADERS, Guard
 from evolve.dashboard.hub import Hub
-from evolve.dashboard.pages import Pages
+from evolve.dashboard.pages import Pages, quoted
 from evolve.dashboard.watcher import Trouble, Watcher
 from evolve.errors import EvolveError, Misuse
 
 LARGEST = 16_384  # bytes of a form
 _FIELDS = 30
+_SENT = 10.0  # seconds that a form may take to come
 _BEAT = 15.0  # seconds after which a silent stream says something, so that nobody in between cuts it
 _SEEN = 3.0  # seconds that an answer waits for what was done to show
 _STATIC = {
@@ -69,7 +71,9 @@ class Dashboard:
             *(Route(f"/static/{name}", _static(name, kind)) for name, kind in _STATIC.items()),
         ]
         self.watcher.on_look(self.hub.wake)
-        return _Protected(Starlette(routes=routes), self.guard)
+        application = Starlette(routes=routes)
+        application.router.redirect_slashes = False  # it would repeat a token in another address
+        return _Protected(application, self.guard)
 
     @property
     def _cookie(self) -> str:
@@ -79,7 +83,7 @@ class Dashboard:
         async def answer(request: Request) -> Response:
             token = request.query_params.get("token")
             if token is not None and request.method == "GET":
-                return self._enter(token)
+                return self._enter(token, request.headers)
             if not self.guard.admits(request.headers, request.cookies.get(self._cookie)):
                 return HTMLResponse(self.pages.sign_in(wrong=False), 401)
             self.watcher.viewed()
@@ -87,42 +91,50 @@ class Dashboard:
 
         return answer
 
-    def _enter(self, token: str) -> Response:
+    def _enter(self, token: str, headers: Mapping[str, str]) -> Response:
         """The token leaves the address, and the history of the browser keeps it no longer than this answer."""
         if not self.guard.knows(token):
             return HTMLResponse(self.pages.sign_in(wrong=True), 401)
-        answer = RedirectResponse("/", 303)
+        if headers.get("sec-fetch-site") in ("cross-site", "same-site"):
+            # From a link on a page of others the cookie would not go along with a redirect; from our own page it does.
+            answer: Response = HTMLResponse(self.pages.entered(), headers={"Refresh": "0; url=/"})
+        else:
+            answer = RedirectResponse("/", 303)
         answer.set_cookie(self._cookie, self.guard.session, httponly=True, samesite="strict", path="/")
         return answer
 
     async def _sign_in(self, request: Request) -> Response:
         form = await _form(request)
-        return self._enter(form.get("token", "").strip())
+        return self._enter(form.get("token", "").strip(), {})
 
     async def _overview(self, request: Request) -> Response:
-        del request
-        return HTMLResponse(self.pages.overview(self.watcher.seen).html)
+        page = self.pages.overview(self.watcher.seen)
+        return HTMLResponse(page.still if "still" in request.query_params else page.html)
 
     async def _run(self, request: Request) -> Response:
         name = request.query_params.get("name", "")
         page = self.pages.run(self.watcher.seen, name)
         if page is None:
             return self._trouble("No such backfill", self._no_such_run(name), 404)
-        return HTMLResponse(page.html)
+        return HTMLResponse(page.still if "still" in request.query_params else page.html)
 
     async def _live(self, request: Request) -> Response:
         name = request.query_params.get("name")
         if name is not None and self.pages.run(self.watcher.seen, name) is None:
             return self._trouble("No such backfill", self._no_such_run(name), 404)
-        return StreamingResponse(
-            self._stream(name), media_type="text/event-stream", headers={"X-Accel-Buffering": "no"}
-        )
+        kind, headers = "text/event-stream", {"X-Accel-Buffering": "no"}
+        if request.method == "HEAD":  # of a stream there would be no end
+            return Response(media_type=kind, headers=headers)
+        return StreamingResponse(self._stream(name), media_type=kind, headers=headers)
 
     async def _stream(self, name: str | None) -> AsyncIterator[str]:
         """What has changed since the last look, as one event each."""
         sent: dict[str, str] = {}
         yield "retry: 2000\n\n"
-        while not self.hub.closed:
+        while True:
+            calls = self.hub.calls  # before the look: what comes during it is not missed
+            if self.hub.closed:
+                return
             self.watcher.viewed()
             seen = self.watcher.seen
             page = self.pages.overview(seen) if name is None else self.pages.run(seen, name)
@@ -131,7 +143,7 @@ class Dashboard:
                 sent.update(fresh)
                 if fresh:
                     yield f"data: {json.dumps({'parts': fresh, 'states': dict(page.states)})}\n\n"
-            if not await self.hub.woken(_BEAT):
+            if not await self.hub.woken(calls, _BEAT):
                 yield ": still here\n\n"
 
     async def _act(self, request: Request) -> Response:
@@ -151,8 +163,8 @@ class Dashboard:
                 Trouble("this dashboard only shows", fix="start it without --read-only, or use a terminal"),
                 403,
             )
-        name, action = form.get("name", ""), form.get("action", "")
-        page = f"/run?name={quote(name, safe='')}"
+        name, action = request.query_params.get("name", ""), form.get("action", "")
+        page = f"/run?name={quoted(name)}"
         began = datetime.now(UTC)
         try:
             await run_in_threadpool(self._do, action, name, form)
@@ -185,10 +197,10 @@ class Dashboard:
     async def _shown(self, moment: datetime) -> None:
         """Wait a moment, so that the page that follows shows what was done."""
         while (datetime.now(UTC) - moment).total_seconds() < _SEEN:
-            at = self.watcher.seen.at
+            calls, at = self.hub.calls, self.watcher.seen.at
             if at is not None and at > moment:
                 return
-            await self.hub.woken(_SEEN)
+            await self.hub.woken(calls, _SEEN)
 
     def _no_such_run(self, name: str) -> Trouble:
         runs = self.watcher.seen.runs
@@ -233,12 +245,16 @@ def _static(name: str, kind: str) -> Endpoint:
 
 
 async def _form(request: Request) -> dict[str, str]:
-    """The fields of a post, each once; {} where they are too large or too many."""
+    """The fields of a post, each once; {} where they are too large, too many or too slow."""
     body = b""
-    async for piece in request.stream():
-        body += piece
-        if len(body) > LARGEST:
-            return {}
+    try:
+        async with asyncio.timeout(_SENT):
+            async for piece in request.stream():
+                body += piece
+                if len(body) > LARGEST:
+                    return {}
+    except (TimeoutError, ClientDisconnect):
+        return {}
     try:
         fields = parse_qs(
             body.decode(errors="replace"), keep_blank_values=True, max_num_fields=_FIELDS, errors="replace"

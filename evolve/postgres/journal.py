@@ -33,6 +33,7 @@ from evolve.backfill.settings import OPEN, Settings
 from evolve.backfill.spec import Spec
 from evolve.backfill.status import ENDED, State, before
 from evolve.backfill.steering import Doing, Link, brake_of
+from evolve.backfill.terms import UNSAID, Terms
 from evolve.backfill.verify import Verdict, misses_predicate
 from evolve.errors import Misuse, Refused
 from evolve.postgres.connect import Connection
@@ -311,7 +312,7 @@ class NewRun:
 
     Args:
         approval: why another person must approve it before it begins.
-        pace: what the command line says.
+        pace, terms: what the command line says.
     """
 
     table_oid: int
@@ -323,6 +324,7 @@ class NewRun:
     key_collations: tuple[int, ...] = ()
     approval: str | None = None
     pace: Settings = OPEN
+    terms: Terms = UNSAID
 
 
 def open_run(
@@ -380,13 +382,13 @@ def open_run(
                         new.newest_first,
                         list(new.key_collations),
                         None if new.approval is None else json.dumps({"reason": new.approval}),
-                        json.dumps(new.pace.to_json()),
+                        json.dumps(new.pace.to_json() | new.terms.to_json()),
                         actor,
                     ),
                 ).fetchone()
                 or 0
             )
-        write_event(connection, run_id, actor, "start", str(new.pace))
+        write_event(connection, run_id, actor, "start", " ".join((*new.pace.words, *new.terms.words)))
         prepare(connection, run_id)
     return named_run(connection, spec.name)
 
@@ -1026,6 +1028,7 @@ def _record(row: _Row) -> RunRecord:
         unrestored=row.unrestored,
         settings=Settings.from_json(json.loads(row.settings)),
         pace=Settings.from_json(json.loads(row.pace)),
+        terms=Terms.from_json(json.loads(row.pace)),
         brake=None if row.brake is None else brake_of(json.loads(row.brake)),
         approval=None if row.approval is None else Approval(**json.loads(row.approval)),
         doing=tuple(

@@ -10,6 +10,7 @@ from collections.abc import Iterable
 
 from evolve.backfill.settings import Settings
 from evolve.backfill.steering import Brake
+from evolve.backfill.terms import Terms
 from evolve.postgres import journal
 from evolve.postgres.connect import Connection
 
@@ -30,17 +31,21 @@ def set_pace(
         journal.write_event(connection, run_id, actor, "set", detail)
 
 
-def begin(connection: Connection, run_id: int, said: Settings, actor: str) -> None:
+def begin(connection: Connection, run_id: int, said: Settings, terms: Terms, actor: str) -> None:
     """Remember what the command line says that leads the run from now on; it takes the place of what was set before."""
     with connection.transaction():
         # A row lock in the journal.
         changed = connection.execute(
             "UPDATE evolve.backfill_run SET pace = pace || %(said)s::jsonb, settings = settings - %(names)s::text[]"
-            " WHERE run_id = %(run)s AND (settings ?| %(names)s::text[] OR NOT pace @> %(said)s::jsonb)",
-            {"said": json.dumps(said.to_json()), "names": list(said.said), "run": run_id},
+            " WHERE run_id = %(run)s AND (settings ?| %(names)s::text[] OR pace || %(said)s::jsonb <> pace)",
+            {
+                "said": json.dumps(said.to_json() | terms.to_json()),
+                "names": list(said.said),
+                "run": run_id,
+            },
         ).rowcount
         if changed:
-            journal.write_event(connection, run_id, actor, "pace", str(said))
+            journal.write_event(connection, run_id, actor, "pace", " ".join((*said.words, *terms.words)))
 
 
 def brake(connection: Connection, run_id: int, new: Brake) -> None:

@@ -79,7 +79,7 @@ class Browser:
         """A button on the page of a run, with the form token that stands there."""
         token = re.search(r'name="form" value="([^"]+)"', self.run(name).text)
         assert token is not None, "the page has no form"
-        return self.ask("/act", {"form": token[1], "name": name, "action": action, **more})
+        return self.ask(f"/act?name={quote(name, safe='')}", {"form": token[1], "action": action, **more})
 
     def until(self, look: Callable[[], Answer], fits: Callable[[Answer], bool]) -> Answer:
         """Look again and again."""
