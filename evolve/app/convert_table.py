@@ -24,6 +24,7 @@ from evolve.partition.values import read_value
 from evolve.plugin_api import Options, Partitioner, Problem, Problems, Profile, TableInfo
 from evolve.postgres.blockers import BlockerWatch
 from evolve.postgres.connect import Connection, connect
+from evolve.postgres.conversion_privileges import missing_privileges
 from evolve.postgres.conversion_steps import LockNotAcquired, StraysFound, Worker
 from evolve.postgres.conversions import (
     ConversionExists,
@@ -234,7 +235,9 @@ def roll_back(
         record = _found(own, table)
         if record.track == "finish":
             raise CannotRollBack(table)
-        tracks: tuple[Track, ...] = ("back", "abandon") if record.state == "swapped" else ("abandon",)
+        tracks: tuple[Track, ...] = ("abandon",)
+        if record.state in ("swapped", "swapped back"):
+            tracks = ("back", "abandon")  # of the way back some may be left after the swap
         return _Runner(url, own, record, observer, patience or Patience(), environment or Environment()).run(
             tracks
         )
@@ -292,7 +295,10 @@ def _planned(connection: Connection, wish: Wish, now: datetime) -> Conversion:
     if in_the_way:
         raise CannotConvert(wish.table.plain, in_the_way)
     partitioner = partitioner_for(wish.table, wish.method, wish.options, inventory.for_plugins())
-    in_the_way = obstacles(inventory, partitioner, wish.unique, server_version(connection))
+    in_the_way = (
+        *obstacles(inventory, partitioner, wish.unique, server_version(connection)),
+        *missing_privileges(connection, inventory),
+    )
     if in_the_way:
         raise CannotConvert(wish.table.plain, in_the_way)
     profile = read_profile(connection, wish.table, partitioner, _key_type(inventory, partitioner))

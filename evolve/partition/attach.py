@@ -69,7 +69,7 @@ def forward(shell: Shell, first: Partition, rest: tuple[Partition, ...]) -> tupl
         steps.append(
             Statements("comments", "on keys, indexes, triggers", "blocks neither reads nor writes", comments)
         )
-    return tuple(steps)
+    return (*steps, *cut_over.inbound(shell.inventory))
 
 
 def back(shell: Shell, first: Partition, rest: tuple[Partition, ...]) -> tuple[Step, ...]:
@@ -84,7 +84,7 @@ def back(shell: Shell, first: Partition, rest: tuple[Partition, ...]) -> tuple[S
     for index in _widened_before(shell):
         steps.append(_built(shell, _narrow_name(shell, index.name), leaf, index.definition))
     steps.append(_swap_back(shell, first, rest))
-    return tuple(steps)
+    return (*steps, *cut_over.inbound(shell.inventory))
 
 
 def abandon(shell: Shell) -> tuple[Step, ...]:
@@ -196,7 +196,7 @@ def _create(shell: Shell, rest: tuple[Partition, ...]) -> Step:
 def _swap(shell: Shell, first: Partition) -> Step:
     names, inventory = shell.names, shell.inventory
     leaf = _leaf(shell, first)
-    statements: list[Statement] = []
+    statements = list(cut_over.drop_inbound(inventory))
     for sequence in inventory.sequences:
         if sequence.identity:
             old, fresh = names.in_schema(sequence.name), names.in_schema(names.fresh(sequence.name))
@@ -229,13 +229,14 @@ def _swap(shell: Shell, first: Partition) -> Step:
         _catalog(f"ALTER TABLE {leaf.full} DROP CONSTRAINT IF EXISTS {quote(names.bound_check)}"),
         _catalog(f"COMMENT ON TABLE {leaf.full} IS {literal(shell.marker)}"),
         *cut_over.carried(names.table, inventory),
+        *cut_over.add_inbound(inventory),
         *cut_over.publish(inventory, added=names.table, dropped=leaf),
     ]
     return Statements(
         name="swap",
         title=f"{names.table.plain} becomes {leaf.plain}, first partition of what now gets its name",
         why="milliseconds of catalog changes; waits at most the lock timeout, then lets the application pass",
-        first=(*cut_over.lock_views(inventory), cut_over.lock(names.table)),
+        first=(*cut_over.lock_others(inventory), cut_over.lock(names.table)),
         unchanged="all",
         statements=tuple(statements),
         state="swapped",
@@ -277,6 +278,7 @@ def _swap_back(shell: Shell, first: Partition, rest: tuple[Partition, ...]) -> S
     leaf = _leaf(shell, first)
     others = tuple(QualifiedName(partition.name, leaf.schema).full for partition in rest)
     statements: list[Statement] = [
+        *cut_over.drop_inbound(inventory),
         _catalog(f"ALTER TABLE {names.table.full} DETACH PARTITION {leaf.full}"),
         *cut_over.rename(names.table, names.shadow.name),
         *(
@@ -306,6 +308,7 @@ def _swap_back(shell: Shell, first: Partition, rest: tuple[Partition, ...]) -> S
     statements += [
         _catalog(f"COMMENT ON TABLE {names.table.full} IS {comment}"),
         *cut_over.carried(names.table, inventory, policies=False),
+        *cut_over.add_inbound(inventory),
         *cut_over.publish(inventory, added=names.table, dropped=names.shadow),
         *cut_over.comments(names.table, inventory, _all_indexes(shell)),
     ]
@@ -313,7 +316,7 @@ def _swap_back(shell: Shell, first: Partition, rest: tuple[Partition, ...]) -> S
         name="swap back",
         title=f"{leaf.plain} becomes {names.table.plain} again",
         why="milliseconds of catalog changes; refused where a row has come into another partition",
-        first=(*cut_over.lock_views(inventory), cut_over.lock(names.table)),
+        first=(*cut_over.lock_others(inventory), cut_over.lock(names.table)),
         unchanged="columns",
         empty=others,
         otherwise="refuse",

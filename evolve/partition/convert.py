@@ -35,11 +35,15 @@ def forward(shell: Shell, partitions: tuple[Partition, ...]) -> tuple[Step, ...]
         verify(shell, source=shell.names.table.full, target=shell.names.shadow.full),
         cut_over.swap(shell.names, shell.inventory, shell.shared_names, strays=shell.catches_strays),
         *_afterwards(shell),
+        *cut_over.inbound(shell.inventory),
     )
 
 
 def back(shell: Shell) -> tuple[Step, ...]:
-    return (cut_over.swap_back(shell.names, shell.inventory, shell.shared_names),)
+    return (
+        cut_over.swap_back(shell.names, shell.inventory, shell.shared_names),
+        *cut_over.inbound(shell.inventory),
+    )
 
 
 def abandon(shell: Shell) -> tuple[Step, ...]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from evolve.partition import sync
 from evolve.partition.inventory import Inventory, Publication, Sequence, Trigger, View
 from evolve.partition.naming import Names
-from evolve.partition.steps import Statements
+from evolve.partition.steps import Statements, Step
 from evolve.sql.locks import LockMode
 from evolve.sql.names import QualifiedName, literal, quote
 from evolve.sql.statements import Statement
@@ -26,12 +26,13 @@ def swap(names: Names, inventory: Inventory, renamed: tuple[str, ...], *, strays
         name="swap",
         title=f"{names.shadow.plain} becomes {names.table.plain}, kept in step with {names.retired.plain}",
         why="milliseconds of catalog changes; waits at most the lock timeout, then lets the application pass",
-        first=(*lock_views(inventory), lock(names.table)),
+        first=(*lock_others(inventory), lock(names.table)),
         unchanged="all",
         empty=(names.strays.full,) if strays else (),
         statements=(
             *((drop,) if strays else ()),
             *sync.drop_triggers(names.table),
+            *drop_inbound(inventory),
             *_sequences_forward(names, inventory),
             *_disable_triggers(names.table, inventory),
             *_stop_row_security(names.table, inventory),
@@ -40,6 +41,7 @@ def swap(names: Names, inventory: Inventory, renamed: tuple[str, ...], *, strays
             *rename(names.shadow, names.table.name),
             *_rename_parts(names, inventory, renamed, away="new"),
             *carried(names.table, inventory),
+            *add_inbound(inventory),
             *publish(inventory, added=names.table, dropped=names.retired),
             *sync.reverse(names, inventory),
         ),
@@ -53,10 +55,11 @@ def swap_back(names: Names, inventory: Inventory, renamed: tuple[str, ...]) -> S
         name="swap back",
         title=f"{names.retired.plain} becomes {names.table.plain} again",
         why="milliseconds of catalog changes; the reverse trigger has kept every row",
-        first=(*lock_views(inventory), lock(names.table), lock(names.retired)),
+        first=(*lock_others(inventory), lock(names.table), lock(names.retired)),
         unchanged="columns",
         statements=(
             *sync.drop_triggers(names.table),
+            *drop_inbound(inventory),
             *_sequences_back(names, inventory),
             *rename(names.table, names.shadow.name),
             *_rename_parts(names, inventory, renamed, away="new", back=True),
@@ -65,6 +68,7 @@ def swap_back(names: Names, inventory: Inventory, renamed: tuple[str, ...]) -> S
             *_enable_triggers(names.table, inventory.triggers),
             *_row_security(names.table, inventory),
             *_views(inventory),
+            *add_inbound(inventory),
             *publish(inventory, added=names.table, dropped=names.shadow),
         ),
         state="swapped back",
@@ -124,10 +128,11 @@ def lock(table: QualifiedName) -> Statement:
     )
 
 
-def lock_views(inventory: Inventory) -> tuple[Statement, ...]:
+def lock_others(inventory: Inventory) -> tuple[Statement, ...]:
+    """Whatever is changed along with the table, before it: in the order in which clients lock them."""
     # A reader of a view locks the view, then the table: so do we, or the two would wait for each other. LOCK TABLE
     # would lock every other table that the view reads; an ALTER that changes nothing locks the view alone.
-    return tuple(
+    views = tuple(
         Statement(
             f"ALTER VIEW {view.name} OWNER TO {view.owner}",
             LockMode.ACCESS_EXCLUSIVE,
@@ -135,6 +140,76 @@ def lock_views(inventory: Inventory) -> tuple[Statement, ...]:
         )
         for view in inventory.views
     )
+    # Who writes a row that points here locks its table, then this one.
+    sources = dict.fromkeys(foreign.source for foreign in inventory.inbound)
+    return (
+        *views,
+        *(
+            Statement(
+                f"LOCK TABLE {source} IN ACCESS EXCLUSIVE MODE",
+                LockMode.ACCESS_EXCLUSIVE,
+                "its foreign keys are pointed at the other table, which reads no row",
+            )
+            for source in sources
+        ),
+    )
+
+
+def drop_inbound(inventory: Inventory) -> tuple[Statement, ...]:
+    return tuple(
+        Statement(
+            f"ALTER TABLE {foreign.source} DROP CONSTRAINT {quote(foreign.name)}",
+            LockMode.ACCESS_EXCLUSIVE,
+            CATALOG,
+        )
+        for foreign in inventory.inbound
+    )
+
+
+def add_inbound(inventory: Inventory) -> tuple[Statement, ...]:
+    """At the table that now has the name. Every write from here on obeys it; rows that are there did so until now."""
+    return tuple(
+        Statement(
+            f"ALTER TABLE {foreign.source} ADD CONSTRAINT {quote(foreign.name)} {foreign.definition}"
+            # One that is not enforced is not valid by nature, and the server takes no second word for it.
+            + ("" if foreign.definition.endswith("NOT ENFORCED") else " NOT VALID"),
+            LockMode.SHARE_ROW_EXCLUSIVE,
+            "NOT VALID reads no row",
+        )
+        for foreign in inventory.inbound
+    )
+
+
+def inbound(inventory: Inventory) -> tuple[Step, ...]:
+    """What follows the swap: the foreign keys that point here are proven anew, and get their comments."""
+    steps: list[Step] = [
+        Statements(
+            name="inbound keys",
+            title=f"{foreign.name} of {foreign.source}, validated",
+            why="reads that table and blocks neither reads nor writes",
+            statements=(
+                Statement(
+                    f"ALTER TABLE {foreign.source} VALIDATE CONSTRAINT {quote(foreign.name)}",
+                    LockMode.SHARE_UPDATE_EXCLUSIVE,
+                    "blocks neither reads nor writes",
+                ),
+            ),
+        )
+        for foreign in inventory.inbound
+        if foreign.validated
+    ]
+    texts = tuple(
+        Statement(
+            f"COMMENT ON CONSTRAINT {quote(foreign.name)} ON {foreign.source} IS {literal(foreign.comment)}",
+            LockMode.SHARE_UPDATE_EXCLUSIVE,
+            "blocks nothing",
+        )
+        for foreign in inventory.inbound
+        if foreign.comment is not None
+    )
+    if texts:
+        steps.append(Statements("comments", "on foreign keys that point here", "blocks nothing", texts))
+    return tuple(steps)
 
 
 def rename(table: QualifiedName, to: str) -> tuple[Statement, ...]:

@@ -63,6 +63,8 @@ class ForeignKey:
     """Args:
     target, source: as SQL.
     definition: from FOREIGN KEY to its end.
+    keys: columns of the target.
+    partitioned: the source is.
     """
 
     name: str
@@ -71,6 +73,8 @@ class ForeignKey:
     definition: str
     validated: bool
     comment: str | None
+    keys: tuple[str, ...] = ()
+    partitioned: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Literal
@@ -10,6 +11,7 @@ from evolve.errors import Refused
 from evolve.partition.inventory import Inventory
 from evolve.partition.naming import SYNC_TRIGGER
 from evolve.plugin_api import Partitioner
+from evolve.sql.names import quote
 
 UniqueAnswer = Literal["widen", "per-partition"]
 """What becomes of a unique key that lacks the partition key: widened by it, or kept within each partition only."""
@@ -43,7 +45,8 @@ def obstacles(
         *_of_the_table(inventory),
         *_of_the_key(inventory, partitioner.key),
         *_of_unique_keys(inventory, partitioner.key, unique),
-        *of_constraints(inventory),
+        *_of_constraints(inventory),
+        *_of_inbound_keys(inventory, partitioner.key, unique, server),
         *of_triggers(inventory),
         *_of_dependents(inventory),
         *of_publications(inventory, server),
@@ -154,6 +157,61 @@ def _of_unique_keys(
 
 
 def of_constraints(inventory: Inventory) -> Iterator[Obstacle]:
+    """Where partitions change places, foreign keys that point at them are in the way as well."""
+    yield from _of_constraints(inventory)
+    for foreign in inventory.inbound:
+        yield Obstacle(
+            f'the foreign key "{foreign.name}" of {foreign.source} points at it',
+            "its target would lose its unique key, or must be moved by hand: "
+            f"ALTER TABLE {foreign.source} DROP CONSTRAINT {foreign.name}, and let the application keep the rule",
+        )
+
+
+def _of_inbound_keys(
+    inventory: Inventory, key: tuple[str, ...], unique: Mapping[str, UniqueAnswer], server: int
+) -> Iterator[Obstacle]:
+    """Foreign keys that cannot be pointed at the partitioned table: what they name is not unique there."""
+    kept = _kept_unique(inventory, key, unique)
+    for foreign in inventory.inbound:
+        drop = f"ALTER TABLE {foreign.source} DROP CONSTRAINT {quote(foreign.name)}"
+        what = f'the foreign key "{foreign.name}" of {foreign.source} points at it'
+        if foreign.source == foreign.target:
+            yield Obstacle(f"{what}: at itself", f"{drop}, and add it again after the conversion")
+        elif foreign.partitioned:
+            yield Obstacle(
+                f"{what}, and comes from a partitioned table, which takes none that is not validated at once",
+                f"{drop}, and add it again after the conversion, partition by partition",
+            )
+        elif frozenset(foreign.keys) not in kept:
+            columns = ", ".join(foreign.keys)
+            yield Obstacle(
+                f"{what}, and ({columns}) is not kept unique across partitions by {', '.join(key)}",
+                f"partition by {columns} (range or hash), which carries it; "
+                f"or {drop}, and let the application keep the rule",
+            )
+        elif server < 15 and re.search(r" ON DELETE (CASCADE|SET )", foreign.definition):
+            yield Obstacle(
+                f"{what}, and PostgreSQL {server} would carry out its ON DELETE where a row only moves to another "
+                "partition",
+                f"upgrade to PostgreSQL 15; or make it one without ON DELETE; or {drop}",
+            )
+
+
+def _kept_unique(
+    inventory: Inventory, key: tuple[str, ...], unique: Mapping[str, UniqueAnswer]
+) -> frozenset[frozenset[str]]:
+    """What is as unique in the partitioned table as it was: keys that hold the partition key."""
+    found = [item.columns for item in inventory.keys if unique.get(item.name) != "per-partition"]
+    found += [
+        index.columns
+        for index in inventory.indexes
+        if index.unique and not index.partial and index.columns is not None
+        if unique.get(index.name) != "per-partition"
+    ]
+    return frozenset(frozenset(columns) for columns in found if set(key) <= set(columns))
+
+
+def _of_constraints(inventory: Inventory) -> Iterator[Obstacle]:
     name = inventory.table.full
     for exclusion in inventory.exclusions:
         yield Obstacle(
@@ -180,12 +238,6 @@ def of_constraints(inventory: Inventory) -> Iterator[Obstacle]:
     for index in inventory.indexes:
         if not index.valid:
             yield Obstacle(f'the index "{index.name}" is invalid', f"DROP INDEX CONCURRENTLY {index.name}")
-    for foreign in inventory.inbound:
-        yield Obstacle(
-            f'the foreign key "{foreign.name}" of {foreign.source} points at it',
-            "its target would lose its unique key, or must be moved by hand: "
-            f"ALTER TABLE {foreign.source} DROP CONSTRAINT {foreign.name}, and let the application keep the rule",
-        )
 
 
 def of_triggers(inventory: Inventory) -> Iterator[Obstacle]:

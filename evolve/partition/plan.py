@@ -16,16 +16,23 @@ from evolve.partition.naming import SYNC_TRIGGER, TRUNCATE_TRIGGER, Names
 from evolve.partition.obstacles import UniqueAnswer
 from evolve.partition.shell import Shell, leaf_index
 from evolve.plugin_api import (
+    BadBounds,
     Bound,
     DefaultBound,
     HashBound,
+    ListBound,
+    NoPartitionFor,
     NotAdopted,
     Options,
     Partition,
     Partitioner,
     Profile,
+    RangeBound,
+    Value,
     bound_sql,
+    less,
     overlap,
+    tiles,
 )
 from evolve.sql.locks import LockMode
 from evolve.sql.names import QualifiedName, quote
@@ -84,8 +91,15 @@ def plan(
     recipe, reason, adopted = _choose(wish, partitioner, profile, now)
     if adopted is not None:
         first = Partition(partitioner.name(inventory.name, adopted), adopted)
-        rest = partitioner.due(inventory.name, (first,), now, profile).create
+        due = partitioner.due(inventory.name, (first,), now, profile)
+        rest = due.create
         partitions: tuple[Partition, ...] = (first, *rest)
+        if due.conflicts:
+            crossed = due.conflicts[0]
+            one, other = (
+                f"{each.name} {bound_sql(each.bound)}" for each in (crossed.wanted, crossed.existing)
+            )
+            raise BadBounds(partitioner.kind, f"partitions that overlap: {one} and {other}")
         forward = attach.forward(shell, first, rest)
         abandon = attach.abandon(shell)
         back = attach.back(shell, first, rest)
@@ -94,6 +108,8 @@ def plan(
         partitions = partitioner.initial(inventory.name, profile, now)
         if any(isinstance(partition.bound, DefaultBound) for partition in partitions):
             raise NoDefaultYet(wish.table)
+        if homeless := _homeless(partitions, profile):
+            raise NoPartitionFor(partitioner.key[0], homeless, "tell whoever wrote the method's plugin")
         forward = convert.forward(shell, partitions)
         abandon = convert.abandon(shell)
         back = convert.back(shell)
@@ -206,6 +222,30 @@ def _choose(
     )
 
 
+def _homeless(partitions: Sequence[Partition], profile: Profile) -> tuple[str, ...]:
+    """Keys that the table holds and that none of `partitions` takes."""
+    bounds = [partition.bound for partition in partitions]
+    hashed = [bound for bound in bounds if isinstance(bound, HashBound)]
+    if hashed:
+        return () if tiles(HashBound(1, 0), hashed) else ("one that hashes to a remainder that is left out",)
+    if all(isinstance(bound, ListBound) for bound in bounds):
+        taken = {value for bound in bounds if isinstance(bound, ListBound) for value in bound.values}
+        return tuple(str(value) for value in profile.values if value not in taken)
+    ranges = [bound for bound in bounds if isinstance(bound, RangeBound)]
+    ends = [value for value in (profile.low, profile.high) if value is not None]
+    return tuple(
+        str(value) for value in ends if ranges and not any(_within(value, bound) for bound in ranges)
+    )
+
+
+def _within(value: Value, bound: RangeBound) -> bool:
+    try:
+        above = bound.lower is None or not less(value, bound.lower)
+        return above and (bound.upper is None or less(value, bound.upper))
+    except TypeError:
+        return True  # bounds of another kind than the column's values: the server judges
+
+
 def _notes(shell: Shell, recipe: Recipe) -> tuple[str, ...]:
     """What the application will notice."""
     primary = shell.inventory.primary_key
@@ -223,6 +263,11 @@ def _notes(shell: Shell, recipe: Recipe) -> tuple[str, ...]:
             notes.append(
                 f'"{name}" becomes unique within each partition only, and no ON CONFLICT can name it'
             )
+    for foreign in shell.inventory.inbound:
+        notes.append(
+            f'"{foreign.name}" of {foreign.source} points at the partitioned table from the swap on; that table is '
+            "locked for the same milliseconds, and the key is validated anew beside the traffic"
+        )
     movers = [t.name for t in shell.inventory.triggers if t.row and t.before]
     if movers:
         notes.append(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import fields, is_dataclass
+from dataclasses import MISSING, fields, is_dataclass
 from enum import Enum
 from functools import cache
 from types import NoneType, UnionType
@@ -63,8 +63,11 @@ def _plain(kind: type, value: object) -> object:
     if is_dataclass(kind):
         if not isinstance(value, Mapping) or value.get(_TAG, kind.__name__) != kind.__name__:
             raise NotARecord(kind, value)
-        hints = _hints(kind)
-        return kind(**{name: _decode(hint, value.get(name)) for name, hint in hints.items()})
+        # What an earlier version did not know yet has a default.
+        known = {
+            name: hint for name, hint in _hints(kind).items() if name in value or name not in _defaults(kind)
+        }
+        return kind(**{name: _decode(hint, value.get(name)) for name, hint in known.items()})
     if issubclass(kind, Enum) and isinstance(value, str):
         return kind[value]
     if isinstance(value, kind) and not (kind is int and isinstance(value, bool)):
@@ -87,3 +90,8 @@ def _one_of(kinds: tuple[object, ...], value: object) -> object:
 def _hints(kind: type) -> dict[str, object]:
     hints: dict[str, object] = get_type_hints(kind)
     return {field.name: hints[field.name] for field in fields(kind)}
+
+
+@cache
+def _defaults(kind: type) -> frozenset[str]:
+    return frozenset(field.name for field in fields(kind) if field.default is not MISSING)

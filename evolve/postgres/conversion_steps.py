@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -31,6 +32,7 @@ from evolve.sql.statements import Statement
 
 Key = list[str]
 
+_LEAST_WAIT = 10  # milliseconds
 PATIENT = 10_000  # milliseconds for locks that nobody queues behind
 
 
@@ -183,14 +185,14 @@ class Worker:
             StraysFound: settle them, then try again.
             TableChanged, StepFailed, ConnectionLost.
         """
-        with self._transaction(step.title, self._timeout(step, patient=patient)) as connection:
+        timeout = self._timeout(step, patient=patient)
+        with self._transaction(step.title, timeout) as connection:
             claim_step(connection, self._record, track, number)
             if step.unchanged != "no":
                 self._check_unchanged(
                     connection, everything=step.unchanged == "all", back=step.state == "swapped back"
                 )
-            for statement in step.first:
-                connection.execute(_sql(statement))
+            self._lock(step.first, timeout)
             for table in step.empty:
                 # ACCESS SHARE on a table that is locked already.
                 found = sql.SQL("SELECT EXISTS (SELECT FROM {})").format(_name(table))
@@ -432,6 +434,15 @@ class Worker:
             (step.schema, step.index, step.table),
         ).fetchone()
         return bool(row[0]) if row is not None else None
+
+    def _lock(self, statements: Sequence[Statement], timeout: int) -> None:
+        """All within `timeout` (ms), together: who queues behind the first lock waits for the last one, too."""
+        until = time.monotonic() + timeout / 1000
+        for statement in statements:
+            self._connection.execute(_sql(statement))
+            left = max(_LEAST_WAIT, int((until - time.monotonic()) * 1000))
+            # No lock.
+            self._connection.execute("SELECT set_config('lock_timeout', %s, true)", (str(left),))
 
     def _timeout(self, step: Statements, *, patient: bool) -> int:
         locks = [

@@ -87,8 +87,13 @@ SELECT jsonb_build_object(
     'inbound', (
         SELECT coalesce(jsonb_agg(jsonb_build_object(
             'name', k.conname, 'source', k.conrelid::regclass::text, 'target', k.confrelid::regclass::text,
-            'definition', pg_get_constraintdef(k.oid), 'validated', k.convalidated, 'comment', NULL)
-            ORDER BY k.conrelid, k.conname), '[]')
+            'definition', regexp_replace(pg_get_constraintdef(k.oid), ' NOT VALID$', ''),
+            'validated', k.convalidated, 'comment', obj_description(k.oid, 'pg_constraint'),
+            'keys', (SELECT jsonb_agg(a.attname ORDER BY p.place)
+                       FROM unnest(k.confkey) WITH ORDINALITY AS p (num, place)
+                       JOIN pg_attribute AS a ON a.attrelid = t.oid AND a.attnum = p.num),
+            'partitioned', (SELECT s.relkind = 'p' OR s.relispartition FROM pg_class AS s WHERE s.oid = k.conrelid))
+            ORDER BY k.conrelid::regclass::text, k.conname), '[]')
           FROM pg_constraint AS k WHERE k.confrelid = t.oid AND k.contype = 'f' AND k.conparentid = 0),
     'indexes', (
         SELECT coalesce(jsonb_agg(jsonb_build_object(

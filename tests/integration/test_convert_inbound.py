@@ -1,0 +1,148 @@
+"""Foreign keys that point at a table go along when it is converted, and come back with it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Literal
+
+import psycopg
+import pytest
+from support.conversion import Watcher, converted
+from support.orders import NOW, execute, scalar
+
+from evolve.app import convert_table
+from evolve.app.convert_table import Environment, Interrupted, Patience
+from evolve.partition.conversion import Conversion, Record
+from evolve.partition.obstacles import CannotConvert
+from evolve.partition.plan import Wish
+from evolve.sql.names import QualifiedName
+
+pytestmark = pytest.mark.server
+
+TABLE = QualifiedName("parcels")
+HASH: Mapping[str, object] = {"key": "id", "modulus": 2}
+RANGE: Mapping[str, object] = {"key": "id", "interval": 100}
+
+
+@pytest.fixture
+def parcels(database_url: str) -> str:
+    """300 parcels with 300 labels, which go and change with them, and a deferred key to a unique index."""
+    execute(
+        database_url,
+        """
+        CREATE TABLE parcels (id bigint PRIMARY KEY, region text NOT NULL);
+        INSERT INTO parcels SELECT g, 'de' FROM generate_series(1, 300) g;
+        CREATE UNIQUE INDEX parcels_id_region ON parcels (region, id);
+        CREATE TABLE labels (
+            parcel bigint NOT NULL CONSTRAINT labels_parcel REFERENCES parcels ON DELETE CASCADE ON UPDATE CASCADE);
+        INSERT INTO labels SELECT generate_series(1, 300);
+        CREATE SCHEMA "Other";
+        CREATE TABLE "Other"."Stamps" (parcel bigint, region text,
+            CONSTRAINT "both of" FOREIGN KEY (parcel, region) REFERENCES parcels (id, region)
+                DEFERRABLE INITIALLY DEFERRED);
+        COMMENT ON CONSTRAINT labels_parcel ON labels IS 'what it is stuck on'
+        """,
+    )
+    return database_url
+
+
+def planned(
+    url: str, recipe: Literal["auto", "copy", "attach"], method: str, options: Mapping[str, object]
+) -> Conversion:
+    return convert_table.plan_conversion(url, Wish(TABLE, method, options, recipe), NOW)
+
+
+def rolled_back(url: str) -> Record:
+    return convert_table.roll_back(
+        url,
+        TABLE,
+        observer=Watcher(),
+        patience=Patience(budget=20.0),
+        environment=Environment(now=lambda: NOW),
+    )
+
+
+def keys(url: str) -> object:
+    """Inbound keys of the table itself, those of single partitions left out."""
+    return scalar(
+        url,
+        "SELECT array_agg(concat_ws(' | ', conrelid::regclass, conname, pg_get_constraintdef(oid), convalidated,"
+        " obj_description(oid, 'pg_constraint')) ORDER BY conname) FROM pg_constraint"
+        " WHERE confrelid = 'parcels'::regclass AND contype = 'f' AND conparentid = 0",
+    )
+
+
+@pytest.mark.parametrize(
+    ("recipe", "method", "options"),
+    [("copy", "hash", HASH), ("copy", "range", RANGE), ("attach", "range", RANGE)],
+)
+def test_they_go_along_and_come_back(
+    parcels: str, recipe: Literal["copy", "attach"], method: str, options: Mapping[str, object]
+) -> None:
+    before = keys(parcels)
+    converted(parcels, planned(parcels, recipe, method, options))
+    assert keys(parcels) == before
+    assert "| t | what it is stuck on" in str(before)
+
+    execute(parcels, "DELETE FROM parcels WHERE id = 7; UPDATE parcels SET id = 350 WHERE id = 8")
+    assert scalar(parcels, "SELECT count(*) FROM labels WHERE parcel IN (7, 8)") == 0
+    with pytest.raises(psycopg.errors.ForeignKeyViolation):
+        execute(parcels, "INSERT INTO labels VALUES (5000)")
+    assert rolled_back(parcels).state == "abandoned"
+    assert keys(parcels) == before
+    execute(parcels, "DELETE FROM parcels WHERE id = 9")
+    assert scalar(parcels, "SELECT count(*) FROM labels") == 298
+
+
+def test_a_way_back_that_stops_behind_the_swap_still_validates_them(parcels: str) -> None:
+    before = keys(parcels)
+    converted(parcels, planned(parcels, "copy", "hash", HASH))
+    stops = iter([False, True])
+    with pytest.raises(Interrupted):
+        convert_table.roll_back(
+            parcels,
+            TABLE,
+            observer=Watcher(),
+            environment=Environment(now=lambda: NOW, stop=lambda: next(stops, True)),
+        )
+    assert scalar(parcels, "SELECT convalidated FROM pg_constraint WHERE conname = 'labels_parcel'") is False
+    assert rolled_back(parcels).state == "abandoned"
+    assert keys(parcels) == before
+
+
+@pytest.mark.parametrize(
+    ("change", "method", "options", "said", "fix"),
+    [
+        (
+            "ALTER TABLE parcels DROP CONSTRAINT IF EXISTS x",
+            "hash",
+            {"key": "region", "modulus": 2},
+            "(id) is not kept unique across partitions by region",
+            "partition by id (range or hash)",
+        ),
+        (
+            "ALTER TABLE parcels ADD parent bigint CONSTRAINT up REFERENCES parcels",
+            "hash",
+            HASH,
+            "at itself",
+            "DROP CONSTRAINT up",
+        ),
+        (
+            "CREATE TABLE parts (parcel bigint CONSTRAINT part_of REFERENCES parcels) PARTITION BY HASH (parcel)",
+            "hash",
+            HASH,
+            "comes from a partitioned table",
+            "partition by partition",
+        ),
+    ],
+)
+def test_those_that_cannot_go_along_are_refused(
+    parcels: str, change: str, method: str, options: Mapping[str, object], said: str, fix: str
+) -> None:
+    execute(parcels, change)
+    with pytest.raises(CannotConvert) as refusal:
+        planned(parcels, "copy", method, options)
+    obstacles = [each for each in refusal.value.obstacles if said in each.what]
+    assert obstacles
+    assert fix in obstacles[0].fix
+    assert scalar(parcels, "SELECT to_regnamespace('evolve') IS NULL") is True
