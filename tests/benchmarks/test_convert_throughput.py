@@ -69,6 +69,7 @@ class Measured:
         self.longest: dict[str, float] = {}
         self.errors: list[str] = []
         self.transactions = 0
+        self.steps: dict[str, dict[str, float]] = {}  # of the last round
 
     def add(self, name: str, seconds: float) -> None:
         self.seconds.setdefault(name, []).append(seconds)
@@ -92,6 +93,7 @@ def test_conversions_under_paced_clients(tmp_path: Path) -> None:
     result = {
         "clients": {"transactions": measured.transactions, "errors": len(measured.errors)},
         "seconds": {name: round(value, 3) for name, value in medians.items()},
+        "steps": measured.steps,
         "rows_per_second": {
             name: round(ROWS / medians[name]) for name in ("bare", "copy", "copy with indexes", "copy in all")
         },
@@ -126,6 +128,7 @@ def copied(url: str, measured: Measured, folder: Path) -> None:
     measured.add("copy", steps["copy"].seconds)
     measured.add("copy with indexes", steps["copy"].seconds + steps["indexes"].seconds)
     measured.add("copy in all", ended - began)
+    measured.steps["copy"] = {name: round(step.seconds, 3) for name, step in steps.items()}
     measured.add("swap", steps["swap"].seconds)
     measured.noticed("copy", clients, clients.longest(began, ended))
     measured.noticed("copy, swap", clients, clients.longest(steps["swap"].began, steps["swap"].ended + 0.5))
@@ -140,6 +143,7 @@ def attached(url: str, measured: Measured, folder: Path) -> None:
     began, ended, clients = _converted(url, folder, lambda: converted(url, planned(url, "attach")))
     steps = steps_of(url)
     measured.add("attach", ended - began)
+    measured.steps["attach"] = {name: round(step.seconds, 3) for name, step in steps.items()}
     measured.add("attach swap", steps["swap"].seconds)
     measured.noticed("attach", clients, clients.longest(began, ended))
     after = row_hashes(url, "orders")
