@@ -12,6 +12,7 @@ from evolve.cli.backfill_options import quiet_option, resolved_url
 from evolve.cli.options import Location, database_url_option, format_option, project_options
 from evolve.cli.partition_move import drain, merge, rehash, split
 from evolve.cli.partition_running import BadAnswer, carry_out, exclude, mode_option, pair
+from evolve.cli.partition_undo import undo
 from evolve.errors import Misuse
 
 if TYPE_CHECKING:
@@ -39,7 +40,7 @@ def command() -> None:
     """
 
 
-for subcommand in (drain, split, merge, rehash):
+for subcommand in (drain, split, merge, rehash, undo):
     command.add_command(subcommand)
 
 

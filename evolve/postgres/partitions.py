@@ -169,6 +169,31 @@ def half_detached(connection: Connection, table: QualifiedName) -> tuple[str, ..
     return tuple(str(row[0]) for row in rows)
 
 
+def holds_rows(connection: Connection, table: str) -> bool:
+    """
+    Args:
+        table: as SQL.
+    """
+    # ACCESS SHARE on the table for the time of one row.
+    found = sql.SQL("SELECT EXISTS (SELECT FROM {})").format(sql.SQL(table))  # pyright: ignore[reportArgumentType]
+    return connection.execute(found).fetchone() == (True,)
+
+
+def rows_missing(
+    connection: Connection, table: QualifiedName, other: QualifiedName, key: Sequence[str]
+) -> int:
+    """How many rows of `table` `other` has not, by `key`, which is unique in `other`."""
+    # ACCESS SHARE on both: blocks nothing.
+    row = connection.execute(
+        sql.SQL("SELECT count(*) FROM {} AS a WHERE NOT EXISTS (SELECT FROM {} AS b WHERE {})").format(
+            sql.Identifier(table.schema, table.name),
+            sql.Identifier(other.schema, other.name),
+            sql.SQL(" AND ").join(sql.SQL("a.{0} = b.{0}").format(sql.Identifier(column)) for column in key),
+        )
+    ).fetchone()
+    return cast("int", row[0]) if row else 0
+
+
 def premake_lock(connection: Connection, table: QualifiedName) -> None:
     """Wait until no other session makes partitions of `table`; held until the connection is closed."""
     # No table lock; an advisory lock that only other runs of premake ask for. "evpm" in ASCII is its class.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import groupby
 
 from evolve.durations import duration, percent
@@ -42,6 +42,42 @@ def plan_data(conversion: Conversion) -> dict[str, object]:
     }
 
 
+def undo_text(
+    conversion: Conversion,
+    tracks: Iterable[Track],
+    lost: Iterable[str],
+    returns: Iterable[str],
+    *,
+    explain: bool,
+) -> str:
+    """What would be undone, what would be lost, and every step."""
+    table = conversion.table.plain
+    if conversion.replaced is not None:
+        old, new = _list(conversion.replaced), _list(conversion.partitions)
+        lines = [f"{table}: {old} in place of {new} again"]
+    else:
+        old = conversion.names.retired.plain if conversion.recipe == "copy" else conversion.partitions[0].name
+        lines = [f"{table}: {old} becomes {table} again, as it was before the conversion"]
+    told = [f"lost: {each}" for each in lost]
+    lines += [line for each in told for line in _wrapped(each)] or ["no row and nothing else would be lost"]
+    lines += [line for each in returns for line in _wrapped(f"comes back: {each}")]
+    steps = [step for track in tracks for step in conversion.steps(track)]
+    return "\n".join([*lines, "", *_step_lines(steps, explain=explain)])
+
+
+def undo_data(
+    conversion: Conversion, tracks: Iterable[Track], lost: Iterable[str], returns: Iterable[str]
+) -> dict[str, object]:
+    return {
+        "schema": SCHEMA,
+        "table": conversion.table.plain,
+        "undoes": conversion.command,
+        "lost": list(lost),
+        "comes_back": list(returns),
+        "steps": [_step_data(track, step) for track in tracks for step in conversion.steps(track)],
+    }
+
+
 def _plan_lines(conversion: Conversion, *, explain: bool) -> Iterator[str]:
     key = ", ".join(conversion.key)
     yield f"{conversion.table.plain}: partitioned by {conversion.method} ({key})"
@@ -55,7 +91,13 @@ def _plan_lines(conversion: Conversion, *, explain: bool) -> Iterator[str]:
         old = "table is" if conversion.replaced is None else "partitions are"
         yield f"disk: about {size(conversion.bytes_needed)} until the old {old} dropped"
     yield ""
-    steps = list(conversion.forward)
+    yield from _step_lines(conversion.forward, explain=explain)
+    yield ""
+    for note in conversion.notes:
+        yield from _wrapped(f"note: {note}")
+
+
+def _step_lines(steps: Sequence[Step], *, explain: bool) -> Iterator[str]:
     width = max(len(step.name) for step in steps)
     for name, group in groupby(steps, key=lambda step: step.name):
         together = list(group)
@@ -68,9 +110,6 @@ def _plan_lines(conversion: Conversion, *, explain: bool) -> Iterator[str]:
             for step in together:
                 for statement in _statements(step):
                     yield from textwrap.indent(f"{statement.sql};", " " * (width + 6)).splitlines()
-    yield ""
-    for note in conversion.notes:
-        yield from _wrapped(f"note: {note}")
 
 
 def lock_of(steps: Iterable[Step]) -> str:

@@ -110,6 +110,8 @@ def test_no_command_is_left_out() -> None:
         (("partition", "finish", "orders"), '"orders"'),
         (("partition", "drain", "orders", "--resume"), '"orders"'),
         (("partition", "drain", "orders", "--run", "--resume"), "--resume and --run do not go together"),
+        (("partition", "undo", "orders"), "there is nothing to undo"),
+        (("partition", "undo", "orders", "--run", "--resume"), "--resume and --run do not go together"),
         (("partition", "split", "orders"), "which partition"),
         (("partition", "merge", "orders", "orders_a", "orders_a"), "two at least"),
         (("partition", "rehash", "orders"), "how many partitions"),
@@ -370,6 +372,7 @@ def test_no_database_is_named(broken: Ground, name: str) -> None:
         (("partition", "status", "people"), '"people"'),
         (("partition", "finish", "people"), '"people"'),
         (("partition", "drain", "people"), '"people"'),
+        (("partition", "undo", "people"), '"people"'),
         (("partition", "rehash", "people", "--modulus", "8"), '"people"'),
     ],
 )

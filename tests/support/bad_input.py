@@ -68,6 +68,7 @@ COMMANDS: dict[str, tuple[str, ...]] = {
     "partition split": ("partition", "split", "orders", "orders_default", "--run"),
     "partition merge": ("partition", "merge", "orders", "orders_a", "orders_b", "--run"),
     "partition rehash": ("partition", "rehash", "orders", "--modulus", "8", "--run"),
+    "partition undo": ("partition", "undo", "orders", "--run"),
     "partition premake": ("partition", "premake", "orders"),
     "partition status": ("partition", "status", "orders"),
 }
