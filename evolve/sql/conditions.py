@@ -28,7 +28,7 @@ class Condition:
         text: the whole condition as SQL.
         other: the column that a "join" equates it with, where it is a plain one.
         values: how many values "equal" names; None where an array holds as many as it likes.
-        parameters: numbers of the parameters that stand for the values by themselves, without a cast or operator.
+        parameters: numbers of the parameters that stand for the values by themselves, cast or not.
         functions: those that are called for the values.
         late: the values are known only while the query runs: those of a subquery.
     """
@@ -261,14 +261,17 @@ def _wrapping(side: Node) -> tuple[Form, str]:
 
 
 def _parameters(value: Node) -> tuple[int, ...]:
-    items = value.list.items if kind_of(value) == "list" else None
-    if kind_of(value) == "a_array_expr":
-        items = value.a_array_expr.elements
-    return tuple(
-        item.param_ref.number
-        for item in ([value] if items is None else items)
-        if kind_of(item) == "param_ref"
-    )
+    match kind_of(value):
+        case "param_ref":
+            return (value.param_ref.number,)
+        case "type_cast":
+            return _parameters(value.type_cast.arg)
+        case "list":
+            return tuple(number for item in value.list.items for number in _parameters(item))
+        case "a_array_expr":
+            return tuple(number for item in value.a_array_expr.elements for number in _parameters(item))
+        case _:
+            return ()
 
 
 def _functions(value: Node) -> tuple[str, ...]:

@@ -100,7 +100,8 @@ def judge(query: Query, scheme: Scheme, found: Scans) -> Pruned:
     Args:
         found: of the plan that does not know its parameters, begun with values that scan little.
     """
-    at_run, at_plan, total = len(found.leaves), len(found.leaves) + found.removed, len(scheme.leaves)
+    at_run, total = len(found.leaves), len(scheme.leaves)
+    at_plan = min(at_run + found.removed, total)  # a table may stand in a query twice
     narrowing = [
         condition
         for condition in found.conditions
@@ -111,7 +112,8 @@ def judge(query: Query, scheme: Scheme, found: Scans) -> Pruned:
     pruned = at_run < total
     # The values of a squashed list are not told: IN ($1 /*, ... */).
     listed = "/*, ... */" in query.text
-    depends = (pruned and _open(begun, listed=listed)) or (not pruned and bool(late) and total > 1)
+    depends = at_plan > at_run and _open(begun, listed=listed)
+    depends = depends or (not pruned and bool(late) and total > 1)
     return Pruned(
         query,
         total,
@@ -157,7 +159,10 @@ def _reason(scheme: Scheme, found: Scans, at_plan: int, late: list[Condition]) -
 def _begun(conditions: Iterable[Condition], scheme: Scheme, at_plan: int) -> Reason:
     own = [condition for condition in conditions if condition.column[1] in scheme.key]
     stable = [name for condition in own for name in condition.functions]
-    if stable and not any(re.search(r"\$\d", condition.text) for condition in own):
+    given = any(re.search(r"\$\d", condition.text) for condition in own)
+    if own and not given and not stable:
+        why = f"{own[0].text} depends on the session, by its TimeZone perhaps: it is planned for {at_plan} partitions"
+    elif stable and not given:
         why = f"{stable[0]}() has no value before the query begins to run: it is planned for {at_plan} partitions"
     else:
         why = f"the values of its parameters are known when it begins to run: a generic plan has {at_plan} partitions"
@@ -185,7 +190,7 @@ def _unpruned(scheme: Scheme, conditions: tuple[Condition, ...], late: list[Cond
         if condition.form in _WRAPPED:
             return _wrapped(scheme, condition)
     if late:
-        return _late(scheme, late[0])
+        return _late(late[0])
     condition = own[0]
     match condition.form:
         case "or":
@@ -232,7 +237,7 @@ def _wrapped(scheme: Scheme, condition: Condition) -> Reason:
             return Reason("expression", f"{column} stands in an expression: {condition.text}", bare)
 
 
-def _late(scheme: Scheme, condition: Condition) -> Reason:
+def _late(condition: Condition) -> Reason:
     column = condition.column[1]
     if condition.form == "join":
         return Reason(
@@ -274,6 +279,12 @@ def _ineffective(scheme: Scheme, direct: list[Condition]) -> Reason:
             "part-of-key",
             f"the key is ({', '.join(level.columns)}), and {', '.join(missing)} is not given",
             "ask for all columns of the key" if level.method == "hash" else f"ask for {level.columns[0]} too",
+        )
+    if condition.form == "equal" and condition.values is None:
+        return Reason(
+            "array",
+            f"a generic plan does not look into an array that is a parameter: {condition.text}",
+            f"{condition.column[1]} IN ($1, $2, …), or plan_cache_mode = force_custom_plan",
         )
     return Reason(
         "covers",

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import cast
 
+from evolve.partition.advice.scheme import Scheme
 from evolve.sql.conditions import Column, Condition, conditions
-from evolve.sql.names import QualifiedName
+from evolve.sql.names import QualifiedName, quote
 from evolve.sql.tree import Node, NotRead, column_of, read_tree, strings_of
 
 Plan = Mapping[str, object]
@@ -36,17 +37,21 @@ class Scans:
     conditions: tuple[Condition, ...]
 
 
-def scans(plan: Plan, leaves: frozenset[QualifiedName]) -> Scans:
-    """What `plan` scans of `leaves`."""
+def scans(plan: Plan, scheme: Scheme) -> Scans:
+    """What `plan` scans of the partitions of `scheme`."""
+    leaves = scheme.leaves
     nodes = list(_nodes(plan))
     found = {
         relation: None for node in nodes if (relation := _scanned(node)) in leaves and relation is not None
     }
     aliases = {str(node["Alias"]) for node in nodes if _scanned(node) in leaves and "Alias" in node}
+    # Above the scans a column goes by the table's own alias.
+    aliases |= {re.sub(r"_\d+\Z", "", alias) for alias in aliases}
+    varchars = [name for name, type_ in scheme.types.items() if type_ == "character varying"]
     results = {name for node in nodes for name in re.findall(r"\$\d+", str(node.get("Subplan Name", "")))}
     told: dict[tuple[Column, str, str], Condition] = {}
     for text in dict.fromkeys(_texts(plan, leaves)):
-        for condition in _read(text, aliases, results):
+        for condition in _read(_without_casts(text, varchars), aliases, results):
             told.setdefault((condition.column, condition.form, condition.detail), condition)
     return Scans(
         tuple(found),
@@ -80,11 +85,20 @@ def _texts(plan: Plan, leaves: frozenset[QualifiedName]) -> Iterator[str]:
         node = pending.pop()
         yield from (str(node[name]) for name in _CONDITIONS if name in node)
         children = _children(node)
-        if "Append" in str(node["Node Type"]):
+        if node["Node Type"] == "Bitmap Heap Scan":
+            children = []  # its Recheck Cond says how theirs go together
+        elif "Append" in str(node["Node Type"]):
             alike = {id(child) for child in children if _scanned(child) in leaves}
             first = next((id(child) for child in children if id(child) in alike), None)
             children = [child for child in children if id(child) not in alike or id(child) == first]
         pending.extend(reversed(children))
+
+
+def _without_casts(text: str, varchars: Iterable[str]) -> str:
+    """A varchar is compared as text, which prunes all the same."""
+    for column in varchars:
+        text = re.sub(rf'\(((?:[\w$]+\.|"[^"]+"\.)?{re.escape(quote(column))})\)::text', r"\1", text)
+    return text
 
 
 def _read(text: str, aliases: set[str], results: set[str]) -> Iterator[Condition]:
@@ -101,13 +115,15 @@ def _read(text: str, aliases: set[str], results: set[str]) -> Iterator[Condition
 
     for name in results:
         text = re.sub(re.escape(name) + r"(?!\d)", f"{_LATE}()", text)
+    own = "|".join(re.escape(quote(alias)) for alias in aliases)
     try:
         root = read_tree(f"SELECT WHERE {_SUBPLAN.sub(f'{_LATE}()', text)}")
     except NotRead:
         return
     for condition in conditions(root.stmts[0].stmt.select_stmt.where_clause, resolve):
-        if _LATE in condition.functions:
-            functions = tuple(name for name in condition.functions if name != _LATE)
-            yield replace(condition, late=True, functions=functions)
-        else:
-            yield condition
+        functions = tuple(name for name in condition.functions if name != _LATE)
+        late = condition.late or functions != condition.functions
+        shown = re.sub(rf"(?<![\w.])(?:{own})\.", "", condition.text)
+        yield replace(
+            condition, text=shown.replace(f"{_LATE}()", "(SELECT …)"), late=late, functions=functions
+        )
