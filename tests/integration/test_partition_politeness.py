@@ -1,4 +1,4 @@
-"""Copies between partitions wait for what backfills wait for, are seen from elsewhere, and leave others' rights alone."""
+"""Copies between partitions wait for what backfills wait for, and tell elsewhere how far they are."""
 
 from __future__ import annotations
 
