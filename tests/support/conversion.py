@@ -35,6 +35,8 @@ class Watcher:
     def __init__(self) -> None:
         self.begun: list[str] = []
         self.waited: list[str] = []
+        self.held: list[str] = []
+        self.told: list[str] = []
 
     def takes(self, track: Track, steps: Sequence[Step], done: int) -> None: ...
 
@@ -47,6 +49,12 @@ class Watcher:
 
     def waits(self, step: Step, reason: str, seconds: float) -> None:
         self.waited.append(reason)
+
+    def holds(self, step: Step, reason: str) -> None:
+        self.held.append(reason)
+
+    def says(self, message: str) -> None:
+        self.told.append(message)
 
     def ends(self, track: Track, step: Step, number: int, total: int, seconds: float) -> None: ...
 
