@@ -4,31 +4,18 @@ from __future__ import annotations
 
 import json
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Literal, cast
+from typing import Literal
 
 import click
 
 from evolve.cli.backfill_options import quiet_option, resolved_url
 from evolve.cli.options import Location, database_url_option, format_option, project_options
+from evolve.cli.partition_explain import explain
 from evolve.cli.partition_move import drain, merge, rehash, split
-from evolve.cli.partition_running import BadAnswer, carry_out, exclude, mode_option, pair
+from evolve.cli.partition_plan import plan
+from evolve.cli.partition_running import carry_out, exclude, mode_option
 from evolve.cli.partition_undo import undo
-from evolve.errors import Misuse
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-    from evolve.partition.obstacles import UniqueAnswer
-    from evolve.partition.plan import Wish
-    from evolve.sql.names import QualifiedName
-
-
-class NoMethod(Misuse):
-    def __init__(self, table: str) -> None:
-        super().__init__(
-            f'how "{table}" is to be partitioned is not said',
-            fix=f'--method range --key COLUMN --interval "1 month", or [tool.evolve.partition.{table}] in the settings',
-        )
+from evolve.cli.partition_wish import options_of, recipe_options, scheme_options, wish_of
 
 
 @click.group()
@@ -40,32 +27,14 @@ def command() -> None:
     """
 
 
-for subcommand in (drain, split, merge, rehash, undo):
+for subcommand in (plan, drain, split, merge, rehash, undo, explain):
     command.add_command(subcommand)
 
 
 @command.command()
 @click.argument("table")
-@click.option("--method", help="range, list, hash, or what a plugin brings.  [default: of the settings]")
-@click.option("--key", metavar="COLUMN", help="Partition by this column.")
-@click.option("--interval", help='Width of a partition: "1 month", "day", 1000000 keys.')
-@click.option("--timezone", help="Whose midnights count.  [default: UTC]")
-@click.option("--premake", help='Keep partitions ready for so long: "3 months".')
-@click.option(
-    "--set", "settings", multiple=True, metavar="NAME=VALUE", help="Any other option of the method."
-)
-@click.option(
-    "--recipe",
-    type=click.Choice(["auto", "attach", "copy"]),
-    help="attach: the table becomes the first partition, no row moves; copy: rows move.  [default: auto]",
-)
-@click.option(
-    "--unique",
-    "unique",
-    multiple=True,
-    metavar="NAME=per-partition|widen",
-    help="What becomes of a unique key that lacks COLUMN.",
-)
+@scheme_options
+@recipe_options
 @click.option("--explain", is_flag=True, help="Show every statement.")
 @click.option("--run", "--yes", "run", is_flag=True, help="Do it; without it the plan is only shown.")
 @click.option("--dry-run", is_flag=True, help="Only show the plan, as without --run.")
@@ -118,11 +87,8 @@ def convert(
     if resume or rollback:
         action: Literal["resume", "roll back"] = "resume" if resume else "roll back"
         return carry_out(location, url, name, action, report_format, quiet=quiet, mode=mode)
-    given = {"key": key, "interval": interval, "timezone": timezone, "premake": premake}
-    options = {option: value for option, value in given.items() if value is not None} | dict(
-        pair("--set", text) for text in settings
-    )
-    wish = _wish(location, name, method, options, recipe, unique)
+    options = options_of(settings, key=key, interval=interval, timezone=timezone, premake=premake)
+    wish = wish_of(location, name, method, options, recipe, unique)
     conversion = use.plan_conversion(url, wish, datetime.now(UTC))
     if run:
         return carry_out(location, url, conversion, "convert", report_format, quiet=quiet, mode=mode)
@@ -253,39 +219,3 @@ def status(location: Location, /, table: str, report_format: str, database_url: 
         rate, left = working.rows_per_second, working.seconds_left
         click.echo(report.at_work_text(working.rows, working.total, rate, left, working.who))
     return 0
-
-
-def _wish(
-    location: Location,
-    table: QualifiedName,
-    method: str | None,
-    options: Mapping[str, object],
-    recipe: str | None,
-    unique: tuple[str, ...],
-) -> Wish:
-    """The options of the command over those of the settings; another method takes nothing from the settings."""
-    from evolve.app.premake_partitions import configured_table, without_core
-    from evolve.partition.plan import Wish
-
-    configured = configured_table(location.config().partition, table)
-    if configured is not None and method in (None, configured.method):
-        method = configured.method
-        answers = configured.options.get("unique", {})
-        if not isinstance(answers, dict):
-            raise BadAnswer("unique", str(answers), '{ NAME = "per-partition" }')
-        recipe = recipe or str(configured.options.get("recipe", "auto"))
-        options = {**without_core(configured.options), **options}
-        unique = (*(f"{name}={answer}" for name, answer in answers.items()), *unique)
-    if method is None:
-        raise NoMethod(table.plain)
-    if recipe not in (None, "auto", "attach", "copy"):
-        raise BadAnswer("recipe", recipe, "auto, attach or copy")
-    chosen = cast('Literal["auto", "attach", "copy"]', recipe or "auto")
-    return Wish(table, method, options, chosen, dict(_answer(text) for text in unique))
-
-
-def _answer(text: str) -> tuple[str, UniqueAnswer]:
-    name, answer = pair("--unique", text)
-    if answer not in ("per-partition", "widen"):
-        raise BadAnswer("--unique", text, f"{name}=per-partition or {name}=widen")
-    return name, cast("UniqueAnswer", answer)

@@ -9,6 +9,7 @@ from itertools import groupby
 from evolve.durations import duration, percent
 from evolve.partition.conversion import Conversion, Planned, Record
 from evolve.partition.maintain import Partitioned
+from evolve.partition.obstacles import Obstacle
 from evolve.partition.steps import BuildIndex, Statements, Step, Track
 from evolve.plugin_api import Due, Partition, bound_sql
 from evolve.sql.statements import Statement
@@ -75,6 +76,56 @@ def undo_data(
         "lost": list(lost),
         "comes_back": list(returns),
         "steps": [_step_data(track, step) for track in tracks for step in conversion.steps(track)],
+    }
+
+
+def proposal_text(
+    table: str,
+    commands: Sequence[tuple[str, str]],
+    plan: Conversion | None,
+    obstacles: Sequence[Obstacle],
+    due: Due,
+    *,
+    explain: bool,
+) -> str:
+    """
+    Args:
+        commands: what may be done, as it is typed, and why; what is worth most first.
+    """
+    lines: list[str] = []
+    if not commands:
+        lines.append(f"{table}: nothing to move: each partition is what its scheme wants")
+    for number, (command, reason) in enumerate(commands):
+        lines.append(f"{command}" if number else f"{command} --run")
+        lines += _wrapped(f"because {reason}", indent=2)
+    for obstacle in obstacles:
+        lines += [
+            *_wrapped(f"in the way: {obstacle.what}", indent=2),
+            *_wrapped(f"fix: {obstacle.fix}", indent=4),
+        ]
+    if plan is not None:
+        lines += ["", "the first of them:" if len(commands) > 1 else "", *_plan_lines(plan, explain=explain)]
+    if due.create:
+        names = ", ".join(partition.name for partition in due.create)
+        lines += ["", *_wrapped(f"missing: {names}; make them: evolve partition premake {table}")]
+    lines += conflict_lines(due)
+    return "\n".join([*lines, "", "nothing was changed"])
+
+
+def proposal_data(
+    table: str,
+    commands: Sequence[tuple[str, str]],
+    plan: Conversion | None,
+    obstacles: Sequence[Obstacle],
+    due: Due,
+) -> dict[str, object]:
+    return {
+        "schema": SCHEMA,
+        "table": table,
+        "proposed": [{"command": command, "reason": reason} for command, reason in commands],
+        "plan": None if plan is None else plan_data(plan),
+        "obstacles": [{"what": each.what, "fix": each.fix} for each in obstacles],
+        "due": due_data(due),
     }
 
 

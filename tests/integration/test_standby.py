@@ -19,6 +19,7 @@ pytestmark = pytest.mark.server
 READING = (
     *("lint", "lint --unapplied", "facts export", "plan set-not-null", "plan add-index", "status"),
     *("upgrade --dry-run", "upgrade --sql", "backfill status", "partition status", "history", "drift"),
+    *("partition plan",),
 )
 ELSEWHERE = {
     "registry list",  # it reads, and on a server without a registry says so

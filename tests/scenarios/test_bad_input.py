@@ -111,6 +111,7 @@ def test_no_command_is_left_out() -> None:
         (("partition", "drain", "orders", "--resume"), '"orders"'),
         (("partition", "drain", "orders", "--run", "--resume"), "--resume and --run do not go together"),
         (("partition", "undo", "orders"), "there is nothing to undo"),
+        (("partition", "plan", "orders"), 'how "orders" is to be partitioned is not said'),
         (("partition", "undo", "orders", "--run", "--resume"), "--resume and --run do not go together"),
         (("partition", "split", "orders"), "which partition"),
         (("partition", "merge", "orders", "orders_a", "orders_a"), "two at least"),
@@ -373,6 +374,7 @@ def test_no_database_is_named(broken: Ground, name: str) -> None:
         (("partition", "finish", "people"), '"people"'),
         (("partition", "drain", "people"), '"people"'),
         (("partition", "undo", "people"), '"people"'),
+        (("partition", "plan", "people"), '"people"'),
         (("partition", "rehash", "people", "--modulus", "8"), '"people"'),
     ],
 )

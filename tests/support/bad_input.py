@@ -69,6 +69,9 @@ COMMANDS: dict[str, tuple[str, ...]] = {
     "partition merge": ("partition", "merge", "orders", "orders_a", "orders_b", "--run"),
     "partition rehash": ("partition", "rehash", "orders", "--modulus", "8", "--run"),
     "partition undo": ("partition", "undo", "orders", "--run"),
+    "partition plan": (
+        *("partition", "plan", "orders", "--method", "range", "--key", "at", "--interval", "1 month"),
+    ),
     "partition premake": ("partition", "premake", "orders"),
     "partition status": ("partition", "status", "orders"),
 }
