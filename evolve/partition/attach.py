@@ -48,9 +48,12 @@ def forward(shell: Shell, first: Partition, rest: tuple[Partition, ...]) -> tupl
             ),
         ]
     if shell.primary_is_widened:
-        steps.append(_unique_index(shell, shell.names.wide_key, table, shell.primary_key))
+        steps.append(
+            _unique_index(shell, shell.names.wide_key, table, shell.primary_key, shell.inventory.primary_key)
+        )
     for key in _widened_keys(shell):
-        steps.append(_unique_index(shell, _widened_name(shell, key.name), table, _wide(shell, key.columns)))
+        wide = _wide(shell, key.columns)
+        steps.append(_unique_index(shell, _widened_name(shell, key.name), table, wide, key))
     for index in _widened(shell):
         steps.append(_built(shell, _widened_name(shell, index.name), table, index.definition))
     steps.append(_swap(shell, first))
@@ -78,11 +81,11 @@ def back(shell: Shell, first: Partition, rest: tuple[Partition, ...]) -> tuple[S
     primary = shell.inventory.primary_key
     leaf = _leaf(shell, first)
     if primary is not None and shell.primary_is_widened:
-        steps.append(_unique_index(shell, shell.names.narrow_key, leaf, primary.columns))
+        steps.append(_unique_index(shell, shell.names.narrow_key, leaf, primary.columns, primary))
     for key in _widened_keys(shell):
-        steps.append(_unique_index(shell, _narrow_name(shell, key.name), leaf, key.columns))
+        steps.append(_unique_index(shell, _narrow_name(shell, key.name), leaf, key.columns, key))
     for index in _widened_before(shell):
-        steps.append(_built(shell, _narrow_name(shell, index.name), leaf, index.definition))
+        steps.append(_built(shell, _narrow_name(shell, index.name), leaf, index.placed))
     steps.append(_swap_back(shell, first, rest))
     return (*steps, *cut_over.inbound(shell.inventory))
 
@@ -298,7 +301,7 @@ def _swap_back(shell: Shell, first: Partition, rest: tuple[Partition, ...]) -> S
                     f"ADD GENERATED {how} AS IDENTITY (SEQUENCE NAME {own} {sequence.settings})"
                 ),
                 cut_over.advance(own, fresh, sequence),
-                *(_catalog(f"GRANT {g.privilege} ON SEQUENCE {own} TO {g.grantee}") for g in sequence.grants),
+                *shell.sequence(sequence, own),
             ]
         else:
             statements.append(cut_over.owned_by(sequence, leaf))
@@ -389,9 +392,12 @@ def _wide(shell: Shell, columns: tuple[str, ...]) -> tuple[str, ...]:
     return (*columns, *(name for name in shell.partitioner.key if name not in columns))
 
 
-def _unique_index(shell: Shell, index: str, table: QualifiedName, columns: tuple[str, ...]) -> Step:
+def _unique_index(
+    shell: Shell, index: str, table: QualifiedName, columns: tuple[str, ...], key: Key | None
+) -> Step:
+    """Over `columns`, kept as the index of `key` is."""
     listed = ", ".join(quote(name) for name in columns)
-    return _built(shell, index, table, f"USING btree ({listed})")
+    return _built(shell, index, table, f"USING btree ({listed}){key.storage if key else ''}")
 
 
 def _built(shell: Shell, index: str, table: QualifiedName, definition: str) -> Step:

@@ -39,6 +39,8 @@ class Key:
 
     Args:
         plain: a b-tree over columns, NULLs distinct, nothing included, not deferrable.
+        options: storage parameters of its index.
+        tablespace: as SQL, of its index.
     """
 
     name: str
@@ -48,6 +50,14 @@ class Key:
     plain: bool
     deferrable: bool
     comment: str | None
+    options: tuple[str, ...] = ()
+    tablespace: str | None = None
+
+    @property
+    def storage(self) -> str:
+        """What an index like its own has behind its columns."""
+        options = f" WITH ({', '.join(self.options)})" if self.options else ""
+        return options + (f" TABLESPACE {self.tablespace}" if self.tablespace else "")
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,8 +93,10 @@ class Index:
 
     Args:
         columns: None where one of them is an expression.
-        definition: from USING to its end.
+        definition: from USING to its end, but for the tablespace.
         partial: it has a WHERE.
+        tablespace: as SQL.
+        where: how the definition ends where it is partial.
     """
 
     name: str
@@ -94,6 +106,15 @@ class Index:
     definition: str
     partial: bool
     comment: str | None
+    tablespace: str | None = None
+    where: str = ""
+
+    @property
+    def placed(self) -> str:
+        """The definition with the tablespace."""
+        if self.tablespace is None:
+            return self.definition
+        return f"{self.definition.removesuffix(self.where)} TABLESPACE {self.tablespace}{self.where}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,6 +174,7 @@ class Sequence:
     increment: int
     cache: int
     grants: tuple[Grant, ...]
+    comment: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -193,10 +215,12 @@ class Inventory:
     owner, tablespace: as SQL.
     options: storage parameters; those of the TOAST table with "toast.".
     inbound: foreign keys of other tables (and of itself) that point here.
-    default_grantees: who gets privileges on any new table of this schema.
+    default_grantees, default_sequence_grantees: who gets privileges on any new table or sequence of this schema.
     parents, children: tables it inherits from or that inherit from it.
     statistics: names of extended statistics.
     others: descriptions of whatever else depends on the table.
+    extension: the one it belongs to.
+    lost: small things that no new table gets, in words.
     """
 
     schema: str
@@ -232,6 +256,9 @@ class Inventory:
     children: tuple[str, ...]
     statistics: tuple[str, ...]
     others: tuple[str, ...]
+    default_sequence_grantees: tuple[str, ...] = ()
+    extension: str | None = None
+    lost: tuple[str, ...] = ()
 
     @property
     def table(self) -> QualifiedName:

@@ -76,6 +76,11 @@ def _of_the_table(inventory: Inventory) -> Iterator[Obstacle]:
         )
     elif inventory.persistence == "t":
         yield Obstacle("it is temporary", "partition it where it is created")
+    if inventory.extension is not None:
+        yield Obstacle(
+            f"it belongs to the extension {inventory.extension}, which could not be dumped and restored with it",
+            f"ALTER EXTENSION {inventory.extension} DROP TABLE {name}, if the extension can do without",
+        )
     if inventory.typed:
         yield Obstacle("it was created OF a type", f"ALTER TABLE {name} NOT OF")
     if inventory.access_method != "heap":

@@ -268,6 +268,7 @@ def _notes(shell: Shell, recipe: Recipe) -> tuple[str, ...]:
             f'"{foreign.name}" of {foreign.source} points at the partitioned table from the swap on; that table is '
             "locked for the same milliseconds, and the key is validated anew beside the traffic"
         )
+    notes += [f"not carried: {thing}" for thing in shell.inventory.lost]
     movers = [t.name for t in shell.inventory.triggers if t.row and t.before]
     if movers:
         notes.append(

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from evolve.partition.inventory import Grant, Index, Inventory, Key
+from evolve.partition.inventory import Grant, Index, Inventory, Key, Sequence
 from evolve.partition.naming import Names
 from evolve.partition.obstacles import UniqueAnswer
 from evolve.plugin_api import Partition, Partitioner, bound_sql
@@ -94,6 +94,7 @@ class Shell:
         primary = self.inventory.primary_key
         constraints = [
             f"CONSTRAINT {quote(self.names.fresh(primary.name))} PRIMARY KEY ({_list(self.primary_key)})"
+            f"{_stored(primary)}"
             if primary
             else ""
         ]
@@ -101,7 +102,9 @@ class Shell:
             definition = unique.definition
             if self.unique.get(unique.name) == "widen":
                 definition = f"UNIQUE ({_list(self._widened(unique.columns))})"
-            constraints.append(f"CONSTRAINT {quote(self.names.fresh(unique.name))} {definition}")
+            constraints.append(
+                f"CONSTRAINT {quote(self.names.fresh(unique.name))} {definition}{_stored(unique)}"
+            )
         parts = ", ".join(["", *filter(None, constraints)])
         sql = (
             f"CREATE TABLE {shadow.full} (LIKE {table.full} INCLUDING DEFAULTS INCLUDING CONSTRAINTS "
@@ -125,10 +128,25 @@ class Shell:
         for sequence in self.inventory.sequences:
             if sequence.identity:
                 fresh = self.names.in_schema(self.names.fresh(sequence.name))
-                statements += [grant_on(grant, f"SEQUENCE {fresh}") for grant in sequence.grants]
+                statements += self.sequence(sequence, fresh)
         if self.inventory.comment is not None:
             statements.append(_new(f"COMMENT ON TABLE {shadow} IS {literal(self.inventory.comment)}"))
         return tuple(statements)
+
+    def sequence(self, sequence: Sequence, name: str) -> tuple[Statement, ...]:
+        """Privileges and comment of a new identity sequence called `name` (as SQL)."""
+        return (
+            *(
+                _new(f"REVOKE ALL ON SEQUENCE {name} FROM {grantee}")
+                for grantee in self.inventory.default_sequence_grantees
+            ),
+            *(grant_on(grant, f"SEQUENCE {name}") for grant in sequence.grants),
+            *(
+                (_new(f"COMMENT ON SEQUENCE {name} IS {literal(sequence.comment)}"),)
+                if sequence.comment is not None
+                else ()
+            ),
+        )
 
     def partition(self, partition: Partition) -> tuple[Statement, ...]:
         """A partition of a parent that nobody uses yet; for one that is in use see `maintain`."""
@@ -144,6 +162,11 @@ class Shell:
         """What a parent does not pass on."""
         statements = [
             _new(f"ALTER TABLE {leaf.full} OWNER TO {self.inventory.owner}"),
+            # Who may read the table is said of its parent; whoever may read any new table must not read past that.
+            *(
+                _new(f"REVOKE ALL ON TABLE {leaf.full} FROM {name}")
+                for name in self.inventory.default_grantees
+            ),
             *self._statistics(leaf),
         ]
         if self.inventory.replica_identity in ("f", "n"):
@@ -176,12 +199,14 @@ class Shell:
         return f"CREATE {unique}INDEX {how}{quote(leaf_index(leaf, index.name))} ON {table.full} {index.definition}"
 
     def _late(self, index: Index) -> LateIndex:
-        definition = index.definition
+        definition = index.placed
         on_parent = True
         if index.unique:
             answer = self.unique.get(index.name)
             if answer == "widen" and index.columns is not None:
-                definition = f"USING btree ({_list(self._widened(index.columns))})"
+                definition = replace(
+                    index, definition=f"USING btree ({_list(self._widened(index.columns))})"
+                ).placed
             on_parent = answer != "per-partition"
         return LateIndex(index.name, index.unique, definition, on_parent)
 
@@ -220,7 +245,7 @@ def as_index(key: Key) -> str:
     nulls = "NULLS NOT DISTINCT "
     # A constraint says UNIQUE NULLS NOT DISTINCT (…), an index (…) NULLS NOT DISTINCT.
     tail = f"{columns.removeprefix(nulls)} NULLS NOT DISTINCT" if columns.startswith(nulls) else columns
-    return f"USING btree {tail}"
+    return f"USING btree {tail}{key.storage}"
 
 
 def _new(sql: str) -> Statement:
@@ -230,6 +255,11 @@ def _new(sql: str) -> Statement:
 def grant_on(grant: Grant, target: str) -> Statement:
     option = " WITH GRANT OPTION" if grant.grantable else ""
     return _new(f"GRANT {grant.privilege} ON {target} TO {grant.grantee}{option}")
+
+
+def _stored(key: Key) -> str:
+    """Where and how the index of a constraint is kept, as CREATE TABLE says it."""
+    return key.storage.replace(" TABLESPACE ", " USING INDEX TABLESPACE ")
 
 
 def _list(columns: tuple[str, ...]) -> str:

@@ -67,8 +67,10 @@ SELECT jsonb_build_object(
                      AND coalesce((to_jsonb(k) ->> 'conperiod')::boolean, false) IS FALSE
                      AND coalesce((to_jsonb(i) ->> 'indnullsnotdistinct')::boolean, false) IS FALSE,
             'deferrable', k.condeferrable,
-            'comment', obj_description(k.oid, 'pg_constraint')) ORDER BY k.conname), '[]')
-          FROM pg_constraint AS k JOIN pg_index AS i ON i.indexrelid = k.conindid
+            'comment', obj_description(k.oid, 'pg_constraint'),
+            'options', coalesce(to_jsonb(x.reloptions), '[]'),
+            'tablespace', (SELECT quote_ident(spcname) FROM pg_tablespace WHERE oid = x.reltablespace)) ORDER BY k.conname), '[]')
+          FROM pg_constraint AS k JOIN pg_index AS i ON i.indexrelid = k.conindid JOIN pg_class AS x ON x.oid = k.conindid
          WHERE k.conrelid = t.oid AND k.contype IN ('p', 'u')),
     'checks', (
         SELECT coalesce(jsonb_agg(jsonb_build_object(
@@ -107,6 +109,8 @@ SELECT jsonb_build_object(
                 'CREATE ' || CASE WHEN i.indisunique THEN 'UNIQUE ' ELSE '' END || 'INDEX ' || quote_ident(x.relname)
                 || CASE WHEN t.relkind = 'p' THEN ' ON ONLY ' ELSE ' ON ' END || t.oid::regclass::text || ' ') + 1),
             'partial', i.indpred IS NOT NULL,
+            'tablespace', (SELECT quote_ident(spcname) FROM pg_tablespace WHERE oid = x.reltablespace),
+            'where', coalesce(' WHERE ' || pg_get_expr(i.indpred, i.indrelid), ''),
             'comment', obj_description(x.oid, 'pg_class')) ORDER BY x.relname), '[]')
           FROM pg_index AS i JOIN pg_class AS x ON x.oid = i.indexrelid
          WHERE i.indrelid = t.oid AND NOT EXISTS (
@@ -142,13 +146,38 @@ SELECT jsonb_build_object(
           FROM pg_default_acl AS f, aclexplode(f.defaclacl) AS a
          WHERE f.defaclobjtype = 'r' AND f.defaclnamespace IN (0, t.relnamespace)
            AND pg_get_userbyid(f.defaclrole) = current_user AND a.grantee NOT IN (f.defaclrole, t.relowner)),
+    'default_sequence_grantees', (
+        SELECT coalesce(jsonb_agg(DISTINCT CASE a.grantee WHEN 0 THEN 'PUBLIC' ELSE quote_ident(pg_get_userbyid(a.grantee)) END), '[]')
+          FROM pg_default_acl AS f, aclexplode(f.defaclacl) AS a
+         WHERE f.defaclobjtype = 'S' AND f.defaclnamespace IN (0, t.relnamespace)
+           AND pg_get_userbyid(f.defaclrole) = current_user AND a.grantee NOT IN (f.defaclrole, t.relowner)),
+    'extension', (
+        SELECT quote_ident(e.extname) FROM pg_depend AS d JOIN pg_extension AS e ON e.oid = d.refobjid
+         WHERE d.classid = 'pg_class'::regclass AND d.objid = t.oid AND d.refclassid = 'pg_extension'::regclass
+           AND d.deptype = 'e'),
+    'lost', (
+        SELECT coalesce(jsonb_agg(o ORDER BY o), '[]') FROM (
+            SELECT 'the mark that CLUSTER left on index ' || x.relname AS o
+              FROM pg_index AS i JOIN pg_class AS x ON x.oid = i.indexrelid WHERE i.indrelid = t.oid AND i.indisclustered
+            UNION ALL
+            SELECT DISTINCT 'statistics targets of expressions in index ' || x.relname
+              FROM pg_index AS i JOIN pg_class AS x ON x.oid = i.indexrelid JOIN pg_attribute AS a ON a.attrelid = x.oid
+             WHERE i.indrelid = t.oid AND a.attstattarget >= 0
+            UNION ALL
+            SELECT 'that its owner gave up privileges on it'
+             WHERE t.relacl IS NOT NULL AND EXISTS (
+                SELECT FROM aclexplode(acldefault('r', t.relowner)) AS d WHERE d.grantee = t.relowner AND NOT EXISTS (
+                    SELECT FROM aclexplode(t.relacl) AS a
+                     WHERE a.grantee = t.relowner AND a.privilege_type = d.privilege_type))
+            UNION ALL
+            SELECT 'the comment on its row type' WHERE obj_description(t.reltype, 'pg_type') IS NOT NULL) AS _),
     'sequences', (
         SELECT coalesce(jsonb_agg(jsonb_build_object(
             'name', s.relname, 'schema', sn.nspname, 'column', a.attname, 'identity', d.deptype = 'i',
             'settings', format('START WITH %%s INCREMENT BY %%s MINVALUE %%s MAXVALUE %%s CACHE %%s %%s',
                 q.seqstart, q.seqincrement, q.seqmin, q.seqmax, q.seqcache,
                 CASE WHEN q.seqcycle THEN 'CYCLE' ELSE 'NO CYCLE' END),
-            'increment', q.seqincrement, 'cache', q.seqcache,
+            'increment', q.seqincrement, 'cache', q.seqcache, 'comment', obj_description(s.oid, 'pg_class'),
             'grants', (
                 SELECT coalesce(jsonb_agg(jsonb_build_object(
                     'privilege', g.privilege_type,
