@@ -31,10 +31,19 @@ def command() -> None:
     help="Write to FILE; without it, or with -, to standard output.",
 )
 @click.option("--schema", "schemas", metavar="NAME", multiple=True, help="Only this schema; may be repeated.")
+@click.option(
+    "--workload",
+    is_flag=True,
+    help="Statistics of columns and the texts of counted statements as well, for evolve partition advise.",
+)
 @database_url_option
 @project_options
 def export(
-    location: Location, output: Path | None, schemas: tuple[str, ...], database_url: str | None
+    location: Location,
+    output: Path | None,
+    schemas: tuple[str, ...],
+    workload: bool,
+    database_url: str | None,
 ) -> None:
     """Write the database's facts as JSON, for evolve lint --facts FILE.
 
@@ -42,13 +51,28 @@ def export(
     statistics began, the last vacuum and analyze, partitions, the tables of its foreign keys; and per index its bytes,
     scans and validity. No values of any row, and none of the planner's samples of them.
 
+    With --workload also what evolve partition advise --facts FILE needs: per column how many values there are, how they
+    are spread and ordered; keys, foreign keys and indexes; and the statements of pg_stat_statements, whose constants it
+    has taken out, with their calls, time and rows.
+
     A role that may connect is enough, and a standby will do, which knows no write rates. Nothing is locked.
     """
     from evolve.app.export_facts import export_facts
     from evolve.cli.backfill_options import resolved_url
     from evolve.lint.facts import to_json
 
-    facts = export_facts(resolved_url(location, database_url), schemas)
+    url = resolved_url(location, database_url)
+    if workload:
+        from evolve.app.advise_table import read_use
+        from evolve.partition.advice import workload as with_workload
+
+        facts, use = read_use(url, schemas)
+        document = with_workload.to_json(facts, use)
+        for note in use.notes:
+            click.echo(note, err=True)
+    else:
+        facts = export_facts(url, schemas)
+        document = to_json(facts)
     if facts.approximate:
         click.echo(
             "a schema change holds a table: sizes are those of the last VACUUM or ANALYZE of each", err=True
@@ -56,10 +80,10 @@ def export(
     if facts.standby:
         click.echo("this is a standby: write rates are not known, and scans are its own", err=True)
     if output is None or output == Path("-"):
-        click.echo(to_json(facts), nl=False)
+        click.echo(document, nl=False)
         return
     try:
-        output.write_text(to_json(facts), encoding="utf-8")
+        output.write_text(document, encoding="utf-8")
     except OSError as error:
         raise CannotWrite(output, error.strerror or str(error)) from error
     click.echo(f"wrote {output}: facts of {len(facts.relations)} tables", err=True)

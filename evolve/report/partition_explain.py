@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import textwrap
 from collections.abc import Iterator
 
@@ -95,8 +96,8 @@ def _verdict(explanation: Explanation) -> str:
     past = sum(explanation.exceeds(each) for each in explanation.queries)
     open_ = sum(each.depends and not explanation.exceeds(each) for each in explanation.queries)
     if past:
-        word = "may scan" if explanation.strict else "scan"
-        return f"{_queries(past)} of {len(explanation.queries)} {word} more than {explanation.limit} partitions{others}"
+        word = "may scan" if explanation.strict else "scans" if past == 1 else "scan"
+        return f"{past} of {_queries(len(explanation.queries))} {word} more than {explanation.limit} partitions{others}"
     if not explanation.passes:
         return f"{_queries(len(explanation.unexplained))} could not be explained{others}"
     if open_:
@@ -115,7 +116,7 @@ def _where(query: Query) -> str:
 
 
 def _one_line(query: Query) -> str:
-    words = shown(" ".join(query.text.split()))
+    words = shown(" ".join(re.sub(r"\A\s*(--[^\n]*\n\s*)+", "", query.text).split()))
     return words if len(words) <= _SHOWN else words[: _SHOWN - 1] + "…"
 
 

@@ -151,6 +151,9 @@ def _among(left: Node, array: Node, text: str, resolve: Resolve) -> Iterator[Con
     while kind_of(array) == "type_cast":
         array = array.type_cast.arg
     count: int | None = None
+    holder = _column(array, resolve)
+    if holder is not None:
+        yield Condition(holder, "operator", "= ANY", text)
     if kind_of(array) == "a_array_expr":
         count = len(array.a_array_expr.elements)
     elif kind_of(array) == "a_const" and array.a_const.HasField("sval"):
