@@ -42,6 +42,7 @@ from evolve.postgres.fence import older_transactions
 from evolve.postgres.kept import ValueOverwritten
 from evolve.postgres.key_histogram import key_histogram
 from evolve.postgres.leaves import cut_leaves
+from evolve.postgres.one_writer import refuse_another_writer
 from evolve.postgres.outbox import notes_left
 from evolve.postgres.plan_check import PlanIgnoresKey
 from evolve.postgres.session import Session
@@ -123,7 +124,7 @@ class Lead:
         """Give back what the undo journal holds.
 
         Raises:
-            TargetChanged, AlreadyRunning: before anything is done.
+            TargetChanged, AlreadyRunning, WritesTheSame: before anything is done.
             BatchFailed, GaveUp, LeaseLost, ServerTrouble: on the way; undo goes on from there.
         """
         with told(f'undo of backfill "{self.record.name}" stopped', self.session):
@@ -185,7 +186,7 @@ class Lead:
 
     def _backward(self) -> Outcome:
         run_id = self.record.run_id
-        self._enter(State.UNDOING)
+        self._enter(State.UNDOING, alone=True)
         restored, before = 0, 0
         while True:
             connection = self.session.current()
@@ -214,6 +215,9 @@ class Lead:
 
     def _retry(self) -> Outcome:
         name, before = self.record.name, self.record.rejects
+        connection = self.session.current()
+        with connection.transaction():
+            refuse_another_writer(connection, self.record.spec, self.record.table_oid)
         journal.begin_retry(self.session.current(), name, self._lead, actor())
         stopped, _ = self._let_work(State.DONE, None)
         verdict = None
@@ -383,8 +387,26 @@ class Lead:
         self._renewed = self.clock()
         return want
 
-    def _enter(self, state: State) -> None:
-        journal.enter(self.session.current(), self.record.name, self._lead, state, actor())
+    def _enter(self, state: State, *, alone: bool = False) -> None:
+        """
+        Args:
+            alone: refuse it where another run writes the same columns.
+
+        Raises:
+            WritesTheSame
+        """
+
+        def allow(connection: Connection) -> None:
+            refuse_another_writer(connection, self.record.spec, self.record.table_oid)
+
+        journal.enter(
+            self.session.current(),
+            self.record.name,
+            self._lead,
+            state,
+            actor(),
+            allow=allow if alone else None,
+        )
         self.observer(Entered(state))
 
     def _leave(
@@ -429,6 +451,7 @@ class Lead:
             verdict=verdict,
             stopped_by=stopped_by,
             conflicts=conflicts,
+            doubles=self.record.doubles,
             rejects=self.record.unrestored if state in (State.UNDOING, State.UNDONE) else self.record.rejects,
         )
 

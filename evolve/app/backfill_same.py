@@ -16,12 +16,12 @@ def refuse_another(
     Raises:
         TargetChanged
     """
-    reason = _difference(connection, record, target)
+    reason = _difference(connection, record, target, undoing=undoing)
     if reason is not None:
         raise TargetChanged(record, reason, undoing=undoing)
 
 
-def _difference(connection: Connection, record: RunRecord, target: Target) -> str | None:
+def _difference(connection: Connection, record: RunRecord, target: Target, *, undoing: bool) -> str | None:
     if target.oid != record.table_oid:
         return "another table has taken its name"
     if target.key != record.key:
@@ -33,4 +33,11 @@ def _difference(connection: Connection, record: RunRecord, target: Target) -> st
         kept = undo_journal.kept_otherwise(connection, record.run_id, target)
         if kept is not None:
             return f'column "{kept}" had another type when its old values were kept'
+    if undoing and record.column_numbers is not None:
+        for column, number in zip(target.columns, record.column_numbers, strict=True):
+            if column.number != number:
+                return (
+                    f'column "{column.name}" was dropped and made again; old values of the one that is gone are in'
+                    f" evolve.backfill_undo_{record.run_id} until: evolve backfill forget {record.name}"
+                )
     return None

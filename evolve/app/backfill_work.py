@@ -201,6 +201,7 @@ class Outcome:
         conflicts: rows that undo left alone.
         rejects: rows that could not be written, or not take their old values, and were set aside.
         aftermath: how the table stands now; None where nobody looked.
+        doubles: to run it once more from the first row on would write some a second time, to another value.
     """
 
     name: str
@@ -214,6 +215,7 @@ class Outcome:
     conflicts: int = 0
     rejects: int = 0
     aftermath: Aftermath | None = None
+    doubles: bool = False
 
     @property
     def good(self) -> bool:

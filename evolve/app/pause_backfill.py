@@ -8,9 +8,26 @@ from evolve.app.backfill_work import actor, told
 from evolve.backfill.ports import Want
 from evolve.backfill.record import RunEnded, RunRecord
 from evolve.backfill.status import ENDED, State
+from evolve.errors import Refused
 from evolve.postgres import journal
 from evolve.postgres.session import Session
 from evolve.postgres.writable import refuse_read_only
+
+
+class HalfUndone(Refused):
+    def __init__(self, record: RunRecord) -> None:
+        rest = "" if record.held else ", which goes on where it stands"
+        super().__init__(
+            f'backfill "{record.name}" is being undone: there is nothing to cancel',
+            why="what an undo has not come to yet would keep its new value beside rows that have their old ones, and"
+            " nobody could tell them apart",
+            fix=f"finish it: evolve backfill undo {record.name}{rest}"
+            + (
+                f"; or let it rest: evolve backfill pause {record.name}"
+                if record.held
+                else f"; or give up the old values that are left: evolve backfill forget {record.name} --force"
+            ),
+        )
 
 
 def pause_backfill(url: str, name: str) -> RunRecord:
@@ -29,6 +46,7 @@ def cancel_backfill(url: str, name: str) -> RunRecord:
     Raises:
         NoSuchRun
         RunEnded: it has ended already.
+        HalfUndone: its undo has begun.
     """
     return _ask(url, name, Want.CANCEL)
 
@@ -47,6 +65,8 @@ def _ask(url: str, name: str, want: Want) -> RunRecord:
                 why="no worker is there to stop",
                 fix=f"see what it did: evolve backfill status {name}",
             )
+        if record.state is State.UNDOING and want is Want.CANCEL:
+            raise HalfUndone(record)
         if record.state is State.UNDOING and not record.held:
             return record  # it stands still already, and keeps its state
         if record.state is State.FAILED and want is Want.PAUSE:

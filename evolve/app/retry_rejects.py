@@ -9,7 +9,7 @@ from evolve.app.backfill_lead import Lead
 from evolve.app.backfill_work import Outcome, Pace, told
 from evolve.backfill.happenings import Observer, nobody
 from evolve.backfill.ports import Stop, Watch
-from evolve.backfill.record import AlreadyRunning, Rejected, RunRecord
+from evolve.backfill.record import AlreadyRunning, Rejected, RunRecord, over
 from evolve.backfill.status import State
 from evolve.errors import Refused
 from evolve.postgres import journal
@@ -28,7 +28,7 @@ class NotDoneYet(Refused):
             why="its rows stay as they are" if ended else "what it still has to write comes first",
             fix=f"what its undo set aside is tried again by: evolve backfill undo {record.name}"
             if undo
-            else "start it over: evolve backfill run … --restart"
+            else over(record)
             if ended
             else f"evolve backfill resume {record.name}",
         )

@@ -19,6 +19,7 @@ from evolve.backfill.undo import JournalMode, keeps_journal
 from evolve.postgres import journal, undo_journal
 from evolve.postgres import rejects as set_aside
 from evolve.postgres.backfill_target import KeyNotAlone
+from evolve.postgres.one_writer import refuse_another_writer
 from evolve.postgres.session import Session
 
 
@@ -59,6 +60,7 @@ def run_backfill(
     Raises:
         WaitsForOthers, CircularOrder: one of `after` is not done, or comes after this one.
         NotApproved: it is written down, and waits for another person.
+        WritesTheSame: another one that has not ended writes the same column.
         EvolveError: the causes of `backfill_work.checked_target`, `record.may_start` and `Lead.forward`.
     """
     pace.check()
@@ -86,12 +88,14 @@ def run_backfill(
                     after=comes_after,
                     newest_first=newest_first,
                     key_collations=target.collations,
+                    column_numbers=tuple(column.number for column in target.columns),
                     pace=pace.begun,
                     terms=pace.terms,
                     approval=approval and approval(target.table, target.rows_estimate),
                 ),
                 actor=actor(),
                 restart=restart,
+                allow=lambda connection: refuse_another_writer(connection, spec, target.oid),
                 prepare=lambda connection, run_id: (
                     undo_journal.create(connection, run_id, target) if keeps else None
                 ),
@@ -119,6 +123,7 @@ def run_backfill(
                 record.verify,
                 already=True,
                 rejects=record.rejects,
+                doubles=record.doubles,
             )
         gone_on_with = record.batches > 0
         with told(f'backfill "{spec.name}" could not start', session):

@@ -48,10 +48,12 @@ class Verified:
     """
     Args:
         before: the last one that was written down before, if any.
+        doubles: to run it once more would write rows a second time, to another value.
     """
 
     verdict: Verdict
     before: Verdict | None
+    doubles: bool = False
 
     @property
     def same(self) -> bool | None:

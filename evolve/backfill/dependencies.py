@@ -64,7 +64,7 @@ def unsettled(name: str, record: RunRecord | None) -> Unsettled | None:
         if record.state is State.UNDOING:
             command = f"undo {name}"
         elif record.state in ENDED:
-            command = f"run {name} --restart"
+            command = record.anew
         elif record.held:
             command = f"status {name} --watch"
         else:

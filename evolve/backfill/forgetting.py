@@ -15,6 +15,7 @@ class StillGoesOn(Refused):
             f'backfill "{record.name}" is {record.shown}, and cannot be forgotten yet',
             why="it needs what it keeps to go on",
             fix=f"let it end: evolve backfill undo {record.name}"
+            f"{'' if record.held else f', or give its old values up: evolve backfill forget {record.name} --force'}"
             if record.state is State.UNDOING
             else f"let it end (evolve backfill resume {record.name}), or end it: evolve backfill cancel {record.name}",
         )
@@ -30,13 +31,15 @@ class StillNeeded(Refused):
 
 
 def may_forget(record: RunRecord, *, force: bool) -> None:
-    """An ended run may be forgotten; where it keeps old values only once nobody should want them.
+    """An ended run may be forgotten; where it keeps old values only once nobody should want them. With `force` also one
+    whose undo stands still: its table may be such that the undo can never end.
 
     Raises:
-        StillGoesOn: whatever `force` says.
+        StillGoesOn: whatever else `force` says.
         StillNeeded: it was not verified though it can be, has missed rows, or was given up half-way.
     """
-    if record.state not in ENDED or record.held:
+    stuck = force and record.state is State.UNDOING
+    if record.held or (record.state not in ENDED and not stuck):
         raise StillGoesOn(record)
     if force or not record.journal:
         return

@@ -32,17 +32,28 @@ class KeyColumn:
 
 @dataclass(frozen=True, slots=True)
 class UniqueIndex:
-    """A unique b-tree index over plain columns, valid, without a predicate, in one direction and the columns' own
-    collations.
+    """A unique index.
 
     Args:
-        not_null: every column is declared NOT NULL.
+        columns: an expression stands among them as it is written.
+        not_null: every column is declared NOT NULL, and no row is left out of that.
+        unfit: why a table cannot be walked by it, whatever its nulls; None: it can.
     """
 
     name: str
     columns: tuple[KeyColumn, ...]
     primary: bool
     not_null: bool
+    unfit: str | None = None
+
+    @property
+    def trouble(self) -> str | None:
+        """Why a table cannot be walked by it; None: it can."""
+        return self.unfit or (None if self.not_null else "a column of it may be null")
+
+    @property
+    def shown(self) -> str:
+        return ",".join(column.name for column in self.columns)
 
 
 # The place of a row in its table, for tables without a key: it changes when the row is written.
@@ -50,12 +61,24 @@ PLACE = KeyColumn("ctid", "tid")
 
 
 class NoKey(Misuse):
-    def __init__(self, table: QualifiedName) -> None:
+    """
+    Args:
+        indexes: unique ones that it has, none of which will do.
+    """
+
+    def __init__(self, table: QualifiedName, indexes: Sequence[UniqueIndex] = ()) -> None:
+        reasons = "; ".join(f'not by "{index.name}" ({index.shown}): {index.trouble}' for index in indexes)
         super().__init__(
-            f'table "{table.plain}" has no primary key and no unique NOT NULL index',
-            why="a backfill resumes after the last key it committed, so rows need a unique order",
-            fix="add a primary key; or walk it block by block: --key ctid, with a --where that a row no longer fits"
-            " once it is written",
+            f'table "{table.plain}" has no key to walk by'
+            if reasons
+            else f'table "{table.plain}" has no primary key and no unique NOT NULL index',
+            why=reasons or "a backfill resumes after the last key it committed, so rows need a unique order",
+            fix=(
+                "create a unique index that has none of this, CONCURRENTLY"
+                if reasons
+                else "add a primary key"
+            )
+            + "; or walk it block by block: --key ctid, with a --where that a row no longer fits once it is written",
         )
 
 
@@ -90,7 +113,7 @@ class UnusableKey(Misuse):
     def __init__(
         self, table: QualifiedName, wanted: Sequence[str], reason: str, usable: Sequence[UniqueIndex]
     ) -> None:
-        choices = " or ".join(f"--key {','.join(c.name for c in index.columns)}" for index in usable)
+        choices = " or ".join(f"--key {index.shown}" for index in usable)
         super().__init__(
             f'table "{table.plain}" cannot be walked by ({", ".join(wanted)}): {reason}',
             why="a backfill resumes after the last key it committed, so rows need a unique order without nulls",
@@ -110,17 +133,21 @@ def choose_key(
         NoKey: none is usable.
         UnusableKey: the wanted one is not.
     """
-    usable = sorted((i for i in indexes if i.not_null), key=lambda i: (not i.primary, len(i.columns), i.name))
+    usable = sorted(
+        (i for i in indexes if i.trouble is None), key=lambda i: (not i.primary, len(i.columns), i.name)
+    )
     if wanted is None:
         if not usable:
-            raise NoKey(table)
+            raise NoKey(table, indexes)
         return usable[0]
-    for index in indexes:
-        if tuple(column.name for column in index.columns) == wanted:
-            if index.not_null:
-                return index
-            raise UnusableKey(table, wanted, "a column of it may be null", usable)
-    raise UnusableKey(table, wanted, "no unique index has exactly these columns in this order", usable)
+    named = [index for index in indexes if tuple(column.name for column in index.columns) == wanted]
+    for index in named:
+        if index.trouble is None:
+            return index
+    reason = next((index.trouble for index in named), None)
+    raise UnusableKey(
+        table, wanted, reason or "no unique index has exactly these columns in this order", usable
+    )
 
 
 def fraction(

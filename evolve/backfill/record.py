@@ -13,6 +13,7 @@ from evolve.backfill.spec import Spec
 from evolve.backfill.status import ENDED, State, shown
 from evolve.backfill.steering import Brake, Doing
 from evolve.backfill.terms import UNSAID, Terms
+from evolve.backfill.twice import adds_up
 from evolve.backfill.verify import Verdict
 from evolve.backfill.works import work_json
 from evolve.errors import Misuse, Refused
@@ -108,10 +109,12 @@ class RunRecord:
         after: names of backfills that it comes after.
         verifiable: whether a predicate tells a row that was done from one that was not; None in runs of old.
         key_collations: by number, one for each column of the key; None in runs of old.
+        column_numbers: by which the catalog knows the columns it writes; None in runs of old.
         sweeps: walks after the first one; only a run without a key makes any.
         rejects: rows that could not be written and that no later try has resolved.
         max_rejects: how many it may have of them; with one more it fails.
         unrestored: rows that could not take their old values in its undo; they are kept for the next one.
+        left_alone: rows that its undo left as somebody had changed them since.
         settings: what was set while it went on; `pace` and `terms`: what the command lines said that led it.
         brake: by which somebody holds or slows its workers just now.
         approval: None where it needs none.
@@ -147,9 +150,11 @@ class RunRecord:
     verifiable: bool | None = None
     sweeps: int = 0
     key_collations: tuple[int, ...] | None = None
+    column_numbers: tuple[int, ...] | None = None
     rejects: int = 0
     max_rejects: int = 100
     unrestored: int = 0
+    left_alone: int = 0
     settings: Settings = OPEN
     pace: Settings = OPEN
     brake: Brake | None = None
@@ -215,6 +220,24 @@ class RunRecord:
         return holds[0] if holds and None not in holds else None
 
     @property
+    def doubles(self) -> bool:
+        """To walk its rows from the first on would write some a second time, and to another value."""
+        if not self.changed or not adds_up(self.spec):
+            return False
+        return self.state is not State.UNDONE or bool(self.unrestored or self.left_alone)
+
+    @property
+    def anew(self) -> str:
+        """What follows `evolve backfill` where an ended run is wanted again; it never leads to a row that is written
+        twice. `evolve.plan.require_sql` says the same in SQL.
+        """
+        if not self.doubles:
+            return f"run {self.name} --restart"
+        return (
+            f"undo {self.name}" if self.journal and self.state is not State.UNDONE else f"status {self.name}"
+        )
+
+    @property
     def verified_clean(self) -> bool:
         """The cursor is at the end and the last verification found nothing left."""
         return self.at_end and self.verify is not None and self.verify.clean
@@ -247,7 +270,7 @@ class SpecChanged(Refused):
             why="rows up to its cursor were written by the old specification and would stay as they are",
             fix="give this one another --name, or "
             + (
-                "add --restart"
+                f"add --restart{', which writes rows again that the old one has written' if old.changed else ''}"
                 if ended
                 else f"end the old run (evolve backfill cancel {new.name}) and add --restart"
             ),
@@ -288,8 +311,17 @@ class RunEnded(Refused):
         super().__init__(
             f'backfill "{record.name}" is {record.state.value}{when}',
             why=why or "its rows would be written a second time, from the first key on",
-            fix=fix or "start it over: evolve backfill run … --restart",
+            fix=fix or over(record),
         )
+
+
+def over(record: RunRecord) -> str:
+    """How to start an ended run over."""
+    if not record.doubles:
+        return "start it over: evolve backfill run … --restart"
+    if record.anew.startswith("undo "):
+        return f"give its rows their old values first: evolve backfill {record.anew}"
+    return "bring the rows that are left up to date by another --name, with a --where that finds no others"
 
 
 class NotEnded(Refused):
@@ -319,6 +351,19 @@ class AlreadyRunning(Refused):
         )
 
 
+class WritesTheSame(Refused):
+    def __init__(self, spec: Spec, other: RunRecord) -> None:
+        columns = ", ".join(f'"{column}"' for column in spec.columns if column in other.spec.columns)
+        own = "" if other.spec.table == spec.table else f' (as "{other.spec.table.plain}")'
+        super().__init__(
+            f'backfill "{other.name}" writes {columns} of "{spec.table.plain}"{own} as well, and is {other.shown}',
+            why=f'what a row ends up with would hang on which of it and "{spec.name}" comes to it last',
+            fix=f"finish it: evolve backfill undo {other.name}"
+            if other.state is State.UNDOING
+            else f"let it end (evolve backfill status {other.name}), or end it: evolve backfill cancel {other.name}",
+        )
+
+
 class TargetChanged(Refused):
     """
     Args:
@@ -333,8 +378,12 @@ class TargetChanged(Refused):
             else "its cursor means nothing there",
             fix=f"once the table is as it was: evolve backfill undo {record.name}"
             if undoing
-            else f"evolve backfill cancel {record.name}, then run it with --restart,"
-            " which writes rows again that it has written",
+            else f"evolve backfill cancel {record.name}, then "
+            + (
+                "bring the rows that are left up to date by another one, with a --where that finds no others"
+                if record.doubles
+                else "run it with --restart, which writes rows again that it has written"
+            ),
         )
 
 

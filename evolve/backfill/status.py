@@ -34,7 +34,7 @@ FOLLOWS: dict[State, frozenset[State]] = {
     State.FAILED: frozenset({State.FENCING, State.RUNNING, State.VERIFYING, State.CANCELLED, State.UNDOING}),
     State.DONE: frozenset({State.UNDOING}),
     State.CANCELLED: frozenset({State.UNDOING}),
-    State.UNDOING: frozenset({State.UNDONE}),
+    State.UNDOING: frozenset({State.UNDONE, State.CANCELLED}),  # the old values that were left are forgotten
     State.UNDONE: frozenset({State.UNDOING}),  # rows that could not take their old values are tried again
 }
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import assert_never
 
+from evolve.backfill.nulls import null_before
 from evolve.backfill.spec import Spec, has_effects
 from evolve.backfill.transform import Transform
-from evolve.backfill.undo import null_before
 from evolve.backfill.verify import another_each_time, mentions
 from evolve.backfill.works import Delete, InsertSelect, JoinedUpdate, Update
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from enum import StrEnum
@@ -11,6 +10,7 @@ from typing import Protocol
 from evolve.backfill.failures import Verdict, judge
 from evolve.backfill.isolation import MOST
 from evolve.backfill.keyset import PLACE
+from evolve.backfill.nulls import null_before
 from evolve.backfill.ports import DatabaseFailure, Lease, Step, Want
 from evolve.backfill.runner import CheckpointRefused
 from evolve.backfill.spec import Spec
@@ -159,15 +159,3 @@ def keeps_journal(spec: Spec, mode: JournalMode) -> bool:
             return False
         case JournalMode.AUTO:
             return not all(null_before(spec.where, column) for column in spec.columns)
-
-
-def null_before(where: str | None, column: str) -> bool:
-    """`where` is a plain AND of conditions and one of them is `column IS NULL`."""
-    if where is None or re.search(r"\bOR\b|\bNOT\s*\(|[()]|--|/\*", where, re.IGNORECASE):
-        return False
-    # What stands in a string is no condition.
-    conditions = re.split(r"\bAND\b", re.sub(r"'(?:[^']|'')*'", "''", where), flags=re.IGNORECASE)
-    name = f'"{re.escape(column)}"'
-    if column == column.lower():  # a name without quotes is folded
-        name = rf"(?:{name}|(?i:{re.escape(column)}))"
-    return any(re.fullmatch(rf"\s*{name}\s+(?i:IS\s+NULL)\s*", condition) for condition in conditions)

@@ -39,7 +39,9 @@ def outcome_text(
     if outcome.already:
         lines = [
             f'backfill "{name}" is done already: {rows}; nothing was written',
-            f"  where rows need it again: evolve backfill run {name} --restart",
+            "  a restart would write them a second time, to another value"
+            if outcome.doubles
+            else f"  where rows need it again: evolve backfill run {name} --restart",
         ]
     elif outcome.state.value == "done":
         lines = [
@@ -67,7 +69,7 @@ def outcome_text(
             f"  go on: evolve backfill resume {name}",
         ]
     if outcome.verdict is not None:
-        lines.append(verdict_text(outcome.verdict))
+        lines.append(verdict_text(outcome.verdict, doubles=outcome.doubles))
     if outcome.aftermath is not None:
         lines += aftermath_lines(outcome.aftermath)
     if outcome.conflicts:
@@ -111,7 +113,7 @@ def retried_text(retried: Retried) -> str:
         lines[0] += f"; stopped by {outcome.stopped_by}"
     lines += [f"  {reject_line(each)}" for each in retried.left]
     if outcome.verdict is not None:
-        lines.append(verdict_text(outcome.verdict))
+        lines.append(verdict_text(outcome.verdict, doubles=outcome.doubles))
     return "\n".join(lines)
 
 
@@ -153,7 +155,7 @@ def outcome_json(
 
 def verified_text(verified: Verified) -> str:
     """A verification that was just made, against the one before."""
-    lines = [verdict_text(verified.verdict)]
+    lines = [verdict_text(verified.verdict, doubles=verified.doubles)]
     if verified.before is not None and verified.same is not None:
         before = f"the verification at {verified.before.at}"
         lines.append(
@@ -169,7 +171,11 @@ def verified_json(verified: Verified) -> dict[str, object]:
     return {**verdict_json(verified.verdict), "before": before, "same": verified.same}
 
 
-def verdict_text(verdict: Verdict) -> str:
+def verdict_text(verdict: Verdict, *, doubles: bool) -> str:
+    """
+    Args:
+        doubles: to run it once more would write rows a second time, to another value.
+    """
     place = "" if verdict.server is None else f" on {verdict.server}"
     seen = f"verified {counted(verdict.rows, 'row')}{place} at {verdict.at}:"
     values = [f"{count:,} null in {column}" for column, count in verdict.nulls]
@@ -184,7 +190,10 @@ def verdict_text(verdict: Verdict) -> str:
         "first keys:",
         *(f"  ({', '.join(key)})" for key in verdict.sample),
         *held,
-        "to write all rows once more that --where finds, also those that were written:"
+        "a restart would write rows a second time, to another value: bring these up to date by another --name, with a"
+        " --where that finds no others"
+        if doubles
+        else "to write all rows once more that --where finds, also those that were written:"
         " evolve backfill run … --restart",
     ]
     return "\n".join(lines)
@@ -260,7 +269,11 @@ def view_text(view: RunView) -> str:
         lines.append(f"  approval  {record.approval.reason}; approved by {by}")
     lines.append(f"  undo      {'kept' if record.journal else 'not kept'}")
     if record.verify is not None:
-        lines.append(f"  verify    {verdict_text(record.verify)}".replace("\n", "\n            "))
+        lines.append(
+            f"  verify    {verdict_text(record.verify, doubles=record.doubles)}".replace(
+                "\n", "\n            "
+            )
+        )
     if record.error is not None:
         lines.append(f"  error     {record.error}")
     if view.notes is not None:

@@ -24,6 +24,7 @@ DECLARE
   evolve_run jsonb;
   evolve_why text;
   evolve_fix text;
+  evolve_twice boolean := false;
 BEGIN
   IF EXISTS (
     SELECT FROM pg_catalog.pg_class AS c JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace
@@ -41,16 +42,31 @@ BEGIN
     evolve_fix := 'evolve backfill run ' || evolve_name;
   ELSIF evolve_run ->> 'state' <> 'done' THEN
     evolve_why := 'it is ' || (evolve_run ->> 'state');
+    IF evolve_run ->> 'state' IN ('cancelled', 'undone') AND coalesce((evolve_run ->> 'adds_up')::boolean, true) THEN
+      -- Rows that it has written, and that kept that, would be written a second time, to another value.
+      evolve_twice := EXISTS (
+        SELECT FROM evolve.backfill_range AS g
+        WHERE g.run_id = (evolve_run ->> 'run_id')::bigint AND g.changed > 0
+      ) AND (evolve_run ->> 'state' = 'cancelled' OR EXISTS (
+        SELECT FROM evolve.backfill_reject AS j
+        WHERE j.run_id = (evolve_run ->> 'run_id')::bigint
+          AND pg_catalog.to_jsonb(j) ->> 'kind' = 'conflict' AND pg_catalog.to_jsonb(j) ->> 'resolved_at' IS NULL));
+    END IF;
     evolve_fix := CASE
       WHEN evolve_run ->> 'state' = 'undoing' THEN 'evolve backfill undo ' || evolve_name
-      WHEN evolve_run ->> 'state' IN ('cancelled', 'undone') THEN 'evolve backfill run ' || evolve_name || ' --restart'
-      ELSE 'evolve backfill resume ' || evolve_name END;
+      WHEN evolve_run ->> 'state' NOT IN ('cancelled', 'undone') THEN 'evolve backfill resume ' || evolve_name
+      WHEN NOT evolve_twice THEN 'evolve backfill run ' || evolve_name || ' --restart'
+      WHEN evolve_run ->> 'state' = 'cancelled' AND (evolve_run ->> 'journal')::boolean
+      THEN 'evolve backfill undo ' || evolve_name
+      ELSE 'evolve backfill status ' || evolve_name END;
   ELSIF (evolve_run ->> 'rejects')::bigint > 0 AND coalesce((evolve_run #>> '{{verify,misses}}')::bigint, 1) > 0 THEN
     evolve_why := 'rows that it could not write: ' || (evolve_run ->> 'rejects');
     evolve_fix := 'evolve backfill retry-rejects ' || evolve_name;
   ELSIF (evolve_run #>> '{{verify,misses}}')::bigint > 0 THEN
     evolve_why := 'rows that its verification found wrong: ' || (evolve_run #>> '{{verify,misses}}');
-    evolve_fix := 'evolve backfill run ' || evolve_name || ' --restart';
+    evolve_fix := CASE WHEN coalesce((evolve_run ->> 'adds_up')::boolean, true)
+      THEN 'evolve backfill status ' || evolve_name
+      ELSE 'evolve backfill run ' || evolve_name || ' --restart' END;
   ELSIF evolve_run ->> 'verify' IS NULL AND (evolve_run ->> 'verifiable')::boolean THEN
     evolve_why := 'it has not been verified';
     evolve_fix := 'evolve backfill verify ' || evolve_name;

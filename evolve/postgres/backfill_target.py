@@ -26,6 +26,7 @@ from evolve.errors import Misuse, Refused
 from evolve.postgres.composing import identifier, table_name, type_name
 from evolve.postgres.connect import Connection
 from evolve.postgres.drift import mark_of
+from evolve.postgres.key_indexes import read_indexes
 from evolve.sql.names import QualifiedName
 
 CORRELATED = 0.9  # an index in nearly the order of the table keeps its leaf pages hot: nothing to gain there
@@ -117,11 +118,13 @@ class TargetColumn:
     Args:
         as_text: a journal keeps its values as text: those of an array, since arrays of different lengths cannot be put
             into one; those of an enumeration, since its type could not be dropped while a journal is of it.
+        number: by which the catalog knows it; one that is dropped and made again has another.
     """
 
     name: str
     type: str
     as_text: bool
+    number: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -200,15 +203,7 @@ class _Column:
     writable: bool
     as_text: bool
     collation: int
-
-
-@dataclass(frozen=True, slots=True)
-class _Index:
-    name: str
-    is_primary: bool
-    not_null: bool
-    names: list[str]
-    types: list[str]
+    number: int
 
 
 def read_target(
@@ -280,7 +275,7 @@ def read_target(
 
 def _index(connection: Connection, spec: Spec, oid: int, *, newest_first: bool) -> UniqueIndex:
     if spec.key != (PLACE.name,):
-        return choose_key(spec.table, _read_indexes(connection, oid), spec.key)
+        return choose_key(spec.table, read_indexes(connection, oid), spec.key)
     if spec.where is None:
         raise NeedsPredicate(spec.table)
     if newest_first:
@@ -385,7 +380,7 @@ def read_columns(connection: Connection, oid: int) -> dict[str, _Column]:
                    a.attidentity::text AS identity, has_column_privilege(a.attrelid, a.attnum, 'UPDATE') AS writable,
                    coalesce((SELECT b.typcategory IN ('A', 'E') FROM pg_type b
                               WHERE b.oid = CASE t.typtype WHEN 'd' THEN t.typbasetype ELSE t.oid END), false)
-                       AS as_text, a.attcollation::bigint AS collation
+                       AS as_text, a.attcollation::bigint AS collation, a.attnum::integer AS number
               FROM pg_attribute a JOIN pg_type t ON t.oid = a.atttypid
              WHERE a.attrelid = %s::oid AND a.attnum > 0 AND NOT a.attisdropped ORDER BY a.attnum
             """,
@@ -406,39 +401,7 @@ def _assigned(spec: Spec, columns: dict[str, _Column], name: str) -> TargetColum
         raise BadTarget(
             spec.table, name, "it is GENERATED ALWAYS AS IDENTITY", "alter it to BY DEFAULT first"
         )
-    return TargetColumn(column.name, column.type, column.as_text)
-
-
-def _read_indexes(connection: Connection, oid: int) -> list[UniqueIndex]:
-    with connection.cursor(row_factory=class_row(_Index)) as cursor:
-        # AccessShare on catalogs only. Options 0 and 3 (ASC, or DESC NULLS FIRST) give the order ORDER BY asks for.
-        rows = cursor.execute(
-            """
-            SELECT i.relname::text AS name, x.indisprimary AS is_primary, bool_and(a.attnotnull) AS not_null,
-                   array_agg(a.attname::text ORDER BY n) AS names,
-                   array_agg(format_type(a.atttypid, -1) ORDER BY n) AS types
-              FROM pg_index x
-              JOIN pg_class i ON i.oid = x.indexrelid
-              JOIN pg_am m ON m.oid = i.relam AND m.amname = 'btree'
-             CROSS JOIN LATERAL generate_series(0, x.indnkeyatts - 1) AS n
-              JOIN pg_attribute a ON a.attrelid = x.indrelid AND a.attnum = x.indkey[n]
-              JOIN pg_opclass o ON o.oid = x.indclass[n]
-             WHERE x.indrelid = %s::oid AND x.indisunique AND x.indisvalid AND x.indpred IS NULL AND x.indexprs IS NULL
-             GROUP BY i.relname, x.indisprimary
-            HAVING bool_and(o.opcdefault) AND bool_and(x.indcollation[n] = a.attcollation)
-               AND (bool_and(x.indoption[n] = 0) OR bool_and(x.indoption[n] = 3))
-            """,
-            (oid,),
-        ).fetchall()
-    return [
-        UniqueIndex(
-            name=row.name,
-            columns=tuple(KeyColumn(name, type_) for name, type_ in zip(row.names, row.types, strict=True)),
-            primary=row.is_primary,
-            not_null=row.not_null,
-        )
-        for row in rows
-    ]
+    return TargetColumn(column.name, column.type, column.as_text, column.number)
 
 
 def touched_columns(connection: Connection, oid: int, assigned: list[str]) -> tuple[str, ...]:

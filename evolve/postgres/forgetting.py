@@ -8,6 +8,7 @@ from psycopg import sql
 from psycopg.rows import class_row
 
 from evolve.backfill.record import NoSuchRun, RunRecord
+from evolve.backfill.status import State
 from evolve.postgres import journal, undo_journal
 from evolve.postgres.connect import Connection
 from evolve.values import dataclass
@@ -100,6 +101,8 @@ def forget(connection: Connection, record: RunRecord, actor: str, may: Callable[
                 (older,),
             )
         connection.execute("DELETE FROM evolve.backfill_event WHERE run_id = %s", (now.run_id,))
+        if now.state is State.UNDOING:
+            journal.end_undo(connection, now.run_id)
         connection.execute("UPDATE evolve.backfill_run SET journal = false WHERE run_id = %s", (now.run_id,))
         connection.execute(
             "INSERT INTO evolve.backfill_event (run_id, actor, kind, detail) VALUES (%s, %s, 'forget', %s)",

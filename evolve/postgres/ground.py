@@ -147,19 +147,21 @@ def read_again(connection: Connection, spec: Spec, old: Target, *, undoing: bool
             new = with_leaves(connection, new)
     except EvolveError as error:
         raise TableAltered(spec.name, spec.table, error.what, undoing=undoing) from error
-    reason = _difference(old, new)
+    reason = _difference(old, new, undoing=undoing)
     if reason is not None:
         raise TableAltered(spec.name, spec.table, reason, undoing=undoing)
     return new
 
 
-def _difference(old: Target, new: Target) -> str | None:
+def _difference(old: Target, new: Target, *, undoing: bool) -> str | None:
     """Why a run that began on `old` cannot go on with `new`."""
     if new.oid != old.oid:
         return "another table has taken its name"
     if new.key != old.key or new.collations != old.collations:
         return f"its key ({', '.join(column.name for column in old.key)}) has another type or order now"
     for was, now in zip(old.columns, new.columns, strict=True):
-        if was != now:
+        if undoing and was.number != now.number:
+            return f'column "{now.name}" was dropped and made again'
+        if (was.type, was.as_text) != (now.type, now.as_text):
             return f'column "{now.name}" was of type {was.type} and is of type {now.type} now'
     return None

@@ -34,13 +34,14 @@ from evolve.backfill.spec import Spec
 from evolve.backfill.status import ENDED, State, before
 from evolve.backfill.steering import Doing, Link, brake_of
 from evolve.backfill.terms import UNSAID, Terms
+from evolve.backfill.twice import adds_up
 from evolve.backfill.verify import Verdict, misses_predicate
 from evolve.errors import Misuse, Refused
 from evolve.postgres.connect import Connection
 from evolve.postgres.failure import translated
 from evolve.sql.names import QualifiedName
 
-VERSION = 3
+VERSION = 4
 LEASE = 15.0  # seconds: longer than the longest batch may take, see `session.Timeouts`
 
 
@@ -172,10 +173,12 @@ class _Row:
     verifiable: bool | None
     newest_first: bool
     key_collations: list[int] | None
+    column_numbers: list[int] | None
     sweeps: int
     rejects: int
     max_rejects: int
     unrestored: int
+    left_alone: int
     settings: str
     pace: str
     brake: str | None
@@ -208,10 +211,13 @@ _SELECT = sql.SQL("""
            r.error ->> 'message' AS error, CASE WHEN {led} THEN ({lead})::text END AS leads, g.workers, r.started_by,
            to_jsonb(r.started_at) #>> '{{}}' AS started_at, to_jsonb(r.ended_at) #>> '{{}}' AS ended_at,
            r.after, r.verifiable,
-           r.newest_first, r.key_collations, r.sweeps, r.rejects, r.max_rejects,
+           r.newest_first, r.key_collations, r.column_numbers, r.sweeps, r.rejects, r.max_rejects,
            CASE WHEN r.state IN ('undoing', 'undone') THEN
                (SELECT count(*) FROM evolve.backfill_reject j WHERE j.run_id = r.run_id AND j.kind = 'conflict'
                    AND j.sqlstate IS NOT NULL AND j.resolved_at IS NULL) ELSE 0 END AS unrestored,
+           CASE WHEN r.state IN ('undoing', 'undone') THEN
+               (SELECT count(*) FROM evolve.backfill_reject j WHERE j.run_id = r.run_id AND j.kind = 'conflict'
+                   AND j.sqlstate IS NULL) ELSE 0 END AS left_alone,
            r.settings::text AS settings,
            r.pace::text AS pace, ({brake})::text AS brake, r.approval::text AS approval, g.doing
       FROM evolve.backfill_run r
@@ -311,6 +317,7 @@ class NewRun:
     """What a new run records about its target.
 
     Args:
+        column_numbers: of the columns that are written, by which the catalog knows them.
         approval: why another person must approve it before it begins.
         pace, terms: what the command line says.
     """
@@ -322,6 +329,7 @@ class NewRun:
     after: tuple[str, ...] = ()
     newest_first: bool = False
     key_collations: tuple[int, ...] = ()
+    column_numbers: tuple[int, ...] = ()
     approval: str | None = None
     pace: Settings = OPEN
     terms: Terms = UNSAID
@@ -334,11 +342,13 @@ def open_run(
     *,
     actor: str,
     restart: bool,
+    allow: Callable[[Connection], None],
     prepare: Callable[[Connection, int], None],
 ) -> RunRecord:
     """Find the run to go on with, or write a new one down. One transaction.
 
     Args:
+        allow: called inside the transaction before a new run is written down; raises where it may not begin.
         prepare: called with the id of a new run inside the transaction, to make its undo journal.
 
     Raises:
@@ -352,6 +362,7 @@ def open_run(
         found = may_start(latest_run(connection, spec.name), spec, restart=restart)
         if found is not None:
             return found
+        allow(connection)
         text = spec.to_json()
         # RowExclusive on the journal only.
         connection.execute(
@@ -364,9 +375,9 @@ def open_run(
             run_id = int(
                 cursor.execute(
                     "INSERT INTO evolve.backfill_run (name, spec, fingerprint, table_oid, key_columns, key_types,"
-                    " journal, rows_estimate, after, verifiable, newest_first, key_collations, approval, pace,"
-                    " fence, started_by) VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s::jsonb, %s::jsonb,"
-                    " pg_current_xact_id(), %s)"
+                    " journal, rows_estimate, after, verifiable, adds_up, column_numbers, newest_first, key_collations,"
+                    " approval, pace, fence, started_by) VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s,"
+                    " %s, %s::jsonb, %s::jsonb, pg_current_xact_id(), %s)"
                     " RETURNING run_id",
                     (
                         spec.name,
@@ -379,6 +390,8 @@ def open_run(
                         new.rows_estimate,
                         list(new.after),
                         misses_predicate(spec, tuple(column.name for column in new.key)) is not None,
+                        adds_up(spec),
+                        list(new.column_numbers),
                         new.newest_first,
                         list(new.key_collations),
                         None if new.approval is None else json.dumps({"reason": new.approval}),
@@ -797,10 +810,24 @@ def cut_run(
         _turn(connection, lead.run_id, State.RUNNING)
 
 
-def enter(connection: Connection, name: str, lead: Lead, state: State, actor: str) -> None:
-    """Turn the run into `state` and go on working; an error of an earlier try is forgotten."""
+def enter(
+    connection: Connection,
+    name: str,
+    lead: Lead,
+    state: State,
+    actor: str,
+    *,
+    allow: Callable[[Connection], None] | None = None,
+) -> None:
+    """Turn the run into `state` and go on working; an error of an earlier try is forgotten.
+
+    Args:
+        allow: called inside the transaction before; raises where it may not.
+    """
     with connection.transaction():
         _leading(connection, name, lead)
+        if allow is not None:
+            allow(connection)
         _turn(connection, lead.run_id, state)
         connection.execute("UPDATE evolve.backfill_run SET error = NULL WHERE run_id = %s", (lead.run_id,))
         write_event(connection, lead.run_id, actor, state.value, "")
@@ -934,6 +961,11 @@ def ask(connection: Connection, record: RunRecord, want: Want, actor: str, why: 
     return led
 
 
+def end_undo(connection: Connection, run_id: int) -> None:
+    """Inside a transaction that drops what the undo had left to give back: the rows stay as they are."""
+    _turn(connection, run_id, State.CANCELLED)
+
+
 def fence_workers(connection: Connection, run_id: int) -> None:
     """Take every range from whoever holds it; a batch that is about to commit is waited for."""
     # Row locks in the journal.
@@ -1023,9 +1055,11 @@ def _record(row: _Row) -> RunRecord:
         verifiable=row.verifiable,
         sweeps=row.sweeps,
         key_collations=None if row.key_collations is None else tuple(row.key_collations),
+        column_numbers=None if row.column_numbers is None else tuple(row.column_numbers),
         rejects=row.rejects,
         max_rejects=row.max_rejects,
         unrestored=row.unrestored,
+        left_alone=row.left_alone,
         settings=Settings.from_json(json.loads(row.settings)),
         pace=Settings.from_json(json.loads(row.pace)),
         terms=Terms.from_json(json.loads(row.pace)),

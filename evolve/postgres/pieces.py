@@ -114,7 +114,12 @@ def hashed(key: tuple[KeyColumn, ...], of: sql.Composable | None = None) -> sql.
         function, cast = _HASHES[key[0].type]
         value = sql.SQL(f"{function}({{}}{cast})").format(names[0])
     else:
-        value = sql.SQL("hash_record(ROW({}))").format(sql.SQL(", ").join(names))
+        # With a cast to the type below a domain: a domain over a range has no hash of its own.
+        values = [
+            sql.SQL("{}::{}").format(name, type_name(column.type))
+            for name, column in zip(names, key, strict=True)
+        ]
+        value = sql.SQL("hash_record(ROW({}))").format(sql.SQL(", ").join(values))
     return sql.SQL("({} & {})").format(value, sql.Literal(BUCKETS - 1))
 
 

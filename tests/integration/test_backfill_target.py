@@ -41,9 +41,9 @@ TABLES = """
     ("table", "column", "expected", "code"),
     [
         ("no_key", "n", 'table "no_key" has no primary key and no unique NOT NULL index', 2),
-        ("nullable_key", "n", "no primary key and no unique NOT NULL index", 2),
-        ("partial_key", "n", "no primary key and no unique NOT NULL index", 2),
-        ("half_key", "n", "no primary key and no unique NOT NULL index", 2),
+        ("nullable_key", "n", "a column of it may be null", 2),
+        ("partial_key", "n", "it is over an expression", 2),
+        ("half_key", "n", "a column of it may be null", 2),
         ("made", "n", "PostgreSQL generates it", 2),
         ("made", "serial", "GENERATED ALWAYS AS IDENTITY", 2),
         ("seen", "full_name", "is a view", 2),

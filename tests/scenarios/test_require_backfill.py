@@ -13,6 +13,9 @@ from support.backfill import Quiet, fill, spec
 from support.command_line import evolve
 
 from evolve.app.backfill_work import Pace
+from evolve.app.forget_backfill import forget_backfill
+from evolve.app.pause_backfill import cancel_backfill
+from evolve.app.undo_backfill import undo_backfill
 from evolve.backfill.dependencies import unsettled
 from evolve.plan.gate_sql import SHUT
 from evolve.plan.require_sql import require_block
@@ -82,6 +85,31 @@ def test_it_says_what_a_dependency_says_in_every_state(users: str) -> None:
         *(f"it is {state}" for state in ("cancelled", "undoing", "undone")),
         "it has not been verified",
         "settled",
+    ]
+
+
+def test_no_hint_leads_to_a_restart_that_writes_rows_twice(users: str) -> None:
+    stopping = Quiet()
+    stopping.stop_when = lambda: stopping.batches > 0
+    fill(users, spec("users", "label", "label || 'x'"), stopping, pace=Pace(largest=50))
+    cancel_backfill(users, NAME)
+
+    def hint() -> str:
+        said, wanted = refused(users, require_block(NAME)), expected(users)
+        assert said is not None
+        assert wanted is not None
+        assert f"run: {wanted[1]};" in said[1]
+        return wanted[1]
+
+    hints = [hint()]
+    undo_backfill(users, NAME, pace=Pace(), stop=Quiet(), watch=Quiet())
+    hints.append(hint())
+    forget_backfill(users, NAME, force=True, dry_run=False)
+    with psycopg.connect(users, autocommit=True) as connection:
+        connection.execute("UPDATE evolve.backfill_run SET state = 'cancelled'")
+    hints.append(hint())
+    assert hints == [
+        f"evolve backfill {what}" for what in (f"undo {NAME}", f"run {NAME} --restart", f"status {NAME}")
     ]
 
 

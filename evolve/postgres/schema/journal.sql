@@ -47,6 +47,8 @@ ALTER TABLE evolve.backfill_run
     ADD COLUMN IF NOT EXISTS settings jsonb NOT NULL DEFAULT '{}',  -- what was set since; stands above that
     ADD COLUMN IF NOT EXISTS brake jsonb,           -- who holds or slows its workers, and why
     ADD COLUMN IF NOT EXISTS brake_until timestamptz,   -- null: until somebody ends it
+    ADD COLUMN IF NOT EXISTS adds_up boolean,       -- a row written twice may hold something else; null: as verifiable
+    ADD COLUMN IF NOT EXISTS column_numbers smallint[], -- of the columns written; null: begun before that was kept
     ADD COLUMN IF NOT EXISTS approval jsonb;        -- why another person must approve it, and who has
 CREATE INDEX IF NOT EXISTS backfill_run_name ON evolve.backfill_run (name, run_id DESC);
 
@@ -135,4 +137,4 @@ CREATE TABLE IF NOT EXISTS evolve.backfill_outbox (
 );
 CREATE INDEX IF NOT EXISTS backfill_outbox_note ON evolve.backfill_outbox (run_id, note_no) WHERE state = 'noted';
 
-COMMENT ON TABLE evolve.backfill IS 'evolve backfill journal, version 3';
+COMMENT ON TABLE evolve.backfill IS 'evolve backfill journal, version 4';

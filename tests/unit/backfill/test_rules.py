@@ -57,12 +57,22 @@ def test_without_one_the_narrowest_unique_index_is_walked() -> None:
 
 def test_a_table_without_a_key_is_refused_in_so_many_words() -> None:
     with pytest.raises(NoKey) as refused:
-        choose_key(EVENTS, [index("nullable", "x", not_null=False)], None)
+        choose_key(EVENTS, [], None)
     assert str(refused.value) == (
         'table "events" has no primary key and no unique NOT NULL index\n'
         "  why: a backfill resumes after the last key it committed, so rows need a unique order\n"
         "  fix: add a primary key; or walk it block by block: --key ctid, with a --where that a row no longer fits"
         " once it is written"
+    )
+
+
+def test_why_none_of_its_unique_indexes_will_do_is_said_of_each() -> None:
+    falling = UniqueIndex("falling", (KeyColumn("a", "bigint"),), False, True, unfit="it falls")
+    with pytest.raises(NoKey) as refused:
+        choose_key(EVENTS, [index("nullable", "x", not_null=False), falling], None)
+    assert (
+        refused.value.why
+        == 'not by "nullable" (x): a column of it may be null; not by "falling" (a): it falls'
     )
 
 
@@ -271,10 +281,13 @@ def test_no_gate_says_to_write_rows_again_that_would_add_up(expression: str, com
     assert why.command == command
 
 
-def test_an_undo_that_was_cut_short_is_gone_on_with_before_it_is_forgotten() -> None:
+def test_an_undo_that_was_cut_short_is_given_up_only_in_so_many_words() -> None:
     with pytest.raises(StillGoesOn) as refusal:
-        may_forget(record(State.UNDOING), force=True)
-    assert refusal.value.fix == "let it end: evolve backfill undo fill"
+        may_forget(record(State.UNDOING), force=False)
+    assert refusal.value.fix == (
+        "let it end: evolve backfill undo fill, or give its old values up: evolve backfill forget fill --force"
+    )
+    may_forget(record(State.UNDOING), force=True)
 
 
 def test_effects_are_not_repeated_by_a_second_walk() -> None:
