@@ -16,6 +16,7 @@ from evolve.backfill.spec import Spec
 from evolve.backfill.status import State
 from evolve.backfill.twice import may_walk_again
 from evolve.backfill.undo import JournalMode, keeps_journal
+from evolve.backfill.verify import CannotVerify, misses_predicate
 from evolve.postgres import journal, undo_journal
 from evolve.postgres import rejects as set_aside
 from evolve.postgres.backfill_target import KeyNotAlone
@@ -124,6 +125,12 @@ def run_backfill(
                 already=True,
                 rejects=record.rejects,
                 doubles=record.doubles,
+            )
+        if misses_predicate(spec, tuple(column.name for column in record.key)) is None:
+            key = ", ".join(column.name for column in record.key)
+            watch.say(
+                f"{CannotVerify(spec).what}; a row whose key ({key}) is changed meanwhile may be missed or written"
+                " twice, and nothing will tell"
             )
         gone_on_with = record.batches > 0
         with told(f'backfill "{spec.name}" could not start', session):
