@@ -95,7 +95,8 @@ TENANTS = Workload(
         PRIMARY KEY (tenant_id, id)
     );
     INSERT INTO events (tenant_id, status, amount)
-    SELECT 1 + g * 7919 % 200, (ARRAY['open', 'done', 'late'])[1 + g % 3], g % 100 FROM generate_series(1, {_ROWS}) AS g;
+    SELECT 1 + g * 7919 % 200, (ARRAY['open', 'done', 'late'])[1 + g % 3], g % 100
+      FROM generate_series(1, {_ROWS}) AS g;
     """,
     _tenants,
 )
