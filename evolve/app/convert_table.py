@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import random
+import threading
 import time
+from collections import deque
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Protocol, TypeVar, assert_never
@@ -25,7 +28,7 @@ from evolve.plugin_api import Options, Partitioner, Problem, Problems, Profile, 
 from evolve.postgres.blockers import BlockerWatch
 from evolve.postgres.connect import Connection, connect
 from evolve.postgres.conversion_privileges import missing_privileges
-from evolve.postgres.conversion_steps import LockNotAcquired, StraysFound, Worker
+from evolve.postgres.conversion_steps import Batch, LockNotAcquired, StraysFound, Worker
 from evolve.postgres.conversions import (
     ConversionExists,
     NoConversion,
@@ -44,6 +47,7 @@ T = TypeVar("T")
 VERIFY_ROWS = 50_000  # in one snapshot
 BATCH_SECONDS = 0.05  # how long a batch may share-lock its rows
 FIRST_BATCH = 500
+PIECES = 4  # ranges for each worker, so that they end at about the same time
 SWAP_ATTEMPTS = 20  # times that strays may come between
 LOOK = 0.5  # seconds between two questions whether a wait goes on
 
@@ -177,11 +181,13 @@ def convert(
     patience: Patience | None = None,
     environment: Environment | None = None,
     politeness: Politeness | None = None,
+    workers: int = 1,
 ) -> Record:
     """Carry out a plan up to the swap and the little that follows it. The old table stays, kept in step.
 
     Args:
         politeness: what the copying and comparing of rows waits for; None: nothing.
+        workers: that copy rows, each over a connection of its own.
 
     Raises:
         ConversionBusy, ConversionExists: another one is under way.
@@ -192,7 +198,14 @@ def convert(
         ensure_journal(own)
         record = open_conversion(own, conversion)
         return _Runner(
-            url, own, record, observer, patience or Patience(), environment or Environment(), politeness
+            url,
+            own,
+            record,
+            observer,
+            patience or Patience(),
+            environment or Environment(),
+            politeness,
+            workers,
         ).run(("forward",))
 
 
@@ -204,6 +217,7 @@ def resume(
     patience: Patience | None = None,
     environment: Environment | None = None,
     politeness: Politeness | None = None,
+    workers: int = 1,
 ) -> Record:
     """Go on where a conversion, its way back or its end stopped.
 
@@ -212,9 +226,17 @@ def resume(
     """
     with conversion_lock(url, table) as own:
         record = _found(own, table)
+        ensure_journal(own)  # an earlier version may have begun it
         tracks: tuple[Track, ...] = ("back", "abandon") if record.track == "back" else (record.track,)
         return _Runner(
-            url, own, record, observer, patience or Patience(), environment or Environment(), politeness
+            url,
+            own,
+            record,
+            observer,
+            patience or Patience(),
+            environment or Environment(),
+            politeness,
+            workers,
         ).run(tracks)
 
 
@@ -347,6 +369,10 @@ def _too_little_disk(connection: Connection, conversion: Conversion) -> tuple[Ob
     )
 
 
+class _AnotherFailed(Exception):
+    """Of several workers; what happened is told by that one."""
+
+
 @dataclass(slots=True)
 class _Runner:
     """Carries out tracks of one conversion, step after step, retrying what only a lock kept from happening."""
@@ -358,10 +384,13 @@ class _Runner:
     patience: Patience
     environment: Environment
     politeness: Politeness | None = None
+    workers: int = 1
     waited: float = 0.0
     _brakes: Brakes = field(default_factory=Brakes)
     _worker: Worker | None = None
     _watch: BlockerWatch | None = None
+    _telling: threading.Lock = field(default_factory=threading.Lock)  # one worker at a time
+    _failed: threading.Event = field(default_factory=threading.Event)
 
     def run(self, tracks: tuple[Track, ...]) -> Record:
         # The worker's connection waits for what a killed runner may have left going on.
@@ -435,29 +464,91 @@ class _Runner:
         raise GaveUp(self.record.conversion.table, step.title, self.waited, "rows that fit no partition")
 
     def _copy(self, step: Copy, track: Track, number: int) -> None:
-        controller = Controller(target=BATCH_SECONDS, first=FIRST_BATCH)
-        clock = self.environment.clock
-        _, total = self._retried(step, lambda _: self._at_work.copy_top(step, track, number))
-        meter = Meter(total, clock)
+        pieces = self.workers * PIECES if self.workers > 1 else 1
+        ranges, total = self._retried(step, lambda _: self._at_work.cut(step, track, number, pieces))
+        left = deque(ranges)
+        meter = Meter(total, self.environment.clock)
         rows = self.record.steps_rows(track, number)
-        throttle = self._brakes.worker()
+
+        def copied(batch: Batch, size: int) -> None:
+            nonlocal rows
+            with self._telling:
+                meter.committed(batch.rows)
+                rows += batch.rows
+                self.observer.progresses(step, rows, total, meter.rate(), size)
+
+        def work(worker: Worker) -> None:
+            controller = Controller(target=BATCH_SECONDS, first=FIRST_BATCH)
+            throttle = self._brakes.worker()
+            while True:
+                try:
+                    of = left.popleft()
+                except IndexError:
+                    return
+                self._copy_range(worker, step, track, number, of, controller, throttle, copied)
+
+        self._together(work, min(self.workers, len(ranges)))
+        self._at_work.end(track, number)
+
+    def _copy_range(
+        self,
+        worker: Worker,
+        step: Copy,
+        track: Track,
+        number: int,
+        of: int,
+        controller: Controller,
+        throttle: Throttle,
+        copied: Callable[[Batch, int], None],
+    ) -> None:
+        clock = self.environment.clock
         while True:
             self._hold(step, throttle)
             began = clock()
             batch = self._retried(
                 step,
-                lambda _: self._at_work.copy_batch(step, track, number, controller.size),
+                lambda _: worker.copy_batch(step, track, number, of, controller.size),
                 failed=controller.contended,
             )
             seconds = clock() - began
             controller.committed(batch.rows, seconds)
             throttle.committed(batch.rows, seconds)
-            meter.committed(batch.rows)
-            rows += batch.rows
-            self.observer.progresses(step, rows, total, meter.rate(), controller.size)
+            copied(batch, controller.size)
             if batch.last is None:
-                break
-        self._at_work.end(track, number)
+                return
+
+    def _together(self, work: Callable[[Worker], None], count: int) -> None:
+        """Do `work` with so many workers: this thread's, and others beside it. The first that fails ends them all."""
+        if count <= 1:
+            work(self._at_work)
+            return
+        errors: list[BaseException] = []
+
+        def guarded(worker: Worker) -> None:
+            try:
+                work(worker)
+            except BaseException as error:  # noqa: BLE001 - raised again where all have ended
+                errors.append(error)
+                self._failed.set()
+
+        with ExitStack() as stack:
+            stack.callback(self._failed.clear)
+            threads: list[threading.Thread] = []
+            for place in range(1, count):
+                helper = Worker(self.url, self.record, helps=True)
+                stack.callback(helper.close)
+                if self._watch is not None:
+                    self._watch.add(helper.pid)
+                threads.append(
+                    threading.Thread(target=guarded, args=(helper,), name=f"worker {place + 1}", daemon=True)
+                )
+            for thread in threads:
+                thread.start()
+            guarded(self._at_work)
+            for thread in threads:
+                thread.join()
+        if errors:
+            raise errors[0]
 
     def _verify(self, step: Verify, track: Track, number: int) -> None:
         meter = Meter(None, self.environment.clock)
@@ -532,7 +623,8 @@ class _Runner:
                     conversion = self.record.conversion
                     raise GaveUp(conversion.table, step.title, waited, who, conversion.command) from error
                 self._stop_if_asked()
-                self.observer.waits(step, f"no lock yet{f', held by {who}' if who else ''}", delay)
+                with self._telling:
+                    self.observer.waits(step, f"no lock yet{f', held by {who}' if who else ''}", delay)
                 self.environment.sleep(delay)
 
     def _hold(self, step: Step, throttle: Throttle) -> None:
@@ -543,11 +635,14 @@ class _Runner:
             if critical is not None:
                 conversion = self.record.conversion
                 raise HeldForGood(conversion.table, critical, conversion.command)
-            self.observer.holds(step, hold.reason)
+            with self._telling:
+                self.observer.holds(step, hold.reason)
             self.environment.sleep(min(hold.seconds, LOOK))
             self._stop_if_asked()
 
     def _stop_if_asked(self) -> None:
+        if self._failed.is_set():
+            raise _AnotherFailed
         if self.environment.stop():
             raise Interrupted(self.record.conversion.table, self.record.conversion.command)
 

@@ -44,7 +44,8 @@ def forward(exchange: Exchange) -> tuple[Step, ...]:
             why="reads a sample; without it the first queries after the swap would be planned blindly",
             statements=(
                 Statement(
-                    f"ANALYZE {shell.names.shadow.full}",
+                    # Not of the shadow: what it says of all of them together goes with it.
+                    f"ANALYZE {', '.join(exchange.qualified(name).full for name in born)}",
                     LockMode.SHARE_UPDATE_EXCLUSIVE,
                     "blocks neither reads nor writes",
                 ),

@@ -18,14 +18,20 @@ from evolve.partition.inventory import differences
 from evolve.partition.steps import AwaitSnapshots, BuildIndex, Copy, Settle, Statements, Track, Verify
 from evolve.postgres.connect import Connection, connect
 from evolve.postgres.conversions import (
+    Range,
     begin_step,
+    claim_range,
     claim_step,
+    cut_anew,
     end_step,
     move_cursor,
+    move_range,
+    open_ranges,
     worker_lock,
 )
 from evolve.postgres.failure import message
 from evolve.postgres.inventory import read_inventory
+from evolve.postgres.row_hash import exact_hash
 from evolve.sql.locks import LockMode
 from evolve.sql.names import QualifiedName
 from evolve.sql.statements import Statement
@@ -33,6 +39,7 @@ from evolve.sql.statements import Statement
 Key = list[str]
 
 _LEAST_WAIT = 10  # milliseconds
+SAMPLED_PAGES = 500  # of a table whose keys are cut into ranges
 PATIENT = 10_000  # milliseconds for locks that nobody queues behind
 
 
@@ -142,9 +149,10 @@ class Worker:
 
     Args:
         lock_timeout: milliseconds that a statement may wait for a lock others queue behind.
+        helps: it only copies ranges, beside the one that does all else; the journal's row of a range keeps it in order.
     """
 
-    def __init__(self, url: str, record: Record, *, lock_timeout: int = 500) -> None:
+    def __init__(self, url: str, record: Record, *, lock_timeout: int = 500, helps: bool = False) -> None:
         self._record = record
         self._table = record.conversion.table
         self._command = record.conversion.command
@@ -158,7 +166,8 @@ class Worker:
                 "set_config('DateStyle', 'ISO', false), set_config('TimeZone', 'UTC', false), "
                 "set_config('extra_float_digits', '1', false), set_config('bytea_output', 'hex', false)"
             )
-            worker_lock(self._connection, self._table)
+            if not helps:
+                worker_lock(self._connection, self._table)
         except BaseException:
             self._connection.close()
             raise
@@ -230,27 +239,69 @@ class Worker:
                 connection.execute(_sql(step.attach))
             end_step(connection, self._record, track, number)
 
-    def copy_top(self, step: Copy, track: Track, number: int) -> tuple[Key | None, int]:
-        """The greatest key to copy, fixed at the first call, and how many rows there are by the statistics."""
+    def cut(self, step: Copy, track: Track, number: int, pieces: int) -> tuple[tuple[int, ...], int]:
+        """The numbers of the ranges that are left to copy, and how many rows there are by the statistics.
+
+        The greatest key is fixed at the first call: what comes later, the trigger brings.
+
+        Args:
+            pieces: about so many ranges are to be left; fewer are cut anew, by a sample of the keys.
+
+        Raises:
+            LockNotAcquired, StepFailed, ConnectionLost.
+        """
         with self._transaction(step.title, self._lock_timeout) as connection:
             cursor = _cursor(claim_step(connection, self._record, track, number))
             if "top" not in cursor:
-                # ACCESS SHARE on the table: blocks nothing. Read after the trigger is on: what comes later, it brings.
+                # ACCESS SHARE on the table: blocks nothing. Read after the trigger is on.
                 row = connection.execute(
                     sql.SQL("SELECT {} FROM {} ORDER BY {} LIMIT 1").format(
                         _as_text(step.key), _name(step.source), _order(step.key, descending=True)
                     )
                 ).fetchone()
                 cursor = {"last": None, "top": cast("Key", row[0]) if row else None}
-                move_cursor(connection, self._record, track, number, cursor, 0)
+            if "cut" not in cursor:
+                last, top = cursor.get("last"), cursor["top"]
+                whole = [(last, top)] if top is not None and last != top else []
+                cut_anew(connection, self._record, track, number, (), whole)
+                move_cursor(connection, self._record, track, number, {**cursor, "cut": []}, 0)
+            left = open_ranges(connection, self._record, track, number)
+            if 0 < len(left) < pieces:
+                each = -(-pieces // len(left))
+                ends = [end for of in left for end in self._cut(step, of, each)]
+                cut_anew(connection, self._record, track, number, left, ends)
+                left = open_ranges(connection, self._record, track, number)
             # ACCESS SHARE on catalogs only.
             rows = connection.execute(
                 "SELECT greatest(reltuples, 0)::bigint FROM pg_class WHERE oid = %s::regclass", (step.source,)
             ).fetchone()
-        return cursor["top"], cast("int", rows[0]) if rows else 0
+        return tuple(of.number for of in left), cast("int", rows[0]) if rows else 0
 
-    def copy_batch(self, step: Copy, track: Track, number: int, size: int) -> Batch:
-        """Copy up to `size` rows behind the cursor and move it, in one transaction.
+    def _cut(self, step: Copy, of: Range, pieces: int) -> list[tuple[Key | None, Key]]:
+        """About equal parts of a range: what each comes after, and its last key."""
+        # ACCESS SHARE on the table: reads some hundred of its pages.
+        rows = self._connection.execute(
+            sql.SQL(
+                "WITH tiles AS (SELECT {key}, ntile({pieces}) OVER (ORDER BY {key}) AS tile FROM {source} "
+                "TABLESAMPLE SYSTEM ((SELECT least(100, {pages} * 100.0 * current_setting('block_size')::int "
+                "/ greatest(pg_relation_size({name}::regclass), 1)))) WHERE {inside}) "
+                "SELECT DISTINCT ON (tile) {text} FROM tiles WHERE tile < {pieces} ORDER BY tile, {falling}"
+            ).format(
+                key=_list(step.key),
+                pieces=sql.Literal(pieces),
+                source=_name(step.source),
+                pages=sql.Literal(SAMPLED_PAGES),
+                name=sql.Literal(step.source),
+                inside=_between(step, of.after, of.upto),
+                text=_as_text(step.key),
+                falling=_order(step.key, descending=True),
+            )
+        ).fetchall()
+        last = [key for row in rows if (key := cast("Key", row[0])) != of.upto]
+        return list(zip([of.after, *last], [*last, of.upto], strict=True))
+
+    def copy_batch(self, step: Copy, track: Track, number: int, range_no: int, size: int) -> Batch:
+        """Copy up to `size` rows of a range behind its cursor and move that, in one transaction.
 
         The end of the batch is a key that was read before any row was locked: a row whose key changes meanwhile leaves
         the batch and is brought by the trigger, and the cursor never jumps after it.
@@ -261,12 +312,11 @@ class Worker:
         with self._transaction(step.title, self._lock_timeout) as connection:
             # No lock. What a crash of the server loses, it loses together with the cursor.
             connection.execute("SELECT set_config('synchronous_commit', 'off', true)")
-            cursor = _cursor(claim_step(connection, self._record, track, number))
-            last, top = cursor.get("last"), cursor.get("top")
-            if top is None or last == top:
+            of = claim_range(connection, self._record, track, number, range_no)
+            if of is None:
                 return Batch(0, None)
-            upto = self._boundary(step.source, step, last, top, size)
-            inside = _between(step, last, upto)
+            upto = self._boundary(step.source, step, of.after, of.upto, size) or of.upto
+            inside = _between(step, of.after, upto)
             # ROW SHARE and ROW EXCLUSIVE; share locks on the rows of one batch, for as long as it takes.
             copied = connection.execute(
                 sql.SQL(
@@ -281,9 +331,9 @@ class Worker:
                     conflict=_list(step.conflict),
                 )
             ).rowcount
-            rows = size if upto != top else copied
-            move_cursor(connection, self._record, track, number, {"last": upto, "top": top}, rows)
-        return Batch(rows, None if upto == top else upto)
+            rows = size if upto != of.upto else copied
+            move_range(connection, self._record, track, number, of, upto, rows)
+        return Batch(rows, None if upto == of.upto else upto)
 
     def end(self, track: Track, number: int) -> None:
         with self._connection.transaction():
@@ -397,13 +447,15 @@ class Worker:
         return cast("Key", row[0]) if row is not None else top
 
     def _compared(self, step: Verify, inside: sql.Composable) -> sql.Composed:
+        inventory = self._record.conversion.inventory
+        columns = (inventory.column(name) for name in step.columns)
+        hashed = exact_hash((column.name, column.type) for column in columns if column is not None)
         side = sql.SQL(
-            "(SELECT count(*) AS rows, coalesce(sum(hashtextextended(r::text, 0)::numeric), 0) AS hash "
-            "FROM (SELECT {} FROM {} WHERE {}) AS r) AS {}"
+            "(SELECT count(*) AS rows, coalesce(sum({}::numeric), 0) AS hash FROM {} WHERE {}) AS {}"
         )
         return sql.SQL("SELECT a.rows, b.rows, a.rows = b.rows AND a.hash = b.hash FROM {}, {}").format(
-            side.format(_list(step.columns), _name(step.source), inside, sql.Identifier("a")),
-            side.format(_list(step.columns), _name(step.target), inside, sql.Identifier("b")),
+            side.format(hashed, _name(step.source), inside, sql.Identifier("a")),
+            side.format(hashed, _name(step.target), inside, sql.Identifier("b")),
         )
 
     def _differing(self, step: Verify, inside: sql.Composable) -> list[str]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.resources import files
@@ -90,7 +90,7 @@ def ensure_journal(connection: Connection) -> None:
     """
     # ACCESS SHARE on catalogs only.
     row = connection.execute(
-        "SELECT to_regclass('evolve.partition_step') IS NOT NULL AND NOT EXISTS (SELECT FROM pg_constraint "
+        "SELECT to_regclass('evolve.partition_range') IS NOT NULL AND NOT EXISTS (SELECT FROM pg_constraint "
         "WHERE conname = 'partition_conversion_recipe_check' AND pg_get_constraintdef(oid) NOT LIKE '%drain%')"
     ).fetchone()
     if row == (True,):
@@ -254,6 +254,96 @@ def move_cursor(
         "WHERE conversion_id = %s AND track = %s AND number = %s",
         (json.dumps(cursor), rows, record.id, track, number),
     )
+
+
+@dataclass(frozen=True, slots=True)
+class Range:
+    """Keys that one worker copies.
+
+    Args:
+        number: within its step.
+        after: the last key that is copied; None where the range is open below.
+        upto: its last key.
+    """
+
+    number: int
+    after: list[str] | None
+    upto: list[str]
+
+
+def open_ranges(connection: Connection, record: Record, track: Track, number: int) -> list[Range]:
+    """Those that are not done, locked: a transaction of ours that a killed client left running comes first."""
+    # ROW SHARE on the journal only.
+    rows = connection.execute(
+        "SELECT range_no, cursor, upto FROM evolve.partition_range WHERE conversion_id = %s AND track = %s "
+        "AND number = %s AND cursor IS DISTINCT FROM upto ORDER BY range_no FOR UPDATE",
+        (record.id, track, number),
+    ).fetchall()
+    return [_range(row) for row in rows]
+
+
+def cut_anew(
+    connection: Connection,
+    record: Record,
+    track: Track,
+    number: int,
+    gone: Sequence[Range],
+    ends: Sequence[tuple[list[str] | None, list[str]]],
+) -> None:
+    """Put ranges in the place of others, within the transaction that locked those.
+
+    Args:
+        ends: what each of the new ones comes after, and its last key.
+    """
+    key = (record.id, track, number)
+    # ROW EXCLUSIVE on the journal only.
+    connection.execute(
+        "DELETE FROM evolve.partition_range WHERE conversion_id = %s AND track = %s AND number = %s "
+        "AND range_no = ANY (%s)",
+        (*key, [each.number for each in gone]),
+    )
+    for after, upto in ends:
+        # ROW EXCLUSIVE on the journal only.
+        connection.execute(
+            "INSERT INTO evolve.partition_range (conversion_id, track, number, range_no, cursor, upto) "
+            "SELECT %s, %s, %s, coalesce(max(range_no) + 1, 0), %s, %s FROM evolve.partition_range "
+            "WHERE conversion_id = %s AND track = %s AND number = %s",
+            (*key, None if after is None else json.dumps(after), json.dumps(upto), *key),
+        )
+
+
+def claim_range(connection: Connection, record: Record, track: Track, number: int, of: int) -> Range | None:
+    """Within the transaction of a batch: lock the range and tell where it is; None where it is done."""
+    # ROW SHARE on the journal only.
+    row = connection.execute(
+        "SELECT range_no, cursor, upto FROM evolve.partition_range WHERE conversion_id = %s AND track = %s "
+        "AND number = %s AND range_no = %s FOR UPDATE",
+        (record.id, track, number, of),
+    ).fetchone()
+    found = _range(row) if row is not None else None
+    return None if found is None or found.after == found.upto else found
+
+
+def move_range(
+    connection: Connection, record: Record, track: Track, number: int, of: Range, to: list[str], rows: int
+) -> None:
+    """The last statements of a batch: workers share the row of the step, and each holds it for its commit only."""
+    # ROW EXCLUSIVE on the journal only.
+    connection.execute(
+        "UPDATE evolve.partition_range SET cursor = %s WHERE conversion_id = %s AND track = %s AND number = %s "
+        "AND range_no = %s",
+        (json.dumps(to), record.id, track, number, of.number),
+    )
+    # ROW EXCLUSIVE on the journal only.
+    connection.execute(
+        "UPDATE evolve.partition_step SET rows = rows + %s WHERE conversion_id = %s AND track = %s AND number = %s",
+        (rows, record.id, track, number),
+    )
+
+
+def _range(row: Sequence[object]) -> Range:
+    after, upto = cast("list[str] | None", row[1]), cast("list[str]", row[2])
+    return Range(cast("int", row[0]), after, upto)
 
 
 def end_step(

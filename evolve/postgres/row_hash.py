@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from typing import LiteralString
 
@@ -36,3 +37,33 @@ def value_hash(column: sql.Composable, kind: str) -> sql.Composed | None:
     if function is None:
         return None
     return sql.SQL("coalesce({}, 0)").format(sql.SQL(function).format(column))
+
+
+# Types that hash_record_extended hashes byte for byte. A numeric hashes alike whatever its scale, a citext whatever its
+# case: those go by their text, and so does every type that has no hash at all.
+_EXACT = frozenset(
+    {
+        *("smallint", "integer", "bigint", "boolean", "uuid", "bytea", "date"),
+        *("timestamp with time zone", "timestamp without time zone", "time without time zone"),
+    }
+)
+_TEXTS = frozenset({"text", "character varying"})
+
+
+def exact_hash(columns: Iterable[tuple[str, str]]) -> sql.Composed:
+    """A bigint, different for values that look different; a third of the price of hashing the row's text.
+
+    Args:
+        columns: names with their types, as `format_type` writes them.
+    """
+    return sql.SQL("hash_record_extended(ROW({}), 0)").format(
+        sql.SQL(", ").join(_exactly(sql.Identifier(name), kind) for name, kind in columns)
+    )
+
+
+def _exactly(column: sql.Composable, kind: str) -> sql.Composable:
+    plain = re.sub(r"\(.*?\)", "", kind)
+    if plain in _EXACT:
+        return column
+    cast = sql.SQL("" if plain in _TEXTS else "::text")
+    return sql.SQL('{}{} COLLATE "C"').format(column, cast)

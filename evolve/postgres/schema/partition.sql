@@ -35,3 +35,15 @@ CREATE TABLE IF NOT EXISTS evolve.partition_step (
     done_at timestamptz,
     PRIMARY KEY (conversion_id, track, number)
 ) WITH (fillfactor = 20);
+
+-- Where each worker of a copy is. A range is done when its cursor has come to its end.
+CREATE TABLE IF NOT EXISTS evolve.partition_range (
+    conversion_id bigint NOT NULL,
+    track text NOT NULL,
+    number integer NOT NULL,
+    range_no integer NOT NULL,
+    cursor jsonb,
+    upto jsonb NOT NULL,
+    PRIMARY KEY (conversion_id, track, number, range_no),
+    FOREIGN KEY (conversion_id, track, number) REFERENCES evolve.partition_step
+) WITH (fillfactor = 20);
