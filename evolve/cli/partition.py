@@ -10,6 +10,7 @@ import click
 
 from evolve.cli.backfill_options import quiet_option, resolved_url
 from evolve.cli.options import Location, database_url_option, format_option, project_options
+from evolve.cli.partition_adopt import adopt
 from evolve.cli.partition_advise import advise
 from evolve.cli.partition_explain import explain
 from evolve.cli.partition_move import drain, merge, rehash, split
@@ -28,7 +29,7 @@ def command() -> None:
     """
 
 
-for subcommand in (plan, drain, split, merge, rehash, undo, explain, advise):
+for subcommand in (plan, drain, split, merge, rehash, undo, adopt, explain, advise):
     command.add_command(subcommand)
 
 

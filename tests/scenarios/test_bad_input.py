@@ -374,6 +374,7 @@ def test_no_database_is_named(broken: Ground, name: str) -> None:
         (("partition", "finish", "people"), '"people"'),
         (("partition", "drain", "people"), '"people"'),
         (("partition", "undo", "people"), '"people"'),
+        (("partition", "adopt", "people"), '"people"'),
         (("partition", "plan", "people"), '"people"'),
         (("partition", "rehash", "people", "--modulus", "8"), '"people"'),
     ],

@@ -72,6 +72,7 @@ COMMANDS: dict[str, tuple[str, ...]] = {
     "partition plan": (
         *("partition", "plan", "orders", "--method", "range", "--key", "at", "--interval", "1 month"),
     ),
+    "partition adopt": ("partition", "adopt", "orders", "--run"),
     "partition premake": ("partition", "premake", "orders"),
     "partition status": ("partition", "status", "orders"),
 }
