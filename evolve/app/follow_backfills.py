@@ -23,6 +23,7 @@ from evolve.postgres.session import Session
 
 PAST = 50  # ended runs that are shown, the newest
 EVENTS = 20  # of each run
+RESTS = 30.0  # seconds after which a run that nobody works on is looked at closely again, though its record is the same
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,8 +54,8 @@ class BackfillFollower:
         self._clock = clock
         self._session = Session(url, "evolve dashboard")
         self._meters: dict[int, tuple[Meter, int]] = {}
-        # What an ended run has come to is read once, and again when its record is another.
-        self._past: dict[int, RunView] = {}
+        # What nobody works on is read once, and again when its record is another: what it was, and when it was read.
+        self._resting: dict[int, tuple[RunView, float]] = {}
 
     def close(self) -> None:
         self._session.close()
@@ -75,14 +76,14 @@ class BackfillFollower:
             found = tuple(self._look(connection, run) for run in shown)
         ids = {run.run_id for run in shown}
         self._meters = {run: meter for run, meter in self._meters.items() if run in ids}
-        self._past = {run: seen for run, seen in self._past.items() if run in ids}
+        self._resting = {run: seen for run, seen in self._resting.items() if run in ids}
         return found
 
     def _look(self, connection: Connection, record: RunRecord) -> Followed:
         now = self._clock()
-        past = self._past.get(record.run_id)
-        if past is not None and past.record == record:
-            return Followed(past, now)
+        known, read = self._resting.get(record.run_id, (None, 0.0))
+        if known is not None and known.record == record and (record.state in ENDED or now - read < RESTS):
+            return Followed(known, now)
         fresh = (Meter(record.rows_estimate, self._clock), record.scanned)
         meter, before = self._meters.get(record.run_id, fresh)
         if record.held:
@@ -93,8 +94,7 @@ class BackfillFollower:
         view = _view(connection, record, meter)
         if record.held:
             return Followed(view, now, meter.rate(), meter.left(record.scanned, view.fraction))
-        if record.state in ENDED:
-            self._past[record.run_id] = view
+        self._resting[record.run_id] = (view, now)
         return Followed(view, now)
 
 

@@ -23,6 +23,7 @@ from evolve.plan.wording import describe_gate
 from evolve.redaction import shown
 
 SOON = 7.0  # days of partitions left that are too few
+FEW = 4  # names of partitions that are listed
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +66,8 @@ class Pages:
         return self._cached(seen, name)
 
     def sign_in(self, *, wrong: bool) -> str:
-        return self._rendered("sign_in.html", title="Sign in", wrong=wrong, live=None)
+        # What database it is, is told to nobody before.
+        return self._rendered("sign_in.html", title="Sign in", wrong=wrong, live=None, known=False)
 
     def entered(self) -> str:
         return self._rendered("entered.html", title="Signed in", live=None)
@@ -128,7 +130,7 @@ class Pages:
         return Page(title, html, still, rendered, told)
 
     def _rendered(self, template: str, **values: object) -> str:
-        return _environment().get_template(template).render({**self._constant, **values})
+        return _environment().get_template(template).render({"known": True, **self._constant, **values})
 
 
 def quoted(name: str) -> str:
@@ -176,9 +178,10 @@ def _environment() -> Environment:
         "span": span,
         "gate": describe_gate,
         "person": person,
+        "trouble": Trouble.of,
         "quoted": quoted,
     }
-    environment.globals |= {"WIDTH": WIDTH, "HEIGHT": HEIGHT, "SOON": SOON, "state_of": state_of}
+    environment.globals |= {"WIDTH": WIDTH, "HEIGHT": HEIGHT, "SOON": SOON, "FEW": FEW, "state_of": state_of}
     return environment
 
 

@@ -16,8 +16,10 @@ from evolve.app.partitions_ahead import Ahead
 from evolve.dashboard.plot import SECONDS, Track
 from evolve.errors import EvolveError
 from evolve.redaction import shown
+from evolve.revisions.project import NoProject
 
 PULSE = 1.0  # seconds between two looks at the runs
+SHARE = 4  # a look is followed by a wait so many times as long, at least: where there are many runs it takes a while
 REST = 5.0  # seconds between them while no run is at work and nobody looks
 AGAIN = 5.0  # seconds until a server that is away is tried again
 SURVEY = 15.0  # seconds between two looks at changes and partitions, at least
@@ -27,16 +29,21 @@ IDLE = 60.0  # seconds after which a viewer who asks for nothing has gone; then 
 
 @dataclass(frozen=True, slots=True)
 class Trouble:
-    """Why something cannot be shown."""
+    """Why something cannot be shown.
+
+    Args:
+        mild: nothing is wrong; there is nothing to show.
+    """
 
     what: str
     why: str | None = None
     fix: str | None = None
+    mild: bool = False
 
     @staticmethod
     def of(error: Exception) -> Trouble:
         if isinstance(error, EvolveError):
-            return Trouble(error.what, error.why, error.fix)
+            return Trouble(error.what, error.why, error.fix, mild=isinstance(error, NoProject))
         return Trouble(f"it could not be read: {type(error).__name__}: {shown(str(error))}")
 
 
@@ -149,7 +156,8 @@ class Watcher:
                 self._stopped.wait(AGAIN)
                 continue
             self._put(at=datetime.now(UTC), runs=runs, runs_trouble=None, tracks=self._tracked(runs))
-            self._stopped.wait(max(PULSE - (time.monotonic() - began), PULSE / 10))
+            took = time.monotonic() - began
+            self._stopped.wait(max(PULSE - took, SHARE * took))
             if self._alone and not any(each.view.record.held for each in runs):
                 self._roused.clear()
                 if self._alone:  # nobody came between the two, nor the end

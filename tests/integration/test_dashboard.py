@@ -276,7 +276,7 @@ def test_partitions_are_shown_with_the_days_that_are_left(database_url: str) -> 
     config = Config(partition=MappingProxyType({"events": scheme}))
     with browsing(database_url, config) as browser:
         page = browser.until(lambda: browser.ask("/"), lambda answer: "events" in answer.text).plain
-    assert "events range (at) 1 0" in page
+    assert "events ended 1 range (at)" in page
     assert "evolve partition premake events" in page
 
 

@@ -48,12 +48,11 @@ class Tab:
             self._heard(found)
 
     def _next(self) -> bytes:
-        text = b""
-        while not text.endswith(b"\0"):
-            piece = self.answers.read(1)
+        text = bytearray()
+        while (piece := self.answers.read(1)) != b"\0":
             assert piece, "the browser has gone"
             text += piece
-        return text[:-1]
+        return bytes(text)
 
     def _heard(self, event: dict[str, Any]) -> None:
         if event.get("method") == "Log.entryAdded" and event["params"]["entry"]["level"] == "error":
