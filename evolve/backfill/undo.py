@@ -12,7 +12,7 @@ from evolve.backfill.isolation import MOST
 from evolve.backfill.keyset import PLACE
 from evolve.backfill.nulls import null_before
 from evolve.backfill.ports import DatabaseFailure, Lease, Step, Want
-from evolve.backfill.runner import CheckpointRefused
+from evolve.backfill.runner import PROOFS, CheckpointRefused
 from evolve.backfill.spec import Spec
 from evolve.backfill.transform import Mode, Transform
 from evolve.backfill.works import Delete, InsertSelect
@@ -47,8 +47,11 @@ class UndoTransaction(Protocol):
         """Restore up to `rows` rows of the newest batch that is left, where they still hold what the batch wrote."""
         ...
 
-    def isolate(self, lease: Lease, rows: int) -> Restored:
+    def isolate(self, lease: Lease, rows: int, *, slow: bool) -> Restored:
         """As `restore`, in parts that each can fail alone: rows that cannot take their old values are set aside.
+
+        Args:
+            slow: and so is one that runs out of time.
 
         Raises:
             TooManyRejects: the run allows no more; the transaction must not commit.
@@ -78,22 +81,36 @@ class Backward:
     def __init__(self, batches: UndoBatches) -> None:
         self._batches = batches
         self._suspects = 0  # rows ahead, one of which failed a transaction
+        self._timeouts = 0  # of one and the same row, in a transaction of its own
 
     def advance(self, lease: Lease, size: int) -> Step:
         if self._suspects <= 0:
             try:
-                return self._restore(lease, size, apart=False)
+                step = self._restore(lease, size, apart=False)
             except DatabaseFailure as failure:
-                if judge(failure) is not Verdict.ROW:
+                verdict = judge(failure)
+                if verdict is Verdict.TOO_SLOW and size == 1 and not failure.lost:
+                    self._timeouts += 1
+                    if self._timeouts < PROOFS:
+                        raise
+                elif verdict is not Verdict.ROW:
                     raise
-            self._suspects = size
+                self._suspects = size
+            else:
+                self._timeouts = 0
+                return step
         step = self._restore(lease, min(size, MOST), apart=True)
         self._suspects -= step.scanned
+        self._timeouts = 0
         return step
 
     def _restore(self, lease: Lease, size: int, *, apart: bool) -> Step:
         with self._batches.transaction() as transaction:
-            restored = transaction.isolate(lease, size) if apart else transaction.restore(lease, size)
+            restored = (
+                transaction.isolate(lease, size, slow=self._timeouts >= PROOFS)
+                if apart
+                else transaction.restore(lease, size)
+            )
             want = transaction.checkpoint(lease, finished=restored.finished)
             if want is None:
                 raise CheckpointRefused

@@ -6,7 +6,8 @@ import time
 
 from evolve.backfill.calling import Computing
 from evolve.backfill.failures import Verdict, judge
-from evolve.backfill.ports import DatabaseFailure, Lease, Piece
+from evolve.backfill.isolation import alone, isolate
+from evolve.backfill.ports import DatabaseFailure, Lease, Piece, Reject
 from evolve.backfill.spec import Spec
 from evolve.backfill.transform import Mode, Transform
 from evolve.errors import Misuse
@@ -15,17 +16,24 @@ from evolve.postgres.kept import ValueOverwritten
 from evolve.postgres.pieces import range_values
 from evolve.postgres.session import Session
 from evolve.postgres.transforming import Transforming
-from evolve.postgres.trying import Overwritten, Trial
+from evolve.postgres.trying import Overwritten, Trial, Trying
 from evolve.postgres.walking import Walk, edges, read_key
 
 IDLE = "25P03"
 
 
 class BadFunction(Misuse):
-    def __init__(self, work: Transform, failure: DatabaseFailure) -> None:
+    """
+    Args:
+        rows: each of the first rows failed, and the last one, too.
+    """
+
+    def __init__(self, work: Transform, failure: DatabaseFailure, *, rows: bool = False) -> None:
         super().__init__(
             failure.message,
-            why="it was tried on the first rows and rolled back; no row was written",
+            why="so does every row that was tried, the first ones and the last; no row was written"
+            if rows
+            else "it was tried on the first rows and rolled back; no row was written",
             fix=f"mend {work.function} and try it: evolve backfill run … --dry-run",
         )
 
@@ -42,7 +50,7 @@ def try_function(
     One that acts outside of the database is not called.
 
     Raises:
-        BadFunction: it broke its contract.
+        BadFunction: it broke its contract, or fails on every row that was tried.
         Overwritten: a trigger keeps rows from being written.
         DatabaseFailure: a lock, the server, or something in one of these rows, which a run sets aside.
     """
@@ -53,6 +61,7 @@ def try_function(
     piece, full = found
     change = Transforming(spec, work, target, None, compute, lease_seconds=60.0)
     changed = 0
+    rejects: tuple[Reject, ...] = ()
     if work.mode is not Mode.OUTBOX:
         try:
             change.prepare(session, _NOBODY, piece)
@@ -62,9 +71,8 @@ def try_function(
         except _Tried:
             pass
         except ValueOverwritten as error:
-            raise Overwritten(
-                spec.table, work.writes[0], error.found.overwritten, error.found.triggers
-            ) from error
+            column = error.found.column or work.writes[0]
+            raise Overwritten(spec.table, column, error.found.overwritten, error.found.triggers) from error
         except DatabaseFailure as failure:
             if judge(failure) is Verdict.FATAL:
                 raise BadFunction(work, failure) from failure
@@ -72,14 +80,50 @@ def try_function(
                 # It computed for longer than rows may be locked: batches will be smaller, too.
                 session.reopen()
                 return try_function(session, spec, work, target, compute, rows // 10 or 1)
-            raise
+            if judge(failure) is not Verdict.ROW:
+                raise
+            changed, rejects = _set_aside(session, work, target, change, piece, failure)
     return Trial(
         statement=f"{work.function} on ({', '.join(work.reads)}), written to ({', '.join(work.writes)})",
         plan=(),
         rows=rows if full else changed,
         changed=changed,
         milliseconds=(time.perf_counter() - began) * 1000,
+        rejects=rejects,
     )
+
+
+def _set_aside(
+    session: Session,
+    work: Transform,
+    target: Target,
+    change: Transforming,
+    piece: Piece,
+    failure: DatabaseFailure,
+) -> tuple[int, tuple[Reject, ...]]:
+    """How many of these rows a run would write, and which it would set aside.
+
+    Raises:
+        BadFunction: it would write none, and not the last row of the table either.
+        DatabaseFailure: that cannot be found out.
+    """
+    isolated = None
+    try:
+        with session.transaction() as connection:
+            ends = edges(connection, target)
+            trying = Trying(connection, target, change)
+            isolated = isolate(trying, _NOBODY, piece)
+            none = len(isolated.rejects) == len(trying.keys(piece)) > 0
+            if none and ends is not None and isolate(trying, _NOBODY, alone(piece, ends[1])).rejects:
+                raise BadFunction(work, failure, rows=True)
+            raise _Tried  # noqa: TRY301  # the rollback is the point
+    except _Tried:
+        pass
+    except DatabaseFailure as other:
+        if other.lost:
+            session.reopen()
+        raise failure from other
+    return (0, ()) if isolated is None else (isolated.changed, isolated.rejects)
 
 
 _NOBODY = Lease(0, 0, "", 0, None, ())

@@ -16,7 +16,7 @@ from evolve.postgres.backfill_target import Target
 from evolve.postgres.composing import identifier, type_name, written
 from evolve.postgres.connect import Connection
 from evolve.postgres.pieces import Cut, cut_of, piece_values
-from evolve.postgres.statements import from_clause, rows_of_work, statement
+from evolve.postgres.statements import changes, from_clause, rows_of_work, statement
 
 
 class ValueOverwritten(Refused):
@@ -67,8 +67,10 @@ def kept(connection: Connection, spec: Spec, target: Target, piece: Piece) -> Ke
     Raises:
         psycopg.Error: a row cannot be written, or the like; under a savepoint.
     """
-    if not isinstance(spec.work, Update | JoinedUpdate) or spec.mismatch is not None or target.by_block:
-        return None  # a row that was written has another place
+    if not isinstance(spec.work, Update | JoinedUpdate) or spec.mismatch is not None:
+        return None
+    if target.by_block and not isinstance(spec.work, Update):
+        return None  # a row that was written has another place, and does not tell what it was joined with
     triggers = writing_triggers(connection, target.oid)
     if not triggers:
         return None
@@ -98,8 +100,17 @@ def _compared(connection: Connection, spec: Spec, target: Target, cut: Cut) -> s
         )
     }
     table = target.reference
-    keys = sql.SQL(", ").join(identifier(column.name) for column in target.key)
-    own_keys = sql.SQL(", ").join(sql.SQL("{}.{}").format(table, identifier(c.name)) for c in target.key)
+    if target.by_block:
+        # Found by their places before the write, since they have others after it.
+        keys: sql.Composable = sql.SQL("evolve_place")
+        own_keys: sql.Composable = sql.SQL("{}.ctid AS evolve_place").format(table)
+        update = sql.SQL(
+            "UPDATE {} SET {} FROM wanted WHERE {}.ctid = wanted.evolve_place RETURNING wanted.evolve_place"
+        ).format(target.source, changes(spec, target, cut), table)
+    else:
+        keys = sql.SQL(", ").join(identifier(column.name) for column in target.key)
+        own_keys = sql.SQL(", ").join(sql.SQL("{}.{}").format(table, identifier(c.name)) for c in target.key)
+        update = sql.SQL("{} RETURNING {}").format(statement(spec, target, cut), own_keys)
     wanted = [
         sql.SQL("{}::{}::text AS {}").format(
             written(expression), type_name(types[column]), sql.Identifier(f"{name}_{place}")
@@ -124,7 +135,7 @@ def _compared(connection: Connection, spec: Spec, target: Target, cut: Cut) -> s
     ]
     return sql.SQL(
         "WITH wanted AS MATERIALIZED (SELECT {own_keys}, {wanted}, {held} FROM {found_in} WHERE {rows}),"
-        " written AS ({update} RETURNING {own_keys}, {left}, true AS evolve_written)"
+        " written AS ({update}, {left}, true AS evolve_written)"
         " SELECT count(*), {counts} FROM wanted LEFT JOIN written USING ({keys})"
     ).format(
         keys=keys,
@@ -132,7 +143,7 @@ def _compared(connection: Connection, spec: Spec, target: Target, cut: Cut) -> s
         wanted=sql.SQL(", ").join(wanted),
         found_in=from_clause(spec, target),
         rows=rows_of_work(spec, target, cut),
-        update=statement(spec, target, cut),
+        update=update,
         held=sql.SQL(", ").join(held),
         left=sql.SQL(", ").join(left),
         counts=sql.SQL(", ").join(counts),

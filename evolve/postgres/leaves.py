@@ -138,6 +138,12 @@ def cut_leaves(connection: Connection, target: Target, workers: int) -> list[Str
     ]
 
 
+def is_partitioned(connection: Connection, oid: int) -> bool:
+    # AccessShare on catalogs only.
+    row = connection.execute("SELECT FROM pg_partitioned_table WHERE partrelid = %s::oid", (oid,)).fetchone()
+    return row is not None
+
+
 def _check(row: _Row) -> None:
     name = QualifiedName(row.name, row.schema)
     if row.secured:
@@ -159,13 +165,7 @@ def _fires_per_statement(connection: Connection, oid: int) -> bool:
 
 def _read(connection: Connection, target: Target) -> list[_Row] | None:
     """None where the table is not partitioned."""
-    # AccessShare on catalogs only.
-    if (
-        connection.execute(
-            "SELECT FROM pg_partitioned_table WHERE partrelid = %s::oid", (target.oid,)
-        ).fetchone()
-        is None
-    ):
+    if not is_partitioned(connection, target.oid):
         return None
     with connection.cursor(row_factory=class_row(_Row)) as cursor:
         # AccessShare on the tables, for a moment.

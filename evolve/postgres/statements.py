@@ -22,10 +22,10 @@ def statement(spec: Spec, target: Target, cut: Cut) -> sql.Composed:
     table, rows = target.source, rows_of_work(spec, target, cut)
     match spec.work:
         case Update():
-            return sql.SQL("UPDATE {} SET {} WHERE {}").format(table, _changes(spec, target, cut), rows)
+            return sql.SQL("UPDATE {} SET {} WHERE {}").format(table, changes(spec, target, cut), rows)
         case JoinedUpdate() as work:
             return sql.SQL("UPDATE {} SET {} FROM {} WHERE {}").format(
-                table, _changes(spec, target, cut), source(work), rows
+                table, changes(spec, target, cut), source(work), rows
             )
         case InsertSelect() as work:
             return sql.SQL("INSERT INTO {} ({}) SELECT {} FROM {} WHERE {} ORDER BY {}{}{}").format(
@@ -78,14 +78,15 @@ def share_lock(spec: Spec, target: Target, cut: Cut) -> sql.Composed:
     )
 
 
-def _changes(spec: Spec, target: Target, cut: Cut) -> sql.Composed:
-    changes = [
+def changes(spec: Spec, target: Target, cut: Cut) -> sql.Composed:
+    """What follows SET."""
+    assigned = [
         sql.SQL("{} = {}").format(identifier(column), written(expression))
         for column, expression in spec.assignments
     ]
     if cut.touch:
-        changes += [
+        assigned += [
             sql.SQL("{} = {}.{}").format(identifier(column), target.reference, identifier(column))
             for column in target.touched
         ]
-    return sql.SQL(", ").join(changes)
+    return sql.SQL(", ").join(assigned)

@@ -69,7 +69,7 @@ class Writing:
         wanted = sum(values is not None for values in computed)
         if not wanted:
             return 0, 0
-        values = self._values(connection, piece, found, computed)
+        values = self.values(connection, piece, found, computed)
         values |= {"range_no": lease.range_no, "batch_no": lease.batches + 1}
         # RowExclusive and row locks until COMMIT, in key order, for a few milliseconds.
         cursor = connection.execute(self._texts[cut_of(piece)], values)
@@ -84,13 +84,14 @@ class Writing:
         """Of rows that were locked and are not written, the number of those that hold something else."""
         # AccessShare; rows of the piece, by its key.
         row = connection.execute(
-            self._left_out[cut_of(piece).opening], self._values(connection, piece, found, computed)
+            self._left_out[cut_of(piece).opening], self.values(connection, piece, found, computed)
         ).fetchone()
         return int(str(row[0])) if row else 0
 
-    def _values(
+    def values(
         self, connection: Connection, piece: Piece, found: Found, computed: Sequence[Values | None]
     ) -> dict[str, object]:
+        """What the placeholders of its statements stand for."""
         wanted = [place for place, values in enumerate(computed) if values is not None]
         values: dict[str, object] = {
             **piece_values(piece),
@@ -135,8 +136,47 @@ def _left_out(target: Target, *, opening: bool) -> sql.Composed:
     )
 
 
-def _rows(target: Target, *, opening: bool) -> sql.Composed:
-    """The rows that values were computed for, with these, where nobody wrote them since."""
+class _Held:
+    """Whether rows that were written hold what they were given, where triggers may have written them as well."""
+
+    def __init__(self, connection: Connection, target: Target) -> None:
+        self.triggers = writing_triggers(connection, target.oid)
+        # AccessShare on catalogs only. With its length or precision: a value is rounded to it.
+        types = {
+            str(name): str(type_)
+            for name, type_ in connection.execute(
+                "SELECT attname, format_type(atttypid, atttypmod) FROM pg_attribute WHERE attrelid = %s::oid",
+                (target.oid,),
+            )
+        }
+        counts = sql.SQL(", ").join(
+            sql.SQL("count(*) FILTER (WHERE {}.{}::text IS DISTINCT FROM {}::{}::text)").format(
+                target.reference, identifier(column.name), _of(f"new{n}"), type_name(types[column.name])
+            )
+            for n, column in enumerate(target.columns)
+        )
+        self._texts = {
+            opening: sql.SQL("SELECT {} FROM {}, {}")
+            .format(counts, target.source, _rows(target, opening=opening, versions=False))
+            .as_bytes()
+            for opening in (True, False)
+        }
+
+    def overwritten(self, connection: Connection, piece: Piece, values: dict[str, object]) -> list[int]:
+        """For each column the number of rows that hold something else."""
+        if not self.triggers:
+            return []
+        # AccessShare; rows of the piece, by its key.
+        row = connection.execute(self._texts[cut_of(piece).opening], values).fetchone()
+        return [int(str(count)) for count in row or ()]
+
+
+def _rows(target: Target, *, opening: bool, versions: bool = True) -> sql.Composed:
+    """The rows that values were computed for, with these.
+
+    Args:
+        versions: only where nobody wrote them since.
+    """
     own = target.reference
     arrays = [
         *(_array(f"key{n}", sql.SQL("::{}[]").format(type_name(c.type))) for n, c in enumerate(target.key)),
@@ -148,15 +188,13 @@ def _rows(target: Target, *, opening: bool) -> sql.Composed:
         _own("version"),
         *(_own(f"new{n}") for n in range(len(target.columns))),
     ]
-    return sql.SQL(
-        "unnest({arrays}) AS evolve_row ({names}) WHERE {between} AND {same} AND {own}.xmin = {version}"
-    ).format(
-        own=own,
+    same_version = sql.SQL(" AND {}.xmin = {}").format(own, _of("version")) if versions else sql.SQL("")
+    return sql.SQL("unnest({arrays}) AS evolve_row ({names}) WHERE {between} AND {same}{version}").format(
         arrays=sql.SQL(", ").join(arrays),
         names=sql.SQL(", ").join(names),
         between=keys_between(target.key, opening=opening),
         same=sql.SQL(" AND ").join(_same(own, n, column) for n, column in enumerate(target.key)),
-        version=_of("version"),
+        version=same_version,
     )
 
 
@@ -213,6 +251,7 @@ class Transforming:
         self._writing = Writing(target, spec.where, undo_of)
         self._ready: tuple[Piece, Found, list[Values | None]] | None = None
         self._locking = 0
+        self._held: _Held | None = None  # made anew with all of this where the table is altered
 
     def begin(self) -> bool:
         return False
@@ -241,6 +280,7 @@ class Transforming:
         if ready is not None and ready[0] == piece:
             wanted, written = self._writing.write(connection, lease, piece, *ready[1:])
             if written == wanted:
+                self._check_held(connection, piece, *ready[1:])
                 return written
             if self._undo_of is not None:
                 raise DatabaseFailure("rows changed while they were computed", sqlstate="40001", lost=False)
@@ -255,7 +295,27 @@ class Transforming:
                 raise ValueOverwritten(
                     self._spec, Kept(wanted, self._target.columns[0].name, left_out, triggers)
                 )
+        self._check_held(connection, piece, found, computed)
         return written + locked
+
+    def _check_held(
+        self, connection: Connection, piece: Piece, found: Found, computed: Sequence[Values | None]
+    ) -> None:
+        """
+        Raises:
+            ValueOverwritten: a trigger left something else in rows that were written.
+        """
+        if self._held is None:
+            self._held = _Held(connection, self._target)
+        wanted = sum(values is not None for values in computed)
+        if not self._held.triggers or not wanted:
+            return
+        counts = self._held.overwritten(
+            connection, piece, self._writing.values(connection, piece, found, computed)
+        )
+        for column, count in zip(self._target.columns, counts, strict=True):
+            if count:
+                raise ValueOverwritten(self._spec, Kept(wanted, column.name, count, self._held.triggers))
 
     def failed(self, failure: DatabaseFailure) -> None:
         self._ready = None

@@ -16,7 +16,7 @@ from evolve.backfill.spec import Spec
 from evolve.backfill.works import JoinedUpdate
 from evolve.errors import Misuse
 from evolve.postgres.backfill_target import BadExpression, Target
-from evolve.postgres.changing import Stating
+from evolve.postgres.changing import Change, Stating
 from evolve.postgres.connect import Connection
 from evolve.postgres.failure import translated
 from evolve.postgres.kept import kept
@@ -141,7 +141,7 @@ def _set_aside(
     Raises:
         BadExpression: it would write none, and not the last row of the table either.
     """
-    trying = _Trying(connection, spec, target)
+    trying = Trying(connection, target, Stating(spec, target))
     piece = Piece(None, upto, first=ends[0])
     isolated = isolate(trying, _NO_LEASE, piece)
     if len(isolated.rejects) == len(trying.keys(piece)):
@@ -151,13 +151,13 @@ def _set_aside(
     return isolated.changed, isolated.rejects
 
 
-class _Trying:
+class Trying:
     """What `isolate` needs of a transaction, for a batch that is rolled back."""
 
-    def __init__(self, connection: Connection, spec: Spec, target: Target) -> None:
+    def __init__(self, connection: Connection, target: Target, change: Change) -> None:
         self._connection = connection
         self._walk = Walk(target)
-        self._stating = Stating(spec, target)
+        self._change = change
 
     def keys(self, piece: Piece) -> list[Key]:
         query = self._walk.keys[cut_of(piece)]
@@ -168,7 +168,7 @@ class _Trying:
 
     def attempt(self, lease: Lease, piece: Piece) -> int:
         with translated(self._connection), self._connection.transaction():
-            return self._stating.apply(self._connection, lease, piece)
+            return self._change.apply(self._connection, lease, piece)
 
 
 _NO_LEASE = Lease(0, 0, "", 0, None, ())

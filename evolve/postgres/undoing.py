@@ -25,6 +25,7 @@ from evolve.postgres.drift import mark_of
 from evolve.postgres.failure import translated
 from evolve.postgres.ground import read_again
 from evolve.postgres.kept import writing_triggers
+from evolve.postgres.leaves import is_partitioned
 from evolve.postgres.row_hash import row_hash
 from evolve.postgres.session import Session
 from evolve.postgres.undo_journal import WRITTEN, is_wide, name_of, still_held, table_of
@@ -128,7 +129,7 @@ class SqlUndoTransaction:
             counts = self._restoring.restore(self._connection, lease, entry.batch_no, entry.restored, upto)
             return Restored(counts.restored, counts.conflicts, self._forget(lease, entry, upto, counts))
 
-    def isolate(self, lease: Lease, rows: int) -> Restored:
+    def isolate(self, lease: Lease, rows: int, *, slow: bool) -> Restored:
         with translated(self._connection):
             entry = self._newest(lease)
             if entry is None:
@@ -136,7 +137,7 @@ class SqlUndoTransaction:
             self._connection.execute("SET CONSTRAINTS ALL IMMEDIATE")
             upto = min(entry.restored + rows, entry.rows)
             parts = _Parts(self._connection, self._restoring, entry.batch_no)
-            isolated = isolate(parts, lease, _piece(entry.restored, upto))
+            isolated = isolate(parts, lease, _piece(entry.restored, upto), slow=slow)
             counts = _Counts(isolated.changed, parts.conflicts, 0)
             if isolated.rejects:
                 self._restoring.set_aside(self._connection, lease, entry.batch_no, isolated.rejects)
@@ -213,9 +214,9 @@ class Restoring:
         self.target = target
         triggers = writing_triggers(connection, target.oid)
         self._triggers = ", ".join(triggers)
-        self._restore = _restore(
-            run_id, target, wide=is_wide(connection, run_id), watched=bool(triggers)
-        ).as_bytes()
+        # One that is made on a partition meanwhile leaves no mark on the table above it.
+        watched = bool(triggers) or is_partitioned(connection, target.oid)
+        self._restore = _restore(run_id, target, wide=is_wide(connection, run_id), watched=watched).as_bytes()
         self._set_aside = _set_aside(run_id, target).as_bytes()
         undo = table_of(run_id)
         self.newest = sql.SQL(
@@ -258,7 +259,8 @@ class Restoring:
             counts = cursor.execute(self._restore, values).fetchone() or _Counts(0, 0, 0)
         if counts.overwritten:
             raise DatabaseFailure(
-                f"a trigger leaves another value than the old one: {self._triggers}",
+                "a trigger leaves another value than the old one"
+                + (self._triggers and f": {self._triggers}"),
                 sqlstate="27000",
                 lost=False,
             )

@@ -57,6 +57,14 @@ def one_more(rows: list[Row]) -> list[Row]:
     return [{"n": int(str(row["n"])) + 1} for row in rows]
 
 
+def one_more_and_a_third(rows: list[Row]) -> list[Row]:
+    return [{"n": float(str(row["n"])) + 4 / 3} for row in rows]
+
+
+def never(row: Row) -> Row:
+    raise ValueError(f"not even {row['id']}")
+
+
 def no_sevens(row: Row) -> Row:
     if int(str(row["id"])) % 700 == 0:
         raise ValueError(f"no sevens: {row['id']}")
