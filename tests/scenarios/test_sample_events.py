@@ -110,7 +110,7 @@ def test_the_seed_keeps_the_indexes(events: str, database_url: str) -> None:
 @pytest.mark.server
 def test_the_commands_of_the_readme_run(database_url: str) -> None:
     page = (EVENTS / "README.md").read_text()
-    [_, commands, _] = re.findall(r"^```sh\n(.*?)^```", page, re.MULTILINE | re.DOTALL)
+    _, commands, *_ = re.findall(r"^```sh\n(.*?)^```", page, re.MULTILINE | re.DOTALL)
     done = subprocess.run(
         ["sh", "-ec", commands],
         cwd=EVENTS,
