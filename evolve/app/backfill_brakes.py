@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 
 from evolve.app.backfill_work import Pace, actor
 from evolve.app.instruments import WAL_EVERY, instruments_of, look_at_log
-from evolve.backfill.gauge import Eased, Gauge, Panel
+from evolve.backfill.gauge import Crowded, Eased, Gauge, Panel
 from evolve.backfill.ports import Watch
 from evolve.backfill.record import RunRecord
 from evolve.backfill.sensor import Degree
@@ -21,8 +21,10 @@ from evolve.postgres.sensors.eye import Eye
 from evolve.postgres.sensors.looking import Looking, Task
 from evolve.postgres.sensors.make import Subject
 from evolve.postgres.sensors.telling import pause_by_sensor, write_down
+from evolve.postgres.sharing import Sharing
 
 TELL_EVERY = 0.25
+SHARE_EVERY = 1.0  # seconds between two looks at how many workers the run has elsewhere
 TOLD_AFTER = 2.0  # seconds that a hold lasts until it is an event of the run
 
 
@@ -31,9 +33,11 @@ class Brakes:
     """The limits of one process, beside the share of the time that each worker has for itself.
 
     Args:
-        most_rows: a second, that the specification itself allows.
+        most_rows: a second, that the specification itself allows each process.
         plugged: what plugins bring.
         lag, delay: how far standbys are behind; None where nobody looks.
+        waiters: how long somebody has waited for a lock of the run; None where nobody looks.
+        sharing: the part of the run's limits that is this process's.
     """
 
     panel: Panel
@@ -42,10 +46,12 @@ class Brakes:
     most_rows: float
     lag: Gauge | None
     delay: Gauge | None
+    waiters: Gauge | None
+    sharing: Sharing
 
     def together(self, settings: Settings) -> Throttle:
         """What holds for all workers together, by settings of which none is left open."""
-        rows = min(OFF if settings.rows is None else settings.rows, self.most_rows)
+        rows = OFF if settings.rows is None else settings.rows
         self.wal.go_by(OFF if settings.wal is None else settings.wal)
         if self.lag is not None:
             self.lag.off = settings.lag in (None, OFF)
@@ -53,11 +59,22 @@ class Brakes:
                 self.delay.off = self.lag.off
             if not self.lag.off and settings.lag != self.lag.limits.hard:
                 self.lag.limits = with_hard(self.lag.limits, float(settings.lag or 0))
-        return Throttles((RowsPerSecond(rows, time.monotonic), self.wal, *self.plugged))
+        return Throttles(
+            (
+                RowsPerSecond(rows, time.monotonic, lambda: self.sharing.part),
+                RowsPerSecond(self.most_rows, time.monotonic),
+                self.wal,
+                *self.plugged,
+            )
+        )
 
     def alone(self) -> Throttle:
         """What sensors say, for one worker."""
         return Eased(self.panel, time.monotonic)
+
+    def crowded(self) -> Crowded:
+        """Whether somebody waits for a lock of the run, for one worker."""
+        return Crowded(self.waiters)
 
 
 @contextmanager
@@ -77,23 +94,28 @@ def brakes_of(
         server = found.server
         panel = found.panel
         rate = record.spec.work.rate if isinstance(record.spec.work, Transform) else None
+        sharing = Sharing(eye, record.run_id)
         brakes = Brakes(
             panel,
-            WalPerSecond(OFF, time.monotonic),
+            WalPerSecond(OFF, time.monotonic, lambda: sharing.part),
             found.plugged,
             OFF if rate is None else rate,
             found.standbys["replica-lag"],
             found.standbys["replica-delay"],
+            next((gauge for gauge in server if gauge.sensor.name == "waiters"), None),
+            sharing,
         )
         brakes.together(settings)
         for gauge in server:
             gauge.look()
+        sharing.look()
         teller = _Teller(panel, record.run_id, record.name, eye, watch)
         groups: list[tuple[list[Task], Eye | None]] = [
             (
                 [
                     *(Task(gauge.every, gauge.look, time.monotonic() + gauge.every) for gauge in server),
                     Task(WAL_EVERY, lambda: look_at_log(eye, brakes.wal)),
+                    Task(SHARE_EVERY, sharing.look),
                     Task(TELL_EVERY, teller.tell),
                 ],
                 eye,

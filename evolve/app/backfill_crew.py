@@ -7,7 +7,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from evolve.app.backfill_brakes import brakes_of
+from evolve.app.backfill_reins import Reins, reins_of
 from evolve.app.backfill_work import Pace
 from evolve.app.backfill_worker import Worker
 from evolve.backfill.gauge import Panel
@@ -17,11 +17,8 @@ from evolve.backfill.ports import Stop, Watch
 from evolve.backfill.progress import Meter, Snapshot
 from evolve.backfill.record import RunRecord
 from evolve.backfill.runner import Interrupted
-from evolve.backfill.settings import Settings
 from evolve.backfill.shapes import SLICES, Paces
 from evolve.backfill.status import State
-from evolve.backfill.steering import Held, Orders, Steered, Steering
-from evolve.backfill.throttle import Duty, Shared, Throttle, Throttles
 from evolve.postgres.backfill_target import Target
 
 LOOK = 0.25  # seconds between two looks at the journal, for progress
@@ -38,40 +35,54 @@ def crew_of(
     way: State,
     observer: Observer = nobody,
 ) -> Iterator[Crew]:
-    """`pace.workers` threads at work until the block ends; each ends the batch at hand then, but for KeyboardInterrupt.
-
-    Args:
-        way: RUNNING goes forward, UNDOING gives back what the undo journal holds, DONE tries rejects once more.
+    """`crew_under` reins of its own.
 
     Raises:
         EvolveError: the causes of `brakes_of`.
     """
-    orders = Orders(record.settings, record.pace, record.brake)
-    steering = Steering(pace.said, pace.settings, orders, time.monotonic)
+    with (
+        reins_of(url, record, target.oid, pace, watch) as reins,
+        crew_under(reins, url, record, target, pace, stop, watch, way, observer) as crew,
+    ):
+        yield crew
 
-    def alone(settings: Settings) -> Throttle:
-        return Duty(settings.duty or 1.0, time.monotonic)
 
-    with brakes_of(url, record, target.oid, pace, steering.settings, watch) as brakes:
-        shared = Shared(Steered(steering, brakes.together))
-        crew = Crew(stop, brakes.panel)
-        paces = Paces()
-        for _ in range(pace.workers):
-            throttle = Throttles((Held(steering), Steered(steering, alone), shared, brakes.alone()))
-            worker = Worker(
-                url, record, target, pace, steering, throttle, crew, watch, way, observer=observer
-            )
-            worker.paces = paces
-            crew.start(worker)
-        at_once = False
-        try:
-            yield crew
-        except KeyboardInterrupt:
-            at_once = True  # a second Ctrl-C: what a worker holds is rolled back like after a crash
-            raise
-        finally:
-            if not at_once:
-                crew.dismiss()
+@contextmanager
+def crew_under(
+    reins: Reins,
+    url: str,
+    record: RunRecord,
+    target: Target,
+    pace: Pace,
+    stop: Stop,
+    watch: Watch,
+    way: State,
+    observer: Observer = nobody,
+) -> Iterator[Crew]:
+    """`pace.workers` threads at work until the block ends; each ends the batch at hand then, but for KeyboardInterrupt.
+
+    Args:
+        way: RUNNING goes forward, UNDOING gives back what the undo journal holds, DONE tries rejects once more.
+    """
+    crew = Crew(stop, reins.brakes.panel)
+    paces = Paces()
+    for _ in range(pace.workers):
+        worker = Worker(
+            url, record, target, pace, reins.steering, reins.writer(), crew, watch, way, observer=observer
+        )
+        worker.paces = paces
+        worker.crowded = reins.brakes.crowded()
+        reins.brakes.sharing.owners.append(worker.owner)
+        crew.start(worker)
+    at_once = False
+    try:
+        yield crew
+    except KeyboardInterrupt:
+        at_once = True  # a second Ctrl-C: what a worker holds is rolled back like after a crash
+        raise
+    finally:
+        if not at_once:
+            crew.dismiss()
 
 
 class Crew:

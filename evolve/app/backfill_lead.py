@@ -7,8 +7,9 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 
-from evolve.app.backfill_crew import LOOK, CrewProgress, crew_of
+from evolve.app.backfill_crew import LOOK, CrewProgress, crew_under
 from evolve.app.backfill_look import look
+from evolve.app.backfill_reins import Reins, reins_of
 from evolve.app.backfill_same import refuse_another
 from evolve.app.backfill_work import (
     OldTransactions,
@@ -23,13 +24,14 @@ from evolve.app.backfill_work import (
 from evolve.app.backfill_worker import POLL, new_owner
 from evolve.backfill.failures import Verdict as Judgement
 from evolve.backfill.failures import judge
-from evolve.backfill.happenings import Begun, Entered, Observer, nobody
+from evolve.backfill.happenings import Begun, Entered, Observer, Waiting, WentOn, nobody
 from evolve.backfill.ports import DatabaseFailure, Stop, Want, Watch
-from evolve.backfill.progress import Meter
+from evolve.backfill.progress import Meter, Snapshot
 from evolve.backfill.record import AlreadyRunning, Holder, RunEnded, RunRecord
 from evolve.backfill.runner import BatchFailed, GaveUp, Interrupted, LeaseLost, RejectsOverBudget
 from evolve.backfill.spec import has_effects
 from evolve.backfill.status import ACTIVE, ENDED, State
+from evolve.backfill.throttle import Throttle
 from evolve.backfill.verify import Verdict
 from evolve.counted import counted
 from evolve.postgres import journal, steering, undo_journal
@@ -75,6 +77,7 @@ class Lead:
     began: float = field(default_factory=time.monotonic)
     _lead: journal.Lead = field(init=False)
     _renewed: float = field(init=False)
+    _reins: Reins = field(init=False)
 
     def __post_init__(self) -> None:
         self.pace = self.pace.on(self.record.terms)
@@ -154,9 +157,13 @@ class Lead:
         raise RunEnded(self.record)
 
     def _persistently(self, work: Callable[[], Outcome]) -> Outcome:
+        def under_reins() -> Outcome:
+            with reins_of(self.url, self.record, self.target.oid, self.pace, self.watch) as self._reins:
+                return work()
+
         outcome = persistently(
             self.session,
-            work,
+            under_reins,
             name=self.record.name,
             pace=self.pace,
             stop=self.stop,
@@ -282,10 +289,19 @@ class Lead:
         return stopped
 
     def _fence(self) -> Interrupted | None:
-        """Wait until every transaction that is older than the run has ended."""
+        """Wait until every transaction that is older than the run has ended.
+
+        What the run waits for beside that does not count into how long it waits for those.
+        """
         began = self.clock()
         named: set[str] = set()
+        throttle = self._reins.reader()
         while True:
+            held = self.clock()
+            stopped = self._hold(throttle)
+            if stopped is not None:
+                return stopped
+            began += self.clock() - held
             older = older_transactions(self.session.current(), self.record.fence)
             if not older:
                 return None
@@ -316,8 +332,9 @@ class Lead:
             BatchFailed, GaveUp: of a worker; the others end their batch first.
             DatabaseFailure: of our own connection; as above.
         """
-        with crew_of(
-            self.url, self.record, self.target, self.pace, self.stop, self.watch, way, self.observer
+        with crew_under(
+            self._reins,
+            *(self.url, self.record, self.target, self.pace, self.stop, self.watch, way, self.observer),
         ) as crew:
             meter = Meter(total, self.clock)
             bounds = key_histogram(self.session.current(), self.target.table, self.target.key[0])
@@ -361,20 +378,51 @@ class Lead:
         return None, None
 
     def _look(self, predicate: str) -> Verdict:
-        def asked(_: int) -> None:
-            stopped = self._asked()
+        throttle, began = self._reins.reader(), self.clock()
+
+        def asked(shown: Snapshot) -> None:
+            nonlocal began
+            throttle.committed(0, self.clock() - began)
+            stopped = self._asked() or self._hold(throttle, shown)
             if stopped is not None:
                 raise _StopLooking(stopped)
+            began = self.clock()
 
+        held = self._asked() or self._hold(throttle)
+        if held is not None:
+            raise _StopLooking(held)
         connection = self.session.current()
         return look(connection, self.record, predicate, watch=self.watch, clock=self.clock, asked=asked)
+
+    def _hold(self, throttle: Throttle, shown: Snapshot | None = None) -> Interrupted | None:
+        """Wait as long as the throttle says, and show why; an ending where somebody wants to stop first."""
+        hold = throttle.hold()
+        if hold is None:
+            return None
+        if shown is None:
+            run = self.record
+            shown = Snapshot(run.name, run.state.value, run.changed, run.scanned, None, None, None, 0)
+        while hold is not None:
+            self.observer(Waiting(hold))
+            self.watch.report(replace(shown, state="throttled", hold=hold.reason))
+            self.stop.wait(min(hold.seconds, RENEW, self.pace.lease_seconds / 3))
+            stopped = self._asked()
+            if stopped is not None:
+                return stopped
+            hold = throttle.hold()
+        self.observer(WentOn())
+        return None
 
     def _asked(self) -> Interrupted | None:
         """An ending where somebody wants to stop; asked between two short waits."""
         signal = self.stop.requested()
         if signal is not None:
             return Interrupted(None, Want.PAUSE, signal)
+        before = self._renewed
         want = self._keep()
+        if self._renewed != before:
+            # No worker is there that would hear it with a checkpoint.
+            self._reins.steering.hear(journal.orders(self.session.current(), self.record.run_id))
         return None if want is Want.RUN else Interrupted(None, want, None)
 
     def _keep(self) -> Want:

@@ -24,13 +24,13 @@ def look(
     *,
     watch: Watch,
     clock: Callable[[], float],
-    asked: Callable[[int], None],
+    asked: Callable[[Snapshot], None],
 ) -> Verdict:
     """Count what `predicate` finds; where it fails on rows that were set aside, those count as missing unasked.
 
     Args:
         connection: to the primary or to a standby of it, in autocommit mode.
-        asked: called after each window with the rows seen so far; raises to stop.
+        asked: called after each window, with what is shown of it; raises to stop.
 
     Raises:
         DatabaseFailure: more tries did not help.
@@ -43,19 +43,18 @@ def look(
         meter.committed(rows - seen)
         seen = rows
         part = meter.fraction(rows, None, finished=False)
-        watch.report(
-            Snapshot(
-                name=record.name,
-                state="verifying",
-                rows=record.changed,
-                scanned=rows,
-                fraction=part,
-                rows_per_second=meter.rate(),
-                seconds_left=meter.seconds_left(rows, part),
-                size=verification.controller.size,
-            )
+        shown = Snapshot(
+            name=record.name,
+            state="verifying",
+            rows=record.changed,
+            scanned=rows,
+            fraction=part,
+            rows_per_second=meter.rate(),
+            seconds_left=meter.seconds_left(rows, part),
+            size=verification.controller.size,
         )
-        asked(rows)
+        watch.report(shown)
+        asked(shown)
 
     verification = Verification(_windows(connection, record, predicate), predicate, clock, between)
     try:

@@ -75,6 +75,7 @@ class Worker:
         steering: of this process; what its checkpoints read goes there.
         paces: of the shapes; shared with the other workers of this process.
         runner: while it works; for whoever looks on.
+        crowded: as `Runner` has it.
     """
 
     url: str
@@ -91,6 +92,7 @@ class Worker:
     observer: Observer = nobody
     paces: Paces = field(default_factory=Paces)
     runner: Runner | None = None
+    crowded: Callable[[], bool] = bool
     _given_back: int = 0
     owner: str = field(default_factory=new_owner)
     controller: Controller = field(init=False)
@@ -252,6 +254,7 @@ class Worker:
             patience=self.pace.patience,
             again="undo" if self.way is State.UNDOING else "resume",
             observer=self.observer,
+            crowded=self.crowded,
         )
 
     def _pass(self, session: Session, compute: Computing | None) -> Pass:

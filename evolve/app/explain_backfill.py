@@ -67,6 +67,7 @@ def explain_backfill(url: str, name: str) -> Explained:
             older=tuple(str(each) for each in older),
             lag=lag_bytes(connection),
             retries=_retries(connection, record),
+            held=_held(connection, record),
         )
         settings = record.settings.over(record.pace).over(Pace().settings)
         return Explained(record, settings, seen, tuple(causes(record, settings, seen)))
@@ -79,3 +80,11 @@ def _retries(connection: Connection, record: RunRecord) -> tuple[str, ...]:
         for event in journal.events(connection, record.run_id, 50)
         if event.kind == "retry" and now - event.at < RECENT
     )
+
+
+def _held(connection: Connection, record: RunRecord) -> str | None:
+    """While it is fenced or verified no worker is there to say what it waits for."""
+    told = [
+        event for event in journal.events(connection, record.run_id, 50) if event.kind in ("hold", "go on")
+    ]
+    return told[-1].detail if told and told[-1].kind == "hold" else None

@@ -167,10 +167,10 @@ def _caught_up(
 
 
 def _look(session: Session, record: RunRecord, predicate: str, stop: Stop, watch: Watch) -> Verdict:
-    def asked(rows: int) -> None:
+    def asked(shown: Snapshot) -> None:
         signal = stop.requested()
         if signal is not None:
-            raise VerificationStopped(record.name, signal, rows)
+            raise VerificationStopped(record.name, signal, shown.scanned)
 
     with told(f'backfill "{record.name}" could not be verified', session):
         return look(session.current(), record, predicate, watch=watch, clock=time.monotonic, asked=asked)

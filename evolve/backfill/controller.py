@@ -68,6 +68,13 @@ class Controller:
         """Take in a batch that met somebody else's lock or write: half the size for the next try; it may grow again."""
         self.size = max(1, self.size // 2)
 
+    def waited_for(self) -> None:
+        """Somebody waited for the locks of a batch: half the size, as far as that makes commits shorter, and no growth
+        for a while.
+        """
+        self.size = max(self.size // 2, min(self.size, self.smallest))
+        self._frozen = WINDOW
+
     def aim(self, target: float, largest: int) -> None:
         """Seconds and rows that were set anew; the size follows with the next commits, what is too large at once."""
         self.target = target

@@ -43,6 +43,7 @@ class Seen:
         older: transactions that must end before the run begins, in words.
         lag: bytes of WAL that the slowest standby has yet to replay; None where that cannot be seen.
         retries: what was tried again in the last minute.
+        held: what a sensor or a window holds the whole run for, by its log.
     """
 
     looks: int
@@ -52,6 +53,7 @@ class Seen:
     older: tuple[str, ...] = ()
     lag: int | None = None
     retries: tuple[str, ...] = ()
+    held: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,7 +113,10 @@ def _at_work(record: RunRecord, settings: Settings, seen: Seen) -> Iterator[Caus
     if brake is not None:
         left = "" if brake.left is None else f", for another {brake.left:.0f} s"
         yield Cause("throttle", f"{brake.shown}{left}", f"evolve backfill throttle {name} --off")
-    yield from _holds(record)
+    holds = list(_holds(record))
+    yield from holds
+    if seen.held is not None and not holds:
+        yield Cause("hold", f"it is held: {seen.held}")
     for wait in seen.waits:
         for blocker in wait.blockers:
             yield Cause("lock", f"worker {wait.pid} waits for a lock that another session holds: {blocker}")

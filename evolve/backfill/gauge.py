@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from threading import Lock
 
-from evolve.backfill.sensor import LEAST_SHARE, Degree, Level, Limits, Reading, Sensor
+from evolve.backfill.sensor import LEAST_SHARE, Degree, Level, Limits, Reading, Sensor, Unit
 from evolve.backfill.throttle import Hold
 from evolve.values import dataclass
 
@@ -67,13 +67,14 @@ class Gauge:
         self._degree = Degree.FREE
         self._reading = Reading(None)
         self._looked: float | None = None
+        self._strained = 0
 
     def look(self) -> Reading:
         """Read the sensor; whatever goes wrong with it is an unknown value."""
         if self.off:
             return self._reading
         try:
-            reading = _believed(self.sensor.read())
+            reading = _believed(self.sensor.read(), self.sensor.unit)
         except Exception as error:  # noqa: BLE001  # a sensor may be anybody's code: nothing of it ends a run
             reading = Reading(None, _first_line(error))
         with self._lock:
@@ -83,6 +84,7 @@ class Gauge:
                 self._known = self._looked
                 by_value = Degree.FREE if reading.value is None else self._level.take(reading.value)
                 self._degree = max(by_value, reading.degree or Degree.FREE)
+                self._strained += self._degree >= Degree.SOFT
         return reading
 
     @property
@@ -100,6 +102,12 @@ class Gauge:
         with self._lock:
             late = self._looked is None or self._overdue(self._looked)
             return None if late or self.off else self._reading.value
+
+    @property
+    def strained(self) -> int:
+        """How many looks so far found it beyond its soft limit."""
+        with self._lock:
+            return self._strained
 
     def due(self, since: float) -> bool:
         """Beyond its soft limit, looked at often, and not since `since`: the next look is worth waiting for."""
@@ -157,8 +165,8 @@ class Gauge:
         return State(self._degree, 1.0, what)
 
 
-def _believed(reading: object) -> Reading:
-    """What a sensor of whatever origin has answered, if that is a reading with a number that is one."""
+def _believed(reading: object, unit: Unit) -> Reading:
+    """What a sensor of whatever origin has answered, if that is a reading with a number that can be."""
     if not isinstance(reading, Reading):
         return Reading(None, f"it answered {type(reading).__name__}, which is no reading")
     value: object = reading.value
@@ -166,6 +174,9 @@ def _believed(reading: object) -> Reading:
         return reading
     if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
         return Reading(None, f"it answered {str(value)[:40]!r}, which is no number")
+    if value < 0 and unit is not Unit.NUMBER:
+        # -1 is how many a program says that it does not know.
+        return Reading(None, f"it answered {value:g}, less than nothing")
     return reading
 
 
@@ -217,3 +228,21 @@ class Eased:
             # So near its limit a standby is asked after each batch: it is passed by one batch at most.
             return Hold(AGAIN, state.text, state.sensor)
         return Hold(left, self._reason, self._cause) if left > 0 else None
+
+
+class Crowded:
+    """Whether somebody had to wait for the run since this was asked last, by the looks of a gauge; for one worker.
+
+    Args:
+        gauge: None: nobody looks.
+    """
+
+    def __init__(self, gauge: Gauge | None) -> None:
+        self._gauge = gauge
+        self._seen = 0 if gauge is None else gauge.strained
+
+    def __call__(self) -> bool:
+        if self._gauge is None:
+            return False
+        seen, self._seen = self._seen, self._gauge.strained
+        return self._seen > seen

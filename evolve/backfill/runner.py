@@ -269,6 +269,7 @@ class Runner:
         held: what it waits for just now; for whoever looks on.
         worked: seconds it was at batches that committed; for whoever looks on.
         again: the command that goes on where it stops: resume or undo.
+        crowded: whether somebody waited for a lock of the run since it was asked last; asked before each batch.
     """
 
     name: str
@@ -286,6 +287,7 @@ class Runner:
     observer: Observer = nobody
     worked: float = 0.0
     again: str = "resume"
+    crowded: Callable[[], bool] = bool
 
     def run(self, lease: Lease) -> Ending:
         """Work until the range is finished, or a signal or the journal asks to stop.
@@ -303,6 +305,8 @@ class Runner:
                 asked = self._ask(lease, struggle)
                 if asked is not None:
                     return asked
+                if self.crowded():
+                    self.controller.waited_for()
                 began = self.clock()
                 step = self.work.advance(lease, self.controller.size)
                 seconds = self.clock() - began

@@ -63,22 +63,34 @@ class Duty:
         return Hold(left, f"duty {self.share:.0%}", "duty") if left > 0 else None
 
 
-class RowsPerSecond:
-    """At most `limit` rows written per second, measured from commit to commit; unused allowance is not saved up."""
+def whole() -> float:
+    """The part of one process where no other works on the run."""
+    return 1.0
 
-    def __init__(self, limit: float, clock: Callable[[], float]) -> None:
+
+class RowsPerSecond:
+    """At most `limit` rows written per second, measured from commit to commit; unused allowance is not saved up.
+
+    Args:
+        part: of the limit that is this process's, above 0 up to 1.
+    """
+
+    def __init__(self, limit: float, clock: Callable[[], float], part: Callable[[], float] = whole) -> None:
         self.limit = limit
         self._clock = clock
+        self._part = part
         self._until = clock()
 
     def committed(self, rows: int, seconds: float) -> None:
         # The batch's own time counts: the next one may start when this one's rows are paid for.
         began = self._clock() - seconds
-        self._until = max(self._until, began) + rows / self.limit
+        self._until = max(self._until, began) + rows / (self.limit * self._part())
 
     def hold(self) -> Hold | None:
         left = self._until - self._clock()
-        return Hold(left, f"at most {self.limit:g} rows/s", "rows per second") if left > 0 else None
+        if left <= 0:
+            return None
+        return Hold(left, f"at most {self.limit:g} rows/s{_shared(self._part())}", "rows per second")
 
 
 class WalPerSecond:
@@ -86,11 +98,15 @@ class WalPerSecond:
 
     A server tells how far its log has come, not who wrote it. So what others write is measured while this run waits,
     now and then for that alone, and taken off; what is left is shared out over the rows that were committed meanwhile.
+
+    Args:
+        part: of the limit that is this process's, above 0 up to 1.
     """
 
-    def __init__(self, limit: float, clock: Callable[[], float]) -> None:
+    def __init__(self, limit: float, clock: Callable[[], float], part: Callable[[], float] = whole) -> None:
         self.limit = limit
         self._clock = clock
+        self._part = part
         self._lock = Lock()
         self._until = clock()
         self._rows = 0  # since the last look
@@ -134,7 +150,7 @@ class WalPerSecond:
         with self._lock:
             self._rows += rows
             began = self._clock() - seconds
-            self._until = max(self._until, began) + rows * self._per_row / self.limit
+            self._until = max(self._until, began) + rows * self._per_row / (self.limit * self._part())
 
     def hold(self) -> Hold | None:
         with self._lock:
@@ -143,8 +159,12 @@ class WalPerSecond:
                 self._until = max(self._until, now + LEARN)
                 self._learn_at = now + LEARN_EVERY
             left = self._until - now
-            reason = f"at most {self.limit / 1e6:g} MB of WAL per second"
+            reason = f"at most {self.limit / 1e6:g} MB of WAL per second{_shared(self._part())}"
             return Hold(left, reason, "WAL per second") if left > 0 else None
+
+
+def _shared(part: float) -> str:
+    return "" if part >= 1 else f", of which {part:.0%} are this process's"
 
 
 class Guarded:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
@@ -67,12 +69,39 @@ def test_a_standby_that_replays_nothing_is_never_more_than_a_batch_beyond_the_li
     assert HARD < peaks[0] < HARD + MOST_OF_A_BATCH
 
 
-def test_a_named_standby_that_disappears_holds(pair: Streaming) -> None:
-    quiet = Releasing(word="not connected", release=once(pair.start))
-    pair.stop()
-    pace = by({"replica-lag": {"standbys": ["follower"]}})
+def test_a_named_standby_that_disappears_in_the_middle_holds(pair: Streaming) -> None:
+    def disappear(batch: int) -> None:
+        if batch == 3:
+            pair.stop()
+
+    quiet = Releasing(word="not connected", release=once(pair.start), between=disappear)
+    pace = by({"replica-lag": {"standbys": ["follower"]}}, largest=50)
     assert fill(pair.primary, spec("numbers", "n", "n + 1"), quiet, pace=pace).state is State.DONE
     assert quiet.held("not") == 'standby "follower" is not connected'
+
+
+def test_a_standby_that_receives_nothing_holds(pair: Streaming) -> None:
+    """The connection stands, and nobody is at its other end: what a network that swallows packets looks like."""
+    with connect(pair.standby, autocommit=True) as standby:
+        row = standby.execute("SELECT pid FROM pg_stat_wal_receiver").fetchone()
+    assert row is not None
+    receiver = int(str(row[0]))
+    peaks: list[float] = []
+
+    def release() -> None:
+        peaks.append(lag(pair))
+        os.kill(receiver, signal.SIGCONT)
+
+    quiet = Releasing(word="limit", release=once(release))
+    sensors = {"replica-lag": {"soft": 100_000, "hard": HARD}, "replica-delay": {"off": True}}
+    os.kill(receiver, signal.SIGSTOP)
+    try:
+        outcome = fill(pair.primary, spec("numbers", "n", "n + 1"), quiet, pace=by(sensors, replica_lag=HARD))
+    finally:
+        os.kill(receiver, signal.SIGCONT)
+    assert outcome.state is State.DONE
+    assert quiet.held("limit").endswith(' MB on "follower", limit 2 MB')
+    assert HARD < peaks[0] < HARD + MOST_OF_A_BATCH
 
 
 @pytest.mark.long

@@ -150,10 +150,12 @@ def test_a_statement_that_says_true_holds(database_url: str) -> None:
     numbers(database_url, 500)
     with connect(database_url, autocommit=True) as connection:
         connection.execute("CREATE TABLE ops AS SELECT true AS frozen")
-        quiet = Releasing(word="freeze", release=lambda: connection.execute("UPDATE ops SET frozen = false"))
+        quiet = Releasing(
+            word="freeze says", release=lambda: connection.execute("UPDATE ops SET frozen = false")
+        )
         pace = by({"freeze": {"sql": "SELECT frozen FROM ops", "every": "20ms"}})
         assert filled(database_url, quiet, pace).state is State.DONE
-    assert quiet.held("freeze") == "freeze says hold"
+    assert quiet.held("freeze says") == "freeze says hold"
 
 
 def test_a_number_is_held_against_its_limit(database_url: str) -> None:

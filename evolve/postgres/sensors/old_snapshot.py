@@ -51,5 +51,5 @@ class OldestSnapshot:
         refuse_hidden(self.eye)
         for pid, who, seconds in self.eye.rows(_OLDEST):
             holder = shown(str(who)) if pid == 0 else f"pid {pid} ({shown(str(who))})"
-            return Reading(float(str(seconds)), f"of {holder}")
+            return Reading(max(float(str(seconds)), 0.0), f"of {holder}")  # a clock may be set back
         return Reading(0.0)

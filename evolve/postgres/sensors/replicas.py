@@ -10,12 +10,12 @@ from evolve.backfill.sensor import Degree, Reading
 from evolve.postgres.sensors.eye import Blind, Eye
 
 # AccessShare on catalogs only; all but the pid is null for roles without pg_monitor. What applies nothing, such as
-# pg_receivewal, has no replay_lsn.
+# pg_receivewal, has no replay_lsn. What is replayed is read after how far the log has come, and may be ahead of that.
 _STANDBYS = sql.SQL("""
     SELECT coalesce(application_name, ''), state IS NULL,
-           coalesce(pg_wal_lsn_diff(pg_current_wal_lsn(),
+           greatest(pg_wal_lsn_diff(pg_current_wal_lsn(),
                                     coalesce(replay_lsn, flush_lsn, write_lsn, sent_lsn)), 0)::float8,
-           coalesce(extract(epoch FROM replay_lag), 0)::float8
+           greatest(extract(epoch FROM replay_lag), 0)::float8
       FROM pg_stat_replication WHERE state IS DISTINCT FROM 'backup'
 """)
 

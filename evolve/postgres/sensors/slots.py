@@ -12,7 +12,7 @@ from evolve.postgres.sensors.eye import Eye
 # AccessShare on catalogs only; everybody may see slots. One that has lost its WAL keeps none.
 _SLOTS = sql.SQL("""
     SELECT slot_name, active, wal_status = 'unreserved',
-           coalesce(pg_wal_lsn_diff(pg_current_wal_lsn(), restart_lsn), 0)::float8
+           greatest(pg_wal_lsn_diff(pg_current_wal_lsn(), restart_lsn), 0)::float8
       FROM pg_replication_slots WHERE wal_status IS DISTINCT FROM 'lost'
      ORDER BY 3 DESC NULLS LAST, 4 DESC
 """)

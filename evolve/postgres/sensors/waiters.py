@@ -9,9 +9,10 @@ from psycopg import sql
 from evolve.backfill.sensor import Reading, Unit
 from evolve.postgres.sensors.eye import Eye
 
-# AccessShare on the journal, where the workers of all machines stand.
+# AccessShare on the journal, where the workers of all machines stand, and who verifies.
 _OF_RUN = sql.SQL(
     "SELECT lease_backend AS pid FROM evolve.backfill_range WHERE run_id = %(run)s AND lease_backend IS NOT NULL"
+    " UNION SELECT lease_backend FROM evolve.backfill_run WHERE run_id = %(run)s AND lease_backend IS NOT NULL"
 )
 # AccessShare on catalogs only.
 _OF_PARTITIONS = sql.SQL(
@@ -22,7 +23,8 @@ _OF_PARTITIONS = sql.SQL(
 _WAITERS = sql.SQL("""
     WITH ours AS MATERIALIZED ({ours}),
     waiting AS MATERIALIZED (
-        SELECT l.pid, extract(epoch FROM clock_timestamp() - l.waitstart)::float8 AS seconds FROM pg_locks l
+        SELECT l.pid, greatest(extract(epoch FROM clock_timestamp() - l.waitstart), 0)::float8 AS seconds
+          FROM pg_locks l
          WHERE NOT l.granted AND l.waitstart IS NOT NULL AND l.pid NOT IN (SELECT pid FROM ours))
     SELECT w.pid, w.seconds, coalesce(a.application_name, '')
       FROM waiting w LEFT JOIN pg_stat_activity a ON a.pid = w.pid

@@ -40,6 +40,16 @@ def test_a_timeout_halves_and_keeps_it_from_growing() -> None:
     assert controller.size == 1000
 
 
+def test_somebody_who_waits_halves_it_down_to_where_that_helps_and_keeps_it_from_growing() -> None:
+    controller = Controller(target=0.02, first=300)
+    sizes = []
+    for _ in range(4):
+        controller.waited_for()
+        controller.committed(controller.size, 0.001)
+        sizes.append(controller.size)
+    assert sizes == [150, 75, 50, 50]
+
+
 def test_somebody_elses_lock_halves_only_once() -> None:
     controller = Controller(target=0.02, first=1000)
     controller.contended()

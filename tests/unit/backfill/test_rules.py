@@ -365,9 +365,10 @@ def test_half_duty_waits_as_long_as_the_batch_took() -> None:
     assert hold.seconds == pytest.approx(0.02)
 
 
-def test_a_cap_on_rows_holds_over_time() -> None:
+@pytest.mark.parametrize("part", [1.0, 0.25])
+def test_a_cap_on_rows_holds_over_time(part: float) -> None:
     clock = Clock()
-    cap = RowsPerSecond(1000, clock)
+    cap = RowsPerSecond(1000, clock, lambda: part)
     rows = 0
     while clock.now < 10:
         hold = cap.hold()
@@ -377,7 +378,7 @@ def test_a_cap_on_rows_holds_over_time() -> None:
         clock.now += 0.01
         cap.committed(150, 0.01)
         rows += 150
-    assert rows == pytest.approx(10_000, rel=0.05)
+    assert rows == pytest.approx(10_000 * part, rel=0.05)
 
 
 def test_the_longest_wait_names_itself() -> None:

@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from evolve.backfill.gauge import Eased, Gauge, Panel
+from evolve.backfill.gauge import Crowded, Eased, Gauge, Panel
 from evolve.backfill.hours import BadWindow, Hours, next_opening
 from evolve.backfill.modes import Mode
 from evolve.backfill.sensor import Degree, Level, Limits, Reading, Unit
@@ -100,6 +100,23 @@ def test_a_sensor_that_fails_or_lies_is_unknown_and_holds(answer: object, why: s
     assert state.degree is Degree.HARD
     assert state.text.startswith("load unknown for 0 s: ")
     assert why in state.text
+
+
+@pytest.mark.parametrize(("unit", "degree"), [(Unit.SECONDS, Degree.HARD), (Unit.NUMBER, Degree.FREE)])
+def test_less_than_nothing_is_unknown_but_for_numbers_that_may_be(unit: Unit, degree: Degree) -> None:
+    below = gauge(-1, Limits(hard=5))
+    below.sensor.unit = unit  # type: ignore[misc]
+    below.look()
+    assert below.state().degree is degree
+
+
+def test_each_worker_is_told_once_that_somebody_waited() -> None:
+    waiters = gauge(0.05, Limits(0.1, 0.5))
+    first, second = Crowded(waiters), Crowded(waiters)
+    before = first()
+    waiters.sensor.answer = 0.2  # type: ignore[attr-defined]
+    waiters.look()
+    assert (before, first(), first(), second(), Crowded(None)()) == (False, True, False, True, False)
 
 
 def test_a_sensor_that_hangs_is_unknown_after_a_while() -> None:
