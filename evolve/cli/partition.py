@@ -17,7 +17,7 @@ from evolve.cli.partition_move import drain, merge, rehash, split
 from evolve.cli.partition_plan import plan
 from evolve.cli.partition_running import carry_out, exclude, mode_option
 from evolve.cli.partition_undo import undo
-from evolve.cli.partition_wish import options_of, recipe_options, scheme_options, wish_of
+from evolve.cli.partition_wish import options_of, recipe_options, said_again, scheme_options, wish_of
 
 
 @click.group()
@@ -44,6 +44,9 @@ for subcommand in (plan, drain, split, merge, rehash, undo, adopt, explain, advi
 @click.option(
     "--rollback", is_flag=True, help="Give a conversion up, before or after the swap; no write is lost."
 )
+@click.option(
+    "--revision", is_flag=True, help="Write an Alembic revision that waits for it, and change nothing else."
+)
 @mode_option
 @quiet_option
 @format_option("text", "json")
@@ -66,6 +69,7 @@ def convert(
     dry_run: bool,
     resume: bool,
     rollback: bool,
+    revision: bool,
     mode: str | None,
     quiet: bool,
     report_format: str,
@@ -78,12 +82,23 @@ def convert(
 
     Without --run only the plan is shown. Each step is noted in the database: what is interrupted or killed goes on with
     --resume. After the swap the old table is kept in step, until evolve partition finish.
+
+    With --revision the plan becomes a revision: alembic upgrade stops there until the table is converted, and
+    partitions it itself where it has no rows.
     """
     from evolve.app import convert_table as use
     from evolve.report import partition as report
     from evolve.sql.names import parse_name
 
-    exclude({"--resume": resume, "--rollback": rollback, "--run": run, "--dry-run": dry_run})
+    exclude(
+        {
+            "--resume": resume,
+            "--rollback": rollback,
+            "--revision": revision,
+            "--run": run,
+            "--dry-run": dry_run,
+        }
+    )
     name = parse_name(table)
     url = resolved_url(location, database_url)
     if resume or rollback:
@@ -91,6 +106,20 @@ def convert(
         return carry_out(location, url, name, action, report_format, quiet=quiet, mode=mode)
     options = options_of(settings, key=key, interval=interval, timezone=timezone, premake=premake)
     wish = wish_of(location, name, method, options, recipe, unique)
+    if revision:
+        from evolve.app.conversion_revision import write_revision
+
+        given = {"method": method, "key": key, "interval": interval, "timezone": timezone, "premake": premake}
+        again = said_again(table, {**given, "recipe": recipe}, settings, unique)
+        project = location.project(location.config())
+        conversion, path = write_revision(url, project, wish, datetime.now(UTC), again)
+        if report_format == "json":
+            click.echo(
+                json.dumps(report.revision_data(conversion, path, again), indent=2, ensure_ascii=False)
+            )
+        else:
+            click.echo(report.revision_text(conversion, path, again))
+        return 0
     conversion = use.plan_conversion(url, wish, datetime.now(UTC))
     if run:
         return carry_out(location, url, conversion, "convert", report_format, quiet=quiet, mode=mode)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Literal, TypeVar, cast
 
@@ -113,3 +114,21 @@ def _answer(text: str) -> tuple[str, UniqueAnswer]:
     if answer not in ("per-partition", "widen"):
         raise BadAnswer("--unique", text, f"{name}=per-partition or {name}=widen")
     return name, cast("UniqueAnswer", answer)
+
+
+def said_again(
+    table: str, options: Mapping[str, str | None], settings: tuple[str, ...], unique: tuple[str, ...]
+) -> str:
+    """The command that carries out what these options of `evolve partition convert` plan.
+
+    Args:
+        options: by the names they have after the two dashes.
+    """
+    words = ["evolve", "partition", "convert", table]
+    for name, value in options.items():
+        words += [f"--{name}", value] if value is not None else []
+    for text in settings:
+        words += ["--set", text]
+    for text in unique:
+        words += ["--unique", text]
+    return shlex.join([*words, "--run"])

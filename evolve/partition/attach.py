@@ -16,7 +16,7 @@ _EXCLUSIVE = LockMode.ACCESS_EXCLUSIVE
 
 def forward(shell: Shell, first: Partition, rest: tuple[Partition, ...]) -> tuple[Step, ...]:
     table = shell.names.table
-    steps: list[Step] = [_create(shell, rest)]
+    steps: list[Step] = [create(shell, rest)]
     # A hash is asked of the table that is partitioned by it; that is the shadow until the swap, and the same after.
     check = check_sql(first.bound, shell.partitioner.key, shell.names.shadow)
     if check is not None:
@@ -164,7 +164,8 @@ def widened_indexes(shell: Shell) -> tuple[str, ...]:
     return tuple(_widened_name(shell, name) for name in names)
 
 
-def _create(shell: Shell, rest: tuple[Partition, ...]) -> Step:
+def create(shell: Shell, rest: tuple[Partition, ...]) -> Statements:
+    """The partitioned table with everything that can be there before any row is."""
     statements = [*shell.create(), *shell.grants()]
     for partition in rest:
         statements += shell.partition(partition)

@@ -53,6 +53,7 @@ class Conversion:
     unique: what the user answered for unique keys that lack the partition key.
     bytes_needed: additional space on disk.
     replaced: partitions that `partitions` take the place of; none where a whole table is converted.
+    plan_id: the same for all plans made of one wish, whatever database they were made in.
     """
 
     table: QualifiedName
@@ -72,6 +73,7 @@ class Conversion:
     back: tuple[Step, ...]
     finish: tuple[Step, ...]
     replaced: tuple[Planned, ...] | None = None
+    plan_id: str = ""
 
     @property
     def command(self) -> str:

@@ -33,19 +33,26 @@ def swap(names: Names, inventory: Inventory, renamed: tuple[str, ...], *, strays
             *((drop,) if strays else ()),
             *sync.drop_triggers(names.table),
             *drop_inbound(inventory),
-            *_sequences_forward(names, inventory),
             *_disable_triggers(names.table, inventory),
             *_stop_row_security(names.table, inventory),
-            *rename(names.table, names.retired.name),
-            *_rename_parts(names, inventory, renamed, away="old"),
-            *rename(names.shadow, names.table.name),
-            *_rename_parts(names, inventory, renamed, away="new"),
-            *carried(names.table, inventory),
+            *exchange(names, inventory, renamed),
             *add_inbound(inventory),
             *publish(inventory, added=names.table, dropped=names.retired),
             *sync.reverse(names, inventory),
         ),
         state="swapped",
+    )
+
+
+def exchange(names: Names, inventory: Inventory, renamed: tuple[str, ...]) -> tuple[Statement, ...]:
+    """The shadow gets the table's name, and whatever had to wait for that."""
+    return (
+        *_sequences_forward(names, inventory),
+        *rename(names.table, names.retired.name),
+        *_rename_parts(names, inventory, renamed, away="old"),
+        *rename(names.shadow, names.table.name),
+        *_rename_parts(names, inventory, renamed, away="new"),
+        *carried(names.table, inventory),
     )
 
 

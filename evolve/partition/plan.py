@@ -6,6 +6,7 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from hashlib import sha256
 from typing import Literal
 
 from evolve.errors import Refused
@@ -72,6 +73,12 @@ class Wish:
     recipe: Literal["auto", "copy", "attach"] = "auto"
     unique: Mapping[str, UniqueAnswer] = field(default_factory=dict)
 
+    @property
+    def id(self) -> str:
+        """Ten hex digits of everything asked for."""
+        asked = [self.table.full, self.method, dict(self.options), self.recipe, dict(self.unique)]
+        return sha256(json.dumps(asked, sort_keys=True, default=str).encode()).hexdigest()[:10]
+
 
 def plan(
     inventory: Inventory, partitioner: Partitioner, profile: Profile, now: datetime, wish: Wish, size: int
@@ -137,6 +144,7 @@ def plan(
         abandon=abandon,
         back=back,
         finish=finish,
+        plan_id=wish.id,
     )
 
 

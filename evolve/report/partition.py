@@ -5,6 +5,7 @@ from __future__ import annotations
 import textwrap
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import groupby
+from pathlib import Path
 
 from evolve.durations import duration, percent
 from evolve.partition.conversion import Conversion, Planned, Record
@@ -40,6 +41,29 @@ def plan_data(conversion: Conversion) -> dict[str, object]:
             for track in ("forward", "back", "abandon", "finish")
             for step in conversion.steps(track)
         ],
+    }
+
+
+def revision_text(conversion: Conversion, path: Path, command: str) -> str:
+    """What to do with a revision that was written for a conversion."""
+    return "\n".join(
+        [
+            f"written: {path} (plan {conversion.plan_id})",
+            "",
+            "where the table has rows, before that revision or when it stops there:",
+            f"  {command}",
+            "where it has none, as in a new database, the revision partitions it",
+        ]
+    )
+
+
+def revision_data(conversion: Conversion, path: Path, command: str) -> dict[str, object]:
+    return {
+        "schema": SCHEMA,
+        "table": conversion.table.plain,
+        "plan": conversion.plan_id,
+        "revision": str(path),
+        "command": command,
     }
 
 

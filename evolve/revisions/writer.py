@@ -90,6 +90,27 @@ def write_revision(project: Project, new: NewRevision, head: str | None) -> Path
         return project.root / written.path
 
 
+def write_plain_revision(project: Project, message: str, upgrades: str, downgrades: str) -> Path:
+    """Write a revision of no change on top of the one head and return its file.
+
+    Raises:
+        CannotWrite, BrokenTemplate, RevisionBroken: as `write_revision`.
+    """
+    with _alembic_at(project):
+        scripts = load_scripts(project)
+        script = scripts.generate_revision(
+            new_revision_id(),
+            message,
+            head="head",
+            imports="",
+            upgrades=textwrap.indent(upgrades, _INDENT).removeprefix(_INDENT),
+            downgrades=textwrap.indent(downgrades, _INDENT).removeprefix(_INDENT),
+        )
+        if script is None:
+            raise BrokenTemplate(Path(scripts.dir, "script.py.mako"), "it declares no revision")
+        return project.root / script.path
+
+
 def rehearse(project: Project, revisions: Sequence[NewRevision], head: str | None) -> None:
     """Do all of `write_revision` but the writing: what it would refuse is refused while nothing is written yet.
 
