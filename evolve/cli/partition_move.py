@@ -11,7 +11,7 @@ import click
 
 from evolve.cli.backfill_options import quiet_option, resolved_url
 from evolve.cli.options import Location, database_url_option, format_option, project_options
-from evolve.cli.partition_running import carry_out, exclude, mode_option, pair
+from evolve.cli.partition_running import carry_out, exclude, mode_option, pair, workers_option
 from evolve.errors import Misuse
 
 if TYPE_CHECKING:
@@ -37,6 +37,7 @@ class Chosen(TypedDict):
     resume: bool
     rollback: bool
     mode: str | None
+    workers: int
     quiet: bool
     report_format: str
     database_url: str | None
@@ -55,6 +56,7 @@ def _moving(function: Callable[..., int]) -> Callable[..., int]:
                 "--rollback", is_flag=True, help="Give it up, before or after the swap; no write is lost."
             ),
             mode_option,
+            workers_option,
             quiet_option,
             format_option("text", "json"),
             database_url_option,
@@ -192,11 +194,22 @@ def _move(
     report_format, quiet, mode = chosen["report_format"], chosen["quiet"], chosen["mode"]
     if resume or rollback:
         action: Literal["resume", "roll back"] = "resume" if resume else "roll back"
-        return carry_out(location, url, name, action, report_format, quiet=quiet, mode=mode)
+        return carry_out(
+            location, url, name, action, report_format, quiet=quiet, mode=mode, workers=chosen["workers"]
+        )
     wish = MoveWish(name, command, partitions, how)
     conversion = plan_move(url, tables, wish, datetime.now(UTC), writing=run)
     if run:
-        return carry_out(location, url, conversion, "convert", report_format, quiet=quiet, mode=mode)
+        return carry_out(
+            location,
+            url,
+            conversion,
+            "convert",
+            report_format,
+            quiet=quiet,
+            mode=mode,
+            workers=chosen["workers"],
+        )
     if report_format == "json":
         click.echo(json.dumps(report.plan_data(conversion), indent=2, ensure_ascii=False))
     else:

@@ -35,6 +35,14 @@ mode_option = click.option(
     "backfills in the settings, or fast]",
 )
 
+workers_option = click.option(
+    "--workers",
+    type=click.IntRange(1, 32),
+    default=1,
+    show_default=True,
+    help="Copy the rows over so many connections, each a range of keys.",
+)
+
 
 def carry_out(
     location: Location,
@@ -45,6 +53,7 @@ def carry_out(
     *,
     quiet: bool,
     mode: str | None = None,
+    workers: int = 1,
 ) -> int:
     from evolve.app import convert_table as use
     from evolve.app.partition_brakes import politeness_of
@@ -59,10 +68,12 @@ def carry_out(
         environment = use.Environment(sleep=stop.wait, stop=lambda: stop.requested() is not None)
         if isinstance(what, Conversion):
             record: Record = use.convert(
-                url, what, observer=narration, environment=environment, politeness=polite
+                url, what, observer=narration, environment=environment, politeness=polite, workers=workers
             )
         elif action == "resume":
-            record = use.resume(url, table, observer=narration, environment=environment, politeness=polite)
+            record = use.resume(
+                url, table, observer=narration, environment=environment, politeness=polite, workers=workers
+            )
         else:
             act = use.finish if action == "finish" else use.roll_back
             record = act(url, table, observer=narration, environment=environment)
