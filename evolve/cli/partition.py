@@ -15,7 +15,7 @@ from evolve.cli.partition_advise import advise
 from evolve.cli.partition_explain import explain
 from evolve.cli.partition_move import drain, merge, rehash, split
 from evolve.cli.partition_plan import plan
-from evolve.cli.partition_running import carry_out, exclude, mode_option
+from evolve.cli.partition_running import carry_out, exclude, mode_option, workers_option
 from evolve.cli.partition_undo import undo
 from evolve.cli.partition_wish import options_of, recipe_options, said_again, scheme_options, wish_of
 
@@ -48,6 +48,7 @@ for subcommand in (plan, drain, split, merge, rehash, undo, adopt, explain, advi
     "--revision", is_flag=True, help="Write an Alembic revision that waits for it, and change nothing else."
 )
 @mode_option
+@workers_option
 @quiet_option
 @format_option("text", "json")
 @database_url_option
@@ -71,6 +72,7 @@ def convert(
     rollback: bool,
     revision: bool,
     mode: str | None,
+    workers: int,
     quiet: bool,
     report_format: str,
     database_url: str | None,
@@ -103,7 +105,9 @@ def convert(
     url = resolved_url(location, database_url)
     if resume or rollback:
         action: Literal["resume", "roll back"] = "resume" if resume else "roll back"
-        return carry_out(location, url, name, action, report_format, quiet=quiet, mode=mode)
+        return carry_out(
+            location, url, name, action, report_format, quiet=quiet, mode=mode, workers=workers
+        )
     options = options_of(settings, key=key, interval=interval, timezone=timezone, premake=premake)
     wish = wish_of(location, name, method, options, recipe, unique)
     if revision:
@@ -122,7 +126,9 @@ def convert(
         return 0
     conversion = use.plan_conversion(url, wish, datetime.now(UTC))
     if run:
-        return carry_out(location, url, conversion, "convert", report_format, quiet=quiet, mode=mode)
+        return carry_out(
+            location, url, conversion, "convert", report_format, quiet=quiet, mode=mode, workers=workers
+        )
     if report_format == "json":
         click.echo(json.dumps(report.plan_data(conversion), indent=2, ensure_ascii=False))
     else:
