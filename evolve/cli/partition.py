@@ -105,9 +105,7 @@ def convert(
     url = resolved_url(location, database_url)
     if resume or rollback:
         action: Literal["resume", "roll back"] = "resume" if resume else "roll back"
-        return carry_out(
-            location, url, name, action, report_format, quiet=quiet, mode=mode, workers=workers
-        )
+        return carry_out(location, url, name, action, report_format, quiet=quiet, mode=mode, workers=workers)
     options = options_of(settings, key=key, interval=interval, timezone=timezone, premake=premake)
     wish = wish_of(location, name, method, options, recipe, unique)
     if revision:
