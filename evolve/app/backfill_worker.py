@@ -32,7 +32,7 @@ from evolve.backfill.runner import (
 )
 from evolve.backfill.settings import Settings
 from evolve.backfill.shapes import Chooser, Paces, candidates
-from evolve.backfill.spec import Spec
+from evolve.backfill.spec import Spec, has_effects
 from evolve.backfill.status import State
 from evolve.backfill.steering import Desk, Doing, Steering
 from evolve.backfill.throttle import Throttle
@@ -135,7 +135,14 @@ class Worker:
             BatchFailed, GaveUp, ServerTrouble: what was committed stays.
         """
         with (
-            closing(Session(self.url, f"evolve backfill {self.record.name}", self.pace.timeouts)) as session,
+            closing(
+                Session(
+                    self.url,
+                    f"evolve backfill {self.record.name}",
+                    self.pace.timeouts,
+                    lasting=has_effects(self.record.spec),
+                )
+            ) as session,
             computing(self.record.spec, self.target) as compute,
         ):
             runner = self.runner = self._runner(session, compute)

@@ -52,6 +52,10 @@ class Window:
         """Keys in the next slice, about; over all slices they add up to `rows`, however often it was cut anew."""
         return self.rows * (self.done + 1) // self.slices - self.rows * self.done // self.slices
 
+    def may_follow(self, other: Window) -> bool:
+        """Whether its next slice brings it no farther than `other` is."""
+        return (self.done + 1) * other.slices <= other.done * self.slices
+
 
 @dataclass(frozen=True, slots=True)
 class Leaf:
@@ -81,6 +85,7 @@ class Lease:
         upto: last key of the range, fixed when the run began.
         cursor: last key committed; None before the first batch.
         window: the one that is being written behind the cursor, if any.
+        twin: the one behind it, if the two are written in turns; never farther than `window` is.
         batches: commits so far; a checkpoint from another number than the journal has is refused.
         scanned: keys walked so far, by every holder of this range.
         changed: rows written so far, by every holder of this range.
@@ -96,6 +101,7 @@ class Lease:
     upto: Key
     cursor: Key | None = None
     window: Window | None = None
+    twin: Window | None = None
     finished: bool = False
     batches: int = 0
     scanned: int = 0
@@ -107,6 +113,15 @@ class Lease:
     def after(self) -> Key | None:
         """Keys up to this one are done; None: none is."""
         return self.low if self.cursor is None else self.cursor
+
+    @property
+    def turn(self) -> tuple[Window, bool] | None:
+        """The window whose slice comes next, and whether it is the twin; None where none has been begun."""
+        if self.window is None:
+            return None
+        if self.twin is not None and self.twin.may_follow(self.window):
+            return self.twin, True
+        return self.window, False
 
 
 @dataclass(frozen=True, slots=True)

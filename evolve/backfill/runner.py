@@ -145,10 +145,10 @@ class Forward:
         self._timeouts = 0  # of one and the same row, in a batch of its own
 
     def advance(self, lease: Lease, size: int) -> Step:
-        if self._suspects > 0:
-            return self._isolate(lease, size)
         shape = self._chooser.next()
         try:
+            if self._suspects > 0:
+                return self._isolate(lease, size)
             step = self._batch(lease, size, shape)
         except DatabaseFailure as failure:
             verdict = judge(failure)
@@ -156,9 +156,10 @@ class Forward:
                 self._timeouts += 1
                 if self._timeouts < PROOFS:
                     raise
-            elif verdict is not Verdict.ROW:
+            elif verdict is not Verdict.ROW or self._suspects > 0:
                 raise
-            self._suspects = size if lease.window is not None else size * shape.slices
+            if self._suspects <= 0:
+                self._suspects = size if lease.window is not None else size * shape.slices
         else:
             self._timeouts = 0
             return step
@@ -166,16 +167,17 @@ class Forward:
 
     def _batch(self, lease: Lease, size: int, shape: Shape) -> Step:
         began = self._clock()
-        window = self._prepared(lease, size, shape)
+        planned = self._prepared(lease, size, shape)
         prepared = self._clock() - began
         with self._batches.transaction(lease) as transaction:
-            if window is None:
-                window = self._next(transaction, lease, size, shape)
-            changed = transaction.change(lease, _piece(lease, window, shape))
-            step = _checked(transaction, lease, window, changed)
+            if planned is None:
+                planned = self._planned(transaction, lease, size, shape)
+            window, _ = _turn(planned)
+            changed = transaction.change(lease, _piece(planned, shape))
+            step = _checked(transaction, lease, planned, changed)
         if window.slices == shape.slices:
             seconds = self._clock() - began
-            first, last = window.done == 0, step.lease.window is None
+            first, last = lease.window is None, step.lease.window is None
             self._chooser.committed(shape, window.share, seconds, first=first, last=last)
         if self._batches.prepares:
             # Nothing is locked while it prepares: that may take several times as long as a commit should.
@@ -186,35 +188,47 @@ class Forward:
     def _isolate(self, lease: Lease, size: int) -> Step:
         with self._batches.transaction(lease) as transaction:
             transaction.check_at_once()
-            window = self._next(transaction, lease, min(size, MOST), _PLAIN)
+            planned = self._planned(transaction, lease, min(size, MOST), _PLAIN)
             slow = self._timeouts >= PROOFS
-            isolated = isolate(transaction, lease, _piece(lease, window, _PLAIN), slow=slow)
+            isolated = isolate(transaction, lease, _piece(planned, _PLAIN), slow=slow)
             if isolated.rejects:
                 # Before the checkpoint: who stops a run locks its row first and its ranges then.
                 transaction.reject(lease, isolated.rejects)
-            step = _checked(transaction, lease, window, isolated.changed, max(1, isolated.parts))
+            step = _checked(transaction, lease, planned, isolated.changed, max(1, isolated.parts))
         self._suspects -= step.scanned
-        self._timeouts = 0
+        if self._suspects <= 0:
+            self._timeouts = 0
         return step
 
     def reread(self, lease: Lease, journal: Lease) -> Lease:
         return journal
 
-    def _prepared(self, lease: Lease, size: int, shape: Shape) -> Window | None:
+    def _prepared(self, lease: Lease, size: int, shape: Shape) -> Lease | None:
         """Let what can be done before the batch's transaction be done; None where nothing can."""
         if not self._batches.prepares:
             return None
         if lease.window is not None:
-            window = lease.window.cut(size)
+            planned = _cut(lease, size)
         else:
             with self._batches.transaction(lease) as transaction:
-                window = self._next(transaction, lease, size, shape)
-        self._batches.prepare(lease, _piece(lease, window, shape))
-        return window
+                planned = self._planned(transaction, lease, size, shape)
+        self._batches.prepare(lease, _piece(planned, shape))
+        return planned
 
-    def _next(self, transaction: Transaction, lease: Lease, size: int, shape: Shape) -> Window:
-        window = lease.window or self._window(transaction, lease, size * shape.slices, shape.slices)
-        return window.cut(size) if window.slices > 1 else window
+    def _planned(self, transaction: Transaction, lease: Lease, size: int, shape: Shape) -> Lease:
+        """With the windows that are to be written next, and the one whose turn it is in slices of about `size` rows.
+
+        Two windows take turns: what a commit killed cannot be pruned until the transactions that ran beside it are
+        over, and those of other workers last about as long as ours. Meanwhile the other window is written.
+        """
+        if lease.window is None:
+            rows = size * shape.slices
+            window = self._window(transaction, lease, rows, shape.slices)
+            twin = None
+            if window.slices > 1 and window.upto != lease.upto and not self._batches.prepares:
+                twin = self._window(transaction, replace(lease, cursor=window.upto), rows, shape.slices)
+            lease = replace(lease, window=window, twin=twin)
+        return _cut(lease, size)
 
     def _window(self, transaction: Transaction, lease: Lease, rows: int, slices: int) -> Window:
         boundary = transaction.boundary(lease, rows)
@@ -228,18 +242,37 @@ class Forward:
 _PLAIN = Shape(1, touch=False)
 
 
-def _checked(transaction: Transaction, lease: Lease, window: Window, changed: int, batches: int = 1) -> Step:
-    """Checkpoint a transaction that has written one slice of `window`.
+def _turn(planned: Lease) -> tuple[Window, bool]:
+    turn = planned.turn
+    assert turn is not None  # noqa: S101  # it is planned
+    return turn
+
+
+def _cut(planned: Lease, size: int) -> Lease:
+    window, is_twin = _turn(planned)
+    if window.slices == 1:
+        return planned
+    cut = window.cut(size)
+    return replace(planned, twin=cut) if is_twin else replace(planned, window=cut)
+
+
+def _checked(transaction: Transaction, lease: Lease, planned: Lease, changed: int, batches: int = 1) -> Step:
+    """Checkpoint a transaction that has written one slice of the window whose turn it was.
 
     Raises:
         CheckpointRefused
     """
-    last = window.done + 1 == window.slices
+    window, is_twin = _turn(planned)
+    done = replace(window, done=window.done + 1)
+    if is_twin:
+        after = replace(planned, twin=done)
+    elif done.done < done.slices:
+        after = replace(planned, window=done)
+    else:
+        last = planned.twin is None and window.upto == lease.upto
+        after = replace(planned, cursor=window.upto, window=planned.twin, twin=None, finished=last)
     after = replace(
-        lease,
-        cursor=window.upto if last else lease.cursor,
-        window=None if last else replace(window, done=window.done + 1),
-        finished=last and window.upto == lease.upto,
+        after,
         batches=lease.batches + batches,
         scanned=lease.scanned + window.share,
         changed=lease.changed + changed,
@@ -250,8 +283,10 @@ def _checked(transaction: Transaction, lease: Lease, window: Window, changed: in
     return Step(after, window.share, changed, want)
 
 
-def _piece(lease: Lease, window: Window, shape: Shape) -> Piece:
-    return Piece(lease.after, window.upto, window.slices, window.done, shape.touch, lease.first)
+def _piece(planned: Lease, shape: Shape) -> Piece:
+    window, is_twin = _turn(planned)
+    after = planned.window.upto if is_twin and planned.window else planned.after
+    return Piece(after, window.upto, window.slices, window.done, shape.touch, planned.first)
 
 
 @dataclass(slots=True)

@@ -33,10 +33,18 @@ class Timeouts:
 
 
 class Session:
-    """One connection in autocommit mode; `reopen` puts another in its place."""
+    """One connection in autocommit mode; `reopen` puts another in its place.
 
-    def __init__(self, url: str, application_name: str, timeouts: Timeouts | None = None) -> None:
+    Args:
+        lasting: a COMMIT returns when it would survive a crash of the server. Where all that a transaction does is in
+            the database, its cursor with it, a crash may as well undo the last of them: nobody then waits for a disk.
+    """
+
+    def __init__(
+        self, url: str, application_name: str, timeouts: Timeouts | None = None, *, lasting: bool = True
+    ) -> None:
         self._url = url
+        self._limits = _LIMITS if lasting else _LIMITS_AND_NO_WAIT
         self._application_name = application_name
         self.timeouts = timeouts or Timeouts()
         self._connection = self._opened()
@@ -79,7 +87,9 @@ class Session:
             connection.isolation_level = psycopg.IsolationLevel.REPEATABLE_READ if exact else None
             with connection.transaction():
                 # SET LOCAL by function, in one round trip; nothing outlives the transaction, also behind a pooler.
-                connection.execute(_LIMITS, (self.timeouts.lock, self.timeouts.statement, self.timeouts.idle))
+                connection.execute(
+                    self._limits, (self.timeouts.lock, self.timeouts.statement, self.timeouts.idle)
+                )
                 yield connection
 
 
@@ -87,3 +97,8 @@ _LIMITS = sql.SQL(
     "SELECT set_config('lock_timeout', %s::text, true), set_config('statement_timeout', %s::text, true),"
     " set_config('idle_in_transaction_session_timeout', %s::text, true)"
 )
+# Who replicates synchronously means to wait for a standby, and is held back by it: that stays.
+_LIMITS_AND_NO_WAIT = sql.SQL(
+    "{}, CASE WHEN current_setting('synchronous_standby_names') = ''"
+    " THEN set_config('synchronous_commit', 'off', true) END"
+).format(_LIMITS)

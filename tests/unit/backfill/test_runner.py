@@ -279,6 +279,25 @@ def test_every_row_of_the_range_is_written_once_or_set_aside_once_and_none_outsi
     assert sorted(server.rejected) == sorted(inside & poison)
 
 
+def test_two_windows_are_written_in_turns() -> None:
+    """So that what one worker kills can be pruned, although another's transaction runs beside it."""
+    server = Server(dict.fromkeys(range(100), 0), 99)
+    made = setup(server, size=2, shapes=(Shape(4, touch=False),))
+    pieces: list[tuple[Key | None, Key]] = []
+    change = Memory.change
+
+    def noted(memory: Memory, lease: Lease, piece: Piece) -> int:
+        pieces.append((piece.after, piece.upto))
+        return change(memory, lease, piece)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Memory, "change", noted)
+        made.run()
+    first, second = (None, ("7",)), (("7",), ("15",))
+    assert pieces[:8] == [first, second] * 4
+    assert set(server.rows.values()) == {1}
+
+
 @given(faults=st.lists(st.sampled_from(["", "", "lost", "deadlock"]), max_size=30), at=st.integers(1, 12))
 def test_a_worker_whose_range_was_taken_commits_nothing_more(faults: list[str], at: int) -> None:
     server = Server(dict.fromkeys(range(40), 0), 39, faults, stolen_at=at)
