@@ -111,12 +111,12 @@ def test_of_those_that_are_tried_again_what_changed_since_is_left_alone(database
 
 def test_a_value_that_another_row_has_until_it_is_restored_itself(database_url: str) -> None:
     """The undo goes the other way over keys than the values moved, and some rows come too early."""
-    numbers(database_url, 30)
+    numbers(database_url, 8)
     execute(database_url, "UPDATE numbers SET n = id / 3; CREATE UNIQUE INDEX ON numbers (n)")
     fill(database_url, spec("numbers", "n", "n + 1"), pace=Pace(largest=1000), newest_first=True)
     execute(database_url, "UPDATE evolve.backfill_undo_1 SET batch_no = 1000 - batch_no")
     outcome = undo(database_url)
-    assert (outcome.state, outcome.rows, outcome.rejects) == (State.UNDONE, 30, 0)
+    assert (outcome.state, outcome.rows, outcome.rejects) == (State.UNDONE, 8, 0)
     with psycopg.connect(database_url) as connection:
         assert connection.execute("SELECT count(*) FROM numbers WHERE n <> id / 3").fetchone() == (0,)
 

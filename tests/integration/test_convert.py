@@ -17,6 +17,7 @@ from support.conversion import (
     Watcher,
     acted,
     converted,
+    held,
     killed,
     planned,
     started,
@@ -399,16 +400,18 @@ def test_killed_again_and_again_in_the_copy_under_writers(many: str) -> None:
 
     with writers(many, rows=60_000) as traffic:
         killed_at = []
-        for action in ("convert", "resume", "resume"):
+        for number, action in enumerate(("convert", "resume", "resume"), 1):
             before = copied() if killed_at else 0
-            process = started(many, "copy", action)
-            wait_until(
-                lambda: scalar(many, "SELECT to_regclass('evolve.partition_step') IS NOT NULL") is True
-            )
-            wait_until(lambda b=before: copied() > b)  # type: ignore[misc]
-            time.sleep(dice.uniform(0.0, 0.1))
-            process.send_signal(signal.SIGKILL)
-            process.communicate()
+            # However slow this process is to look, the copy does not come to its end meanwhile.
+            with held(many, beyond=15_000 * number):
+                process = started(many, "copy", action)
+                wait_until(
+                    lambda: scalar(many, "SELECT to_regclass('evolve.partition_step') IS NOT NULL") is True
+                )
+                wait_until(lambda b=before: copied() > b)  # type: ignore[misc]
+                time.sleep(dice.uniform(0.0, 0.1))
+                process.send_signal(signal.SIGKILL)
+                process.communicate()
             killed_at.append(copied())
         record = acted(many, "resume")
         time.sleep(0.2)

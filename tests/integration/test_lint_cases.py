@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import pytest
 from cases import FOLDER, Case, all_cases
 from score import findings_in
-from support.servers import MakeDatabase
-from truth import measure, recordings_of
+from support.servers import MakeDatabase, MakeTemplate
+from truth import measure, prepare, recordings_of
 
 from evolve.app.lint_revisions import Options, ask, lint
 from evolve.lint.model import Severity
@@ -23,8 +25,13 @@ BEYOND_A_SERVER = {
 
 @pytest.mark.server
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
-def test_label_is_what_a_server_does(case: Case, make_database: MakeDatabase) -> None:
-    assert measure(recordings_of(case), make_database()) == case.hazards
+def test_label_is_what_a_server_does(
+    case: Case, make_database: MakeDatabase, make_template: MakeTemplate
+) -> None:
+    *before, judged = recordings_of(case)
+    names = " ".join(each.revision for each in before)
+    url = make_database(make_template(f"before lint cases: {names}", partial(prepare, before)))
+    assert measure(judged, url) == case.hazards
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)

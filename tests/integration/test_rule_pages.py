@@ -19,7 +19,7 @@ from evolve.revisions.project import find_project
 from evolve.revisions.read import record
 from evolve.sql.steps import Recording
 from evolve.testing.rule_claims import wrong_claims
-from evolve.testing.rule_pages import Example, RulePages, examples, lint_example, safe_form
+from evolve.testing.rule_pages import Example, RulePages, examples, found, lint_example, safe_form
 
 # What these pages show does not reach a server as it stands: text that is no SQL, code that raises or never ends, or
 # a tablespace, which lies in a folder of the server's machine.
@@ -35,18 +35,31 @@ FAILS_BEFORE = {"needs-newer-postgres": 18}
 # What needs an extension that the scratch servers do not have.
 WITH_EXTENSION = "Safe: with the extension"
 EXTENSION = ("index-vector-parameters", "hstore-column")
-EXAMPLES = [
-    example
-    for rule in ALL
-    for example in examples(rule)
-    if (example.safe or rule.name not in UNREADABLE)
-    and rule.name not in EXTENSION
-    and example.heading != WITH_EXTENSION
-]
+
+
+def runs(example: Example) -> bool:
+    name = example.rule.name
+    return (
+        (example.safe or name not in UNREADABLE)
+        and name not in EXTENSION
+        and example.heading != WITH_EXTENSION
+    )
+
+
+EVERY = [example for rule in ALL for example in examples(rule)]
+EXAMPLES = [example for example in EVERY if runs(example)]
 
 
 class TestPages(RulePages):
+    """What runs on a server is linted for that, and looked at there."""
+
     rules: ClassVar[Sequence[Rule]] = ALL
+
+    def pytest_generate_tests(self, metafunc: pytest.Metafunc) -> None:
+        if "example" in metafunc.fixturenames:
+            metafunc.parametrize("example", [each for each in EVERY if not runs(each)], ids=str)
+        else:
+            super().pytest_generate_tests(metafunc)
 
 
 def recorded(directory: Path) -> list[Recording]:
@@ -94,10 +107,11 @@ def run_and_compare(make_database: MakeDatabase, make_template: MakeTemplate) ->
 def test_claims_are_what_a_server_does(
     example: Example, tmp_path: Path, run_and_compare: Compare, scratch_server: Server
 ) -> None:
+    report = lint_example(tmp_path, example, ALL)
+    assert found(report) == example.marked
+
     skip_on_older(example, scratch_server)
     skip_on_newer(example, scratch_server)
-    report = lint_example(tmp_path, example, ALL)
-
     assert run_and_compare(tmp_path, report.findings) == []
 
 
@@ -106,8 +120,6 @@ def test_claims_are_what_a_server_does(
 def test_safe_forms_run(
     example: Example, tmp_path: Path, run_and_compare: Compare, scratch_server: Server
 ) -> None:
-    skip_on_older(example, scratch_server)
-    skip_on_newer(example, scratch_server)
     report = lint_example(tmp_path / "unsafe", example, ALL)
 
     # Those of other rules are run where their own pages are.
@@ -115,4 +127,7 @@ def test_safe_forms_run(
     for number, finding in enumerate(own):
         directory = tmp_path / f"safe{number}"
         offered = lint_example(directory, safe_form(example, finding), ALL)
+        assert not offered.findings
+        skip_on_older(example, scratch_server)
+        skip_on_newer(example, scratch_server)
         assert run_and_compare(directory, offered.findings) == []

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import random
 import signal
-import subprocess
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -12,6 +11,7 @@ from contextlib import contextmanager
 import psycopg
 import pytest
 from support.backfill import SLOW, Cli, by_value, command_line, numbers, writers
+from support.command_line import Running
 
 pytestmark = pytest.mark.server
 
@@ -25,7 +25,7 @@ def begun(cli: Cli) -> Iterator[None]:
     yield
 
 
-def resumed(cli: Cli, *options: str) -> subprocess.Popen[str]:
+def resumed(cli: Cli, *options: str) -> Running:
     """A worker that has committed a batch."""
     before = cli_rows(cli)
     process = cli.start("resume", NAME, *SIZE, *options)

@@ -6,7 +6,6 @@ import json
 import re
 import signal
 import socket
-import subprocess
 import threading
 import time
 import urllib.error
@@ -18,7 +17,7 @@ from pathlib import Path
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 from support.backfill import numbers
-from support.command_line import evolve, start_evolve
+from support.command_line import Running, evolve, start_evolve
 
 pytestmark = pytest.mark.server
 
@@ -38,7 +37,7 @@ SLOWLY = (
 class Served:
     """A run that goes on for long, and the page of its metrics."""
 
-    def __init__(self, process: subprocess.Popen[str]) -> None:
+    def __init__(self, process: Running) -> None:
         self.process = process
         self.lines: list[str] = []
         self._told = threading.Event()

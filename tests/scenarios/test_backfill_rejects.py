@@ -13,6 +13,7 @@ pytestmark = pytest.mark.server
 
 NAME = "numbers.n"
 BAD = (300, 303, 1500)
+HELD = 4711  # the key of a lock
 ALONE = ("--set", "n + 1 / (hits + 1)", "--max-batch", "100")
 
 
@@ -76,32 +77,33 @@ def test_killed_while_it_looks_for_them(database_url: str, undo: str) -> None:
     execute(
         database_url,
         "CREATE FUNCTION public.refuse() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN"
-        # Time to be killed in, after other parts of the same transaction were written.
-        " PERFORM pg_sleep(0.03); RAISE 'not this one'; END $$;"
+        # Only a transaction that tries parts holds a second id of a transaction: that of a savepoint that wrote.
+        " IF (SELECT count(*) > 1 FROM pg_locks WHERE locktype = 'transactionid' AND pid = pg_backend_pid())"
+        f" THEN PERFORM pg_advisory_xact_lock_shared({HELD}); END IF;"
+        " RAISE 'not this one'; END $$;"
         "CREATE TRIGGER refuse BEFORE UPDATE ON numbers FOR EACH ROW WHEN (OLD.id IN (300, 303, 1500))"
         " EXECUTE FUNCTION public.refuse()",
     )
-    with command_line(database_url) as cli:
+    with command_line(database_url) as cli, psycopg.connect(database_url, autocommit=True) as holder:
         for _ in range(2):
+            holder.execute("SELECT pg_advisory_lock(%s)", (HELD,))
             process = cli.start("run", NAME, "--set", "n + 1", "--max-batch", "100", "--undo-journal", undo)
-            in_a_savepoint(database_url)
+            in_a_savepoint(holder)
             process.kill()
             process.communicate()
+            holder.execute("SELECT pg_advisory_unlock(%s)", (HELD,))
         cli.run("run", NAME, "--set", "n + 1", "--undo-journal", undo, expect=3)
     assert by_value(database_url) == {0: 3, 1: 997}
 
 
-def in_a_savepoint(url: str) -> None:
-    """Wait until a worker has met a bad row in a transaction that tries parts."""
+def in_a_savepoint(holder: psycopg.Connection[tuple[object, ...]]) -> None:
+    """Wait until a worker has met a bad row in a transaction that tries parts: it is held there."""
     until = time.monotonic() + 20
-    with psycopg.connect(url, autocommit=True) as connection:
-        while time.monotonic() < until:
-            # Only such a transaction holds a second id of a transaction: that of a savepoint that wrote.
-            found = connection.execute(
-                "SELECT count(*) FROM pg_locks l JOIN pg_stat_activity a USING (pid) WHERE l.locktype = 'transactionid'"
-                " AND a.application_name = %s AND a.wait_event = 'PgSleep' GROUP BY l.pid HAVING count(*) > 1",
-                (f"evolve backfill {NAME}",),
-            ).fetchone()
-            if found is not None:
-                return
+    while time.monotonic() < until:
+        waiting = holder.execute(
+            "SELECT FROM pg_locks WHERE locktype = 'advisory' AND objid = %s AND NOT granted", (HELD,)
+        )
+        if waiting.fetchall():
+            return
+        time.sleep(0.02)
     raise AssertionError("no worker has met a bad row")

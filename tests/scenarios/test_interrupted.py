@@ -102,7 +102,14 @@ def test_hangup_that_is_to_be_ignored_is_ignored(tmp_path: Path, database_url: s
     # As nohup starts it.
     before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
     try:
-        runner = start_evolve("upgrade", cwd=project.root)
+        runner = subprocess.Popen(
+            [sys.executable, "-m", "evolve", "upgrade"],
+            cwd=project.root,
+            env=environment(),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
     finally:
         signal.signal(signal.SIGHUP, before)
     assert runner.stderr is not None

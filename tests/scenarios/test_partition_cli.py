@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 from support.command_line import evolve, start_evolve
-from support.conversion import wait_until
+from support.conversion import held, wait_until
 from support.orders import execute, make_orders, relations, rows_of, scalar, writers
 from support.servers import MakeDatabase, MakeTemplate
 
@@ -241,20 +241,15 @@ def test_ctrl_c_ends_the_batch_and_tells_how_to_go_on(run: Run, url: str, tmp_pa
         url,
         "INSERT INTO orders (tenant_id, customer_id, region) SELECT 1, 1, 'eu' FROM generate_series(1, 60000)",
     )
-    process = start_evolve(
-        "partition",
-        "convert",
-        "orders",
-        *MONTHLY,
-        "--recipe",
-        "copy",
-        "--run",
-        cwd=tmp_path,
-        env={"EVOLVE_DATABASE_URL": url},
-    )
-    wait_until(lambda: scalar(url, "SELECT to_regclass('evolve.partition_step') IS NOT NULL") is True)
-    wait_until(lambda: scalar(url, "SELECT sum(rows) > 0 FROM evolve.partition_step") is True)
-    process.send_signal(signal.SIGINT)
+    with held(url, beyond=40_000):
+        process = start_evolve(
+            *("partition", "convert", "orders", *MONTHLY, "--recipe", "copy", "--run"),
+            cwd=tmp_path,
+            env={"EVOLVE_DATABASE_URL": url},
+        )
+        wait_until(lambda: scalar(url, "SELECT to_regclass('evolve.partition_step') IS NOT NULL") is True)
+        wait_until(lambda: scalar(url, "SELECT sum(rows) > 0 FROM evolve.partition_step") is True)
+        process.send_signal(signal.SIGINT)
     _, errors = process.communicate(timeout=20)
     assert process.returncode == 1
     assert "evolve partition convert orders --resume" in errors

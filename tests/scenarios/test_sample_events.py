@@ -11,6 +11,7 @@ from typing import Any
 
 import psycopg
 import pytest
+from support.command_line import module
 from support.servers import MakeDatabase, MakeTemplate
 
 from evolve import config
@@ -25,15 +26,7 @@ def environment(url: str) -> dict[str, str]:
 
 
 def run(url: str, *module_and_arguments: str) -> str:
-    done = subprocess.run(
-        [sys.executable, "-m", *module_and_arguments],
-        cwd=EVENTS,
-        env=environment(url),
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
-    )
+    done = module(*module_and_arguments, cwd=EVENTS, env=environment(url), path=(EVENTS / "src",))
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout
 

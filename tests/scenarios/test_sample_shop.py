@@ -17,6 +17,7 @@ from typing import Any
 
 import psycopg
 import pytest
+from support.command_line import evolve, module
 from support.deployed import told, until
 from support.servers import MakeDatabase, MakeTemplate
 
@@ -35,15 +36,7 @@ def environment(url: str) -> dict[str, str]:
 
 
 def run(url: str, *module_and_arguments: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", *module_and_arguments],
-        cwd=SHOP,
-        env=environment(url),
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
-    )
+    return module(*module_and_arguments, cwd=SHOP, env=environment(url), path=(SHOP / "src",))
 
 
 def migrate(url: str, *arguments: str) -> None:
@@ -158,12 +151,7 @@ def test_the_bad_revision_follows_the_last_good_one(database_url: str, tmp_path:
 
 def lint(project: Path, *arguments: str) -> tuple[int, set[str]]:
     """Exit status, and the ids of the rules that found something."""
-    done = subprocess.run(
-        [sys.executable, "-m", "evolve", "lint", "-C", str(project), "--fail-on", "info", *arguments],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    done = evolve("lint", "-C", project, "--fail-on", "info", *arguments, cwd=Path.cwd())
     return done.returncode, set(re.findall(r"\b(?:error|warning|info) (EV\d{3}) ", done.stdout))
 
 

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import os
 import re
+import shlex
 import shutil
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
+from support.command_line import environment, evolve, python
 from support.servers import MakeDatabase
 
 ROOT = Path(__file__).parents[2]
@@ -27,34 +27,34 @@ class Shop:
         self.root = folder / "shop"
         shutil.copytree(SHOP, self.root, ignore=shutil.ignore_patterns("__pycache__"))
         shutil.copy(self.root / "changes" / "0006_create_catalogue.py", self.root / "migrations" / "versions")
-        programs = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
-        self.environment = {
-            **os.environ,
-            "PATH": programs,
-            "PYTHONPATH": str(self.root / "src"),
-            "SHOP_DATABASE_URL": url,
-            "NO_COLOR": "1",
-        }
-        self.run("alembic", "upgrade", "head")
-
-    def run(self, *command: str) -> str:
-        done = subprocess.run(
-            command, cwd=self.root, env=self.environment, capture_output=True, text=True, check=False
-        )
-        assert done.returncode == 0, f"{command}\n{done.stdout}\n{done.stderr}"
-        return done.stdout.strip()
+        self.url = {"SHOP_DATABASE_URL": url}
+        self._ok(evolve("upgrade", cwd=self.root, env=self.url))
 
     def enter(self, phase: Path) -> None:
         """Do what the operator does to enter a phase."""
-        if (phase / "commands.sh").is_file():
-            self.run("sh", "-eu", str(phase / "commands.sh"))
+        if (commands := phase / "commands.sh").is_file():
+            for line in commands.read_text().splitlines():
+                program, *words = shlex.split(line)
+                assert program == "evolve"
+                self._ok(evolve(*words, cwd=self.root, env=self.url))
 
     def writes(self, release: Path) -> str:
         """Let a release do its work; the row it made."""
-        return self.run(sys.executable, str(release))
+        return self._run(release)
 
     def sees(self, release: Path, row: str) -> str:
-        return self.run(sys.executable, str(release), row)
+        return self._run(release, row)
+
+    def _run(self, release: Path, *arguments: str) -> str:
+        source = release.read_text()
+        path = (self.root / "src",)
+        return self._ok(
+            python(source, *arguments, cwd=self.root, env={**environment(), **self.url}, path=path)
+        )
+
+    def _ok(self, done: subprocess.CompletedProcess[str]) -> str:
+        assert done.returncode == 0, f"{done.args}\n{done.stdout}\n{done.stderr}"
+        return done.stdout.strip()
 
 
 @pytest.mark.parametrize("change", CHANGES)

@@ -5,13 +5,11 @@ from __future__ import annotations
 import json
 import random
 import subprocess
-import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from pathlib import Path
 
 import psycopg
 
@@ -20,7 +18,8 @@ from evolve.app.run_backfill import run_backfill
 from evolve.backfill.progress import Snapshot
 from evolve.backfill.spec import Spec
 from evolve.sql.names import QualifiedName
-from support.command_line import start_evolve
+from support.command_line import Running, evolve, start_evolve
+from support.memory import FOLDER
 
 # Ten milliseconds at the end of each UPDATE and ten inside each COMMIT of a backfill, so that both are hit by what
 # happens at random moments. (pg_sleep rounds up to a millisecond, so it cannot be had per row.)
@@ -41,33 +40,33 @@ class Cli:
     """`evolve backfill …` against one database."""
 
     url: str
-    processes: list[subprocess.Popen[str]] = field(default_factory=list)
+    processes: list[Running] = field(default_factory=list)
 
-    def start(self, *arguments: str) -> subprocess.Popen[str]:
-        process = start_evolve(
-            "backfill", *arguments, cwd=Path(tempfile.gettempdir()), env={"EVOLVE_DATABASE_URL": self.url}
-        )
+    def start(self, *arguments: str) -> Running:
+        process = start_evolve("backfill", *arguments, cwd=FOLDER, env={"EVOLVE_DATABASE_URL": self.url})
         self.processes.append(process)
         return process
 
     def run(self, *arguments: str, expect: int = 0, timeout: float = 60) -> str:
         """Its stdout; fails with everything it printed where the exit status is another one."""
-        process = self.start(*arguments)
-        out, err = process.communicate(timeout=timeout)
-        assert process.returncode == expect, f"exit {process.returncode}\n{out}\n{err}"
-        return out
+        done = self._done(*arguments, timeout=timeout)
+        assert done.returncode == expect, f"exit {done.returncode}\n{done.stdout}\n{done.stderr}"
+        return done.stdout
 
     def fail(self, *arguments: str, expect: int) -> str:
         """Its stderr."""
-        process = self.start(*arguments)
-        out, err = process.communicate(timeout=60)
-        assert process.returncode == expect, f"exit {process.returncode}\n{out}\n{err}"
-        return err
+        done = self._done(*arguments)
+        assert done.returncode == expect, f"exit {done.returncode}\n{done.stdout}\n{done.stderr}"
+        return done.stderr
 
     def status(self, name: str) -> dict[str, object]:
         found = json.loads(self.run("status", name, "--format", "json"))
         assert isinstance(found, dict)
         return found
+
+    def _done(self, *arguments: str, timeout: float = 60) -> subprocess.CompletedProcess[str]:
+        environment = {"EVOLVE_DATABASE_URL": self.url}
+        return evolve("backfill", *arguments, cwd=FOLDER, env=environment, timeout=timeout)
 
     def end(self) -> None:
         for process in self.processes:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import signal
 import subprocess
-import sys
 import warnings
 from contextlib import chdir
 from pathlib import Path
@@ -15,7 +14,7 @@ from click.testing import CliRunner
 
 from evolve.cli import evolve as command_line
 from support.alembic_project import AlembicProject
-from support.command_line import environment, evolve
+from support.command_line import evolve, python
 
 # Dies for good the n-th time a function of evolve is entered, as kill -9 would have it.
 DYING = """
@@ -62,14 +61,7 @@ class ChangeProject:
 
     def killed(self, module: str, name: str, nth: int, *arguments: str) -> None:
         """A command that dies for good where it calls `module.name` for the nth time."""
-        done = subprocess.run(
-            [sys.executable, "-c", DYING, module, name, str(nth), *arguments],
-            cwd=self.root,
-            env=environment(),
-            capture_output=True,
-            text=True,
-            timeout=60,
-        )
+        done = python(DYING, module, name, str(nth), *arguments, cwd=self.root)
         assert done.returncode == -signal.SIGKILL, done.stdout + done.stderr
 
     def sql(self, query: str) -> list[tuple[object, ...]]:

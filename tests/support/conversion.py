@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import os
 import signal
-import subprocess
-import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
+
+import psycopg
 
 from evolve.app import convert_table
 from evolve.app.convert_table import Environment, Patience
 from evolve.partition.plan import Wish
 from evolve.sql.names import QualifiedName
+from support.command_line import Running, python, start_python
 from support.orders import NOW
 
 if TYPE_CHECKING:
@@ -23,6 +25,7 @@ if TYPE_CHECKING:
     from evolve.partition.steps import Step, Track
     from evolve.postgres.conversions import Record
 
+TESTS = (Path(__file__).parents[1],)
 ORDERS = QualifiedName("orders")
 PER_PARTITION: Mapping[str, UniqueAnswer] = {"orders_ext_ref": "per-partition"}
 MONTHS: Mapping[str, object] = {"key": "created_at", "interval": "1 month"}
@@ -111,27 +114,27 @@ def killed(
     track: str = "forward",
 ) -> int:
     """Run `action` in a process that kills itself (SIGKILL) at `moment` of `step`; its exit status, -9 where it did."""
-    done = subprocess.run(
-        [sys.executable, "-c", _SUICIDE, url, recipe, action, track, str(step), moment],
-        env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[1])},
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=120,
-    )
+    done = python(
+        _SUICIDE, *(url, recipe, action, track, str(step), moment),
+        cwd=Path.cwd(), env=os.environ, path=TESTS, timeout=120,
+    )  # fmt: skip
     assert done.returncode in (0, -signal.SIGKILL), done.stderr
     return done.returncode
 
 
-def started(url: str, recipe: str, action: str) -> subprocess.Popen[str]:
+def started(url: str, recipe: str, action: str) -> Running:
     """A conversion in a process of its own, for a test that kills it from outside."""
-    return subprocess.Popen(
-        [sys.executable, "-c", _SUICIDE, url, recipe, action, "never", "0", "begins"],
-        env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[1])},
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.PIPE,
-        text=True,
+    return start_python(
+        _SUICIDE, *(url, recipe, action, "never", "0", "begins"), cwd=Path.cwd(), env=os.environ, path=TESTS
     )
+
+
+@contextmanager
+def held(url: str, beyond: int) -> Iterator[None]:
+    """Until the block ends nobody copies the first order whose id is greater than `beyond`, nor any behind it."""
+    with psycopg.connect(url) as holder:
+        holder.execute("SELECT FROM orders WHERE id > %s ORDER BY id LIMIT 1 FOR UPDATE", (beyond,))
+        yield
 
 
 def wait_until(condition: object, seconds: float = 30.0) -> None:

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-import subprocess
-import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -13,7 +11,8 @@ from typing import TYPE_CHECKING, Literal
 from evolve.app import convert_table
 from evolve.app.move_partitions import MoveWish, plan_move
 from evolve.partition.plan import Wish
-from support.conversion import MONTHS, ORDERS, PER_PARTITION, acted, converted, planned
+from support.command_line import python
+from support.conversion import MONTHS, ORDERS, PER_PARTITION, TESTS, acted, converted, planned
 from support.orders import NOW, execute, make_orders
 
 if TYPE_CHECKING:
@@ -79,14 +78,10 @@ def killed(
     track: str = "forward",
 ) -> int:
     """Run `action` in a process that kills itself (SIGKILL) at `moment` of `step`; its exit status, -9 where it did."""
-    done = subprocess.run(
-        [sys.executable, "-c", _SUICIDE, url, command, action, track, str(step), moment],
-        env={**os.environ, "PYTHONPATH": os.pathsep.join((str(Path(__file__).parents[1]), *sys.path))},
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=120,
-    )
+    done = python(
+        _SUICIDE, *(url, command, action, track, str(step), moment),
+        cwd=Path.cwd(), env=os.environ, path=TESTS, timeout=120,
+    )  # fmt: skip
     assert done.returncode in (0, -signal.SIGKILL), done.stderr
     return done.returncode
 

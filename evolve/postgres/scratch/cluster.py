@@ -24,6 +24,7 @@ SUPERUSER = "postgres"
 _START_SECONDS = 60
 _STOP_SECONDS = 20
 _PORT_ATTEMPTS = 5
+_FIRST_PORT, _PORTS = 20_000, 12_000  # Linux gives ports from 32768 on by itself, others from 49152
 
 # Nothing in a scratch server outlives it, so nothing needs to reach the disk.
 _SETTINGS = {
@@ -247,8 +248,14 @@ def _becomes_ready(process: subprocess.Popen[bytes], data: Path) -> bool:
 
 
 def _free_port() -> int:
+    """One that the system gives to nobody by itself: those it gives to whoever connects could be taken by then."""
     with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
+        for _ in range(_PORT_ATTEMPTS):
+            with contextlib.suppress(OSError):
+                probe.bind(("127.0.0.1", _FIRST_PORT + secrets.randbelow(_PORTS)))
+                break
+        else:
+            probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]
     return port
 

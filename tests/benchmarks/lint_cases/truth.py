@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator, Sequence
+from functools import cache
 from itertools import groupby
 
 import psycopg
@@ -21,8 +22,8 @@ from cases import FOLDER, Case, all_cases
 from evolve.postgres import scratch
 from evolve.postgres.connect import Connection, connect
 from evolve.postgres.measure import Snapshot, compare, held_locks
-from evolve.revisions.history import read_history
-from evolve.revisions.project import find_project
+from evolve.revisions.history import History, read_history
+from evolve.revisions.project import Project, find_project
 from evolve.revisions.read import record
 from evolve.sql.locks import LockMode
 from evolve.sql.names import QualifiedName
@@ -48,19 +49,26 @@ OLD_RELEASE = (
 )
 
 
-def measure(recordings: Sequence[Recording], url: str) -> frozenset[str]:
-    """The hazards of the last of `recordings`.
+def prepare(recordings: Sequence[Recording], url: str) -> None:
+    """Run what comes before a case.
 
     Args:
-        recordings: of the case and of all before it, in order.
         url: of an empty database.
     """
-    *applied, judged = recordings
     with connect(url, autocommit=True) as connection:
-        for recording in applied:
+        for recording in recordings:
             for unit in _units(recording):
                 _run(connection, unit)
         connection.execute("ANALYZE")
+
+
+def measure(judged: Recording, url: str) -> frozenset[str]:
+    """The hazards of a case.
+
+    Args:
+        url: of a database that was prepared for it.
+    """
+    with connect(url, autocommit=True) as connection:
         working, held = _working(connection), _contents(connection)
         hazards: set[str] = set()
         try:
@@ -177,9 +185,15 @@ def _lost(
 
 
 def recordings_of(case: Case) -> list[Recording]:
-    project = find_project(FOLDER)
-    history = read_history(project)
+    """Of the case and of all before it, in order."""
+    project, history = _cases()
     return record(project, history.order(history.ancestors([case.name])))
+
+
+@cache
+def _cases() -> tuple[Project, History]:
+    project = find_project(FOLDER)
+    return project, read_history(project)
 
 
 def words(hazards: frozenset[str]) -> str:
@@ -192,8 +206,10 @@ def main(names: Sequence[str]) -> int:
         for case in all_cases():
             if names and case.name not in names:
                 continue
+            *before, judged = recordings_of(case)
             with server.database() as url:
-                found = measure(recordings_of(case), url)
+                prepare(before, url)
+                found = measure(judged, url)
             agreed = found == case.hazards
             wrong += not agreed
             label = "" if agreed else f"; labelled {words(case.hazards)}"
