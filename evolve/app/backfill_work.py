@@ -22,13 +22,12 @@ from evolve.backfill.ports import DatabaseFailure, Stop, Watch
 from evolve.backfill.runner import PATIENCE, GaveUp
 from evolve.backfill.settings import NAMES, OFF, Settings
 from evolve.backfill.shapes import Shape
-from evolve.backfill.spec import Spec
+from evolve.backfill.spec import Spec, names_schema
 from evolve.backfill.status import State
 from evolve.backfill.terms import UNSAID, Terms
 from evolve.backfill.throttling import Throttling
 from evolve.backfill.transform import Transform
 from evolve.backfill.verify import Verdict
-from evolve.backfill.works import Update
 from evolve.counted import counted
 from evolve.errors import Misuse, Refused
 from evolve.postgres import journal
@@ -280,8 +279,7 @@ def checked_target(
     """
     refuse_read_only(session.current())
     target = read_target(session.current(), spec, plain_sql=plain_sql, newest_first=newest_first)
-    if isinstance(spec.work, Update | Transform) or target.by_block:
-        # Other work names two tables, or needs other rights: it goes through the one that it was given.
+    if target.by_block or not names_schema(spec):
         target = with_leaves(session.current(), target)
     check_work(session.current(), spec, target)
     try_expressions(session.current(), spec)

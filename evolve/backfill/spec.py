@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from dataclasses import asdict, dataclass
 from typing import Any, assert_never
 
@@ -92,6 +93,18 @@ class Spec:
             mismatch=stored["mismatch"],
             work=work_of(stored["work"]) if "work" in stored else UPDATE,
         )
+
+
+def names_schema(spec: Spec) -> bool:
+    """Its SQL names columns of its table with the schema, as a statement on a partition of it could not."""
+    schema, name = re.escape(spec.table.schema), re.escape(spec.table.name)
+    texts = [expression for _, expression in spec.assignments]
+    if spec.where is not None:
+        texts.append(spec.where)
+    if isinstance(spec.work, JoinedUpdate):
+        texts.append(spec.work.on)
+    named = re.compile(rf'(?<![\w$."])"?{schema}"?\s*\.\s*"?{name}"?\s*\.', re.IGNORECASE)
+    return any(named.search(text) for text in texts)
 
 
 def has_effects(spec: Spec) -> bool:

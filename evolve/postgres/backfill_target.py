@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Literal
 
 import psycopg
 from psycopg import sql
@@ -145,6 +146,8 @@ class Target:
         called: what the specification calls a leaf: its expressions know the table above it.
         returns_old: an UPDATE can return what it replaced (PostgreSQL 18).
         inherited: other tables inherit from it: their rows are walked with its own, and may have the same keys.
+        event: what is done to its rows; None: they are only read.
+        locks: rows that are only read are locked FOR SHARE.
     """
 
     table: QualifiedName
@@ -163,6 +166,8 @@ class Target:
     called: QualifiedName | None = None
     returns_old: bool = False
     inherited: bool = False
+    event: Literal["UPDATE", "DELETE"] | None = "UPDATE"
+    locks: bool = False
 
     @property
     def source(self) -> sql.Composable:
@@ -229,10 +234,11 @@ def read_target(
     # Read first: what is done to the table from here on moves it.
     seen = mark_of(connection, spec.table, table.oid)
     index = _index(connection, spec, table.oid, newest_first=newest_first)
-    if not isinstance(spec.work, InsertSelect):
-        refuse_rules(
-            connection, spec.table, table.oid, "DELETE" if isinstance(spec.work, Delete) else "UPDATE"
-        )
+    event: Literal["UPDATE", "DELETE"] | None = "UPDATE"
+    if isinstance(spec.work, Delete | InsertSelect):
+        event = "DELETE" if isinstance(spec.work, Delete) else None
+    if event is not None:
+        refuse_rules(connection, spec.table, table.oid, event)
     key = tuple(replace(column, falling=newest_first) for column in index.columns)
     key_names = {column.name for column in index.columns}
     for column in assigned:
@@ -270,6 +276,8 @@ def read_target(
         collations=tuple(columns[column.name].collation for column in key if column != PLACE),
         returns_old=connection.info.server_version >= 180_000,
         inherited=table.inherited,
+        event=event,
+        locks=isinstance(spec.work, InsertSelect) and spec.work.lock,
     )
 
 

@@ -62,12 +62,12 @@ def with_leaves(connection: Connection, target: Target) -> Target:
     for row in rows:
         if row.kind == "f":
             raise ForeignPartition(target.table, QualifiedName(row.name, row.schema))
-    if _fires_per_statement(connection, target.oid):
+    if _fires_per_statement(connection, target):
         if target.by_block:
             raise WholeTableOnly(target.table)
         return target
     for row in rows:
-        _check(row)
+        _check(row, target)
     leaves = tuple(Leaf(row.oid, QualifiedName(row.name, row.schema)) for row in rows)
     return replace(target, leaves=leaves)
 
@@ -81,8 +81,9 @@ def target_of(connection: Connection, target: Target, leaf: Leaf) -> Target | No
     row = next((row for row in _read(connection, target) or () if row.oid == leaf.oid), None)
     if row is None:
         return None
-    _check(row)
-    refuse_rules(connection, QualifiedName(row.name, row.schema), row.oid, "UPDATE")
+    _check(row, target)
+    if target.event is not None:
+        refuse_rules(connection, QualifiedName(row.name, row.schema), row.oid, target.event)
     part = _part(target, row)
     touched: tuple[str, ...] = ()
     if not target.plain_sql:
@@ -144,22 +145,22 @@ def is_partitioned(connection: Connection, oid: int) -> bool:
     return row is not None
 
 
-def _check(row: _Row) -> None:
+def _check(row: _Row, target: Target) -> None:
     name = QualifiedName(row.name, row.schema)
     if row.secured:
         raise RowSecurity(name, row.role)
     if not row.readable:
         raise MayNot(name, row.role, "SELECT")
     if not row.writable:
-        raise MayNot(name, row.role, "UPDATE")
+        raise MayNot(name, row.role, target.event or "UPDATE")
 
 
-def _fires_per_statement(connection: Connection, oid: int) -> bool:
+def _fires_per_statement(connection: Connection, target: Target) -> bool:
     # AccessShare on catalogs only. Bit 1 of the type stands for rows, 8 and 16 for DELETE and UPDATE.
     return connection.execute(
         "SELECT EXISTS (SELECT FROM pg_trigger WHERE tgrelid = %s::oid AND NOT tgisinternal"
-        " AND tgtype::integer & 1 = 0 AND tgtype::integer & 24 > 0 AND tgenabled <> 'D')",
-        (oid,),
+        " AND tgtype::integer & 1 = 0 AND tgtype::integer & %s > 0 AND tgenabled <> 'D')",
+        (target.oid, {"UPDATE": 16, "DELETE": 8, None: 0}[target.event]),
     ).fetchone() == (True,)
 
 
@@ -173,8 +174,10 @@ def _read(connection: Connection, target: Target) -> list[_Row] | None:
             """
             SELECT c.oid::bigint AS oid, n.nspname::text AS schema, c.relname::text AS name, c.relkind::text AS kind,
                    row_security_active(c.oid) AS secured, has_table_privilege(c.oid, 'SELECT') AS readable,
-                   coalesce((SELECT bool_and(has_column_privilege(c.oid, assigned, 'UPDATE'))
-                               FROM unnest(%(assigned)s::text[]) AS assigned), true) AS writable,
+                   CASE WHEN %(event)s = 'DELETE' THEN has_table_privilege(c.oid, 'DELETE')
+                        WHEN %(locks)s THEN has_any_column_privilege(c.oid, 'UPDATE')
+                        ELSE coalesce((SELECT bool_and(has_column_privilege(c.oid, assigned, 'UPDATE'))
+                                         FROM unnest(%(assigned)s::text[]) AS assigned), true) END AS writable,
                    nullif(greatest(c.reltuples, 0), 0)::bigint AS rows,
                    CASE WHEN c.relkind = 'r'
                         THEN pg_relation_size(c.oid) / current_setting('block_size')::integer ELSE 0 END AS pages,
@@ -184,5 +187,10 @@ def _read(connection: Connection, target: Target) -> list[_Row] | None:
               JOIN pg_namespace n ON n.oid = c.relnamespace
              WHERE part.isleaf ORDER BY c.oid
             """,
-            {"oid": target.oid, "assigned": [column.name for column in target.columns]},
+            {
+                "oid": target.oid,
+                "assigned": [column.name for column in target.columns],
+                "event": target.event,
+                "locks": target.locks,
+            },
         ).fetchall()

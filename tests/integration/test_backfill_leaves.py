@@ -10,11 +10,14 @@ from support.backfill import Quiet, fill, spec
 
 from evolve.app.backfill_work import Pace
 from evolve.app.undo_backfill import undo_backfill
+from evolve.backfill.spec import Spec
 from evolve.backfill.status import State
 from evolve.backfill.undo import JournalMode
+from evolve.backfill.works import Delete, InsertSelect, JoinedUpdate
 from evolve.postgres.backfill_target import MayNot, read_target
 from evolve.postgres.connect import connect
 from evolve.postgres.leaves import ForeignPartition, WholeTableOnly, target_of, with_leaves
+from evolve.sql.names import QualifiedName
 
 pytestmark = pytest.mark.server
 
@@ -191,3 +194,78 @@ def test_leaves_without_a_key_are_walked_by_blocks(database_url: str) -> None:
     assert (outcome.rows, outcome.good) == (1000, True)
     assert outcome.verdict is not None
     assert outcome.verdict.rows == 1000
+
+
+SOURCE = (
+    "CREATE TABLE source (ref integer PRIMARY KEY, v integer NOT NULL);"
+    " INSERT INTO source SELECT g, g FROM generate_series(1, 1200) g"
+)
+OTHERS = {
+    "join": (
+        Spec(
+            "work",
+            QualifiedName("t"),
+            (("n", "s.v"),),
+            work=JoinedUpdate(QualifiedName("source"), "s", "s.ref = t.id"),
+        ),
+        "SELECT count(*) FROM t WHERE n = id",
+    ),
+    "locked join": (
+        Spec(
+            "work",
+            QualifiedName("t"),
+            (("n", "s.v"),),
+            work=JoinedUpdate(QualifiedName("source"), "s", "s.ref = t.id", lock=True),
+        ),
+        "SELECT count(*) FROM t WHERE n = id",
+    ),
+    "copy": (
+        Spec(
+            "work",
+            QualifiedName("t"),
+            (("id", "id"), ("at", "t.at")),
+            work=InsertSelect(QualifiedName("copies")),
+        ),
+        "SELECT count(*) FROM copies JOIN t USING (id, at)",
+    ),
+    "delete": (
+        Spec("work", QualifiedName("t"), where="t.n = 0", work=Delete()),
+        "SELECT 1200 - count(*) FROM t",
+    ),
+}
+
+
+@pytest.mark.parametrize("kind", sorted(OTHERS))
+@pytest.mark.parametrize("workers", [1, 3])
+def test_joins_copies_and_deletes_go_leaf_by_leaf(database_url: str, kind: str, workers: int) -> None:
+    tree(database_url)
+    work, done = OTHERS[kind]
+    with psycopg.connect(database_url, autocommit=True) as connection:
+        connection.execute(SOURCE)
+        connection.execute("CREATE TABLE copies (id integer, at date)")
+        outcome = fill(database_url, work, pace=Pace(largest=40, workers=workers))
+        assert (outcome.good, outcome.rows) == (True, 1200)
+        assert sorted(leaves_walked(database_url)) == ["new", "old_0", "old_1"]
+        assert connection.execute(done).fetchone() == (1200,)
+    if "join" in kind:
+        undo_backfill(database_url, "work", pace=Pace(), stop=Quiet(), watch=Quiet())
+        assert values_of(database_url) == {0: 1200}
+
+
+def test_a_delete_needs_its_right_on_the_leaves(database_url: str) -> None:
+    tree(database_url)
+    name = "clerk_" + psycopg.conninfo.conninfo_to_dict(database_url)["dbname"][-8:]
+    with psycopg.connect(database_url, autocommit=True) as connection:
+        connection.execute(f"CREATE ROLE \"{name}\" LOGIN PASSWORD 'clerk'".encode())
+        connection.execute(f'GRANT SELECT, DELETE ON t TO "{name}"; GRANT SELECT ON new TO "{name}"'.encode())
+        url = psycopg.conninfo.make_conninfo(database_url, user=name, password="clerk")  # noqa: S106
+        with pytest.raises(MayNot, match="GRANT DELETE ON new"):
+            fill(url, OTHERS["delete"][0])
+        connection.execute(f'DROP OWNED BY "{name}"'.encode())
+        connection.execute(f'DROP ROLE "{name}"'.encode())
+
+
+def test_columns_that_are_named_with_the_schema_are_understood(database_url: str) -> None:
+    tree(database_url)
+    assert fill(database_url, spec("t", "n", 'public."t".id')).good
+    assert set(leaves_walked(database_url)) == {None}
