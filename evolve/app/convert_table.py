@@ -414,7 +414,11 @@ class _Runner:
         steps = self.record.conversion.steps(track)
         take_track(self.own, self.record, track)
         self.observer.takes(track, steps, self.record.done(track))
-        for number in range(self.record.done(track), len(steps)):
+        first = self.record.done(track)
+        if track == "abandon" and not self.record.done("forward"):
+            # Nothing was made: whatever bears the names that would have been used is somebody else's.
+            first = len(steps) - 1
+        for number in range(first, len(steps)):
             step = steps[number]
             self._stop_if_asked()
             self.observer.begins(track, step, number, len(steps))

@@ -14,7 +14,7 @@ from psycopg import errors, sql
 
 from evolve.errors import Refused
 from evolve.partition.conversion import Record
-from evolve.partition.inventory import differences
+from evolve.partition.inventory import Inventory, differences
 from evolve.partition.steps import AwaitSnapshots, BuildIndex, Copy, Settle, Statements, Track, Verify
 from evolve.postgres.connect import Connection, connect
 from evolve.postgres.conversions import (
@@ -419,8 +419,10 @@ class Worker:
         planned = conversion.inventory.without(own)
         found = read_inventory(connection, self._table).without(own)
         if conversion.replaced is not None:
-            # Upkeep goes on meanwhile; that old and new partitions fit is judged by the server.
-            planned, found = replace(planned, children=()), replace(found, children=())
+            # Upkeep goes on meanwhile; that old and new partitions fit is judged by the server. But an old default
+            # partition would be read through under the lock, for whatever partition came since.
+            came = self._came_since(planned, found) if back and conversion.recipe == "drain" else ()
+            planned, found = replace(planned, children=()), replace(found, children=came)
         if everything:
             changes = differences(planned, found)
         else:
@@ -429,6 +431,14 @@ class Worker:
             changes = () if same else ("columns were added, dropped or altered",)
         if changes:
             raise TableChanged(self._table, changes, self._command, back=back)
+
+    def _came_since(self, planned: Inventory, found: Inventory) -> tuple[str, ...]:
+        """Partitions that neither were there before nor are the new ones."""
+        schema = self._table.schema
+        known = {QualifiedName(new.name, schema).full for new in self._record.conversion.partitions}
+        return tuple(
+            child for child in found.children if child not in known and child not in planned.children
+        )
 
     def _boundary(
         self, table: str, step: Copy | Verify, last: Key | None, top: Key | None, size: int
