@@ -98,6 +98,7 @@ def plan(
     recipe, reason, adopted = _choose(wish, partitioner, profile, now)
     if adopted is not None:
         first = Partition(partitioner.name(inventory.name, adopted), adopted)
+        _refuse_homeless(partitioner, (first,), profile)
         due = partitioner.due(inventory.name, (first,), now, profile)
         rest = due.create
         partitions: tuple[Partition, ...] = (first, *rest)
@@ -115,8 +116,7 @@ def plan(
         partitions = partitioner.initial(inventory.name, profile, now)
         if any(isinstance(partition.bound, DefaultBound) for partition in partitions):
             raise NoDefaultYet(wish.table)
-        if homeless := _homeless(partitions, profile):
-            raise NoPartitionFor(partitioner.key[0], homeless, "tell whoever wrote the method's plugin")
+        _refuse_homeless(partitioner, partitions, profile)
         forward = convert.forward(shell, partitions)
         abandon = convert.abandon(shell)
         back = convert.back(shell)
@@ -228,6 +228,12 @@ def _choose(
         f"every row there is fits {bound_sql(adopted)}, so the table becomes the first partition and no row moves",
         adopted,
     )
+
+
+def _refuse_homeless(partitioner: Partitioner, partitions: Sequence[Partition], profile: Profile) -> None:
+    homeless = _homeless(partitions, profile)
+    if homeless:
+        raise NoPartitionFor(partitioner.key[0], homeless, "tell whoever wrote the method's plugin")
 
 
 def _homeless(partitions: Sequence[Partition], profile: Profile) -> tuple[str, ...]:

@@ -3,21 +3,35 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
+from datetime import datetime
+from typing import TYPE_CHECKING, ClassVar, Literal, Self
 
 import psycopg
 import pytest
+from psycopg.conninfo import make_conninfo
 from support.conversion import MONTHS, PER_PARTITION, planned
-from support.orders import execute, make_orders, relations, scalar
+from support.orders import NOW, execute, make_orders, relations, scalar
 from support.servers import MakeDatabase, MakeTemplate
 
 from evolve.app import convert_table
 from evolve.app.convert_table import BadOptions
 from evolve.app.plugins import NoSuchMethod
+from evolve.errors import Refused
 from evolve.partition.obstacles import CannotConvert
 from evolve.partition.plan import NoRecipe, Wish
 from evolve.partition.values import UnreadableValue
-from evolve.plugin_api import TooManyPartitions
+from evolve.plugin_api import (
+    BadBounds,
+    Bound,
+    NoPartitionFor,
+    NotAdopted,
+    Options,
+    Partitioner,
+    Profile,
+    RangeBound,
+    TableInfo,
+    TooManyPartitions,
+)
 from evolve.postgres.inventory import NoSuchTable
 from evolve.sql.names import QualifiedName
 
@@ -189,8 +203,6 @@ def test_wrong_options_are_told_by_field(url: str) -> None:
 
 
 def test_an_unknown_method_names_one_like_it(url: str) -> None:
-    from support.orders import NOW
-
     from evolve.app.convert_table import plan_conversion
 
     with pytest.raises(NoSuchMethod) as refusal:
@@ -230,3 +242,137 @@ def test_names_that_meet_after_63_bytes(database_url: str) -> None:
     )
     conversion = planned(database_url, unique={})
     assert conversion.recipe == "copy"  # cut names keep a digest of the whole, so the two stay apart
+
+
+class Broken(Partitioner):
+    """A plugin's method that does not keep the contract.
+
+    Attributes:
+        bounds: what it wants.
+        first: what it would have the whole table become.
+    """
+
+    kind: ClassVar[str] = "broken"
+    method: ClassVar[Literal["range", "list", "hash"]] = "range"
+    bounds: ClassVar[tuple[Bound, ...]] = ()
+    first: ClassVar[Bound | None] = None
+
+    @classmethod
+    def parse(cls, options: Options, table: TableInfo) -> Self:
+        return cls()
+
+    @property
+    def key(self) -> tuple[str, ...]:
+        return ("id",)
+
+    def wanted(self, now: datetime, profile: Profile) -> tuple[Bound, ...]:
+        return self.bounds
+
+    def name(self, table: str, bound: Bound) -> str:
+        return f"{table}_{self.bounds.index(bound) if bound in self.bounds else 'first'}"
+
+    def adopt(self, profile: Profile, now: datetime) -> Bound | NotAdopted:
+        return self.first if self.first is not None else NotAdopted("it says so")
+
+
+@pytest.mark.parametrize(
+    ("bounds", "first", "error", "said"),
+    [
+        ((RangeBound(1, 60), RangeBound(50, 200)), None, BadBounds, "partitions that overlap"),
+        ((RangeBound(1, 60), RangeBound(60, 100)), None, NoPartitionFor, '"id" is 100'),
+        ((RangeBound(1, 60), RangeBound(60, 200)), RangeBound(1, 150), BadBounds, "partitions that overlap"),
+        ((RangeBound(100, 200),), RangeBound(1, 100), NoPartitionFor, '"id" is 100'),
+    ],
+)
+def test_a_plugin_whose_bounds_do_not_tile_the_rows_is_refused(
+    url: str,
+    monkeypatch: pytest.MonkeyPatch,
+    bounds: tuple[Bound, ...],
+    first: Bound | None,
+    error: type[Refused],
+    said: str,
+) -> None:
+    monkeypatch.setattr(Broken, "bounds", bounds)
+    monkeypatch.setattr(Broken, "first", first)
+    monkeypatch.setattr(convert_table, "method_named", lambda name: Broken)
+    with pytest.raises(error, match=said):
+        planned(url, "auto", {})
+    assert scalar(url, "SELECT to_regnamespace('evolve') IS NULL") is True
+
+
+def test_a_role_that_may_not_is_refused(url: str) -> None:
+    execute(
+        url,
+        "DO $$ BEGIN CREATE ROLE orders_stranger LOGIN PASSWORD 'x'; EXCEPTION WHEN duplicate_object THEN NULL; END $$;"
+        "CREATE VIEW shown AS SELECT id FROM orders",
+    )
+    stranger = make_conninfo(url, user="orders_stranger", password="x")  # noqa: S106 - on a scratch server
+    with pytest.raises(CannotConvert) as refusal:
+        planned(stranger)
+    said = refusal.value.what
+    assert "it belongs to postgres, and orders_stranger may not act for that role" in said
+    assert "the view public.shown belongs to postgres" in said
+    assert "orders_stranger may not refer to public.customers" in said
+    assert "GRANT REFERENCES ON public.customers TO orders_stranger" in said
+
+
+def test_forced_row_security_would_hide_rows(url: str) -> None:
+    execute(
+        url,
+        "DO $$ BEGIN CREATE ROLE orders_stranger LOGIN PASSWORD 'x'; EXCEPTION WHEN duplicate_object THEN NULL; END $$;"
+        "GRANT CREATE ON SCHEMA public TO orders_stranger; GRANT REFERENCES ON customers TO orders_stranger;"
+        "ALTER TABLE orders OWNER TO orders_stranger;"
+        "ALTER TABLE orders ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY",
+    )
+    stranger = make_conninfo(url, user="orders_stranger", password="x")  # noqa: S106 - on a scratch server
+    with pytest.raises(CannotConvert) as refusal:
+        planned(stranger)
+    [obstacle] = refusal.value.obstacles
+    assert "row security is forced" in obstacle.what
+
+
+def test_a_temporary_table_is_refused(url: str) -> None:
+    with psycopg.connect(url, autocommit=True) as connection:
+        connection.execute(
+            "CREATE TEMP TABLE passing (id bigint PRIMARY KEY, created_at timestamptz NOT NULL)"
+        )
+        row = connection.execute(
+            "SELECT relnamespace::regnamespace::text FROM pg_class WHERE relname = 'passing'"
+        )
+        [schema] = row.fetchone() or ("",)
+        with pytest.raises(CannotConvert, match="it is temporary"):
+            planned(url, unique={}, table=QualifiedName("passing", str(schema)))
+
+
+def test_a_foreign_table_is_refused(url: str) -> None:
+    execute(
+        url,
+        "CREATE FOREIGN DATA WRAPPER w; CREATE SERVER s FOREIGN DATA WRAPPER w;"
+        "CREATE FOREIGN TABLE far (id bigint NOT NULL, created_at timestamptz NOT NULL) SERVER s",
+    )
+    with pytest.raises(CannotConvert, match="not an ordinary table"):
+        planned(url, unique={}, table=QualifiedName("far"))
+
+
+def test_a_table_of_an_extension_is_refused(url: str) -> None:
+    execute(url, "ALTER EXTENSION plpgsql ADD TABLE orders")
+    assert "it belongs to the extension plpgsql" in refused(url).what
+
+
+def test_names_of_63_bytes_are_cut_and_stay_apart(database_url: str) -> None:
+    table, index = "t" * 63, "t" * 62 + "i"
+    execute(
+        database_url,
+        f"CREATE TABLE {table} (id bigint PRIMARY KEY, x int); CREATE INDEX {index} ON {table} (x);"
+        f"INSERT INTO {table} SELECT g, g FROM generate_series(1, 10) g",
+    )
+    made = convert_table.plan_conversion(
+        database_url, Wish(QualifiedName(table), "hash", {"key": "id", "modulus": 2}), NOW
+    )
+    names = [partition.name for partition in made.partitions]
+    assert len({name.encode()[:63] for name in names}) == 2
+    execute(database_url, f"CREATE TABLE {names[0]} (id int)")
+    with pytest.raises(CannotConvert, match=names[0]):
+        convert_table.plan_conversion(
+            database_url, Wish(QualifiedName(table), "hash", {"key": "id", "modulus": 2}), NOW
+        )
