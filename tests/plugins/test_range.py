@@ -24,6 +24,7 @@ from evolve.plugin_api import (
     TooManyPartitions,
     first_overlap,
     gaps,
+    tiles,
 )
 from evolve.testing.partitioner_contract import PartitionerContract
 
@@ -238,6 +239,56 @@ def test_integer_ranges_tile(step: int, low: int, width: int, table: str) -> Non
     assert not gaps(partitions)
     assert all(len(partition.name.encode()) <= MAX_BYTES for partition in partitions)
     assert len({partition.name for partition in partitions}) == len(partitions)
+
+
+@given(data=st.data(), step=st.integers(1, 2**40), low=st.integers(-(2**63), 2**63 - 2))
+def test_any_range_of_integers_splits_into_what_tiles_it_and_merges_back(
+    data: st.DataObject, step: int, low: int
+) -> None:
+    high = data.draw(st.integers(low + 1, min(low + 300 * step, 2**63 - 1)))
+    whole = RangeBound(low, data.draw(st.sampled_from([high, None])) if high == 2**63 - 1 else high)
+    _splits_and_merges(made(key="id", interval=step), whole, Profile(low, high - 1))
+
+
+@given(
+    key=st.sampled_from(["created_at", "local_at", "day"]),
+    step=st.sampled_from(STEPS),
+    zone=st.sampled_from(ZONES),
+    low=instants,
+    days=st.integers(1, 300),
+    open_below=st.booleans(),
+)
+def test_any_time_splits_into_what_tiles_it_and_merges_back(
+    key: str, step: str, zone: str, low: datetime, days: int, open_below: bool
+) -> None:
+    if key == "day" and "hour" in step:
+        return
+    high = _shift(low, timedelta(days=days))
+    ends = [
+        {
+            "created_at": moment,
+            "local_at": moment.replace(tzinfo=None),
+            "day": moment.date(),
+        }[key]
+        for moment in (low, high)
+    ]
+    if ends[0] == ends[1]:
+        return
+    whole = RangeBound(None if open_below else ends[0], ends[1])
+    _splits_and_merges(made(key=key, interval=step, timezone=zone), whole, Profile(*ends))
+
+
+def _splits_and_merges(partitioner: Range, whole: RangeBound, profile: Profile) -> None:
+    pieces = partitioner.split(Partition("whole", whole), profile, NOW, {})
+    if isinstance(pieces, Problems):
+        return
+    assert len(pieces) > 1
+    assert tiles(whole, pieces)
+    parts = [Partition(partitioner.name("orders", piece), piece) for piece in pieces]
+    assert first_overlap(parts) is None
+    assert len({part.name for part in parts}) == len(parts)
+    assert max(len(part.name.encode()) for part in parts) <= MAX_BYTES
+    assert partitioner.merge(parts) == whole
 
 
 def _shift(moment: datetime, by: timedelta) -> datetime:
