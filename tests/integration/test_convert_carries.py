@@ -6,18 +6,13 @@ from collections.abc import Mapping
 from typing import Literal
 
 import pytest
-from support.carried import Facts, catalogs, leaves, make_ledger
-from support.conversion import Watcher, converted
-from support.orders import NOW
-
-from evolve.app import convert_table
-from evolve.app.convert_table import Environment, Patience
-from evolve.partition.plan import Wish
-from evolve.sql.names import QualifiedName
+from support.carried import Facts, acted, catalogs, killed, leaves, make_ledger, planned
+from support.conversion import converted
+from support.orders import scalar
+from support.servers import MakeDatabase
 
 pytestmark = pytest.mark.server
 
-LEDGER = QualifiedName("ledger")
 RANGE = {"key": "id", "interval": 300}
 HASH = {"key": "id", "modulus": 2}
 SETS = {"key": "region", "values": {"eu": ["de", "fr"], "us": ["us"]}}
@@ -56,8 +51,7 @@ def test_nothing_that_hangs_on_a_table_is_lost(
     make_ledger(database_url)
     before = catalogs(database_url)
     [alone] = leaves(database_url).values()
-    wish = Wish(LEDGER, method, options, recipe, {"ledger_ref": "per-partition"})
-    converted(database_url, convert_table.plan_conversion(database_url, wish, NOW))
+    converted(database_url, planned(database_url, recipe, method, options))
 
     after = catalogs(database_url)
     assert {name: fact for name, fact in after.items() if not name.startswith("trigger !evolve")} == changed(
@@ -66,11 +60,45 @@ def test_nothing_that_hangs_on_a_table_is_lost(
     for leaf in leaves(database_url).values():
         assert leaf == wider(alone, method)
 
-    convert_table.roll_back(
-        database_url,
-        LEDGER,
-        observer=Watcher(),
-        patience=Patience(budget=20.0),
-        environment=Environment(now=lambda: NOW),
-    )
+    acted(database_url, "roll_back")
     assert catalogs(database_url) == before
+
+
+@pytest.mark.long
+@pytest.mark.parametrize(
+    ("moment", "then"), [("begins", "resume"), ("ends", "resume"), ("ends", "roll_back")]
+)
+@pytest.mark.parametrize(
+    ("recipe", "method", "options"),
+    [
+        ("copy", "hash", HASH),
+        ("attach", "hash", HASH),
+        ("copy", "list", SETS),
+        ("attach", "list", SETS),
+        ("copy", "range", RANGE),
+        ("attach", "range", RANGE),
+    ],
+)
+def test_killed_at_every_step_whatever_the_method(
+    make_database: MakeDatabase,
+    recipe: Literal["copy", "attach"],
+    method: str,
+    options: Mapping[str, object],
+    moment: Literal["begins", "ends"],
+    then: Literal["resume", "roll_back"],
+) -> None:
+    rows = "SELECT array_agg(l ORDER BY id) FROM (SELECT id, region, ref, amount FROM ledger) AS l"
+    step = 0
+    while True:
+        url = make_database()
+        make_ledger(url)
+        before, held = catalogs(url), scalar(url, rows)
+        if not killed(url, recipe, method, options, step=step, moment=moment):
+            break
+        record = acted(url, then)
+        after = {name: fact for name, fact in catalogs(url).items() if not name.startswith("trigger !evolve")}
+        assert after == (before if then == "roll_back" else changed(before, method)), f"after step {step}"
+        assert record.state == ("abandoned" if then == "roll_back" else "swapped"), f"after step {step}"
+        assert scalar(url, rows) == held, f"after step {step}"
+        step += 1
+    assert step == len(record.conversion.forward)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+import time
 from collections.abc import Mapping
 from typing import Literal
 
@@ -15,6 +17,7 @@ from evolve.app.convert_table import Environment, Interrupted, Patience
 from evolve.partition.conversion import Conversion, Record
 from evolve.partition.obstacles import CannotConvert
 from evolve.partition.plan import Wish
+from evolve.partition.steps import Step
 from evolve.sql.names import QualifiedName
 
 pytestmark = pytest.mark.server
@@ -146,3 +149,58 @@ def test_those_that_cannot_go_along_are_refused(
     assert obstacles
     assert fix in obstacles[0].fix
     assert scalar(parcels, "SELECT to_regnamespace('evolve') IS NULL") is True
+
+
+@pytest.mark.parametrize(
+    ("recipe", "method", "options"),
+    [("copy", "hash", HASH), ("attach", "range", {"key": "id", "interval": 100_000})],
+)
+def test_clients_of_both_tables_pass_while_the_swap_waits(
+    parcels: str, recipe: Literal["copy", "attach"], method: str, options: Mapping[str, object]
+) -> None:
+    """A reader of the other table stands in the way of the swap, which steps back and tries again."""
+    errors: list[str] = []
+    longest = [0.0]
+    stop = threading.Event()
+
+    def client(number: int) -> None:
+        with psycopg.connect(parcels, autocommit=True) as connection:
+            for parcel in range(number, 1_000_000, 2):
+                began = time.monotonic()
+                try:
+                    connection.execute("INSERT INTO parcels VALUES (%s, 'fr')", (parcel,))
+                    connection.execute("INSERT INTO labels VALUES (%s)", (parcel,))
+                    connection.execute("DELETE FROM parcels WHERE id = %s", (parcel - 10,))
+                except psycopg.Error as error:
+                    errors.append(str(error))
+                longest[0] = max(longest[0], time.monotonic() - began)
+                if stop.wait(0.002):
+                    return
+
+    class Reads(Watcher):
+        """Lets the reader go once the swap has stepped back twice."""
+
+        def begins(self, track: object, step: object, number: int, total: int) -> None:
+            if getattr(step, "name", "") == "swap":
+                reader.execute("SELECT count(*) FROM labels")
+
+        def waits(self, step: Step, reason: str, seconds: float) -> None:
+            super().waits(step, reason, seconds)
+            if len([each for each in self.waited if "held by" in each]) == 2:
+                reader.rollback()
+
+    threads = [threading.Thread(target=client, args=(1_000 + number,)) for number in range(2)]
+    with psycopg.connect(parcels) as reader:
+        for thread in threads:
+            thread.start()
+        watcher = Reads()
+        try:
+            record = converted(parcels, planned(parcels, recipe, method, options), watcher)
+        finally:
+            stop.set()
+            for thread in threads:
+                thread.join()
+    print(f"{recipe}: longest {longest[0] * 1000:.0f} ms, {len(watcher.waited)} waits")  # noqa: T201 - shown with -s
+    assert record.state == "swapped"
+    assert errors == []
+    assert scalar(parcels, "SELECT count(*) FROM labels WHERE parcel NOT IN (SELECT id FROM parcels)") == 0

@@ -2,8 +2,25 @@
 
 from __future__ import annotations
 
+import json
+import os
+import signal
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Literal
+
 import psycopg
 
+from evolve.app import convert_table
+from evolve.app.convert_table import Environment, Patience
+from evolve.partition.conversion import Conversion, Record
+from evolve.partition.plan import Wish
+from evolve.sql.names import QualifiedName
+from support.command_line import python
+from support.conversion import TESTS, Watcher
+from support.orders import NOW
+
+LEDGER = QualifiedName("ledger")
 Facts = dict[str, str]
 
 SCHEMA = """
@@ -128,6 +145,43 @@ def make_ledger(url: str) -> int:
     return server
 
 
+def planned(
+    url: str, recipe: Literal["copy", "attach"], method: str, options: Mapping[str, object]
+) -> Conversion:
+    return convert_table.plan_conversion(
+        url, Wish(LEDGER, method, options, recipe, {"ledger_ref": "per-partition"}), NOW
+    )
+
+
+def acted(url: str, action: Literal["resume", "roll_back"], watcher: Watcher | None = None) -> Record:
+    act = convert_table.resume if action == "resume" else convert_table.roll_back
+    return act(
+        url,
+        LEDGER,
+        observer=watcher or Watcher(),
+        patience=Patience(budget=20.0),
+        environment=Environment(now=lambda: NOW),
+    )
+
+
+def killed(
+    url: str,
+    recipe: str,
+    method: str,
+    options: Mapping[str, object],
+    *,
+    step: int,
+    moment: Literal["begins", "ends"],
+) -> bool:
+    """Convert in a process that kills itself (SIGKILL) at `moment` of `step`; False where there is no such step."""
+    done = python(
+        _SUICIDE, *(url, recipe, method, json.dumps(options), str(step), moment),
+        cwd=Path.cwd(), env=os.environ, path=TESTS, timeout=120,
+    )  # fmt: skip
+    assert done.returncode in (0, -signal.SIGKILL), done.stderr
+    return done.returncode != 0
+
+
 def catalogs(url: str) -> Facts:
     """What hangs on the table, by kind and name."""
     with psycopg.connect(url, autocommit=True) as connection:
@@ -235,4 +289,22 @@ SELECT 'index ' || string_agg(c.attname, ',' ORDER BY c.attnum), concat_ws(' | '
 UNION ALL
 SELECT 'trigger ' || g.tgname, g.tgenabled::text FROM t JOIN pg_trigger AS g ON g.tgrelid = t.oid
  WHERE g.tgname LIKE 'ledger%%' AND g.tgtype & 1 <> 0
+"""
+
+_SUICIDE = """
+import json, os, signal, sys
+from support.carried import planned
+from support.conversion import Watcher, converted
+url, recipe, method, options, step, moment = sys.argv[1:]
+
+class Killer(Watcher):
+    def begins(self, track, step_now, number, total):
+        self._check("begins", number)
+    def ends(self, track, step_now, number, total, seconds):
+        self._check("ends", number)
+    def _check(self, now, number):
+        if (now, number) == (moment, int(step)):
+            os.kill(os.getpid(), signal.SIGKILL)
+
+converted(url, planned(url, recipe, method, json.loads(options)), Killer())
 """
