@@ -88,7 +88,7 @@ CASES = {
     ),
     "hash rehash": Case("hash", {"key": "id", "modulus": 4}, "rehash", (), {"modulus": 3}, "id", NUMBER),
 }
-QUICK = ("list split", "hash merge")
+QUICK = ("list split",)
 
 
 def prepared(url: str, case: Case) -> None:
