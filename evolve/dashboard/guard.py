@@ -78,8 +78,8 @@ class Guard:
             return False
         if self.by_header(headers):
             return True
-        site = headers.get("sec-fetch-site")
-        return (origin is not None or site == "same-origin") and _same(form, self.form)
+        site = headers.get("sec-fetch-site", "same-origin" if origin is not None else None)
+        return site == "same-origin" and _same(form, self.form)
 
 
 def _same(one: str, other: str) -> bool:

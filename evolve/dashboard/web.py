@@ -166,6 +166,8 @@ class Dashboard:
         name, action = request.query_params.get("name", ""), form.get("action", "")
         page = f"/run?name={quoted(name)}"
         began = datetime.now(UTC)
+        if "\0" in name:  # no text of a database
+            return self._trouble("No such backfill", self._no_such_run(name), 404)
         try:
             await run_in_threadpool(self._do, action, name, form)
         except NoSuchRun as error:
