@@ -128,7 +128,11 @@ def proposal_text(
             *_wrapped(f"fix: {obstacle.fix}", indent=4),
         ]
     if plan is not None:
-        lines += ["", "the first of them:" if len(commands) > 1 else "", *_plan_lines(plan, explain=explain)]
+        lines += [
+            "",
+            *(["the first of them:"] if len(commands) > 1 else []),
+            *_plan_lines(plan, explain=explain),
+        ]
     if due.create:
         names = ", ".join(partition.name for partition in due.create)
         lines += ["", *_wrapped(f"missing: {names}; make them: evolve partition premake {table}")]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import textwrap
 
+from evolve.counted import counted
 from evolve.partition.adopt import Adoption
 from evolve.report.partition import conflict_lines, due_data, partitions_data
 
@@ -13,9 +14,9 @@ _WIDTH = 110
 
 def adoption_text(adoption: Adoption, *, done: bool) -> str:
     table, partitioned = adoption.table.plain, adoption.partitioned
-    count = len(partitioned.partitions)
+    count = counted(len(partitioned.partitions), "partition")
     lines = [
-        f"{table}: {partitioned.method} ({', '.join(partitioned.key)}), {count} partitions, "
+        f"{table}: {partitioned.method} ({', '.join(partitioned.key)}), {count}, "
         f"{adoption.fitting} of them as the method {adoption.method} would make them"
     ]
     if adoption.settings:
@@ -32,7 +33,7 @@ def adoption_text(adoption: Adoption, *, done: bool) -> str:
     lines += conflict_lines(adoption.due)
     marked = len(adoption.unmarked)
     wrote = [f"the settings into {adoption.file}"] if adoption.file is not None else []
-    wrote += [f"a mark into the comments of {marked} partitions"] if marked else []
+    wrote += [f"a mark into the comments of {counted(marked, 'partition')}"] if marked else []
     if done:
         lines.append(f"wrote {' and '.join(wrote)}" if wrote else "there was nothing to write")
     elif wrote:
