@@ -11,6 +11,7 @@ FIRST = 200
 TARGET = 0.020  # seconds per commit: small commits are what protects the application's latency
 
 DECAY = 0.75  # weight of the past in the decayed rate
+SLOW = 1.5  # times the target: what is held is that of twenty commits one takes twice as long, and this comes before it
 WINDOW = 20  # commits looked at for the 95th percentile, and commits without growth after a timeout
 
 
@@ -18,8 +19,8 @@ class Controller:
     """Steers the batch size by time.
 
     It doubles while a commit takes less than a quarter of the target, follows the decayed rate within half and one and
-    a half times the last size, shrinks to 0.7 when the slowest of the last commits took more than twice the target, and
-    halves at once after a timeout, with no growth for the next 20 commits.
+    a half times the last size, shrinks to 0.7 when the slowest of the last commits took more than one and a half times
+    the target, and halves at once after a timeout, with no growth for the next 20 commits.
 
     Args:
         target: seconds one commit should take.
@@ -90,4 +91,4 @@ class Controller:
     def _slow(self) -> bool:
         if len(self._recent) < WINDOW:
             return False
-        return sorted(self._recent)[int(WINDOW * 0.95) - 1] > 2 * self.target
+        return sorted(self._recent)[int(WINDOW * 0.95) - 1] > SLOW * self.target
