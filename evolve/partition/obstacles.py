@@ -194,11 +194,11 @@ def _of_inbound_keys(
                 f"partition by {columns} (range or hash), which carries it; "
                 f"or {drop}, and let the application keep the rule",
             )
-        elif server < 15 and re.search(r" ON DELETE (CASCADE|SET )", foreign.definition):
+        elif server < 15 and re.search(r" ON (DELETE|UPDATE) (CASCADE|SET )", foreign.definition):
             yield Obstacle(
-                f"{what}, and PostgreSQL {server} would carry out its ON DELETE where a row only moves to another "
-                "partition",
-                f"upgrade to PostgreSQL 15; or make it one without ON DELETE; or {drop}",
+                f"{what}, and PostgreSQL {server} takes a row that only moves to another partition for deleted: its ON "
+                "DELETE would be carried out, its ON UPDATE would fail",
+                f"upgrade to PostgreSQL 15; or make it one without ON DELETE and ON UPDATE; or {drop}",
             )
 
 

@@ -134,6 +134,8 @@ def make_ledger(url: str) -> int:
         text = SCHEMA.replace(
             "PUBLISHED", "(id, owner_id, region) WHERE (owner_id > 1)" if server >= 15 else ""
         )
+        if server < 15:  # which would refuse it
+            text = text.replace(" ON UPDATE CASCADE", "")
         if server >= 18:
             text = text.replace(
                 "-- NEWER",

@@ -224,6 +224,8 @@ SELECT jsonb_build_object(
                 pg_describe_object(d.classid, d.objid, 0)) AS o
               FROM dependents AS d
              WHERE d.deptype <> 'i'
+               -- Before 15 a generated column depends on its table itself, and not its expression.
+               AND NOT (d.classid = 'pg_class'::regclass AND d.objid = t.oid)
                AND NOT (d.classid = 'pg_class'::regclass AND d.objid IN (SELECT indexrelid FROM pg_index WHERE indrelid = t.oid))
                AND NOT (d.classid = 'pg_class'::regclass AND EXISTS (
                     SELECT FROM pg_class AS s WHERE s.oid = d.objid AND (s.relkind = 'S' AND d.deptype = 'a' OR s.relispartition)))
