@@ -139,14 +139,22 @@ def settings_text(table: QualifiedName, method: str, options: Options, *, whole_
         whole_file: the file is evolve's own, so that nothing stands before "partition".
     """
     prefix = "partition" if whole_file else "tool.evolve.partition"
-    key = table.plain if _BARE.fullmatch(table.plain) else json.dumps(table.plain, ensure_ascii=False)
-    lines = [f"[{prefix}.{key}]"]
+    lines = [f"[{prefix}.{_key(table.plain)}]"]
     for name, value in {"method": method, **options}.items():
-        item = tomlkit.inline_table() if isinstance(value, Mapping) else tomlkit.item(value)
-        if isinstance(value, Mapping):
-            item.update(value)
-        lines.append(f"{name} = {item.as_string()}")
+        lines.append(f"{name} = {_toml(value)}")
     return "\n".join(lines) + "\n"
+
+
+def _toml(value: object) -> str:
+    """In one line."""
+    if isinstance(value, Mapping):
+        inner = ", ".join(f"{_key(str(name))} = {_toml(each)}" for name, each in value.items())
+        return f"{{ {inner} }}"
+    return tomlkit.item(value).as_string()
+
+
+def _key(name: str) -> str:
+    return name if _BARE.fullmatch(name) else json.dumps(name, ensure_ascii=False)
 
 
 def _scheme(

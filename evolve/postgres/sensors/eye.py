@@ -35,11 +35,11 @@ class Eye:
         self._next = clock()
         self._why = ""
 
-    def row(self, query: sql.Composable, values: dict[str, object] | None = None) -> Row:
+    def row(self, query: sql.SQL | sql.Composed, values: dict[str, object] | None = None) -> Row:
         """The only row that `query` returns."""
         return self.rows(query, values)[0]
 
-    def rows(self, query: sql.Composable, values: dict[str, object] | None = None) -> list[Row]:
+    def rows(self, query: sql.SQL | sql.Composed, values: dict[str, object] | None = None) -> list[Row]:
         """
         Raises:
             Blind: the role may not ask that, or this kind of server does not know it.
