@@ -46,17 +46,22 @@ def read_scheme(connection: Connection, table: QualifiedName) -> Scheme:
     with connection.transaction():
         # No lock: bounds come out as values that mean the same in every session.
         connection.execute("SELECT set_config('DateStyle', 'ISO', true), set_config('TimeZone', 'UTC', true)")
-        # ACCESS SHARE on catalogs; on the partitions it is let go with the transaction.
+        # ACCESS SHARE on catalogs only: pg_partition_tree(), and pg_get_expr() of a named table, would wait for whoever
+        # locks a partition.
         rows = connection.execute(
             """
+            WITH RECURSIVE tree (relid, level) AS (
+                SELECT o.oid, 0 FROM pg_class AS o JOIN pg_namespace AS s ON s.oid = o.relnamespace
+                 WHERE s.nspname = %s AND o.relname = %s AND o.relkind = 'p'
+                UNION ALL
+                SELECT i.inhrelid, t.level + 1 FROM tree AS t JOIN pg_inherits AS i ON i.inhparent = t.relid)
             SELECT c.oid::bigint, n.nspname, c.relname, i.inhparent::bigint, p.partstrat,
                    ARRAY(SELECT coalesce(a.attname::text, '')
                            FROM unnest(p.partattrs::int2[]) WITH ORDINALITY AS k (num, place)
                            LEFT JOIN pg_attribute AS a ON a.attrelid = c.oid AND a.attnum = k.num AND k.num > 0
                           ORDER BY k.place),
-                   pg_get_expr(c.relpartbound, c.oid)
-              FROM pg_partition_tree((SELECT o.oid FROM pg_class AS o JOIN pg_namespace AS s ON s.oid = o.relnamespace
-                                       WHERE s.nspname = %s AND o.relname = %s AND o.relkind = 'p')) AS t
+                   pg_get_expr(c.relpartbound, 0)
+              FROM tree AS t
               JOIN pg_class AS c ON c.oid = t.relid
               JOIN pg_namespace AS n ON n.oid = c.relnamespace
               LEFT JOIN pg_inherits AS i ON i.inhrelid = c.oid AND t.level > 0

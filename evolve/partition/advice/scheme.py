@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
@@ -73,14 +74,14 @@ def arguments(
         compared: (number, column, operator) of those that are compared with a column.
     """
     values = [_by_type(scheme, type_) for type_ in types]
-    seen = 0
+    seen = Counter[str]()
     for number, column, operator in compared:
         samples = scheme.samples.get(column, ())
         if not samples or not 0 < number <= len(values):
             continue
         if operator == "=":
-            values[number - 1] = samples[seen % len(samples)].low
-            seen += 1
+            values[number - 1] = samples[seen[column] % len(samples)].low
+            seen[column] += 1
             continue
         below = any(other == column and sign in (">", ">=") for _, other, sign in compared)
         ranged = samples[-1] if below or operator in (">", ">=") else samples[0]
