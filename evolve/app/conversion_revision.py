@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from pathlib import Path
 
-from evolve.app.convert_table import partitioner_for, plan_conversion
+from evolve.app.convert_table import partitioner_for, plan_conversion, sub_partitioner
 from evolve.partition.at_once import at_once
 from evolve.partition.conversion import Conversion
 from evolve.partition.plan import Wish
@@ -32,6 +32,10 @@ def write_revision(
         partitioner.method,
         partitioner.key,
         command,
-        at_once(conversion, partitioner),
+        at_once(
+            conversion,
+            partitioner,
+            sub_partitioner(wish.table, wish.sub, conversion.inventory.for_plugins()),
+        ),
     )
     return conversion, write_convert_revision(project, asked)

@@ -6,7 +6,7 @@ import random
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -18,6 +18,7 @@ from evolve.backfill.controller import Controller
 from evolve.backfill.progress import Meter
 from evolve.backfill.throttle import Throttle
 from evolve.errors import Misuse, Refused
+from evolve.partition.below import BadSub
 from evolve.partition.conversion import Conversion, Record
 from evolve.partition.inventory import Inventory
 from evolve.partition.obstacles import CannotConvert, Obstacle, before_parsing, obstacles
@@ -304,6 +305,23 @@ def partitioner_for(table: QualifiedName, method: str, options: Options, info: T
     return made
 
 
+def sub_partitioner(table: QualifiedName, wanted: object, info: TableInfo) -> Partitioner | None:
+    """How each partition is cut once more.
+
+    Args:
+        wanted: as the settings say it, with the method among its options; None where they say nothing.
+
+    Raises:
+        BadSub, NoSuchMethod, BadOptions.
+    """
+    if wanted is None:
+        return None
+    if not isinstance(wanted, Mapping) or not isinstance(wanted.get("method"), str):
+        raise BadSub(table, "it is no table with a method")
+    options = {str(name): value for name, value in wanted.items() if name != "method"}
+    return partitioner_for(table, str(wanted["method"]), options, info)
+
+
 def _found(own: Connection, table: QualifiedName) -> Record:
     record = find_conversion(own, table)
     if record is None:
@@ -325,7 +343,8 @@ def _planned(connection: Connection, wish: Wish, now: datetime) -> Conversion:
         raise CannotConvert(wish.table.plain, in_the_way)
     profile = read_profile(connection, wish.table, partitioner, _key_type(inventory, partitioner))
     size = read_size(connection, inventory.oid)
-    conversion = plan(inventory, partitioner, profile, now, wish, size.heap + size.indexes)
+    sub = sub_partitioner(wish.table, wish.sub, inventory.for_plugins())
+    conversion = plan(inventory, partitioner, profile, now, wish, size.heap + size.indexes, sub)
     in_the_way = (*_names_taken(connection, conversion), *_too_little_disk(connection, conversion))
     if in_the_way:
         raise CannotConvert(wish.table.plain, in_the_way)
@@ -585,7 +604,12 @@ class _Runner:
                 return
             low, high = (read_value(text, type_) for text in found)
             there = read_partitioned(self.own, conversion.names.shadow).partitions
-            statements = settling(conversion, partitioner, Profile(low, high), self.environment.now(), there)
+            sub = sub_partitioner(
+                conversion.table, conversion.sub_options(), conversion.inventory.for_plugins()
+            )
+            statements = settling(
+                conversion, partitioner, Profile(low, high), self.environment.now(), there, sub
+            )
             self._retried(step, lambda _, s=statements: self._at_work.settle(step, s))  # type: ignore[misc]
         raise GaveUp(conversion.table, step.title, self.waited, "rows that keep coming and fit no partition")
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from evolve.app.convert_table import partitioner_for
-from evolve.app.premake_partitions import check_scheme, scheme_of
+from evolve.app.premake_partitions import check_scheme, scheme_of, sub_of
 from evolve.config import PartitionedTable
 from evolve.errors import Misuse, Refused
 from evolve.partition import move
@@ -217,7 +217,7 @@ def _planned(
         key=partitioner.key,
         inventory=parent,
         partitions=tuple(Planned(piece.name, bound_sql(piece.partition.bound)) for piece in exchange.pieces),
-        notes=(*notes, *_notes(exchange)),
+        notes=(*notes, *_notes(exchange), *_whole(tables, wish.table)),
         own=(),
         unique=(),
         bytes_needed=needed,
@@ -227,6 +227,12 @@ def _planned(
         finish=move.finish(exchange),
         replaced=tuple(Planned(partition.name, bound_sql(partition.bound)) for partition in chosen),
     )
+
+
+def _whole(tables: Mapping[str, PartitionedTable], table: QualifiedName) -> tuple[str, ...]:
+    if sub_of(tables, table) is None:
+        return ()
+    return ("the new partitions hold rows themselves: a move does not cut them once more",)
 
 
 def _chosen(partitioned: Partitioned, wish: MoveWish) -> tuple[Partition, ...]:

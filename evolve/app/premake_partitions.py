@@ -8,9 +8,11 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
 
-from evolve.app.convert_table import Patience, partitioner_for
+from evolve.app.convert_table import Patience, partitioner_for, sub_partitioner
 from evolve.config import PartitionedTable
 from evolve.errors import EvolveError, Misuse, Refused
+from evolve.partition.below import check
+from evolve.partition.inventory import Inventory
 from evolve.partition.maintain import Partitioned, create
 from evolve.plugin_api import Due, ListBound, Options, Partition, Partitioner, Profile, sorted_ranges
 from evolve.postgres.connect import Connection, connect
@@ -28,7 +30,7 @@ from evolve.postgres.pooler import refuse_pooled
 from evolve.postgres.writable import refuse_read_only
 from evolve.sql.names import QualifiedName, parse_name
 
-CORE_OPTIONS = ("recipe", "unique")
+CORE_OPTIONS = ("recipe", "unique", "sub")
 """What a `[tool.evolve.partition.<table>]` says to evolve itself rather than to the partitioner."""
 
 
@@ -110,8 +112,8 @@ def premake(
 
     Raises:
         NothingPartitioned: there is no table to look at.
-        NoScheme, NotPartitioned, SchemeDiffers, BadOptions, NoSuchMethod, NameTaken, CannotCreate, StillBlocked: of
-            the one table; where there are several, each is the `error` of its table.
+        NoScheme, NotPartitioned, SchemeDiffers, BadOptions, NoSuchMethod, BadSub, SubKeyMissing, NameTaken,
+            CannotCreate, StillBlocked: of the one table; where there are several, each is the `error` of its table.
     """
     with connect(url, application_name="evolve partition premake", autocommit=True) as connection:
         if not dry_run:
@@ -120,7 +122,13 @@ def premake(
         if not targets:
             raise NothingPartitioned
         work = _Work(
-            url, now, dry_run, patience or Patience(budget=120.0), environment or Environment(), observe
+            url,
+            tables,
+            now,
+            dry_run,
+            patience or Patience(budget=120.0),
+            environment or Environment(),
+            observe,
         )
         if len(targets) == 1:
             return (work.premake(targets[0], *scheme_of(connection, tables, targets[0])),)
@@ -164,6 +172,12 @@ def without_core(options: Options) -> Options:
     return {name: value for name, value in options.items() if name not in CORE_OPTIONS}
 
 
+def sub_of(tables: Mapping[str, PartitionedTable], table: QualifiedName) -> object:
+    """How the settings say that each partition is cut once more; None where they do not."""
+    configured = configured_table(tables, table)
+    return None if configured is None else configured.options.get("sub")
+
+
 def due_now(connection: Connection, partitioned: Partitioned, partitioner: Partitioner, now: datetime) -> Due:
     """What is missing and what crosses."""
     ranges = [bound for _, bound in sorted_ranges(partitioned.partitions)]
@@ -183,6 +197,7 @@ def due_now(connection: Connection, partitioned: Partitioned, partitioner: Parti
 @dataclass(frozen=True, slots=True)
 class _Work:
     url: str
+    tables: Mapping[str, PartitionedTable]
     now: datetime
     dry_run: bool
     patience: Patience
@@ -191,9 +206,11 @@ class _Work:
 
     def premake(self, table: QualifiedName, method: str, options: Options) -> Premade:
         with connect(self.url, application_name="evolve partition premake", autocommit=True) as connection:
-            partitioner = partitioner_for(
-                table, method, options, read_inventory(connection, table).for_plugins()
-            )
+            inventory = read_inventory(connection, table)
+            partitioner = partitioner_for(table, method, options, inventory.for_plugins())
+            sub = sub_partitioner(table, sub_of(self.tables, table), inventory.for_plugins())
+            if sub is not None:
+                check(sub, table, _uniques(inventory))
             check_scheme(read_partitioned(connection, table), partitioner)
             if not self.dry_run:
                 refuse_pooled(connection, self.url)
@@ -205,7 +222,7 @@ class _Work:
             if not self.dry_run and due.create:
                 template = read_template(connection, table)
                 for partition in due.create:
-                    make, attach = create(table, partitioner, partition, template)
+                    make, attach = create(table, partitioner, partition, template, sub)
                     self._retried(
                         table,
                         partition.name,
@@ -230,6 +247,11 @@ class _Work:
                 waited += delay
             else:
                 return
+
+
+def _uniques(inventory: Inventory) -> list[tuple[str, tuple[str, ...]]]:
+    found = [(key.name, key.columns) for key in inventory.keys]
+    return found + [(index.name, index.columns or ()) for index in inventory.indexes if index.unique]
 
 
 def _coming(connection: Connection, table: QualifiedName) -> set[str]:

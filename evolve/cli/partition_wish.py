@@ -93,11 +93,13 @@ def wish_of(
     from evolve.partition.plan import Wish
 
     configured = configured_table(location.config().partition, table)
+    sub: object = None
     if configured is not None and method in (None, configured.method):
         method = configured.method
         answers = configured.options.get("unique", {})
         if not isinstance(answers, dict):
             raise BadAnswer("unique", str(answers), '{ NAME = "per-partition" }')
+        sub = configured.options.get("sub")
         recipe = recipe or str(configured.options.get("recipe", "auto"))
         options = {**without_core(configured.options), **options}
         unique = (*(f"{name}={answer}" for name, answer in answers.items()), *unique)
@@ -106,7 +108,7 @@ def wish_of(
     if recipe not in (None, "auto", "attach", "copy"):
         raise BadAnswer("recipe", recipe, "auto, attach or copy")
     chosen = cast('Literal["auto", "attach", "copy"]', recipe or "auto")
-    return Wish(table, method, options, chosen, dict(_answer(text) for text in unique))
+    return Wish(table, method, options, chosen, dict(_answer(text) for text in unique), sub)
 
 
 def _answer(text: str) -> tuple[str, UniqueAnswer]:

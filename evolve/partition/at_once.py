@@ -13,7 +13,9 @@ from evolve.partition.shell import Shell
 from evolve.plugin_api import OpaqueBound, Partition, Partitioner
 
 
-def at_once(conversion: Conversion, partitioner: Partitioner) -> tuple[str, ...]:
+def at_once(
+    conversion: Conversion, partitioner: Partitioner, sub: Partitioner | None = None
+) -> tuple[str, ...]:
     """Statements for one transaction; the last one drops the old table.
 
     Who owns the table and who may use it, tablespaces and publications belong to a database, not to a schema: they are
@@ -21,7 +23,7 @@ def at_once(conversion: Conversion, partitioner: Partitioner) -> tuple[str, ...]
     """
     unique: dict[str, UniqueAnswer] = {answer.name: answer.becomes for answer in conversion.unique}
     inventory, names = _anywhere(conversion.inventory), conversion.names
-    shell = Shell(names, inventory, partitioner, unique)
+    shell = Shell(names, inventory, partitioner, unique, sub)
     partitions = tuple(Partition(each.name, OpaqueBound(each.bound)) for each in conversion.partitions)
     statements = (
         *attach.create(shell, partitions).statements,

@@ -176,7 +176,9 @@ def create(shell: Shell, rest: tuple[Partition, ...]) -> Statements:
             sql = f"CREATE {unique}INDEX {name} ON {shell.names.shadow.full} {index.definition}"
             statements.append(_new(sql))
         else:
-            statements += [_new(shell.index_on_leaf(index, leaf.name, concurrently=False)) for leaf in rest]
+            statements += [
+                _new(shell.index_on_leaf(index, leaf, concurrently=False)) for leaf, _ in shell.holders(rest)
+            ]
     for foreign in shell.inventory.foreign_keys:
         sql = (
             f"ALTER TABLE {shell.names.shadow.full} ADD CONSTRAINT {quote(foreign.name)} {foreign.definition}"

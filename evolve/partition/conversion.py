@@ -52,6 +52,8 @@ class Conversion:
     own: names of what the conversion adds to the old table; not counted as a change of it.
     unique: what the user answered for unique keys that lack the partition key.
     bytes_needed: additional space on disk.
+    sub: how `partitions` are cut once more: method and options, as JSON.
+    cut: names of the tables that they are cut into.
     replaced: partitions that `partitions` take the place of; none where a whole table is converted.
     plan_id: the same for all plans made of one wish, whatever database they were made in.
     """
@@ -73,6 +75,8 @@ class Conversion:
     back: tuple[Step, ...]
     finish: tuple[Step, ...]
     replaced: tuple[Planned, ...] | None = None
+    sub: str | None = None
+    cut: tuple[str, ...] | None = None
     plan_id: str = ""
 
     @property
@@ -94,6 +98,11 @@ class Conversion:
                 return self.back
             case "finish":
                 return self.finish
+
+    def sub_options(self) -> object:
+        """How partitions are cut once more; None where they are not."""
+        found: object = None if self.sub is None else json.loads(self.sub)
+        return found
 
     def partitioner_options(self) -> Options:
         found: object = json.loads(self.options)

@@ -13,7 +13,7 @@ from evolve.sql.statements import Statement
 
 def forward(shell: Shell, partitions: tuple[Partition, ...]) -> tuple[Step, ...]:
     """Everything up to the swap and the little that follows it."""
-    leaves = tuple(partition.name for partition in partitions)
+    holders = shell.holders(partitions)
     return (
         _create(shell, partitions),
         Statements(
@@ -29,8 +29,8 @@ def forward(shell: Shell, partitions: tuple[Partition, ...]) -> tuple[Step, ...]
             title="transactions that began before the copy ended",
             why="they would look at the new table and miss the rows that were copied after they began",
         ),
-        *_indexes(shell, leaves),
-        *foreign_keys(shell, leaves),
+        *_indexes(shell, holders),
+        *foreign_keys(shell, tuple(leaf for leaf, _ in holders)),
         _analyze(shell),
         verify(shell, source=shell.names.table.full, target=shell.names.shadow.full),
         cut_over.swap(shell.names, shell.inventory, shell.shared_names, strays=shell.catches_strays),
@@ -146,6 +146,9 @@ def _create(shell: Shell, partitions: tuple[Partition, ...]) -> Step:
     for index in shell.late_indexes:
         if index.on_parent:
             statements.append(shell.index_on_parent(index))
+            for cut in sorted({above for _, above in shell.holders(partitions) if above is not None}):
+                statements.append(_new(shell.index_on_leaf(index, cut, concurrently=False, only=True)))
+                statements.append(_attach(shell, index, cut))
         # The catch for strays is empty, and its index must be there before the parent's can be valid.
         for strays in catch:
             statements.append(_new(shell.index_on_leaf(index, strays.name, concurrently=False)))
@@ -160,7 +163,7 @@ def _create(shell: Shell, partitions: tuple[Partition, ...]) -> Step:
     )
 
 
-def _indexes(shell: Shell, leaves: tuple[str, ...]) -> tuple[Step, ...]:
+def _indexes(shell: Shell, holders: tuple[tuple[str, str | None], ...]) -> tuple[Step, ...]:
     return tuple(
         BuildIndex(
             name="indexes",
@@ -175,15 +178,21 @@ def _indexes(shell: Shell, leaves: tuple[str, ...]) -> tuple[Step, ...]:
                 "blocks neither reads nor writes",
                 transactional=False,
             ),
-            attach=_attach(shell, index, leaf) if index.on_parent else None,
+            attach=_attach(shell, index, leaf, above) if index.on_parent else None,
         )
         for index in shell.late_indexes
-        for leaf in leaves
+        for leaf, above in holders
     )
 
 
-def _attach(shell: Shell, index: LateIndex, leaf: str) -> Statement:
-    parent = shell.names.in_schema(shell.names.fresh(index.name))
+def _attach(shell: Shell, index: LateIndex, leaf: str, above: str | None = None) -> Statement:
+    """
+    Args:
+        above: the partition that is cut into `leaf`; None where that is one itself.
+    """
+    parent = shell.names.in_schema(
+        shell.names.fresh(index.name) if above is None else leaf_index(above, index.name)
+    )
     child = shell.names.in_schema(leaf_index(leaf, index.name))
     return _new(f"ALTER INDEX {parent} ATTACH PARTITION {child}")
 

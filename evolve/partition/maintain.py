@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from evolve.partition.below import below, method_and_key
 from evolve.partition.shell import MARKER
 from evolve.plugin_api import Partition, Partitioner, bound_sql, check_sql
 from evolve.sql.locks import LockMode
@@ -51,31 +52,44 @@ class Template:
 
 
 def create(
-    parent: QualifiedName, partitioner: Partitioner, partition: Partition, template: Template
+    parent: QualifiedName,
+    partitioner: Partitioner,
+    partition: Partition,
+    template: Template,
+    sub: Partitioner | None = None,
 ) -> tuple[tuple[Statement, ...], tuple[Statement, ...]]:
     """Two transactions: one that makes the table, known to nobody, and one that attaches it.
 
     Never `CREATE TABLE … PARTITION OF`: that takes ACCESS EXCLUSIVE on the parent and queues behind every reader.
     The table of the first transaction may be there already, from a run that was killed; it is made anew.
+
+    Args:
+        sub: cuts the partition once more; its own are made with it, before it is attached.
     """
     leaf = QualifiedName(partition.name, parent.schema)
     check_name = quote(shorten(partition.name, "evolve_bound"))
     storage = f" WITH ({', '.join(template.options)})" if template.options else ""
     storage += f" TABLESPACE {template.tablespace}" if template.tablespace else ""
+    # Storage parameters are for tables that hold rows.
+    cut = below(sub, partition)
+    kind = f" PARTITION BY {method_and_key(sub)}" if sub is not None and cut else storage
     make = [
-        _new(f"CREATE TABLE {leaf.full} (LIKE {parent.full} INCLUDING ALL EXCLUDING IDENTITY){storage}"),
+        _new(f"CREATE TABLE {leaf.full} (LIKE {parent.full} INCLUDING ALL EXCLUDING IDENTITY){kind}"),
         _new(f"ALTER TABLE {leaf.full} OWNER TO {template.owner}"),
     ]
     condition = check_sql(partition.bound, partitioner.key, parent)
     if condition is not None:
         make.append(_new(f"ALTER TABLE {leaf.full} ADD CONSTRAINT {check_name} CHECK ({condition})"))
-    if template.replica_identity in ("f", "n"):
-        word = "FULL" if template.replica_identity == "f" else "NOTHING"
-        make.append(_new(f"ALTER TABLE {leaf.full} REPLICA IDENTITY {word}"))
-    make += [
-        _new(f"CREATE UNIQUE INDEX {quote(shorten(partition.name, name))} ON {leaf.full} {definition}")
-        for name, definition in template.unique_indexes
-    ]
+    if not cut:
+        make += _of_rows(leaf, template)
+    for each in cut:
+        table = QualifiedName(each.name, parent.schema)
+        make += [
+            _new(f"CREATE TABLE {table.full} PARTITION OF {leaf.full} {bound_sql(each.bound)}{storage}"),
+            _new(f"ALTER TABLE {table.full} OWNER TO {template.owner}"),
+            *_of_rows(table, template),
+            _new(f"COMMENT ON TABLE {table.full} IS {literal(f'{MARKER}: partition of {leaf.plain}')}"),
+        ]
     make.append(_new(f"COMMENT ON TABLE {leaf.full} IS {literal(f'{MARKER}: partition of {parent.plain}')}"))
     attach = [
         Statement(
@@ -94,6 +108,18 @@ def create(
             )
         )
     return tuple(make), tuple(attach)
+
+
+def _of_rows(leaf: QualifiedName, template: Template) -> list[Statement]:
+    """What only a table that holds rows has."""
+    statements = []
+    if template.replica_identity in ("f", "n"):
+        word = "FULL" if template.replica_identity == "f" else "NOTHING"
+        statements.append(_new(f"ALTER TABLE {leaf.full} REPLICA IDENTITY {word}"))
+    return statements + [
+        _new(f"CREATE UNIQUE INDEX {quote(shorten(leaf.name, name))} ON {leaf.full} {definition}")
+        for name, definition in template.unique_indexes
+    ]
 
 
 def _new(sql: str) -> Statement:

@@ -11,6 +11,7 @@ from typing import Literal
 
 from evolve.errors import Refused
 from evolve.partition import attach, convert
+from evolve.partition.below import check, method_and_key
 from evolve.partition.conversion import Answer, Conversion, Planned, Recipe
 from evolve.partition.inventory import Inventory
 from evolve.partition.naming import SYNC_TRIGGER, TRUNCATE_TRIGGER, Names
@@ -65,6 +66,7 @@ class Wish:
     Args:
         options: for the partitioner.
         unique: answers for unique keys that lack the partition key.
+        sub: how each partition is cut once more, as the settings say it; None: not at all.
     """
 
     table: QualifiedName
@@ -72,29 +74,48 @@ class Wish:
     options: Options
     recipe: Literal["auto", "copy", "attach"] = "auto"
     unique: Mapping[str, UniqueAnswer] = field(default_factory=dict)
+    sub: object = None
 
     @property
     def id(self) -> str:
         """Ten hex digits of everything asked for."""
-        asked = [self.table.full, self.method, dict(self.options), self.recipe, dict(self.unique)]
+        asked: list[object] = [
+            self.table.full,
+            self.method,
+            dict(self.options),
+            self.recipe,
+            dict(self.unique),
+        ]
+        if self.sub is not None:
+            asked.append(self.sub)
         return sha256(json.dumps(asked, sort_keys=True, default=str).encode()).hexdigest()[:10]
 
 
 def plan(
-    inventory: Inventory, partitioner: Partitioner, profile: Profile, now: datetime, wish: Wish, size: int
+    inventory: Inventory,
+    partitioner: Partitioner,
+    profile: Profile,
+    now: datetime,
+    wish: Wish,
+    size: int,
+    sub: Partitioner | None = None,
 ) -> Conversion:
     """Every step, from a table that nothing stands in the way of.
 
     Args:
         size: bytes of the table with its indexes.
+        sub: cuts each partition once more, but for the table itself where that becomes one.
 
     Raises:
+        BadSub, SubKeyMissing: partitions cannot be cut like that.
         NoRecipe: "attach" was asked for and is not to be had.
         NoDefaultYet: the rows would have to be copied, and the method wants a default partition.
         TooManyPartitions: of the partitioner.
     """
     names = Names(inventory.table, inventory.oid)
-    shell = Shell(names, inventory, partitioner, wish.unique)
+    shell = Shell(names, inventory, partitioner, wish.unique, sub)
+    if sub is not None:
+        check(sub, inventory.table, shell.unique_across)
     recipe, reason, adopted = _choose(wish, partitioner, profile, now)
     if adopted is not None:
         first = Partition(partitioner.name(inventory.name, adopted), adopted)
@@ -102,6 +123,7 @@ def plan(
         due = partitioner.due(inventory.name, (first,), now, profile)
         rest = due.create
         partitions: tuple[Partition, ...] = (first, *rest)
+        fresh = rest
         if due.conflicts:
             crossed = due.conflicts[0]
             one, other = (
@@ -113,7 +135,7 @@ def plan(
         back = attach.back(shell, first, rest)
         finish = attach.finish(shell)
     else:
-        partitions = partitioner.initial(inventory.name, profile, now)
+        partitions = fresh = partitioner.initial(inventory.name, profile, now)
         if any(isinstance(partition.bound, DefaultBound) for partition in partitions):
             raise NoDefaultYet(wish.table)
         _refuse_homeless(partitioner, partitions, profile)
@@ -145,12 +167,14 @@ def plan(
         back=back,
         finish=finish,
         plan_id=wish.id,
+        sub=json.dumps(dict(wish.sub), default=str) if isinstance(wish.sub, Mapping) else None,
+        cut=None if sub is None else tuple(leaf for leaf, above in shell.holders(fresh) if above is not None),
     )
 
 
-def shell_of(conversion: Conversion, partitioner: Partitioner) -> Shell:
+def shell_of(conversion: Conversion, partitioner: Partitioner, sub: Partitioner | None = None) -> Shell:
     unique: dict[str, UniqueAnswer] = {answer.name: answer.becomes for answer in conversion.unique}
-    return Shell(conversion.names, conversion.inventory, partitioner, unique)
+    return Shell(conversion.names, conversion.inventory, partitioner, unique, sub)
 
 
 def settling(
@@ -159,6 +183,7 @@ def settling(
     profile: Profile,
     now: datetime,
     existing: Sequence[Partition],
+    sub: Partitioner | None = None,
 ) -> tuple[Statement, ...]:
     """One transaction that gives strays their partitions: the catch is taken off, emptied into them, and put back.
 
@@ -169,7 +194,7 @@ def settling(
     Raises:
         NoHome: no bound that the partitioner wants takes them.
     """
-    shell = shell_of(conversion, partitioner)
+    shell = shell_of(conversion, partitioner, sub)
     names = conversion.names
     missing = [
         partition
@@ -187,9 +212,10 @@ def settling(
     for partition in missing:
         statements += shell.partition(partition)
         statements += [
-            _quick(shell.index_on_leaf(index, partition.name, concurrently=False))
+            _quick(shell.index_on_leaf(index, leaf, concurrently=False))
             for index in shell.late_indexes
             if not index.on_parent
+            for leaf, _ in shell.holders((partition,))
         ]
     statements += [
         _quick(
@@ -283,6 +309,9 @@ def _notes(shell: Shell, recipe: Recipe) -> tuple[str, ...]:
             "locked for the same milliseconds, and the key is validated anew beside the traffic"
         )
     notes += [f"not carried: {thing}" for thing in shell.inventory.lost]
+    if shell.sub is not None:
+        whole = "; the table itself stays whole" if recipe == "attach" else ""
+        notes.append(f"new partitions are cut once more, by {method_and_key(shell.sub)}{whole}")
     movers = [t.name for t in shell.inventory.triggers if t.row and t.before]
     if movers:
         notes.append(
@@ -313,7 +342,9 @@ def taken_names(conversion: Conversion) -> tuple[str, ...]:
         *(sequence.name for sequence in inventory.sequences if sequence.identity),
     ]
     made += [name for part in parts for name in (names.fresh(part), names.old(part))]
-    made += [leaf_index(p.name, index.name) for p in conversion.partitions for index in inventory.indexes]
+    tables = [*(partition.name for partition in conversion.partitions), *(conversion.cut or ())]
+    made += conversion.cut or ()
+    made += [leaf_index(table, index.name) for table in tables for index in inventory.indexes]
     return tuple(made)
 
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 
+from evolve.partition.below import below, method_and_key
 from evolve.partition.inventory import Grant, Index, Inventory, Key, Sequence
 from evolve.partition.naming import Names
 from evolve.partition.obstacles import UniqueAnswer
@@ -39,12 +40,30 @@ class Shell:
 
     Args:
         unique: what becomes of unique keys that lack the partition key.
+        sub: cuts each partition once more; None where they hold rows themselves.
     """
 
     names: Names
     inventory: Inventory
     partitioner: Partitioner
     unique: Mapping[str, UniqueAnswer]
+    sub: Partitioner | None = None
+
+    @property
+    def unique_across(self) -> tuple[tuple[str, tuple[str, ...]], ...]:
+        """Names and columns of what will be unique across partitions."""
+        primary = self.inventory.primary_key
+        found = [(primary.name, self.primary_key)] if primary else []
+        found += [(key.name, self._wide(key.name, key.columns)) for key in self.early_keys]
+        indexes = [index for index in self.inventory.indexes if index.unique]
+        return (
+            *found,
+            *(
+                (index.name, self._wide(index.name, index.columns or ()))
+                for index in indexes
+                if self.unique.get(index.name) != "per-partition"
+            ),
+        )
 
     @property
     def primary_key(self) -> tuple[str, ...]:
@@ -151,12 +170,31 @@ class Shell:
     def partition(self, partition: Partition) -> tuple[Statement, ...]:
         """A partition of a parent that nobody uses yet; for one that is in use see `maintain`."""
         leaf = QualifiedName(partition.name, self.names.table.schema)
-        sql = f"CREATE TABLE {leaf.full} PARTITION OF {self.names.shadow.full} {bound_sql(partition.bound)}"
+        cut = below(self.sub, partition)
+        kind = f" PARTITION BY {method_and_key(self.sub)}" if self.sub is not None and cut else self.storage
+        statements = [*self._partition_of(self.names.shadow, self.names.table, partition, kind)]
+        for each in cut:
+            statements += self._partition_of(leaf, leaf, each, self.storage)
+        return tuple(statements)
+
+    def _partition_of(
+        self, parent: QualifiedName, called: QualifiedName, partition: Partition, kind: str
+    ) -> tuple[Statement, ...]:
+        leaf = QualifiedName(partition.name, self.names.table.schema)
+        mark = f"{MARKER}: partition of {called.plain}"
         return (
-            _new(sql + self.storage),
+            _new(f"CREATE TABLE {leaf.full} PARTITION OF {parent.full} {bound_sql(partition.bound)}{kind}"),
             *self.leaf(leaf),
-            _new(f"COMMENT ON TABLE {leaf.full} IS {literal(self.marker)}"),
+            _new(f"COMMENT ON TABLE {leaf.full} IS {literal(mark)}"),
         )
+
+    def holders(self, partitions: Iterable[Partition]) -> tuple[tuple[str, str | None], ...]:
+        """The tables that will hold rows, each with the partition that is cut into it; None where it is one itself."""
+        found: list[tuple[str, str | None]] = []
+        for partition in partitions:
+            cut = below(self.sub, partition)
+            found += [(each.name, partition.name) for each in cut] if cut else [(partition.name, None)]
+        return tuple(found)
 
     def leaf(self, leaf: QualifiedName) -> tuple[Statement, ...]:
         """What a parent does not pass on."""
@@ -192,11 +230,20 @@ class Shell:
             f"ON ONLY {self.names.shadow.full} {index.definition}"
         )
 
-    def index_on_leaf(self, index: LateIndex, leaf: str, *, concurrently: bool) -> str:
+    def index_on_leaf(self, index: LateIndex, leaf: str, *, concurrently: bool, only: bool = False) -> str:
+        """
+        Args:
+            only: of a partition that is cut once more; see `index_on_parent`.
+        """
         unique = "UNIQUE " if index.unique else ""
         how = "CONCURRENTLY " if concurrently else ""
-        table = QualifiedName(leaf, self.names.table.schema)
-        return f"CREATE {unique}INDEX {how}{quote(leaf_index(leaf, index.name))} ON {table.full} {index.definition}"
+        table = f"{'ONLY ' if only else ''}{QualifiedName(leaf, self.names.table.schema).full}"
+        return (
+            f"CREATE {unique}INDEX {how}{quote(leaf_index(leaf, index.name))} ON {table} {index.definition}"
+        )
+
+    def _wide(self, name: str, columns: tuple[str, ...]) -> tuple[str, ...]:
+        return self._widened(columns) if self.unique.get(name) == "widen" else columns
 
     def _late(self, index: Index) -> LateIndex:
         definition = index.placed

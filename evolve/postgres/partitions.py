@@ -83,7 +83,9 @@ def read_partitioned(connection: Connection, table: QualifiedName) -> Partitione
         # ACCESS SHARE on catalogs only.
         rows = connection.execute(
             """
-            SELECT c.relname, pg_get_expr(c.relpartbound, c.oid), greatest(c.reltuples, 0)::bigint
+            SELECT c.relname, pg_get_expr(c.relpartbound, c.oid),
+                   (SELECT coalesce(sum(greatest(leaf.reltuples, 0)), 0)::bigint
+                      FROM pg_partition_tree(c.oid) AS t JOIN pg_class AS leaf ON leaf.oid = t.relid WHERE t.isleaf)
               FROM pg_inherits AS i JOIN pg_class AS c ON c.oid = i.inhrelid
               JOIN pg_class AS p ON p.oid = i.inhparent JOIN pg_namespace AS n ON n.oid = p.relnamespace
              WHERE n.nspname = %s AND p.relname = %s ORDER BY c.relname
@@ -101,7 +103,7 @@ def read_partitioned(connection: Connection, table: QualifiedName) -> Partitione
 
 
 def read_template(connection: Connection, table: QualifiedName) -> Template:
-    """What the newest partition that evolve made has beyond its parent; of the parent where there is none."""
+    """What the newest table of rows that evolve made has beyond its parent; of the parent where there is none."""
     with connection.transaction():
         # No lock: every name in the definitions comes out qualified.
         connection.execute("SELECT set_config('search_path', '', true)")
@@ -112,8 +114,8 @@ def read_template(connection: Connection, table: QualifiedName) -> Template:
                 SELECT c.* FROM pg_class AS c JOIN pg_namespace AS n ON n.oid = c.relnamespace
                  WHERE n.nspname = %(schema)s AND c.relname = %(name)s),
             sibling AS (
-                SELECT c.* FROM parent JOIN pg_inherits AS i ON i.inhparent = parent.oid
-                  JOIN pg_class AS c ON c.oid = i.inhrelid
+                SELECT c.* FROM parent CROSS JOIN LATERAL pg_partition_tree(parent.oid) AS t
+                  JOIN pg_class AS c ON c.oid = t.relid
                  WHERE c.relkind = 'r'
                  ORDER BY starts_with(coalesce(obj_description(c.oid, 'pg_class'), ''), %(marker)s) DESC, c.oid DESC
                  LIMIT 1)
@@ -314,7 +316,7 @@ def _remove_left_over(connection: Connection, table: QualifiedName, name: str) -
     # ACCESS SHARE on catalogs only.
     row = connection.execute(
         "SELECT 1 FROM pg_class AS c JOIN pg_namespace AS n ON n.oid = c.relnamespace "
-        "WHERE n.nspname = %s AND c.relname = %s AND c.relkind = 'r' AND NOT c.relispartition "
+        "WHERE n.nspname = %s AND c.relname = %s AND c.relkind IN ('r', 'p') AND NOT c.relispartition "
         "AND obj_description(c.oid, 'pg_class') = %s",
         (table.schema, name, f"{MARKER}: partition of {table.plain}"),
     ).fetchone()

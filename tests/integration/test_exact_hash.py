@@ -40,7 +40,7 @@ def test_values_that_differ_differ(database_url: str) -> None:
                     one,
                     one,
                     other,
-                    kind=sql.SQL(kind),  # type: ignore[arg-type]
+                    kind=sql.SQL(kind),
                 )
             ).fetchall()
             hashes = [row[0] for row in rows]
