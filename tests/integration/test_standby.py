@@ -19,7 +19,7 @@ pytestmark = pytest.mark.server
 READING = (
     *("lint", "lint --unapplied", "facts export", "plan set-not-null", "plan add-index", "status"),
     *("upgrade --dry-run", "upgrade --sql", "backfill status", "partition status", "history", "drift"),
-    *("partition plan",),
+    *("partition plan", "partition advise"),
 )
 ELSEWHERE = {
     "registry list",  # it reads, and on a server without a registry says so
@@ -29,6 +29,7 @@ ELSEWHERE = {
     "backfill log",  # it reads, and no backfill has run there
     "backfill rejects",
     "backfill explain",
+    "partition explain",  # it reads, and orders is not partitioned
 }  # it asks no server, has no models here, or tells it in its own way
 
 

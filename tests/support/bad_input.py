@@ -75,6 +75,8 @@ COMMANDS: dict[str, tuple[str, ...]] = {
     "partition adopt": ("partition", "adopt", "orders", "--run"),
     "partition premake": ("partition", "premake", "orders"),
     "partition status": ("partition", "status", "orders"),
+    "partition explain": ("partition", "explain", "orders", "--from-statements"),
+    "partition advise": ("partition", "advise", "orders"),
 }
 
 _SQL = """

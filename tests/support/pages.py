@@ -15,6 +15,7 @@ from support.command_line import evolve
 
 _FENCE = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 _FILE = re.compile(r"# (\w+\.py)\n")
+_SQL_FILE = re.compile(r"-- (\w+\.sql)\n")
 _EXIT = re.compile(r"#.*\bexit (\d)")
 
 
@@ -38,7 +39,7 @@ def sections(page: Path) -> Iterator[Section]:
 def run(section: Section, make_project: Callable[..., AlembicProject], url: str) -> str:
     """Run the blocks of `section`: the first SQL is the project's first revision, later SQL is sent as it is.
 
-    Python whose first line is a comment with a file's name is written there. Each shell line must be an `evolve`
+    Python or SQL whose first line is a comment with a file's name is written there. Each shell line must be an `evolve`
     command and end in status 0, or in the one its comment names.
 
     Returns:
@@ -47,7 +48,9 @@ def run(section: Section, make_project: Callable[..., AlembicProject], url: str)
     project = make_project(url)
     printed = []
     for language, text in section.blocks:
-        if language == "sql" and project.head is None:
+        if language == "sql" and (file := _SQL_FILE.match(text)):
+            (project.root / file[1]).write_text(text, encoding="utf-8")
+        elif language == "sql" and project.head is None:
             project.add("first", f'op.execute(r"""{text}""")')
             done = evolve("upgrade", cwd=project.root)
             assert done.returncode == 0, done.stderr
