@@ -9,7 +9,7 @@ from evolve.app.backfill_work import Pace, checked_target, told, tried
 from evolve.app.forecast_backfill import forecast_backfill
 from evolve.backfill.forecast import Forecast
 from evolve.backfill.ports import Stop, Watch
-from evolve.backfill.spec import Spec
+from evolve.backfill.spec import Spec, has_effects
 from evolve.backfill.undo import JournalMode, keeps_journal
 from evolve.postgres.backfill_target import Target
 from evolve.postgres.session import Session
@@ -55,7 +55,10 @@ def dry_run_backfill(
     """
     pace.check()
     with (
-        closing(Session(url, f"evolve backfill {spec.name}", pace.timeouts)) as session,
+        # What a COMMIT takes is measured as a batch of the run would commit.
+        closing(
+            Session(url, f"evolve backfill {spec.name}", pace.timeouts, lasting=has_effects(spec))
+        ) as session,
         told(f'backfill "{spec.name}" could not be tried', session),
     ):
         target = checked_target(session, spec, watch, plain_sql=plain_sql, newest_first=newest_first)

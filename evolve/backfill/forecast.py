@@ -8,11 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import field
+from math import sqrt
 from statistics import median
 
 from evolve.backfill.controller import LARGEST, SMALLEST, TARGET
 from evolve.backfill.shapes import SLICES
 from evolve.values import dataclass
+
+_Factors = tuple[float, float, float]
 
 CHECKPOINT = 0.0003  # seconds of the server for a checkpoint of the range, beside its way there and back
 VACUUM_READ = 2  # vacuum_cost_page_miss; since PostgreSQL 14, and 10 before
@@ -21,8 +24,11 @@ MEASURED_LATER = 1.25  # what a place that was not looked at may cost more
 # Windows against plain batches, by what full runs took: the least, the likely and the greatest part.
 WINDOW_WAL = (0.5, 0.6, 1.0)
 WINDOW_SECONDS = (0.6, 0.9, 1.25)
-PLAIN_WAL = (0.6, 0.95, 1.1)
+PLAIN_WAL = (0.9, 1.0, 1.1)
 PLAIN_SECONDS = (0.7, 1.0, 1.25)
+# Where no index is searched in vain, which of both is quicker is the machine's: how long it waits for its log.
+EITHER_WAL = (0.5, 0.75, 1.1)
+EITHER_SECONDS = (0.6, 1.0, 1.25)
 # Of what the heap would grow by if every slice but the first found all the room that the one before left: the least and
 # the likely part. Keys that go all over the table find room on pages of other batches as well.
 WINDOW_HEAP = (0.8, 1.25)
@@ -86,7 +92,7 @@ class Setting:
     Args:
         rows: by statistics; None where there are none.
         heap, indexes: bytes, of all leaves together.
-        windows: a stretch of keys may be written in several commits; `pays`: that is likely to be the quickest.
+        windows: a stretch of keys may be written in several commits; `pays`: that is sure to be the quickest.
         in_order: the key follows the order of the table, so that each page is met once.
         adds_versions: what is written leaves an old version of the row behind; not so for copies.
         deletes: no new version is written.
@@ -210,7 +216,7 @@ def forecast(places: Sequence[Place], setting: Setting, limits: Limits) -> Forec
     walking, slow = _mean(paces) * rows, _ninth(each) * rows
 
     wal, full_pages, wal_range = _wal(tried, setting, rows, walking)
-    factors = WINDOW_SECONDS if setting.windows and setting.pays else PLAIN_SECONDS
+    factors = _factors(setting, WINDOW_SECONDS, EITHER_SECONDS, PLAIN_SECONDS)
     seconds = Range(
         _paced(
             min(paces) * rows * factors[0] + commits * (commit[0] + fixed), changed, limits, limits.workers
@@ -283,9 +289,7 @@ def _wal(tried: Sequence[Place], setting: Setting, rows: int, seconds: float) ->
         for place, share in zip(tried, first, strict=True)
     ]
     rest, images = _mean(later), max(0.0, _mean(first) - _mean(later))
-    factors = WINDOW_WAL if setting.windows and setting.pays else PLAIN_WAL
-    if not setting.windows:
-        factors = (0.9, 1.0, 1.1)
+    factors = _factors(setting, WINDOW_WAL, EITHER_WAL, PLAIN_WAL)
     least, likely, most = (rest * rows * factor for factor in factors)
     checkpoints = max(seconds / setting.checkpoint_seconds, likely / setting.checkpoint_bytes)
     # A page has one image for each checkpoint at most. Pages that the keys come back to have one each time.
@@ -295,6 +299,12 @@ def _wal(tried: Sequence[Place], setting: Setting, rows: int, seconds: float) ->
     # Images of a checkpoint that has just been made, or of none while the run goes on.
     span = Range(least + full_pages / 2, likely + full_pages, most + min(images * rows, greatest * 2))
     return span.likely, full_pages, span
+
+
+def _factors(setting: Setting, window: _Factors, either: _Factors, plain: _Factors) -> _Factors:
+    if not setting.windows:
+        return plain
+    return window if setting.pays else either
 
 
 def _growth(tried: Sequence[Place], setting: Setting, changed: int) -> Range:
@@ -316,7 +326,9 @@ def _growth(tried: Sequence[Place], setting: Setting, changed: int) -> Range:
     wider = max(1.0, new / old) if old else 1.0
     windows = plain * (1 / SLICES + (1 - 1 / SLICES) * (1 - 1 / wider))
     least, guess = WINDOW_HEAP if setting.in_order else SCATTERED_HEAP
-    likely = min(windows * guess, plain) if setting.pays else plain
+    likely = min(windows * guess, plain)
+    if not setting.pays:
+        likely = sqrt(likely * plain)
     return Range(windows * least, likely, plain * MEASURED_LATER)
 
 

@@ -39,6 +39,15 @@ def test_windows_let_the_table_grow_less() -> None:
     assert windows.heap.most >= made().heap.likely
 
 
+def test_where_nobody_can_tell_which_shape_is_quicker_the_likely_lies_between() -> None:
+    windows, either, plain = (
+        made(replace(SETTING, windows=windows, pays=pays))
+        for windows, pays in ((True, True), (True, False), (False, False))
+    )
+    assert windows.wal.likely < either.wal.likely < plain.wal.likely
+    assert windows.heap.likely < either.heap.likely < plain.heap.likely
+
+
 def test_a_cap_on_the_rate_makes_it_longer() -> None:
     assert made(limits=Limits(rows_per_second=1000)).seconds.likely == pytest.approx(1000)
 
