@@ -16,6 +16,7 @@ from evolve.postgres.pieces import cut_of, piece_values
 from evolve.postgres.statements import from_clause, rows_of_work
 from evolve.sql.names import QualifiedName
 
+FEW = 100  # pages of one of several tables that are read whole without a word
 SMALL = 1_000  # pages (8 MB): reading such a table whole is no harm, and the planner may well prefer it
 
 
@@ -41,7 +42,9 @@ def check_plan(
     Raises:
         PlanIgnoresKey: a table that is not small would be read without bounds from an index.
     """
-    large = {target.table: _leaves(connection, target.table)} if target.pages > SMALL else {}
+    # What inherits from it without being a part of it is walked as well, and may have no index.
+    own = max(target.pages, _pages(connection, target.table)) if target.inherited else target.pages
+    large = {target.table: _leaves(connection, target.table)} if own > SMALL else {}
     if isinstance(spec.work, JoinedUpdate) and _pages(connection, spec.work.source) > SMALL:
         large[spec.work.source] = _leaves(connection, spec.work.source)
     _check(connection, target, statement, query, values, large)
@@ -119,14 +122,25 @@ def _bounds(node: dict[str, object]) -> str:
     return f"{node.get('Index Cond', '')} {node.get('TID Cond', '')} {below}"
 
 
+# A table with all that are parts of it or inherit from it.
+_BELOW = sql.SQL(
+    "WITH RECURSIVE below AS (SELECT %(name)s::regclass::oid AS oid UNION SELECT i.inhrelid FROM pg_inherits i"
+    " JOIN below ON i.inhparent = below.oid) SELECT oid FROM below"
+)
+
+
 def _leaves(connection: Connection, table: QualifiedName) -> set[str]:
+    """The table, or those of its parts that are worth an index."""
     return {
         str(row[0])
         for row in connection.execute(
             # AccessShare on catalogs only.
-            "SELECT c.relname FROM pg_class c WHERE c.oid = %(name)s::regclass OR c.oid IN"
-            " (SELECT relid FROM pg_partition_tree(%(name)s::regclass))",
-            {"name": table.full},
+            sql.SQL(
+                "SELECT c.relname FROM pg_class c WHERE c.oid IN ({}) AND (c.oid = %(name)s::regclass"
+                " AND NOT EXISTS (SELECT FROM pg_inherits WHERE inhparent = c.oid) OR pg_relation_size(c.oid)"
+                " > %(few)s * current_setting('block_size')::bigint)"
+            ).format(_BELOW),
+            {"name": table.full, "few": FEW},
         )
     }
 
@@ -134,9 +148,10 @@ def _leaves(connection: Connection, table: QualifiedName) -> set[str]:
 def _pages(connection: Connection, table: QualifiedName) -> int:
     row = connection.execute(
         # AccessShare on catalogs only, and the sizes of files.
-        "SELECT (coalesce(sum(pg_relation_size(c.oid)), 0) / current_setting('block_size')::int)::bigint"
-        " FROM pg_class c WHERE c.relkind IN ('r', 'm') AND (c.oid = %(name)s::regclass"
-        " OR c.oid IN (SELECT relid FROM pg_partition_tree(%(name)s::regclass)))",
+        sql.SQL(
+            "SELECT (coalesce(sum(pg_relation_size(c.oid)), 0) / current_setting('block_size')::int)::bigint"
+            " FROM pg_class c WHERE c.relkind IN ('r', 'm') AND c.oid IN ({})"
+        ).format(_BELOW),
         {"name": table.full},
     ).fetchone()
     return int(str(row[0])) if row else 0
@@ -151,6 +166,8 @@ def _reads_all(node: dict[str, object], tables: set[str]) -> str | None:
             return "a sequential scan"
         if kind in ("Index Scan", "Index Only Scan") and "Index Cond" not in node:
             return f'the whole index "{node.get("Index Name")}"'
+        if kind == "Bitmap Heap Scan" and not _bounds(node).strip():
+            return "the whole of a partial index"
     if isinstance(children, list):
         for child in children:
             found = _reads_all(child, tables)

@@ -198,3 +198,17 @@ def test_old_values_are_not_kept_where_another_row_may_have_the_same_key(databas
             fill(database_url, Spec("computed", QualifiedName("old"), where="n IS NULL", work=computing))
         assert fill(database_url, spec("old", "n", "7"), undo_journal_mode=JournalMode.OFF).good
         assert connection.execute("SELECT DISTINCT n FROM old").fetchall() == [(7,)]
+
+
+def test_a_table_that_inherits_and_has_no_index_is_not_read_whole_with_each_batch(database_url: str) -> None:
+    with psycopg.connect(database_url, autocommit=True) as connection:
+        connection.execute(
+            "CREATE TABLE t (id int PRIMARY KEY, n int, note text); CREATE TABLE below () INHERITS (t);"
+            "INSERT INTO below SELECT g, 0, repeat('x', 200) FROM generate_series(1, 40000) g; ANALYZE t; ANALYZE below"
+        )
+        with pytest.raises(PlanIgnoresKey, match='would read "t" by a sequential scan'):
+            fill(database_url, spec("t", "n", "1"), undo_journal_mode=JournalMode.OFF)
+        connection.execute("CREATE UNIQUE INDEX ON below (id)")
+    assert fill(
+        database_url, spec("t", "n", "1"), undo_journal_mode=JournalMode.OFF, pace=Pace(largest=9000)
+    ).good
