@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import http.client
 import re
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 from types import MappingProxyType
+from urllib.parse import quote
 
 import psycopg
 import pytest
@@ -14,7 +17,10 @@ from support.bad_input import CHANGE, Ground
 from support.dashboard import Browser, browsing, no_project
 
 from evolve.app.backfill_work import Pace
+from evolve.app.follow_backfills import BackfillFollower
 from evolve.app.show_backfills import show_backfill
+from evolve.app.steer_backfill import set_backfill
+from evolve.backfill.settings import Settings
 from evolve.backfill.spec import Spec
 from evolve.config import Config, PartitionedTable
 from evolve.dashboard.serve import CannotServe
@@ -66,7 +72,7 @@ def test_without_the_token_nothing_is_shown(browser: Browser, path: str) -> None
     seen(browser)
     browser.cookie = ""
     answer = browser.ask(path)
-    assert (answer.status, NAME in answer.text) == (401, False)
+    assert (answer.status, NAME in answer.text, "postgresql://" in answer.text) == (401, False, False)
 
 
 def test_the_token_leaves_the_address_for_a_cookie_that_scripts_and_other_sites_do_not_get(
@@ -204,10 +210,10 @@ def test_the_pages_hold_nothing_that_the_policy_would_stop(browser: Browser) -> 
 
 
 def test_names_are_text(database_url: str) -> None:
-    name = "<script>alert(1)</script>&\"'/?\u202e"
+    name = "<script>alert(1)</script>&\"'/?\u202e\n"
     paused(database_url, name)
     with browsing(database_url) as browser:
-        assert name.replace("\u202e", r"\u202e") in seen(browser, name)
+        assert name.strip().replace("\u202e", r"\u202e") in seen(browser, name)
         assert "<script>alert" not in browser.run(name).text + browser.ask("/").text
         assert browser.press(name, "cancel").status == 303
     assert show_backfill(database_url, name).record.shown == "cancelled"
@@ -224,6 +230,43 @@ def test_what_changes_is_sent_to_who_listens(browser: Browser, database_url: str
         state, parts = event["states"][NAME], event["parts"]
     assert state == "cancelled"
     assert "cancelled" in parts["run"]
+
+
+def test_the_head_of_what_is_sent_on_and_on_has_an_end(browser: Browser) -> None:
+    connection = http.client.HTTPConnection(browser.host, timeout=60)
+    with closing(connection):
+        for path in ("/live", "/"):  # the second on the same connection
+            connection.request("HEAD", path, headers={"Cookie": browser.cookie})
+            with connection.getresponse() as answer:
+                assert answer.status == 200
+
+
+def test_a_link_on_a_page_of_others_lets_in_by_a_page_of_our_own(browser: Browser) -> None:
+    """Since a cookie that is set on the way there would not be sent along with a redirect."""
+    answer = browser.ask(f"/?token={browser.address.token}", headers={"Sec-Fetch-Site": "cross-site"})
+    assert (answer.status, answer.headers["refresh"]) == (200, "0; url=/")
+    assert browser.address.token not in answer.text
+
+
+@pytest.mark.parametrize("name", ["no", "\0", "\ud800", "x" * 5_000])
+def test_names_of_no_run_are_told_so_whatever_they_are(browser: Browser, name: str) -> None:
+    seen(browser)
+    header = {"Authorization": f"Bearer {browser.address.token}"}
+    place = quote(name, safe="", errors="surrogatepass")
+    found = [browser.ask(f"{path}?name={place}").status for path in ("/run", "/live")]
+    acted = browser.ask(f"/act?name={place}", {"action": "pause"}, {**header, "Origin": ""})
+    assert (found, acted.status) == ([404, 404], 404)
+
+
+def test_a_run_at_rest_is_read_once_until_it_changes(database_url: str) -> None:
+    paused(database_url)
+    with closing(BackfillFollower(database_url)) as follower:
+        first, second = follower.look()[0], follower.look()[0]
+        set_backfill(database_url, NAME, Settings(duty=0.5))
+        third = follower.look()[0]
+    assert second.view is first.view
+    assert third.view.record.settings.duty == 0.5
+    assert third.view.events[-1].kind == "set"
 
 
 def test_an_unknown_run_is_answered_with_the_nearest(browser: Browser) -> None:

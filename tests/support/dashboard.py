@@ -77,9 +77,11 @@ class Browser:
 
     def press(self, name: str, action: str, **more: str) -> Answer:
         """A button on the page of a run, with the form token that stands there."""
-        token = re.search(r'name="form" value="([^"]+)"', self.run(name).text)
-        assert token is not None, "the page has no form"
-        return self.ask(f"/act?name={quote(name, safe='')}", {"form": token[1], "action": action, **more})
+        form = re.search(
+            r'action="([^"]+)"><input type="hidden" name="form" value="([^"]+)"', self.run(name).text
+        )
+        assert form is not None, "the page has no form"
+        return self.ask(html.unescape(form[1]), {"form": form[2], "action": action, **more})
 
     def until(self, look: Callable[[], Answer], fits: Callable[[Answer], bool]) -> Answer:
         """Look again and again."""

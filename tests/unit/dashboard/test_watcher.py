@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import http.client
 import json
+import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -11,12 +12,13 @@ from contextlib import contextmanager, suppress
 from typing import cast
 
 import pytest
+from starlette.applications import Starlette
 
 from evolve.app.follow_backfills import BackfillFollower, Followed
 from evolve.dashboard.guard import Guard
 from evolve.dashboard.hub import Hub
 from evolve.dashboard.pages import Pages
-from evolve.dashboard.serve import PublicAddress, listening, served
+from evolve.dashboard.serve import CannotServe, PublicAddress, address_of, listening, served
 from evolve.dashboard.watcher import Sources, Watcher
 from evolve.dashboard.web import Dashboard
 
@@ -100,6 +102,40 @@ def test_a_hundred_viewers_cost_one_look(monkeypatch: pytest.MonkeyPatch) -> Non
                 with suppress(OSError):
                     answer.close()
                 viewer.close()
+
+
+@pytest.mark.parametrize("began", [b"", b"GET / HTTP/1.1\r\nX: "], ids=["nothing", "half"])
+def test_who_asks_for_nothing_is_hung_up_on(monkeypatch: pytest.MonkeyPatch, began: bytes) -> None:
+    monkeypatch.setattr("evolve.dashboard.serve.PATIENCE", 0.2)
+    bound, _ = listening("127.0.0.1", 0, i_know=False)
+    place = bound.getsockname()
+    with (
+        served(Starlette(), bound, lambda: None),
+        socket.create_connection(place, timeout=PATIENCE) as silent,
+    ):
+        silent.sendall(began)
+        assert silent.recv(1) == b""
+
+
+@pytest.mark.parametrize(
+    ("address", "hosts"),
+    [
+        ("127.0.0.1", ("127.0.0.1",)),
+        ("localhost", ("127.0.0.1", "[::1]")),
+        ("0.0.0.0", ("localhost",)),  # noqa: S104
+    ],
+)
+def test_the_link_holds_no_name_that_could_stand_for_two_places(address: str, hosts: tuple[str, ...]) -> None:
+    bound, _ = listening(address, 0, i_know=True)
+    with bound:
+        port = bound.getsockname()[1]
+        assert address_of(bound, address) in [f"http://{host}:{port}/" for host in hosts]
+
+
+@pytest.mark.parametrize("address", ["a" * 70, "..", "nowhere.invalid"])
+def test_an_address_that_is_none_is_told(address: str) -> None:
+    with pytest.raises(CannotServe, match="cannot be served on"):
+        listening(address, 0, i_know=False)
 
 
 @pytest.mark.parametrize("address", ["0.0.0.0", "", "::"])  # noqa: S104
