@@ -45,26 +45,7 @@ def converted_block(
         ] LOOP
           EXECUTE pg_catalog.replace(evolve_statement, {_text(OWNER)}, evolve_owner);
         END LOOP;
-        -- Who may do what with the table is asked of this database.
-        FOR evolve_statement IN
-          -- Without a percent sign, which drivers take for their own in a script.
-          SELECT 'GRANT ' || a.privilege_type
-              || CASE WHEN g.name <> '' THEN ' (' || pg_catalog.quote_ident(g.name) || ')' ELSE '' END
-              || {_text(f" ON TABLE {table.full} TO ")}
-              || CASE a.grantee WHEN 0 THEN 'PUBLIC'
-                   ELSE pg_catalog.quote_ident(pg_catalog.pg_get_userbyid(a.grantee)) END
-              || CASE WHEN a.is_grantable THEN ' WITH GRANT OPTION' ELSE '' END
-            FROM (
-              SELECT c.relacl AS acl, '' AS name, c.relowner FROM pg_catalog.pg_class AS c WHERE c.oid = evolve_table
-              UNION ALL
-              SELECT t.attacl, t.attname::text, c.relowner
-                FROM pg_catalog.pg_attribute AS t JOIN pg_catalog.pg_class AS c ON c.oid = t.attrelid
-               WHERE c.oid = evolve_table AND t.attnum > 0 AND NOT t.attisdropped
-            ) AS g, pg_catalog.aclexplode(g.acl) AS a
-           WHERE a.grantee <> g.relowner
-        LOOP
-          EXECUTE evolve_statement;
-        END LOOP;
+{_privileges(table)}
         EXECUTE {_text(empty[-1] if empty else "")};
         RETURN;
       END IF;
@@ -85,6 +66,53 @@ def converted_block(
     evolve_fix := {_text(command)};
   END IF;"""
     return _block(table, f"partitioned by {wanted} here (plan {plan})", body)
+
+
+def _privileges(table: QualifiedName) -> str:
+    """Statements that give the new table the privileges of the old one, and no others, taken out of this database."""
+    role = (
+        "CASE a.grantee WHEN 0 THEN 'PUBLIC' "
+        "ELSE pg_catalog.quote_ident(pg_catalog.pg_get_userbyid(a.grantee)) END"
+    )
+    # Without a percent sign, which drivers take for their own in a script.
+    return f"""\
+        FOR evolve_statement IN
+          WITH counter AS (
+            SELECT d.refobjid AS of, d.refobjsubid, t.attname, d.objid FROM pg_catalog.pg_depend AS d
+              JOIN pg_catalog.pg_attribute AS t ON t.attrelid = d.refobjid AND t.attnum = d.refobjsubid
+              JOIN pg_catalog.pg_class AS c ON c.oid = d.objid AND c.relkind = 'S'
+             WHERE d.classid = 'pg_catalog.pg_class'::pg_catalog.regclass AND d.deptype = 'i'
+          ), pair (kind, old, new) AS (
+            SELECT 'TABLE', evolve_table, {_oid(table)}
+            UNION ALL
+            SELECT 'TABLE', NULL, i.inhrelid FROM pg_catalog.pg_inherits AS i WHERE i.inhparent = {_oid(table)}
+            UNION ALL
+            SELECT 'SEQUENCE', b.objid, n.objid FROM counter AS b JOIN counter AS n USING (attname)
+             WHERE b.of = evolve_table AND n.of = {_oid(table)}
+          )
+          SELECT 'REVOKE ALL ON ' || p.kind || ' ' || p.new::pg_catalog.regclass || ' FROM ' || {role}
+            FROM pair AS p JOIN pg_catalog.pg_class AS c ON c.oid = p.new, pg_catalog.aclexplode(c.relacl) AS a
+           WHERE a.grantee <> c.relowner
+          UNION
+          SELECT 'GRANT ' || a.privilege_type
+              || CASE WHEN g.name <> '' THEN ' (' || pg_catalog.quote_ident(g.name) || ')' ELSE '' END
+              || ' ON ' || p.kind || ' ' || p.new::pg_catalog.regclass || ' TO ' || {role}
+              || CASE WHEN a.is_grantable THEN ' WITH GRANT OPTION' ELSE '' END
+            FROM pair AS p JOIN pg_catalog.pg_class AS c ON c.oid = p.old, LATERAL (
+              SELECT c.relacl AS acl, '' AS name
+              UNION ALL
+              SELECT t.attacl, t.attname::text FROM pg_catalog.pg_attribute AS t
+               WHERE t.attrelid = p.old AND p.kind = 'TABLE' AND t.attnum > 0 AND NOT t.attisdropped
+            ) AS g, pg_catalog.aclexplode(g.acl) AS a
+           WHERE a.grantee <> c.relowner
+           ORDER BY 1 DESC
+        LOOP
+          EXECUTE evolve_statement;
+        END LOOP;"""  # noqa: S608 - of the revision
+
+
+def _oid(table: QualifiedName) -> str:
+    return f"pg_catalog.to_regclass({_text(table.full)})::oid"
 
 
 def plain_block(table: QualifiedName) -> str:

@@ -6,10 +6,14 @@ from collections.abc import Mapping
 from typing import Literal
 
 import pytest
-from support.carried import Facts, acted, catalogs, killed, leaves, make_ledger, planned
+from support.carried import LEDGER, Facts, acted, catalogs, killed, leaves, make_ledger, planned
 from support.conversion import converted
-from support.orders import scalar
+from support.orders import execute, scalar
 from support.servers import MakeDatabase
+
+from evolve.app.convert_table import partitioner_for
+from evolve.partition.at_once import at_once
+from evolve.partition.required_sql import converted_block
 
 pytestmark = pytest.mark.server
 
@@ -62,6 +66,34 @@ def test_nothing_that_hangs_on_a_table_is_lost(
 
     acted(database_url, "roll_back")
     assert catalogs(database_url) == before
+
+
+def test_a_revision_loses_nothing_of_a_table_without_rows(database_url: str) -> None:
+    """Tablespaces belong to a server: the one where the revision was written says nothing of others."""
+    make_ledger(database_url)
+    conversion = planned(database_url, "copy", "list", SETS)
+    execute(database_url, "DROP PUBLICATION ledger_pub; TRUNCATE ledger CASCADE")
+    before = changed(catalogs(database_url), "list")
+    partitioner = partitioner_for(LEDGER, "list", SETS, conversion.inventory.for_plugins())
+    statements = at_once(conversion, partitioner)
+    execute(database_url, converted_block(LEDGER, conversion.plan_id, "list", ["region"], "", statements))
+    assert catalogs(database_url) == {n: f.replace(" | carried_space", "") for n, f in before.items()}
+    assert {leaf["newcomer reads"] for leaf in leaves(database_url).values()} == {"false"}
+
+
+def test_what_is_lost_is_named_before(database_url: str) -> None:
+    make_ledger(database_url)
+    execute(
+        database_url,
+        "ALTER TABLE ledger CLUSTER ON ledger_both; ALTER INDEX ledger_some ALTER COLUMN 1 SET STATISTICS 500;"
+        "REVOKE DELETE ON ledger FROM carried_owner",
+    )
+    notes = planned(database_url, "attach", "range", RANGE).notes
+    assert {note for note in notes if note.startswith("not carried")} == {
+        "not carried: statistics targets of expressions in index ledger_some",
+        "not carried: that its owner gave up privileges on it",
+        "not carried: the mark that CLUSTER left on index ledger_both",
+    }
 
 
 @pytest.mark.long

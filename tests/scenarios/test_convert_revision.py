@@ -103,7 +103,11 @@ def test_alembic_waits_for_the_conversion_and_for_the_way_back(shop: Shop) -> No
 
     shop.evolve("lint")
     shop.evolve(*run.split()[1:])
+    execute(shop.url, "UPDATE evolve.partition_conversion SET state = 'running'")
+    assert "under way (running) | run: evolve partition convert orders --resume;" in stopped(shop.config)
+    execute(shop.url, "UPDATE evolve.partition_conversion SET state = 'swapped'")
     command.upgrade(shop.config, "head")
+    command.check(shop.config)
     assert "can be undone, and has not been | run: evolve partition undo orders --run;" in stopped(
         shop.config, "down"
     )
@@ -113,41 +117,30 @@ def test_alembic_waits_for_the_conversion_and_for_the_way_back(shop: Shop) -> No
     assert run in stopped(shop.config)
 
 
-def test_models_stay_right_for_a_table_whose_partitions_no_model_knows(shop: Shop) -> None:
-    shop.evolve(*CONVERT, "--run")
-    command.upgrade(shop.config, "head")
-    command.check(shop.config)
-    shop.evolve("partition", "finish", "orders")
-    command.check(shop.config)
-    execute(shop.url, "ALTER TABLE orders DETACH PARTITION orders_h3_0")
-    command.check(shop.config)
+def test_a_new_database_takes_the_whole_history(shop: Shop, make_database: MakeDatabase) -> None:
+    url, by_script = make_database(), make_database()
+    config, script = shop.at(url), shop.at(by_script)
+    command.upgrade(config, "head")
+    script.output_buffer = io.StringIO()
+    command.upgrade(script, "head", sql=True)
+    execute(by_script, script.output_buffer.getvalue())
 
-
-@pytest.mark.parametrize("way", ["online", "script"])
-def test_a_new_database_takes_the_whole_history(shop: Shop, make_database: MakeDatabase, way: str) -> None:
-    url = make_database()
-    config = shop.at(url)
-    if way == "online":
-        command.upgrade(config, "head")
-    else:
-        config.output_buffer = io.StringIO()
-        command.upgrade(config, "head", sql=True)
-        execute(url, config.output_buffer.getvalue())
-    assert scalar(url, "SELECT pg_get_partkeydef('orders'::regclass)") == "HASH (id)"
-    assert scalar(url, "SELECT count(*) FROM pg_inherits WHERE inhparent = 'orders'::regclass") == 3
-    assert scalar(url, "SELECT to_regclass('orders_evolve_old') IS NULL") is True
     acl = (
         "SELECT concat_ws(' ', relacl, (SELECT attacl FROM pg_attribute WHERE attrelid = c.oid"
         " AND attname = 'amount')) FROM pg_class AS c WHERE relname = 'orders'"
     )
-    assert scalar(url, acl) == scalar(shop.url, acl)
-    execute(url, "INSERT INTO shops VALUES (1); INSERT INTO orders (shop_id, amount) VALUES (1, 200)")
-    assert scalar(url, "SELECT count(*) FROM dear") == 1
-    with pytest.raises(psycopg.errors.ForeignKeyViolation):
-        execute(url, "INSERT INTO items VALUES (1, 999)")
-    if way == "online":
-        command.check(config)
-        execute(url, "TRUNCATE orders CASCADE")
-        command.downgrade(config, "-1")
-        command.upgrade(config, "head")
-        command.downgrade(config, "base")
+    for each in (url, by_script):
+        assert scalar(each, "SELECT pg_get_partkeydef('orders'::regclass)") == "HASH (id)"
+        assert scalar(each, "SELECT count(*) FROM pg_inherits WHERE inhparent = 'orders'::regclass") == 3
+        assert scalar(each, "SELECT to_regclass('orders_evolve_old') IS NULL") is True
+        assert scalar(each, acl) == scalar(shop.url, acl)
+        execute(each, "INSERT INTO shops VALUES (1); INSERT INTO orders (shop_id, amount) VALUES (1, 200)")
+        assert scalar(each, "SELECT count(*) FROM dear") == 1
+        with pytest.raises(psycopg.errors.ForeignKeyViolation):
+            execute(each, "INSERT INTO items VALUES (1, 999)")
+
+    execute(url, "TRUNCATE orders CASCADE; ALTER TABLE orders DETACH PARTITION orders_h3_0")
+    command.check(config)
+    command.downgrade(config, "-1")
+    command.upgrade(config, "head")
+    command.downgrade(config, "base")
