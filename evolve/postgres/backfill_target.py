@@ -94,7 +94,7 @@ class RowSecurity(Refused):
         super().__init__(
             f'row security hides rows of "{table.plain}" from role "{role}"',
             why="rows it cannot see would be left out without a word",
-            fix="run as the owner of the table or a role with BYPASSRLS",
+            fix="run as a role with BYPASSRLS, or as the owner of the table where its policies are not forced upon it",
         )
 
 

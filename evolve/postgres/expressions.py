@@ -10,6 +10,7 @@ from psycopg import sql
 from evolve.backfill.spec import Spec
 from evolve.backfill.transform import Transform
 from evolve.backfill.works import Delete, InsertSelect, JoinedUpdate, Update
+from evolve.errors import Refused
 from evolve.postgres.backfill_target import BadExpression
 from evolve.postgres.composing import identifier, table_name, written
 from evolve.postgres.connect import Connection
@@ -19,11 +20,22 @@ from evolve.sql.parse import ExpressionNotRead
 from evolve.sql.parse import expression as read_expression
 
 
+class ReadsHidden(Refused):
+    def __init__(self, part: str, text: str, reason: str) -> None:
+        super().__init__(
+            f"{part} {text!r} reads a table whose rows row security hides from this role: {reason}",
+            why="rows that it cannot see would be taken for rows that are not there",
+            fix="run as a role that sees all of that table: one with BYPASSRLS, or its owner where its policies are not"
+            " forced upon it",
+        )
+
+
 def try_expressions(connection: Connection, spec: Spec) -> None:
     """Let the server read each expression on its own, without running it.
 
     Raises:
         BadExpression: naming the one that does not parse, does not fit its column or names an unknown one.
+        ReadsHidden: one reads another table, of which row security hides rows.
     """
     found_in: sql.Composable = table_name(spec.table)
     if isinstance(spec.work, JoinedUpdate):
@@ -74,6 +86,13 @@ def _assignment(spec: Spec, column: str, expression: str) -> sql.Composed:
 def _try(connection: Connection, query: sql.Composed, part: str, text: str) -> None:
     try:
         connection.execute(query, {"no": False})
+        try:
+            with connection.transaction():
+                # Where a policy would leave rows out, the server refuses to plan.
+                connection.execute("SET LOCAL row_security = off")
+                connection.execute(query, {"no": False})
+        except psycopg.errors.InsufficientPrivilege as error:
+            raise ReadsHidden(part, text, message(error)) from error
     except (psycopg.ProgrammingError, psycopg.DataError, psycopg.NotSupportedError) as error:
         raise BadExpression(part, text, message(error)) from error
     try:

@@ -15,6 +15,7 @@ from evolve.errors import EvolveError
 from evolve.postgres import journal
 from evolve.postgres.backfill_target import KeyNotAlone, MayNot, RowSecurity, read_target
 from evolve.postgres.connect import connect
+from evolve.postgres.expressions import ReadsHidden
 from evolve.postgres.plan_check import PlanIgnoresKey
 from evolve.postgres.sensors.replica_lag import lag_bytes
 from evolve.sql.names import QualifiedName
@@ -105,6 +106,18 @@ def test_rows_hidden_by_row_security_are_not_left_out_in_silence(clerk) -> None:
     connection.execute("ALTER TABLE users ENABLE ROW LEVEL SECURITY")
     with pytest.raises(RowSecurity):
         fill(url, spec("users", "full_name", "name"))
+
+
+def test_rows_that_an_expression_cannot_see_are_not_taken_for_none(clerk) -> None:
+    url, name, connection = clerk
+    connection.execute(
+        "CREATE TABLE names (id int PRIMARY KEY, name text); ALTER TABLE names ENABLE ROW LEVEL SECURITY"
+    )
+    connection.execute(
+        f'GRANT SELECT, UPDATE ON users TO "{name}"; GRANT SELECT ON names TO "{name}"'.encode()
+    )
+    with pytest.raises(ReadsHidden, match="the expression for full_name"):
+        fill(url, spec("users", "full_name", "(SELECT n.name FROM names n WHERE n.id = users.id)"))
 
 
 def test_a_journal_of_a_newer_evolve_is_left_alone(database_url: str) -> None:
