@@ -11,7 +11,7 @@ from evolve.partition.advice.pruning import Explanation, Pruned, Query, Unexplai
 from evolve.partition.advice.query_plan import scans
 from evolve.partition.advice.scheme import Scheme
 from evolve.postgres.connect import Connection, connect
-from evolve.postgres.pruning import CannotPlan, explain, quieten, read_scheme, views_of
+from evolve.postgres.pruning import CannotPlan, explain, read_scheme, views_of
 from evolve.postgres.query_statistics import Statements, read_statements
 from evolve.sql.names import QualifiedName
 from evolve.sql.parse import split
@@ -53,7 +53,6 @@ def explain_queries(
     """
     queries = [query for file in files for query in _queries(file)]
     with connect(url, application_name="evolve partition explain", autocommit=True) as connection:
-        quieten(connection)
         scheme = read_scheme(connection, table)
         notes: tuple[str, ...] = ()
         if not files:

@@ -115,7 +115,7 @@ def _read(text: str, aliases: set[str], results: set[str]) -> Iterator[Condition
 
     for name in results:
         text = re.sub(re.escape(name) + r"(?!\d)", f"{_LATE}()", text)
-    own = "|".join(re.escape(quote(alias)) for alias in aliases)
+    own = "|".join(re.escape(quote(alias)) for alias in aliases if alias in text)
     try:
         root = read_tree(f"SELECT WHERE {_SUBPLAN.sub(f'{_LATE}()', text)}")
     except NotRead:
