@@ -80,6 +80,7 @@ def test_a_named_standby_that_disappears_in_the_middle_holds(pair: Streaming) ->
     assert quiet.held("not") == 'standby "follower" is not connected'
 
 
+@pytest.mark.long
 def test_a_standby_that_receives_nothing_holds(pair: Streaming) -> None:
     """The connection stands, and nobody is at its other end: what a network that swallows packets looks like."""
     with connect(pair.standby, autocommit=True) as standby:

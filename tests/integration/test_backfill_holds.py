@@ -6,7 +6,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import LiteralString
 
@@ -21,8 +21,10 @@ from evolve.app.steer_backfill import let_go, throttle_backfill
 from evolve.app.work_on_backfill import work_on_backfill
 from evolve.backfill.happenings import Committed, Entered, Happening
 from evolve.backfill.modes import Mode
+from evolve.backfill.sensor import Degree, Limits, Reading, Unit
 from evolve.backfill.shapes import Shape
 from evolve.backfill.status import State
+from evolve.backfill.throttling import Throttling, Watched
 from evolve.postgres import journal, scratch
 from evolve.postgres.connect import Connection, connect
 from evolve.postgres.sensors.eye import Eye
@@ -90,17 +92,39 @@ def test_the_wait_for_older_transactions_is_held_and_does_not_count_meanwhile(
     assert "it is held: freeze says hold" in causes
 
 
-def test_the_verification_is_held(database_url: str, admin: Connection) -> None:
+@dataclass
+class Switch:
+    """A sensor that says hold while it is on."""
+
+    name: str = "freeze"
+    unit: Unit = Unit.NUMBER
+    on: bool = False
+    looks: int = 0
+
+    def read(self) -> Reading:
+        on = self.on
+        self.looks += 1
+        return Reading(None, "freeze says hold", Degree.HARD if on else Degree.FREE)
+
+    def turn(self, on: bool) -> None:
+        """Returns once that is seen."""
+        self.on = on
+        seen = self.looks
+        until(lambda: self.looks > seen + 2)
+
+
+def test_the_verification_is_held(database_url: str) -> None:
     numbers(database_url, 500)
-    thaw(admin)()
+    switch = Switch()
 
     def freeze(happening: Happening) -> None:
         if happening == Entered(State.VERIFYING):
-            admin.execute("UPDATE ops SET frozen = true")
-            time.sleep(0.3)  # until somebody has looked
+            switch.turn(True)
 
-    quiet = Releasing(word="freeze says", release=thaw(admin))
-    outcome = fill(database_url, WORK, quiet, pace=by(FREEZE), observer=freeze)
+    quiet = Releasing(word="freeze says", release=lambda: switch.turn(False))
+    plugged = (("freeze", Watched(switch, Limits(), every=0.02)),)
+    pace = Pace(largest=100, throttling=Throttling(plugged=plugged))
+    outcome = fill(database_url, WORK, quiet, pace=pace, observer=freeze)
     assert outcome.state is State.DONE
     assert next(each.rows for each in quiet.snapshots if each.hold == "freeze says hold") == 500
     assert outcome.verdict is not None
@@ -132,7 +156,11 @@ def until(condition: Callable[[], bool]) -> None:
 
 
 def at_batch(number: int, act: Callable[[], object]) -> Callable[[int], None]:
-    return lambda batch: None if batch != number else (act(), None)[1]
+    def between(batch: int) -> None:
+        if batch == number:
+            act()
+
+    return between
 
 
 def test_an_old_snapshot_holds_until_it_ends(database_url: str) -> None:
@@ -144,7 +172,7 @@ def test_an_old_snapshot_holds_until_it_ends(database_url: str) -> None:
             old.execute("SELECT count(*) FROM numbers")
             time.sleep(0.6)
 
-        quiet = Releasing(word="old snapshot", release=old.rollback, between=at_batch(3, look))
+        quiet = Releasing(word="limit 0.5 s", release=old.rollback, between=at_batch(3, look))
         pace = by({"old-snapshot": {"hard": "500ms", "soft": "400ms", "every": "20ms"}})
         assert fill(database_url, WORK, quiet, pace=pace).state is State.DONE
     assert '"report", idle in transaction), limit 0.5 s' in quiet.held("limit")
@@ -156,7 +184,7 @@ def test_a_slot_that_nobody_reads_holds_until_it_is_gone(database_url: str, admi
     admin.execute("SELECT pg_create_physical_replication_slot('forgotten', true)")
     gone = once(lambda: admin.execute("SELECT pg_drop_replication_slot('forgotten')"))
     try:
-        quiet = Releasing(word="forgotten", release=gone)
+        quiet = Releasing(word="limit 500 kB", release=gone)
         pace = by({"slots": {"hard": "500kB", "every": "20ms"}})
         assert fill(database_url, WORK, quiet, pace=pace).state is State.DONE
     finally:
@@ -164,6 +192,7 @@ def test_a_slot_that_nobody_reads_holds_until_it_is_gone(database_url: str, admi
     assert 'kept for slot "forgotten", which nobody reads, limit 500 kB' in quiet.held("forgotten")
 
 
+@pytest.mark.long
 def test_an_archiver_that_fails_holds_until_it_is_mended() -> None:
     # What is asked for there is not in the folder of the data yet.
     settings = {"archive_mode": "on", "archive_command": "test -e mended", "wal_level": "replica"}
@@ -180,7 +209,7 @@ def test_an_archiver_that_fails_holds_until_it_is_mended() -> None:
                 # A new segment wakes it up.
                 connection.execute("SELECT pg_logical_emit_message(false, 'test', 'x'), pg_switch_wal()")
 
-            quiet = Releasing(word="archiver", release=once(mend))
+            quiet = Releasing(word="limit 2", release=once(mend))
             pace = by({"archiver": {"soft": 1, "hard": 2, "every": "20ms"}})
             assert fill(url, WORK, quiet, pace=pace).state is State.DONE
     assert "segments waiting, the archive command fails, limit 2" in quiet.held("archiver")
@@ -224,6 +253,7 @@ def test_a_vacuum_of_the_table_slows_the_run(database_url: str) -> None:
     assert quiet.held("vacuumed").endswith("slowed to 50%")
 
 
+@pytest.mark.long
 def test_a_sensor_that_changes_its_mind_all_the_time_slows_and_fills_no_log(database_url: str) -> None:
     numbers(database_url, 1500)
     # Out of step with the half second after which a held run asks again.
@@ -303,6 +333,7 @@ def waits_for(url: str, pid: int) -> bool:
 # limits of the whole run
 
 
+@pytest.mark.long
 def test_a_limit_of_the_run_holds_for_its_processes_together(database_url: str) -> None:
     numbers(database_url, 4000)
     with psycopg.connect(database_url, autocommit=True) as connection:
