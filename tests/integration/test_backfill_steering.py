@@ -30,6 +30,7 @@ from evolve.backfill.record import NoSuchRun, NotApproved, RunEnded, RunRecord
 from evolve.backfill.settings import OFF, Settings
 from evolve.backfill.shapes import Shape
 from evolve.backfill.status import State
+from evolve.backfill.terms import Terms
 from evolve.errors import Refused
 from evolve.postgres import journal
 from evolve.postgres.connect import connect
@@ -141,6 +142,37 @@ def test_resume_goes_on_at_the_pace_of_the_start_unless_told_otherwise(database_
     resume(Pace(largest=30, shapes=PLAIN), Quiet(), third)
     assert (max(first.sizes), max(second.sizes), max(third.sizes)) == (20, 60, 30)
     assert by_value(database_url) == {1: 1000}
+
+
+def test_resume_keeps_to_the_windows_and_workers_of_the_start_unless_told_otherwise(
+    database_url: str,
+) -> None:
+    numbers(database_url, 1000)
+    with psycopg.connect(database_url) as connection:
+        row = connection.execute("SELECT extract(hour FROM clock_timestamp() AT TIME ZONE 'UTC')").fetchone()
+    hour = int(str(row and row[0]))
+    shut = f"{(hour + 8) % 24:02}:00-{(hour + 9) % 24 or 24:02}:00 UTC"
+    begun = spec("numbers", "n", "n + 1")
+    fill(database_url, begun, stopped_after(2), pace=Pace(largest=60, shapes=PLAIN))
+    notes, open_now = Notes(), Terms(windows=("00:00-24:00 UTC",))
+
+    def resume(terms: Terms, quiet: Quiet) -> None:
+        pace = Pace(terms=terms, workers=terms.workers or 1)
+        resume_backfill(database_url, NAME, pace=pace, stop=quiet, watch=quiet, observer=notes)
+
+    held = Quiet()
+    held.stop_when = lambda: bool(notes.holds)
+    resume(Terms(windows=(shut,), workers=2), held)
+    assert record(database_url).terms == Terms(windows=(shut,), workers=2)
+    notes.holds.clear()
+    resume(Terms(), held)  # of the dashboard, say
+    assert any("UTC" in reason for reason in notes.holds)
+    resume(open_now, Quiet())
+    assert record(database_url).terms == Terms(windows=open_now.windows, workers=2)
+    assert by_value(database_url) == {1: 1000}
+    paces = [detail for kind, detail in told(database_url) if kind == "pace"]
+    assert paces[0].endswith(f'window="{shut}" workers=2')
+    assert len(paces) == 2
 
 
 def test_a_brake_holds_the_run_names_who_and_why_and_ends_by_itself(database_url: str) -> None:

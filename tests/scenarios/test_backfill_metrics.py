@@ -140,6 +140,35 @@ def test_a_port_that_is_in_use_is_refused_before_anything_is_done(database_url: 
     )
 
 
+@pytest.mark.parametrize("words", [("run", "numbers.n", "--set", "1"), ("undo", "numbers.n")])
+def test_a_dry_run_serves_none(database_url: str, tmp_path: Path, words: tuple[str, ...]) -> None:
+    done = evolve(
+        "backfill", *words, "--dry-run", "--metrics-port", "0",
+        cwd=tmp_path, env={"EVOLVE_DATABASE_URL": database_url},
+    )  # fmt: skip
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "--metrics-port serves nothing with --dry-run" in done.stderr
+
+
+def test_who_tries_rejects_again_or_verifies_is_heard_of_as_well(database_url: str, tmp_path: Path) -> None:
+    numbers(database_url, 30)
+    (tmp_path / "evolve.toml").write_text(
+        "[backfill]\non_event = ['sh -c \"cat >> heard\"']\n", encoding="utf-8"
+    )
+
+    def heard(*words: str) -> list[dict[str, object]]:
+        (tmp_path / "heard").unlink(missing_ok=True)
+        done = evolve("backfill", *words, cwd=tmp_path, env={"EVOLVE_DATABASE_URL": database_url})
+        assert done.returncode in (1, 3), done.stderr
+        return [json.loads(line) for line in (tmp_path / "heard").read_text().splitlines()]
+
+    heard("run", "numbers.note", "--set", "(1 / (id % 2))::text", "--no-verify")
+    for command, way in (("retry-rejects", "done"), ("verify", "verifying")):
+        events = heard(command, "numbers.note", "--metrics-port", "0")
+        assert (events[0]["event"], events[0]["way"]) == ("backfill.begin", way)
+        assert (events[-1]["event"], events[-1]["rejects"]) == ("backfill.end", 15)
+
+
 def test_the_log_is_json_to_the_end_and_hooks_hear_of_it(database_url: str, tmp_path: Path) -> None:
     numbers(database_url, 300)
     (tmp_path / "evolve.toml").write_text(
