@@ -209,8 +209,7 @@ class Worker:
                     if step.otherwise == "settle":
                         raise StraysFound
                     raise RowsPassedTheBound(self._table, table)
-            for statement in step.statements:
-                connection.execute(_sql(statement))
+            _send(connection, step.statements)
             end_step(connection, self._record, track, number, step.state)
 
     def build_index(self, step: BuildIndex, track: Track, number: int, patience: float) -> None:
@@ -357,8 +356,7 @@ class Worker:
             LockNotAcquired, StepFailed, ConnectionLost.
         """
         with self._transaction(step.title, self._lock_timeout) as connection:
-            for statement in statements:
-                connection.execute(_sql(statement))
+            _send(connection, statements)
 
     def old_snapshots(self, step: AwaitSnapshots) -> tuple[OldSnapshot, ...]:
         """Sessions whose snapshot is older than this moment."""
@@ -501,10 +499,12 @@ class Worker:
         """All within `timeout` (ms), together: who queues behind the first lock waits for the last one, too."""
         until = time.monotonic() + timeout / 1000
         for statement in statements:
-            self._connection.execute(_sql(statement))
-            left = max(_LEAST_WAIT, int((until - time.monotonic()) * 1000))
+            self._connection.execute(
+                sql.SQL("SET LOCAL lock_timeout = {}; {}").format(sql.Literal(_left(until)), _sql(statement))
+            )
+        if statements:
             # No lock.
-            self._connection.execute("SELECT set_config('lock_timeout', %s, true)", (str(left),))
+            self._connection.execute("SELECT set_config('lock_timeout', %s, true)", (str(_left(until)),))
 
     def _timeout(self, step: Statements, *, patient: bool) -> int:
         locks = [
@@ -537,6 +537,17 @@ class Worker:
             if self._connection.closed or isinstance(error, psycopg.InterfaceError):
                 raise ConnectionLost(self._table, error, self._command) from error
             raise StepFailed(self._table, title, error, self._command) from error
+
+
+def _left(until: float) -> int:
+    """Milliseconds."""
+    return max(_LEAST_WAIT, int((until - time.monotonic()) * 1000))
+
+
+def _send(connection: Connection, statements: Sequence[Statement]) -> None:
+    """All of them in one message, so that no lock is held for the way of each to the server and back."""
+    if statements:
+        connection.execute(sql.SQL(";\n").join(_sql(statement) for statement in statements))
 
 
 def _sql(statement: Statement) -> sql.SQL:
