@@ -135,7 +135,7 @@ def _guesses(partitioned: Partitioned, zones: Sequence[str]) -> Iterator[dict[st
     match partitioned.method:
         case "hash":
             moduli = [p.bound.modulus for p in partitioned.partitions if isinstance(p.bound, HashBound)]
-            yield {"key": list(key) if len(key) > 1 else key[0], "modulus": max(moduli, default=0)}
+            yield {"key": key[0] if len(key) == 1 else list(key), "modulus": max(moduli, default=0)}
         case "list":
             yield {"key": key[0], **_sets(partitioned)}
         case _:
