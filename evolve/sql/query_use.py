@@ -203,12 +203,13 @@ def _sources(part: Node, kind: str, named: frozenset[str]) -> Iterator[tuple[str
     """What stands in FROM and is written to, by the name that the statement knows it by; None for what is no table."""
     if kind in ("UpdateStmt", "DeleteStmt", "MergeStmt"):
         yield _source(part.relation, named)
-    nodes = {
-        "SelectStmt": lambda: part.from_clause,
-        "UpdateStmt": lambda: part.from_clause,
-        "DeleteStmt": lambda: part.using_clause,
-        "MergeStmt": lambda: [part.source_relation],
-    }[kind]()
+    match kind:
+        case "SelectStmt" | "UpdateStmt":
+            nodes = part.from_clause
+        case "DeleteStmt":
+            nodes = part.using_clause
+        case _:
+            nodes = [part.source_relation]
     for item in _items(nodes):
         if type(item).__name__ == "RangeVar":
             yield _source(item, named)
