@@ -5,7 +5,7 @@ from __future__ import annotations
 from evolve.partition import sync
 from evolve.partition.inventory import Inventory, Publication, Sequence, Trigger, View
 from evolve.partition.naming import Names
-from evolve.partition.steps import Statements, Step
+from evolve.partition.steps import Statements
 from evolve.sql.locks import LockMode
 from evolve.sql.names import QualifiedName, literal, quote
 from evolve.sql.statements import Statement
@@ -187,9 +187,9 @@ def add_inbound(inventory: Inventory) -> tuple[Statement, ...]:
     )
 
 
-def inbound(inventory: Inventory) -> tuple[Step, ...]:
+def inbound(inventory: Inventory) -> tuple[Statements, ...]:
     """What follows the swap: the foreign keys that point here are proven anew, and get their comments."""
-    steps: list[Step] = [
+    steps = [
         Statements(
             name="inbound keys",
             title=f"{foreign.name} of {foreign.source}, validated",
