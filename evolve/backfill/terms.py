@@ -25,7 +25,12 @@ class Terms:
 
     def over(self, below: Terms) -> Terms:
         """What is left open here is as it is there."""
-        return Terms(**{**below._said, **self._said})
+        return Terms(
+            below.windows if self.windows is None else self.windows,
+            below.workers if self.workers is None else self.workers,
+            below.lock_timeout if self.lock_timeout is None else self.lock_timeout,
+            below.statement_timeout if self.statement_timeout is None else self.statement_timeout,
+        )
 
     @property
     def words(self) -> tuple[str, ...]:
