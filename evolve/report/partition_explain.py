@@ -34,6 +34,7 @@ def to_data(explanation: Explanation) -> dict[str, object]:
                 "at_plan": each.at_plan,
                 "at_run": each.at_run,
                 "depends_on_values": each.depends,
+                "planned": _planned(explanation, each),
                 "scanned": list(each.partitions),
                 "exceeds": explanation.exceeds(each),
                 "reason": each.reason.code if each.reason else None,
@@ -46,6 +47,15 @@ def to_data(explanation: Explanation) -> dict[str, object]:
         "elsewhere": explanation.elsewhere,
         "notes": list(explanation.notes),
     }
+
+
+def _planned(explanation: Explanation, each: Pruned) -> list[str] | None:
+    """The names of those that are planned for; None where the plan tells no more than how many."""
+    if each.at_plan == each.at_run:
+        return list(each.partitions)
+    if each.at_plan == each.total:
+        return sorted(leaf.plain for leaf in explanation.scheme.leaves)
+    return None
 
 
 def _query_data(query: Query) -> dict[str, object]:
