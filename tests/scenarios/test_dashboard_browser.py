@@ -72,6 +72,27 @@ def test_the_token_is_gone_from_the_address(browser: Browser, tab: Tab) -> None:
     assert tab.problems == []
 
 
+def test_a_link_on_a_page_of_others_leads_in(browser: Browser, tab: Tab, tmp_path: Path) -> None:
+    tab.send("Network.clearBrowserCookies")
+    page = tmp_path / "others.html"
+    page.write_text(f'<a href="{browser.address.link}">link</a>', encoding="utf-8")
+    tab.go(page.as_uri())
+    tab.value("document.querySelector('a').click()")
+    tab.until(f"document.body.innerText.includes('{NAME}')")
+    assert tab.value("location.href") == browser.address.page
+
+
+def test_what_is_being_copied_stays_marked(browser: Browser, tab: Tab, database_url: str) -> None:
+    open_run(browser, tab)
+    tab.until("states !== null")
+    tab.value("getSelection().selectAllChildren(document.querySelector('#run code'))")
+    cancel_backfill(database_url, NAME)
+    tab.until("document.getElementById('controls').innerText.includes('ended')")
+    assert tab.value("getSelection().toString()").startswith("n = CASE")
+    tab.value("getSelection().removeAllRanges()")
+    tab.until("document.getElementById('run').innerText.includes('cancelled')")
+
+
 def test_what_another_terminal_does_appears_and_is_read_out(
     browser: Browser, tab: Tab, database_url: str
 ) -> None:
@@ -151,4 +172,7 @@ def test_it_works_without_scripts(browser: Browser, tab: Tab, database_url: str)
     tab.value("document.querySelector('#cancel button').click()")
     tab.until("document.getElementById('run')?.innerText.includes('cancelled')")
     assert show_backfill(database_url, NAME).record.shown == "cancelled"
+    assert tab.value("document.querySelector('meta[http-equiv]').content") == "15"
+    tab.value("[...document.links].find((link) => link.innerText === 'Keep it still').click()")
+    tab.until("location.search.endsWith('&still') && document.querySelector('meta[http-equiv]') === null")
     tab.look(width=1200)
