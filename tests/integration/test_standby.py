@@ -9,10 +9,12 @@ import psycopg
 import pytest
 from click.testing import CliRunner, Result
 from support.bad_input import CHANGE, COMMANDS, Ground
+from support.dashboard import browsing
 from support.standby import hot_standby
 
 from evolve.cli import evolve
 from evolve.postgres.writable import StandbyServer
+from evolve.revisions.project import find_project
 
 pytestmark = pytest.mark.server
 
@@ -61,6 +63,15 @@ def test_what_writes_is_refused_before_anything_is_touched(ground: Ground, name:
 def test_what_reads_works(ground: Ground, name: str) -> None:
     done = run(ground, *COMMANDS[name])
     assert done.exception is None, done.output
+
+
+def test_the_dashboard_shows_one_and_changes_nothing_there(ground: Ground) -> None:
+    with browsing(ground.url, project=lambda: find_project(ground.root)) as browser:
+        browser.until(lambda: browser.ask("/"), lambda answer: CHANGE in answer.text)
+        header = {"Authorization": f"Bearer {browser.address.token}"}
+        answer = browser.ask("/act?name=any", {"action": "cancel"}, header)
+    assert answer.status == 400
+    assert "this server is a standby" in answer.plain
 
 
 def test_it_says_where_to_go(ground: Ground) -> None:
