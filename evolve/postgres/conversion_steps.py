@@ -38,7 +38,7 @@ from evolve.sql.statements import Statement
 
 Key = list[str]
 
-_LEAST_WAIT = 10  # milliseconds
+_LEAST_WAIT = 50  # milliseconds: less would not outlast the writers that are at it
 SAMPLED_PAGES = 500  # of a table whose keys are cut into ranges
 PATIENT = 10_000  # milliseconds for locks that nobody queues behind
 
