@@ -41,6 +41,7 @@ from evolve.postgres.conversions import (
 )
 from evolve.postgres.inventory import read_inventory, read_profile, read_size, server_version
 from evolve.postgres.partitions import existing_names, free_bytes, read_partitioned
+from evolve.postgres.writable import refuse_read_only
 from evolve.sql.names import QualifiedName
 
 T = TypeVar("T")
@@ -159,8 +160,11 @@ class Environment:
     now: Callable[[], datetime] = lambda: datetime.now(UTC)
 
 
-def plan_conversion(url: str, wish: Wish, now: datetime) -> Conversion:
+def plan_conversion(url: str, wish: Wish, now: datetime, *, writing: bool = False) -> Conversion:
     """Look at the table and work out every step; writes nothing.
+
+    Args:
+        writing: it is to be carried out at once, so a server that only reads is refused first.
 
     Raises:
         NoSuchTable, BadOptions, NoSuchMethod: the question was wrong.
@@ -168,6 +172,8 @@ def plan_conversion(url: str, wish: Wish, now: datetime) -> Conversion:
         ConversionExists: one is under way.
     """
     with connect(url, application_name="evolve partition", autocommit=True) as connection:
+        if writing:
+            refuse_read_only(connection)
         running = find_conversion(connection, wish.table)
         if running is not None:
             raise ConversionExists(wish.table, running.state)

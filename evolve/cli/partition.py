@@ -122,7 +122,7 @@ def convert(
         else:
             click.echo(report.revision_text(conversion, path, again))
         return 0
-    conversion = use.plan_conversion(url, wish, datetime.now(UTC))
+    conversion = use.plan_conversion(url, wish, datetime.now(UTC), writing=run)
     if run:
         return carry_out(
             location, url, conversion, "convert", report_format, quiet=quiet, mode=mode, workers=workers
