@@ -71,7 +71,7 @@ class _Reader:
         rows = self._rows(
             """
             SELECT c.oid::bigint, c.relname, n.nspname, c.relkind::text, c.relispartition,
-                   c.relpersistence::text, pg_get_expr(c.relpartbound, c.oid), pg_get_partkeydef(c.oid),
+                   c.relpersistence::text, pg_get_expr(c.relpartbound, 0), pg_get_partkeydef(c.oid),
                    ARRAY(SELECT i.inhparent::bigint FROM pg_inherits i WHERE i.inhrelid = c.oid ORDER BY i.inhseqno)
               FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
              WHERE c.relkind IN ('r', 'p', 'v', 'm', 'S', 'i', 'I')

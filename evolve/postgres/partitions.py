@@ -83,7 +83,7 @@ def read_partitioned(connection: Connection, table: QualifiedName) -> Partitione
         # ACCESS SHARE on catalogs only.
         rows = connection.execute(
             """
-            SELECT c.relname, pg_get_expr(c.relpartbound, c.oid),
+            SELECT c.relname, pg_get_expr(c.relpartbound, 0),
                    (SELECT coalesce(sum(greatest(leaf.reltuples, 0)), 0)::bigint
                       FROM pg_partition_tree(c.oid) AS t JOIN pg_class AS leaf ON leaf.oid = t.relid WHERE t.isleaf)
               FROM pg_inherits AS i JOIN pg_class AS c ON c.oid = i.inhrelid

@@ -278,3 +278,17 @@ def test_an_unknown_scheme_is_refused(database_url: str) -> None:
 def test_nothing_known_is_refused(database_url: str) -> None:
     with pytest.raises(NothingPartitioned):
         premake(database_url, {}, None, NOW)
+
+
+def test_partitions_are_read_while_somebody_holds_one(database_url: str) -> None:
+    """PostgreSQL 18 locks the relation whose number it is given beside a bound."""
+    execute(
+        database_url,
+        "CREATE TABLE t (at date) PARTITION BY RANGE (at);"
+        "CREATE TABLE t_1 PARTITION OF t FOR VALUES FROM ('2026-01-01') TO ('2026-02-01')",
+    )
+    with psycopg.connect(database_url) as holder, connect(database_url, autocommit=True) as connection:
+        holder.execute("LOCK TABLE t_1 IN ACCESS EXCLUSIVE MODE")
+        connection.execute("SET lock_timeout = '2s'")
+        found = read_partitioned(connection, QualifiedName("t"))
+    assert [partition.name for partition in found.partitions] == ["t_1"]
