@@ -19,10 +19,10 @@ demo: $(INSTALLED) ## change a live schema on a throw-away PostgreSQL, with read
 	@EVOLVE_SCRATCH=$${EVOLVE_SCRATCH:-embedded} $(BIN)/python -m evolve demo $(ARGS)
 
 test: $(INSTALLED) ## run every test but the ones that take minutes
-	@$(BIN)/python -m pytest -n 2 $(TESTS) $(ARGS)
+	@$(BIN)/python -m pytest -n 2 --dist worksteal $(TESTS) $(ARGS)
 
 test-long: $(INSTALLED) ## run every test
-	@$(BIN)/python -m pytest -n 2 --long $(TESTS) $(ARGS)
+	@$(BIN)/python -m pytest -n 2 --dist worksteal --long $(TESTS) $(ARGS)
 
 test-matrix: $(INSTALLED) ## hold what is claimed of locks and recipes against bare PostgreSQL 14 to 18 (fetched to .servers/); MAJORS=14,17 chooses
 	@$(BIN)/python .ci/matrix.py --majors "$(MAJORS)" $(ARGS)

@@ -107,7 +107,7 @@ def test_a_killed_run_shows_as_interrupted_and_run_goes_on_with_it(database_url:
 
 
 def test_watching_ends_when_the_run_rests(database_url: str) -> None:
-    numbers(database_url, 3000)
+    numbers(database_url, 1500)
     with command_line(database_url) as cli:
         process = cli.start(*SLOWLY)
         wait_for(lambda: begun(cli))

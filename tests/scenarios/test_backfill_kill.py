@@ -133,6 +133,7 @@ def test_a_second_worker_is_refused_while_the_first_is_alive(database_url: str) 
         first = cli.start("run", NAME, "--set", "n + 1", "--max-rows-per-second", "1000", "--max-batch", "50")
         wait_for(cli, lambda: cli_rows(cli) > 0)
         told = cli.fail("run", NAME, "--set", "n + 1", expect=1)
+        cli.run("set", NAME, "rows=off")
         first.communicate(timeout=60)
     assert f"pid {first.pid}" in told
     assert set(by_value(database_url)) == {1}

@@ -85,8 +85,10 @@ def test_a_server_that_is_killed_and_comes_back_is_waited_for(times: int) -> Non
                 server.stop()
                 time.sleep(0.5)
                 server = start_again(claim.folder, server.url, DURABLE)
-            out, err = process.communicate(timeout=120)
+            _until_more(server.url, _written(server.url))
             settings = cli.status(NAME)["settings"]
+            cli.run("set", NAME, "rows=off")
+            out, err = process.communicate(timeout=120)
         assert process.returncode == 0, out + err
         assert settings == {"rows": 2900, "wal": "off"}
         assert "is done: 30,000 rows" in out

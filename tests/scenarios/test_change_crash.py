@@ -97,7 +97,7 @@ def test_killed_at_random_moments(users: ChangeProject) -> None:
             break
         arguments = str(command).split()[1:]
         process = start_evolve(*arguments, cwd=users.root)
-        time.sleep(chance.uniform(0.2, 1.2))
+        time.sleep(chance.uniform(0.0, 0.6))
         process.kill()
         process.communicate()
         evolve(*arguments, cwd=users.root)  # may be refused where the first had come to its end

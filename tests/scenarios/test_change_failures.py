@@ -138,7 +138,10 @@ def readers_that_stay(road: Road, seconds: float) -> Iterator[None]:
         thread.join(30)
 
 
-@pytest.mark.parametrize("phase", ["expand", "validate", "contract", "purge"])
+@pytest.mark.parametrize(
+    "phase",
+    ["expand", "contract", *(pytest.param(phase, marks=pytest.mark.long) for phase in ("validate", "purge"))],
+)
 def test_nobody_waits_longer_than_a_lock_timeout(road: Road, phase: str) -> None:
     """A report is open, ends, and another begins, also between two statements of ours."""
     while (

@@ -36,8 +36,7 @@ def demo(folder: Path, *options: str) -> subprocess.CompletedProcess[str]:
     return evolve("demo", "--size", "small", "--format", "json", *options, cwd=folder, env=env, timeout=280)
 
 
-def test_every_promise_is_kept_and_nothing_is_left(folder: Path) -> None:
-    done = demo(folder)
+def every_promise_is_kept(done: subprocess.CompletedProcess[str]) -> None:
     assert done.returncode == 0, done.stderr
     ending = json.loads(done.stdout)
     assert ending["schema"] == 1
@@ -48,12 +47,19 @@ def test_every_promise_is_kept_and_nothing_is_left(folder: Path) -> None:
     assert ending["broken"] == []
     for scene in ("A pull request", "Backfill", "Partition", "Contract"):
         assert scene in done.stderr
+
+
+@pytest.mark.long
+def test_every_promise_is_kept_and_nothing_is_left(folder: Path) -> None:
+    every_promise_is_kept(demo(folder))
     assert not list(folder.glob("evolve-demo-*"))
 
 
-def test_keep_leaves_server_and_project(folder: Path) -> None:
-    kept = json.loads(demo(folder, "--keep").stdout)["kept"]
+def test_every_promise_is_kept_and_server_and_project_where_they_are_to_be(folder: Path) -> None:
+    done = demo(folder, "--keep")
+    kept = json.loads(done.stdout)["kept"]
     try:
+        every_promise_is_kept(done)
         with psycopg.connect(kept["url"]) as connection:
             assert connection.execute("SELECT count(*) > 9000 FROM orders").fetchone() == (True,)
         assert Path(kept["folder"], "migrations", "evolve").is_dir()

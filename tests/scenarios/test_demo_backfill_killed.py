@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import random
 import signal
-import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 
 import pytest
+from support.command_line import Running, start_evolve
 
 from evolve.app.demo.road import CHANGE, Stage
-from evolve.app.demo.traffic import Traffic, environment
+from evolve.app.demo.traffic import Traffic
 
 pytestmark = pytest.mark.server
 
@@ -22,7 +21,7 @@ KILLS = 20
 
 @pytest.fixture
 def stage(make_stage: Callable[..., Stage]) -> Stage:
-    return make_stage("--users", "40000", "--orders", "40000")
+    return make_stage("--users", "40000", "--orders", "10000")
 
 
 @pytest.fixture
@@ -49,7 +48,7 @@ def test_killed_twenty_times_it_ends_right(stage: Stage, serving: ExitStack) -> 
     killed = 0
     for number in range(KILLS):
         process = backfill(stage, "resume") if number else begun
-        time.sleep(chance.uniform(0.2, 0.9))
+        time.sleep(chance.uniform(0.05, 0.45))
         process.kill()
         process.communicate()
         killed += process.returncode == -signal.SIGKILL
@@ -64,28 +63,11 @@ def test_killed_twenty_times_it_ends_right(stage: Stage, serving: ExitStack) -> 
         assert (report.failed, report.lost, report.errors) == (0, 0, ())
 
 
-def backfill(stage: Stage, verb: str) -> subprocess.Popen[str]:
+def backfill(stage: Stage, verb: str) -> Running:
     """The demo's backfill, slow enough to be killed in the middle of it."""
-    return subprocess.Popen(
-        [
-            sys.executable,
-            "-m",
-            "evolve",
-            "backfill",
-            verb,
-            CHANGE,
-            "--max-rows-per-second",
-            "2500",
-            "--max-batch",
-            "50",
-        ],
-        cwd=stage.folder,
-        env=environment(stage.folder, stage.url),
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-    )
+    slowly = ("--max-rows-per-second", "2500", "--max-batch", "50")
+    urls = {"SHOP_DATABASE_URL": stage.url, "EVOLVE_DATABASE_URL": stage.url}
+    return start_evolve("backfill", verb, CHANGE, *slowly, cwd=stage.folder, env=urls)
 
 
 def differing(stage: Stage) -> int:

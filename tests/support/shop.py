@@ -22,9 +22,9 @@ class Forked(Stage):
 
     def _run(self, words: list[str], *, live: bool) -> subprocess.CompletedProcess[str]:
         if words[0] == "evolve":
-            return evolve(*words[1:], cwd=self.folder, env=self._urls)
+            return evolve(*words[1:], cwd=self.folder, env=self._urls, timeout=600)
         env = {**environment(), **self._urls}
-        return module(*words, cwd=self.folder, env=env, path=(self.folder / "src",))
+        return module(*words, cwd=self.folder, env=env, path=(self.folder / "src",), timeout=600)
 
 
 class Silent:
