@@ -5,6 +5,7 @@ from __future__ import annotations
 import psycopg
 import pytest
 from psycopg import sql
+from psycopg.conninfo import make_conninfo
 from support.backfill import Quiet, fill, spec
 
 from evolve.app.backfill_work import Pace
@@ -263,6 +264,6 @@ def test_a_key_whose_spelling_a_setting_changes_is_refused_under_that_setting(
 ) -> None:
     with psycopg.connect(database_url, autocommit=True) as connection:
         connection.execute(f"CREATE TABLE t (k {kind} PRIMARY KEY, n int)".encode())
-    url = psycopg.conninfo.make_conninfo(database_url, options=f"-c {setting}")
+    url = make_conninfo(database_url, options=f"-c {setting}")
     with pytest.raises(NoKey, match="set it"):
         fill(url, spec("t", "n", "1"))
