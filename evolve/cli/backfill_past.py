@@ -43,7 +43,11 @@ def log(location: Location, /, name: str, last: int, report_format: str, databas
 @click.option(
     "--expired", is_flag=True, help="All that ended longer ago than keep_undo in [tool.evolve.backfill]."
 )
-@click.option("--force", is_flag=True, help="Also where it was not verified, missed rows, was cancelled, or is half undone.")
+@click.option(
+    "--force",
+    is_flag=True,
+    help="Also where it was not verified, missed rows, was cancelled, or is half undone.",
+)
 @click.option("--dry-run", is_flag=True, help="Show what would go.")
 @format_option("text", "json")
 @database_url_option
