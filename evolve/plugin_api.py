@@ -345,6 +345,13 @@ class Partitioner(ABC):
             Expired(partition, "it is past the retention") for partition in self.expired(existing, now)
         )
 
+    def moments(self, bound: Bound) -> tuple[datetime | None, datetime | None] | None:
+        """When rows of `bound` begin and end to come, None for ever; None alone where the clock does not say.
+
+        Asked to tell how far the future reaches.
+        """
+        return None
+
     def adopt(self, profile: Profile, now: datetime) -> Bound | NotAdopted:
         """One bound that takes every row the table has and every row it may get in the next days."""
         return NotAdopted(f'the method "{self.kind}" does not say how a whole table becomes one partition')

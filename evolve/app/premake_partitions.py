@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 
@@ -14,14 +14,27 @@ from evolve.errors import EvolveError, Misuse, Refused
 from evolve.partition.below import check
 from evolve.partition.inventory import Inventory
 from evolve.partition.maintain import Partitioned, create
-from evolve.plugin_api import Due, ListBound, Options, Partition, Partitioner, Profile, sorted_ranges
+from evolve.partition.retention import for_partitioner
+from evolve.plugin_api import (
+    DefaultBound,
+    Due,
+    ListBound,
+    Options,
+    Partition,
+    Partitioner,
+    Profile,
+    check_sql,
+    sorted_ranges,
+)
 from evolve.postgres.connect import Connection, connect
 from evolve.postgres.conversions import find_conversion, last_scheme, tables_with_scheme
 from evolve.postgres.inventory import read_inventory
 from evolve.postgres.partitions import (
     AttachBlocked,
+    RowsInDefault,
     create_partition,
     highest_key,
+    holds_rows_where,
     premake_lock,
     read_partitioned,
     read_template,
@@ -30,7 +43,7 @@ from evolve.postgres.pooler import refuse_pooled
 from evolve.postgres.writable import refuse_read_only
 from evolve.sql.names import QualifiedName, parse_name
 
-CORE_OPTIONS = ("recipe", "unique", "sub")
+CORE_OPTIONS = ("recipe", "unique", "sub", "alert_below")
 """What a `[tool.evolve.partition.<table>]` says to evolve itself rather than to the partitioner."""
 
 
@@ -56,7 +69,7 @@ class SchemeDiffers(Refused):
         super().__init__(
             f'"{table.plain}" is to be partitioned by {wanted}, but is partitioned by {found}',
             why="partitions made after the one would not fit the other",
-            fix=f"correct the settings, or convert the table: evolve partition convert {table.plain}",
+            fix=f"correct the settings, or convert the table: evolve partition convert {table.shell}",
         )
 
 
@@ -73,7 +86,7 @@ class StillBlocked(Refused):
 class Premade:
     """Args:
     made: partitions that are there now and were not before; those that would be made, in a dry run.
-    error: what stopped the work on this table; what was made before stays.
+    error: what stopped the work on this table, or RowsInDefault; what was made before stays.
     """
 
     table: QualifiedName
@@ -161,7 +174,7 @@ def scheme_of(
     scheme = last_scheme(connection, table)
     if scheme is None:
         raise NoScheme(table)
-    return scheme.method, scheme.options
+    return scheme.method, without_core(scheme.options)
 
 
 def configured_table(tables: Mapping[str, PartitionedTable], table: QualifiedName) -> PartitionedTable | None:
@@ -169,7 +182,7 @@ def configured_table(tables: Mapping[str, PartitionedTable], table: QualifiedNam
 
 
 def without_core(options: Options) -> Options:
-    return {name: value for name, value in options.items() if name not in CORE_OPTIONS}
+    return for_partitioner({name: value for name, value in options.items() if name not in CORE_OPTIONS})
 
 
 def sub_of(tables: Mapping[str, PartitionedTable], table: QualifiedName) -> object:
@@ -179,7 +192,15 @@ def sub_of(tables: Mapping[str, PartitionedTable], table: QualifiedName) -> obje
 
 
 def due_now(connection: Connection, partitioned: Partitioned, partitioner: Partitioner, now: datetime) -> Due:
-    """What is missing and what crosses."""
+    """What is missing and what crosses. A gap is not filled with what would be past its retention at once."""
+    profile = profile_of(connection, partitioned)
+    due = partitioner.due(partitioned.table.name, partitioned.partitions, now, profile)
+    gone = {expired.partition.name for expired in partitioner.past(due.create, now, profile)}
+    return replace(due, create=tuple(partition for partition in due.create if partition.name not in gone))
+
+
+def profile_of(connection: Connection, partitioned: Partitioned) -> Profile:
+    """What upkeep has to know of the rows: where the partitions begin, and the greatest integer key."""
     ranges = [bound for _, bound in sorted_ranges(partitioned.partitions)]
     edges = [edge for bound in ranges for edge in (bound.lower, bound.upper) if edge is not None]
     listed = [
@@ -190,8 +211,7 @@ def due_now(connection: Connection, partitioned: Partitioned, partitioner: Parti
         if isinstance(value, int)
     ]
     low = edges[0] if edges else min(listed, default=None)
-    profile = Profile(low=low, high=highest_key(connection, partitioned))
-    return partitioner.due(partitioned.table.name, partitioned.partitions, now, profile)
+    return Profile(low=low, high=highest_key(connection, partitioned))
 
 
 @dataclass(frozen=True, slots=True)
@@ -216,12 +236,18 @@ class _Work:
                 refuse_pooled(connection, self.url)
                 premake_lock(connection, table)
             # Looked at again only now: a run that waited finds nothing left to do.
-            due = due_now(connection, read_partitioned(connection, table), partitioner, self.now)
+            partitioned = read_partitioned(connection, table)
+            due = due_now(connection, partitioned, partitioner, self.now)
             coming = _coming(connection, table)
             due = replace(due, create=tuple(p for p in due.create if p.name not in coming))
-            if not self.dry_run and due.create:
+            default = next(
+                (p.name for p in partitioned.partitions if isinstance(p.bound, DefaultBound)), None
+            )
+            astray = _astray(connection, table, partitioner, default, due.create)
+            missing = tuple(partition for partition in due.create if partition.name not in astray)
+            if not self.dry_run and missing:
                 template = read_template(connection, table)
-                for partition in due.create:
+                for partition in missing:
                     make, attach = create(table, partitioner, partition, template, sub)
                     self._retried(
                         table,
@@ -230,7 +256,8 @@ class _Work:
                             connection, table, p.name, m, a
                         ),  # type: ignore[misc]
                     )
-            return Premade(table, due.create, due, self.dry_run)
+            error = RowsInDefault(table, default, astray) if default is not None and astray else None
+            return Premade(table, missing, due, self.dry_run, error)
 
     def _retried(self, table: QualifiedName, name: str, attempt: Callable[[], None]) -> None:
         tries, waited = 0, 0.0
@@ -252,6 +279,23 @@ class _Work:
 def _uniques(inventory: Inventory) -> list[tuple[str, tuple[str, ...]]]:
     found = [(key.name, key.columns) for key in inventory.keys]
     return found + [(index.name, index.columns or ()) for index in inventory.indexes if index.unique]
+
+
+def _astray(
+    connection: Connection,
+    table: QualifiedName,
+    partitioner: Partitioner,
+    default: str | None,
+    missing: Sequence[Partition],
+) -> list[str]:
+    """Those of `missing` that the default partition holds rows of."""
+    if default is None:
+        return []
+    leaf = QualifiedName(default, table.schema)
+    conditions = ((each.name, check_sql(each.bound, partitioner.key, table)) for each in missing)
+    return [
+        name for name, condition in conditions if condition and holds_rows_where(connection, leaf, condition)
+    ]
 
 
 def _coming(connection: Connection, table: QualifiedName) -> set[str]:

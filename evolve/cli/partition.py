@@ -12,10 +12,14 @@ from evolve.cli.backfill_options import quiet_option, resolved_url
 from evolve.cli.options import Location, database_url_option, format_option, project_options
 from evolve.cli.partition_adopt import adopt
 from evolve.cli.partition_advise import advise
+from evolve.cli.partition_check import check
 from evolve.cli.partition_explain import explain
 from evolve.cli.partition_move import drain, merge, rehash, split
 from evolve.cli.partition_plan import plan
+from evolve.cli.partition_policies import models_option, policies_of
+from evolve.cli.partition_retain import retain
 from evolve.cli.partition_running import carry_out, exclude, mode_option, workers_option
+from evolve.cli.partition_schedule import schedule
 from evolve.cli.partition_undo import undo
 from evolve.cli.partition_wish import options_of, recipe_options, said_again, scheme_options, wish_of
 
@@ -29,7 +33,7 @@ def command() -> None:
     """
 
 
-for subcommand in (plan, drain, split, merge, rehash, undo, adopt, explain, advise):
+for subcommand in (plan, drain, split, merge, rehash, undo, adopt, explain, advise, retain, check, schedule):
     command.add_command(subcommand)
 
 
@@ -154,11 +158,18 @@ def finish(
 @command.command()
 @click.argument("table", required=False)
 @click.option("--dry-run", is_flag=True, help="Only show what is missing.")
+@models_option
 @format_option("text", "json")
 @database_url_option
 @project_options
 def premake(
-    location: Location, /, table: str | None, dry_run: bool, report_format: str, database_url: str | None
+    location: Location,
+    /,
+    table: str | None,
+    dry_run: bool,
+    models: bool,
+    report_format: str,
+    database_url: str | None,
 ) -> int:
     """Make the partitions that are missing, of TABLE or of every table that is known.
 
@@ -173,10 +184,9 @@ def premake(
     from evolve.report import partition as report
     from evolve.sql.names import parse_name
 
-    config = location.config()
     done = use(
         resolved_url(location, database_url),
-        config.partition,
+        policies_of(location, models),
         parse_name(table) if table else None,
         datetime.now(UTC),
         dry_run=dry_run,
@@ -196,7 +206,7 @@ def premake(
     else:
         word = "missing" if dry_run else "made"
         for each in done:
-            if each.error is not None:
+            if each.error is not None and not each.made:
                 continue
             names = ", ".join(partition.name for partition in each.made)
             click.echo(f"{each.table.plain}: {f'{word} {names}' if names else 'nothing is missing'}")

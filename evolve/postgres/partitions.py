@@ -26,7 +26,7 @@ class NotPartitioned(Refused):
     def __init__(self, table: QualifiedName) -> None:
         super().__init__(
             f'"{table.plain}" is not partitioned',
-            fix=f"evolve partition convert {table.plain} --method range …",
+            fix=f"evolve partition convert {table.shell} --method range …",
         )
 
 
@@ -46,6 +46,15 @@ class NameTaken(Refused):
             f'the partition cannot be called "{partition}": another table has that name',
             why="it was not made by evolve, or holds rows, so it is left alone",
             fix=f"rename it: ALTER TABLE {partition} RENAME TO …",
+        )
+
+
+class RowsInDefault(Refused):
+    def __init__(self, table: QualifiedName, default: str, partitions: Sequence[str]) -> None:
+        super().__init__(
+            f'"{default}" holds rows that belong into {", ".join(partitions)}, which cannot be attached beside them',
+            why="the default partition of a table takes what no other does; the others that were missing are made",
+            fix=f"move the rows beside the traffic: evolve partition drain {table.shell}",
         )
 
 
@@ -110,12 +119,15 @@ def read_template(connection: Connection, table: QualifiedName) -> Template:
         # ACCESS SHARE on catalogs only.
         row = connection.execute(
             """
-            WITH parent AS (
+            WITH RECURSIVE parent AS (
                 SELECT c.* FROM pg_class AS c JOIN pg_namespace AS n ON n.oid = c.relnamespace
                  WHERE n.nspname = %(schema)s AND c.relname = %(name)s),
+            -- Not pg_partition_tree(): it locks every partition, and the server's room for locks is small.
+            tree AS (
+                SELECT oid FROM parent
+                 UNION ALL SELECT i.inhrelid FROM tree JOIN pg_inherits AS i ON i.inhparent = tree.oid),
             sibling AS (
-                SELECT c.* FROM parent CROSS JOIN LATERAL pg_partition_tree(parent.oid) AS t
-                  JOIN pg_class AS c ON c.oid = t.relid
+                SELECT c.* FROM tree AS t JOIN pg_class AS c ON c.oid = t.oid
                  WHERE c.relkind = 'r'
                  ORDER BY starts_with(coalesce(obj_description(c.oid, 'pg_class'), ''), %(marker)s) DESC, c.oid DESC
                  LIMIT 1)
@@ -179,6 +191,21 @@ def holds_rows(connection: Connection, table: str) -> bool:
     # ACCESS SHARE on the table for the time of one row.
     found = sql.SQL("SELECT EXISTS (SELECT FROM {})").format(sql.SQL(table))  # pyright: ignore[reportArgumentType]
     return connection.execute(found).fetchone() == (True,)
+
+
+def holds_rows_where(connection: Connection, table: QualifiedName, condition: str) -> bool:
+    """
+    Args:
+        condition: as SQL.
+    """
+    # ACCESS SHARE on the table: blocks nothing.
+    row = connection.execute(
+        sql.SQL("SELECT EXISTS (SELECT FROM {} WHERE {})").format(
+            sql.Identifier(table.schema, table.name),
+            sql.SQL(condition),  # pyright: ignore[reportArgumentType]
+        )
+    ).fetchone()
+    return row == (True,)
 
 
 def rows_missing(

@@ -318,11 +318,13 @@ def _hints(where: str, info: Mapping[Any, Any]) -> dict[str, str]:
     if not isinstance(hints, Mapping):
         raise BadHint(where, f"is {hints!r}, not a dictionary")
     for key, value in hints.items():
+        if key == "partition":  # of a table; read by `declared_partitions`
+            continue
         if key not in _KNOWN_HINTS:
             raise BadHint(where, f"has {key!r}, which nobody knows")
         if not isinstance(value, str) or not value.strip():
             raise BadHint(where, f"[{key!r}] is {value!r}, not text")
-    return dict(hints)
+    return {key: value for key, value in hints.items() if key != "partition"}
 
 
 def _name(name: str, schema: str | None) -> QualifiedName:

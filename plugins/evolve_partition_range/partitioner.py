@@ -144,6 +144,13 @@ class Range(Partitioner):
     def expired(self, existing: Sequence[Partition], now: datetime) -> Sequence[Partition]:
         return tuple(found.partition for found in self.past(existing, now, Profile()))
 
+    def moments(self, bound: Bound) -> tuple[datetime | None, datetime | None] | None:
+        if not isinstance(bound, RangeBound) or self.key_kind == "integer":
+            return None
+        ends = [None if end is None else self._calendar(end) for end in (bound.lower, bound.upper)]
+        begins, stops = (None if end is None else to_instant(end, self._clock) for end in ends)
+        return begins, stops
+
     def split(
         self, partition: Partition, profile: Profile, now: datetime, how: Options
     ) -> Sequence[Bound] | Problems:

@@ -28,7 +28,7 @@ from evolve.config import PartitionedTable
 from evolve.partition.inventory import Inventory
 from evolve.postgres.connect import connect
 from evolve.postgres.inventory import read_inventory
-from evolve.postgres.partitions import CannotCreate, NameTaken, NotPartitioned, read_partitioned
+from evolve.postgres.partitions import NameTaken, NotPartitioned, RowsInDefault, read_partitioned
 from evolve.sql.bounds import first_overlap, gaps
 from evolve.sql.names import QualifiedName
 
@@ -215,8 +215,10 @@ def test_rows_in_a_default_partition_are_told(url: str) -> None:
         "CREATE TABLE catch PARTITION OF orders DEFAULT;"
         "INSERT INTO orders (tenant_id, customer_id, region, created_at) VALUES (1, 1, 'eu', '2027-03-03')",
     )
-    with pytest.raises(CannotCreate, match="orders_p2027_03"):
-        made(url, datetime(2027, 1, 31, tzinfo=UTC))
+    done = made(url, datetime(2027, 1, 31, tzinfo=UTC))
+    assert isinstance(done.error, RowsInDefault)
+    assert "orders_p2027_03" in done.error.what
+    assert names(done) == ["orders_p2027_04"]
 
 
 def test_integer_partitions_follow_the_rows(database_url: str) -> None:

@@ -31,7 +31,11 @@ ELSEWHERE = {
     "backfill log",  # it reads, and no backfill has run there
     "backfill rejects",
     "backfill explain",
-    "partition explain",  # it reads, and orders is not partitioned
+    *(
+        "partition explain",
+        "partition check",
+        "partition schedule",
+    ),  # they read, and orders is not partitioned
 }  # it asks no server, has no models here, or tells it in its own way
 
 
