@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Literal
 
 from evolve.app.convert_table import BadOptions, Patience, partitioner_for
@@ -281,7 +282,7 @@ class _Work:
                     connection,
                     partition.name,
                     "detached",
-                    lambda name=partition.name: finalize(connection, self.table, name, LOCK_TIMEOUT),  # type: ignore[misc]
+                    partial(finalize, connection, self.table, partition.name, LOCK_TIMEOUT),
                 )
             except Refused:
                 self.done.pop()
@@ -309,7 +310,7 @@ class _Work:
                         connection,
                         each.name,
                         "dropped",
-                        lambda detached=each: drop_detached(connection, self.table, detached, LOCK_TIMEOUT),  # type: ignore[misc]
+                        partial(drop_detached, connection, self.table, each, LOCK_TIMEOUT),
                     )
                 except (CannotRetire, NotOurs, StillHeld) as error:
                     self.kept.append(Kept(each.name, error.what, waits=False))
