@@ -12,6 +12,7 @@ from evolve.cli.backfill_options import quiet_option, resolved_url
 from evolve.cli.options import Location, database_url_option, format_option, project_options
 from evolve.cli.partition_adopt import adopt
 from evolve.cli.partition_advise import advise
+from evolve.cli.partition_archive import archive, restore
 from evolve.cli.partition_check import check
 from evolve.cli.partition_explain import explain
 from evolve.cli.partition_move import drain, merge, rehash, split
@@ -34,6 +35,8 @@ def command() -> None:
 
 
 for subcommand in (plan, drain, split, merge, rehash, undo, adopt, explain, advise, retain, check, schedule):
+    command.add_command(subcommand)
+for subcommand in (archive, restore):
     command.add_command(subcommand)
 
 

@@ -38,6 +38,7 @@ def retain(
     Exit status 1: something past its retention stays until somebody acts. The other tables are looked after all the
     same.
     """
+    from evolve.app.archive_partition import archived
     from evolve.app.retain_partitions import retain as use
     from evolve.cli import print_error
     from evolve.report import partition_upkeep as report
@@ -48,6 +49,7 @@ def retain(
         policies_of(location, models),
         parse_name(table) if table else None,
         datetime.now(UTC),
+        archived=archived,
         dry_run=dry_run,
         observe=lambda message: click.echo(message, err=True),
     )

@@ -53,7 +53,7 @@ class Template:
 
 def create(
     parent: QualifiedName,
-    partitioner: Partitioner,
+    partitioner: Partitioner | Partitioned,
     partition: Partition,
     template: Template,
     sub: Partitioner | None = None,

@@ -116,6 +116,12 @@ def test_no_command_is_left_out() -> None:
         (("partition", "split", "orders"), "which partition"),
         (("partition", "merge", "orders", "orders_a", "orders_a"), "two at least"),
         (("partition", "rehash", "orders"), "how many partitions"),
+        (("partition", "archive", "orders"), "where to archive is not said"),
+        (
+            ("partition", "archive", "orders", "--command", "cat"),
+            "--command does not work without --read-back",
+        ),
+        (("partition", "restore", "orders", "orders_2020"), 'no archive of "orders_2020" on record'),
     ],
 )
 def test_wrong_usage(ground: Ground, arguments: tuple[str, ...], says: str) -> None:

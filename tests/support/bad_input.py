@@ -77,6 +77,8 @@ COMMANDS: dict[str, tuple[str, ...]] = {
     "partition retain": ("partition", "retain", "orders"),
     "partition check": ("partition", "check", "orders"),
     "partition schedule": ("partition", "schedule", "orders", "--as", "cron"),
+    "partition archive": ("partition", "archive", "orders", "--to", "attic", "--file", "csv.gz"),
+    "partition restore": ("partition", "restore", "orders", "orders_2020"),
     "partition status": ("partition", "status", "orders"),
     "partition explain": ("partition", "explain", "orders", "--from-statements"),
     "partition advise": ("partition", "advise", "orders"),
