@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from functools import partial
-from typing import Literal
+from typing import Literal, TypeVar
 
 from evolve.app.convert_table import BadOptions, Patience, partitioner_for
 from evolve.app.premake_partitions import (
@@ -47,6 +47,8 @@ from evolve.postgres.retiring import (
 )
 from evolve.postgres.writable import refuse_read_only
 from evolve.sql.names import QualifiedName
+
+T = TypeVar("T")
 
 Done = Literal["detached", "dropped", "finalized"]
 
@@ -243,9 +245,10 @@ class _Work:
             check_scheme(partitioned, partitioner)
             attached = read_attached(connection, self.table)
             expired = partitioner.past(partitioned.partitions, self.now, profile_of(connection, partitioned))
-            self._end_pending(connection, attached)
+            # What is stuck in a detach holds up no drop.
             self._note_unnoted(connection)
             self._drop_old(connection, policy)
+            self._end_pending(connection, attached)
             reasons = {each.partition.name: each.reason for each in expired}
             self._detach(connection, partitioned, attached, reasons)
         return Retained(self.table, tuple(self.done), tuple(self.kept), self.dry_run)
@@ -273,29 +276,22 @@ class _Work:
                     )
                 )
                 continue
-            self.done.append(Let(partition.name, "finalized", "its detach was interrupted"))
             del attached[partition.name]
-            if self.dry_run:
-                continue
-            try:
-                self._retried(
-                    connection,
-                    partition.name,
-                    "detached",
-                    partial(finalize, connection, self.table, partition.name, LOCK_TIMEOUT),
-                )
-            except Refused:
-                self.done.pop()
-                raise
-            note_detached(connection, self.table, partition.name, partition.bound, self.now, LOCK_TIMEOUT)
+            if not self.dry_run:
+                end = partial(finalize, connection, self.table, partition.name, LOCK_TIMEOUT)
+                self._retried(connection, partition.name, "detached", end)
+                self._note(connection, partition.name, partition.bound)
+            self.done.append(Let(partition.name, "finalized", "its detach was interrupted"))
 
     def _note_unnoted(self, connection: Connection) -> None:
         """Of runs that were killed right after a detach: their grace begins now."""
-        if self.dry_run:
-            return
         for each in read_all_detached(connection, self.table):
-            if each.moment is None:
-                note_detached(connection, self.table, each.name, "", self.now, LOCK_TIMEOUT)
+            if each.moment is None and not self.dry_run:
+                self._note(connection, each.name, each.bound)
+
+    def _note(self, connection: Connection, name: str, bound: str) -> None:
+        note = partial(note_detached, connection, self.table, name, bound, self.now, LOCK_TIMEOUT)
+        self._retried(connection, name, "marked", note)
 
     def _drop_old(self, connection: Connection, policy: Retention) -> None:
         for each in read_all_detached(connection, self.table):
@@ -303,19 +299,16 @@ class _Work:
             if reason:
                 self.kept.append(Kept(each.name, reason, waits=True))
                 continue
-            let = Let(each.name, "dropped", f"detached since {each.moment:%Y-%m-%d %H:%M}")
-            if not self.dry_run:
-                try:
-                    self._retried(
-                        connection,
-                        each.name,
-                        "dropped",
-                        partial(drop_detached, connection, self.table, each, LOCK_TIMEOUT),
-                    )
-                except (CannotRetire, NotOurs, StillHeld) as error:
-                    self.kept.append(Kept(each.name, error.what, waits=False))
-                    continue
-            self.done.append(let)
+            try:
+                if not self.dry_run:
+                    drop = partial(drop_detached, connection, self.table, each, LOCK_TIMEOUT)
+                    self._retried(connection, each.name, "dropped", drop)
+            except (CannotRetire, NotOurs, StillHeld) as error:
+                if connection.closed:
+                    raise
+                self.kept.append(Kept(each.name, error.what, waits=False))
+                continue
+            self.done.append(Let(each.name, "dropped", f"detached since {each.moment:%Y-%m-%d %H:%M}"))
 
     def _stays(self, connection: Connection, each: Detached, policy: Retention) -> str:
         """Why a table that was detached is not dropped now; "" where it is."""
@@ -327,9 +320,11 @@ class _Work:
         if until > self.now:
             return f"detached since {each.moment:%Y-%m-%d %H:%M}, stays until {until:%Y-%m-%d %H:%M}"
         leaf = QualifiedName(each.name, self.table.schema)
-        if policy.archive is not None and not self.archived(connection, leaf):
-            return f"it waits for its archive: evolve partition archive {self.table.plain}"
-        return ""
+        try:
+            waits = policy.archive is not None and not self.archived(connection, leaf)
+        except Refused as error:
+            return error.what
+        return f"it waits for its archive: evolve partition archive {self.table.plain}" if waits else ""
 
     def _detach(
         self,
@@ -352,22 +347,24 @@ class _Work:
                     )
                 )
                 continue
-            source = referring_table(connection, self.table, partition.name)
-            if source is not None:
-                self.kept.append(Kept(partition.name, f"rows of {source} still refer to it", waits=False))
-                continue
-            if not self.dry_run:
-                try:
-                    self._retried(
-                        connection, partition.name, "detached", _Detaching(connection, self.table, partition)
-                    )
-                except CannotRetire as error:
-                    self.kept.append(Kept(partition.name, error.what, waits=False))
+            look = partial(referring_table, connection, self.table, partition.name, LOCK_TIMEOUT)
+            leave = _Detaching(connection, self.table, partition)
+            try:
+                source = self._retried(connection, partition.name, "looked at", look)
+                if source is not None:
+                    self.kept.append(Kept(partition.name, f"rows of {source} still refer to it", waits=False))
                     continue
-                note_detached(connection, self.table, partition.name, partition.bound, self.now, LOCK_TIMEOUT)
+                if not self.dry_run:
+                    self._retried(connection, partition.name, "detached", leave)
+                    self._note(connection, partition.name, partition.bound)
+            except CannotRetire as error:
+                if connection.closed:
+                    raise
+                self.kept.append(Kept(partition.name, error.what, waits=False))
+                continue
             self.done.append(Let(partition.name, "detached", reasons[partition.name]))
 
-    def _retried(self, connection: Connection, name: str, verb: str, attempt: Callable[[], None]) -> None:
+    def _retried(self, connection: Connection, name: str, verb: str, attempt: Callable[[], T]) -> T:
         tries, waited = 0, 0.0
         while True:
             tries += 1

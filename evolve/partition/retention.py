@@ -26,7 +26,7 @@ _UNITS = {
 _DETACHED = re.compile(
     r"detached from (?P<table>.*) at (?P<moment>\d{4}-\S+) (?P<bound>FOR VALUES .*|DEFAULT)"
 )
-_LEAVING = re.compile(r"leaves (?P<table>.*)")
+_LEAVING = re.compile(r"leaves (?P<table>.*) (?P<bound>FOR VALUES .*|DEFAULT)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +50,7 @@ class Detached:
     Args:
         name: without schema; it stays in the schema of its parent.
         moment: when it was detached; None where the run was killed before it could say so.
-        bound: as SQL; "" where `moment` is None.
+        bound: as SQL.
     """
 
     name: str
@@ -96,9 +96,9 @@ def for_partitioner(options: Options) -> Options:
     return {**options, "retention": rest}
 
 
-def leaving_comment(table: QualifiedName, before: str | None) -> str:
+def leaving_comment(table: QualifiedName, bound: str, before: str | None) -> str:
     """Written before the detach, so that a run that was killed leaves no table that could be taken for a new one."""
-    return _comment(f"leaves {table.plain}", before)
+    return _comment(f"leaves {table.plain} {bound}", before)
 
 
 def detached_comment(table: QualifiedName, moment: datetime, bound: str, before: str | None) -> str:
@@ -110,16 +110,13 @@ def is_ours(comment: str | None) -> bool:
     return (comment or "").startswith(f"{MARKER}: ")
 
 
-def is_leaving(comment: str | None, table: QualifiedName) -> bool:
-    found = _LEAVING.fullmatch(_state(comment))
-    return found is not None and found["table"] == table.plain
-
-
 def read_detached(name: str, comment: str | None, table: QualifiedName) -> Detached | None:
     """What left `table` through evolve; None for whatever else."""
-    if is_leaving(comment, table):
-        return Detached(name, None, "")
-    found = _DETACHED.fullmatch(_state(comment))
+    state = _state(comment)
+    leaving = _LEAVING.fullmatch(state)
+    if leaving is not None and leaving["table"] == table.plain:
+        return Detached(name, None, leaving["bound"])
+    found = _DETACHED.fullmatch(state)
     if found is None or found["table"] != table.plain:
         return None
     try:

@@ -129,11 +129,21 @@ def read_all_detached(connection: Connection, table: QualifiedName) -> tuple[Det
     return tuple(each for each in found if each is not None)
 
 
-def referring_table(connection: Connection, table: QualifiedName, partition: str) -> str | None:
+def referring_table(
+    connection: Connection, table: QualifiedName, partition: str, lock_timeout: int
+) -> str | None:
     """A table with rows that refer to rows of `partition`; None where there is none.
 
     The server asks the same at a detach, but holds SHARE on the referring table while it reads.
+
+    Raises:
+        RetireBlocked, CannotRetire.
     """
+    with _translated(partition), _short(connection, lock_timeout):
+        return _referring(connection, table, partition)
+
+
+def _referring(connection: Connection, table: QualifiedName, partition: str) -> str | None:
     # ACCESS SHARE on catalogs only. One row for each foreign key to the parent itself.
     keys = connection.execute(
         "SELECT k.conrelid::regclass::text, "
@@ -170,7 +180,7 @@ def announce(connection: Connection, table: QualifiedName, partition: Attached, 
     _comment(
         connection,
         QualifiedName(partition.name, table.schema),
-        leaving_comment(table, partition.comment),
+        leaving_comment(table, partition.bound, partition.comment),
         lock_timeout,
     )
 
@@ -216,9 +226,7 @@ def note_detached(
     # ACCESS SHARE on catalogs only.
     row = connection.execute("SELECT obj_description(to_regclass(%s), 'pg_class')", (leaf.full,)).fetchone()
     before = str(row[0]) if row is not None and row[0] is not None else None
-    _comment(
-        connection, leaf, detached_comment(table, now, bound or "FOR VALUES unknown", before), lock_timeout
-    )
+    _comment(connection, leaf, detached_comment(table, now, bound, before), lock_timeout)
 
 
 def foreign_keys_of(connection: Connection, table: QualifiedName) -> tuple[str, ...]:
@@ -288,8 +296,13 @@ def _outside(connection: Connection, partition: str, statement: str, lock_timeou
     """Run what takes no transaction around it."""
     # No lock. For the session, since the statement has no transaction of its own to set it in.
     connection.execute("SELECT set_config('lock_timeout', %s, false)", (str(lock_timeout),))
-    with _translated(partition):
-        connection.execute(statement.encode())
+    try:
+        with _translated(partition):
+            connection.execute(statement.encode())
+    finally:
+        if not connection.closed:
+            # No lock.
+            connection.execute("SELECT set_config('lock_timeout', '0', false)")
 
 
 @contextmanager

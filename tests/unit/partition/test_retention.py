@@ -11,7 +11,6 @@ from evolve.partition.retention import (
     Retention,
     detached_comment,
     for_partitioner,
-    is_leaving,
     is_ours,
     leaving_comment,
     read_detached,
@@ -63,13 +62,13 @@ def test_a_comment_tells_when_it_left_and_what_it_took() -> None:
 
 
 def test_a_table_that_leaves_is_told_from_one_half_made() -> None:
-    assert is_leaving(leaving_comment(TABLE, MADE), TABLE)
+    assert read_detached("p", leaving_comment(TABLE, BOUND, MADE), TABLE) == Detached("p", None, BOUND)
     assert read_detached("orders_p2027_01", MADE, TABLE) is None
 
 
 @pytest.mark.parametrize("before", ["what we owe", f"{MADE}, adopted; what we owe", "a\nb; c"])
 def test_what_a_person_wrote_there_stays(before: str) -> None:
-    left = detached_comment(TABLE, MOMENT, BOUND, leaving_comment(TABLE, before))
+    left = detached_comment(TABLE, MOMENT, BOUND, leaving_comment(TABLE, BOUND, before))
     assert left.split("\n", 1)[1] == before.removeprefix(f"{MADE}, adopted; ")
     assert read_detached("p", left, TABLE) == Detached("p", MOMENT, BOUND)
 
