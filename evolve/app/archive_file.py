@@ -14,7 +14,7 @@ from importlib.util import find_spec
 from typing import IO, TYPE_CHECKING, Any, Protocol, assert_never, cast
 
 from evolve.errors import Misuse, Refused
-from evolve.partition.archive import ArchivedColumn, Format
+from evolve.partition.archive import ArchivedColumn, FileFormat
 
 if TYPE_CHECKING:
     import pyarrow
@@ -85,17 +85,17 @@ def refuse_without_pyarrow() -> None:
         raise NoPyarrow
 
 
-def has_header(format_: Format) -> bool:
+def has_header(format_: FileFormat) -> bool:
     """A CSV file names its columns in its first line."""
     return format_ == "csv.gz"
 
 
-def file_name(format_: Format) -> str:
+def file_name(format_: FileFormat) -> str:
     return f"rows.{format_}"
 
 
 def write_rows(
-    rows: Iterable[bytes], columns: Sequence[ArchivedColumn], format_: Format, target: Hashing
+    rows: Iterable[bytes], columns: Sequence[ArchivedColumn], format_: FileFormat, target: Hashing
 ) -> str:
     """Write `rows`, each one whole row of a COPY in CSV, to `target`, and return the hash of the content.
 
@@ -119,7 +119,7 @@ def write_rows(
         raise
 
 
-def read_rows(source: IO[bytes], columns: Sequence[ArchivedColumn], format_: Format) -> Iterator[bytes]:
+def read_rows(source: IO[bytes], columns: Sequence[ArchivedColumn], format_: FileFormat) -> Iterator[bytes]:
     """The rows as COPY … FROM STDIN (FORMAT csv) takes them, in pieces that may end within a row.
 
     Raises:
@@ -132,13 +132,11 @@ def read_rows(source: IO[bytes], columns: Sequence[ArchivedColumn], format_: For
                     yield piece
         case "parquet":
             yield from _from_parquet(source, columns)
-        case "table":
-            raise NotImplementedError(format_)
         case _:
             assert_never(format_)
 
 
-def content_of(source: IO[bytes], format_: Format) -> tuple[int | None, str]:
+def content_of(source: IO[bytes], format_: FileFormat) -> tuple[int | None, str]:
     """Number of rows, where the file tells it, and the hash of the content, both read from the file.
 
     Raises:
@@ -153,20 +151,16 @@ def content_of(source: IO[bytes], format_: Format) -> tuple[int | None, str]:
             return None, digest.hexdigest()
         case "parquet":
             return _parquet_content(source)
-        case "table":
-            raise NotImplementedError(format_)
         case _:
             assert_never(format_)
 
 
-def _writer(columns: Sequence[ArchivedColumn], format_: Format, target: Hashing) -> Writer:
+def _writer(columns: Sequence[ArchivedColumn], format_: FileFormat, target: Hashing) -> Writer:
     match format_:
         case "csv.gz":
             return _Gzip(target)
         case "parquet":
             return _Parquet(columns, target)
-        case "table":
-            raise NotImplementedError(format_)
         case _:
             assert_never(format_)
 
@@ -273,7 +267,7 @@ def _arrow(kept_as: str) -> pyarrow.DataType:
     if kept_as.startswith("decimal("):
         precision, scale = kept_as.removeprefix("decimal(").removesuffix(")").split(",")
         return pa.decimal128(int(precision), int(scale))
-    return {
+    kinds = {
         "int16": pa.int16(),
         "int32": pa.int32(),
         "int64": pa.int64(),
@@ -284,7 +278,10 @@ def _arrow(kept_as: str) -> pyarrow.DataType:
         "timestamp": pa.timestamp("us"),
         "timestamptz": pa.timestamp("us", "UTC"),
         "text": pa.string(),
-    }[kept_as]
+    }
+    if kept_as not in kinds:
+        raise ValueError(f"a column is kept as {kept_as}, which is not known here")
+    return kinds[kept_as]
 
 
 def _digest(digest: Any, batch: pyarrow.RecordBatch) -> None:

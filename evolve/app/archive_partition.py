@@ -38,7 +38,7 @@ from evolve.errors import EvolveError, Misuse, Refused
 from evolve.files import CannotWrite, refuse_unwritable
 from evolve.partition.archive import (
     MANIFEST,
-    Format,
+    FileFormat,
     Manifest,
     decode,
     encode,
@@ -126,7 +126,7 @@ class Folder:
     """A folder for each archive, with the rows and the manifest."""
 
     path: Path
-    format: Format = "parquet"
+    format: FileFormat = "parquet"
 
 
 @dataclass(frozen=True, slots=True)
@@ -379,7 +379,7 @@ def _stream(connection: Connection, manifest: Manifest, stream: IO[bytes]) -> Ma
 
     def rows() -> Iterator[bytes]:
         nonlocal counted
-        header = has_header(manifest.format)
+        header = has_header(manifest.file_format)
         with closing(server.copy_out(connection, manifest.partition, manifest.stored, header=header)) as sent:
             for row in sent:
                 counted += 1
@@ -389,12 +389,12 @@ def _stream(connection: Connection, manifest: Manifest, stream: IO[bytes]) -> Ma
     try:
         # Closed at once where writing fails: nothing else can be asked of the server until the COPY has ended.
         with closing(rows()) as taken:
-            content = write_rows(taken, manifest.stored, manifest.format, target)
+            content = write_rows(taken, manifest.stored, manifest.file_format, target)
     except ValueError as error:  # pyarrow's own begin with it
         raise CannotArchive(
             manifest.partition, f"{error}; --format csv.gz keeps whatever the server writes"
         ) from error
-    counted -= has_header(manifest.format)
+    counted -= has_header(manifest.file_format)
     if counted != manifest.rows:
         raise ArchiveDiffers(manifest.file, f"{counted} rows came, {manifest.rows} were counted")
     return replace(manifest, bytes=target.size, sha256=target.sha256, content=content)
@@ -406,7 +406,7 @@ def _compare(stream: IO[bytes], manifest: Manifest, place: str) -> None:
         ArchiveDiffers, Unreadable: the file is not what was written.
     """
     try:
-        rows, content = content_of(stream, manifest.format)
+        rows, content = content_of(stream, manifest.file_format)
     except (OSError, EOFError, ValueError, zlib.error) as error:
         raise Unreadable(place, str(error)) from error
     if content != manifest.content or rows not in (None, manifest.rows):
@@ -626,11 +626,11 @@ def _load(
 ) -> None:
     def pieces() -> Iterator[bytes]:
         try:
-            yield from read_rows(stream, manifest.stored, manifest.format)
+            yield from read_rows(stream, manifest.stored, manifest.file_format)
         except (OSError, EOFError, ValueError, zlib.error) as error:
             raise Unreadable(place, str(error)) from error
 
-    server.copy_in(connection, target, manifest.stored, pieces(), header=has_header(manifest.format))
+    server.copy_in(connection, target, manifest.stored, pieces(), header=has_header(manifest.file_format))
 
 
 def _name_of(table: QualifiedName, partition: QualifiedName) -> str:

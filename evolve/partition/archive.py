@@ -14,9 +14,8 @@ from evolve.sql.names import QualifiedName
 SCHEMA = 1
 MANIFEST = "manifest.json"
 
-Format = Literal["parquet", "csv.gz", "table"]
-FORMATS: tuple[Format, ...] = ("parquet", "csv.gz")
-"""Of files."""
+FileFormat = Literal["parquet", "csv.gz"]
+Format = FileFormat | Literal["table"]
 
 _KINDS = {
     "smallint": "int16",
@@ -104,6 +103,16 @@ class Manifest:
         return tuple(column for column in self.columns if column.generated is None)
 
     @property
+    def file_format(self) -> FileFormat:
+        """
+        Raises:
+            BadManifest: the rows are not in a file.
+        """
+        if self.format == "table":
+            raise BadManifest(self.partition.plain, "it is of a table, not of a file")
+        return self.format
+
+    @property
     def kinds(self) -> tuple[tuple[str, str], ...]:
         """Names and types of the same."""
         return tuple((column.name, column.type) for column in self.stored)
@@ -157,7 +166,11 @@ def decode(read: object, place: str) -> Manifest:
         manifest = Manifest(**values)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
     except (KeyError, TypeError) as error:
         raise BadManifest(place, f"something is missing in it, or not known: {error}") from error
-    if manifest.format not in (*FORMATS, "table") or "/" in manifest.file or manifest.file.startswith("."):
+    if (
+        manifest.format not in ("parquet", "csv.gz", "table")
+        or "/" in manifest.file
+        or manifest.file.startswith(".")
+    ):
         raise BadManifest(place, f'format "{manifest.format}" and file "{manifest.file}" are not known here')
     return manifest
 

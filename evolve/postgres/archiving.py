@@ -350,11 +350,17 @@ def server_version(connection: Connection) -> str:
 # Never to be changed: archives hold what comes of it. A 64-bit number goes by its bytes, since the server's own hash
 # folds one half of it over the other; text, and what has no entry, by its letters.
 _HASHED: dict[str, LiteralString] = {
-    **dict.fromkeys(("smallint", "integer", "boolean", "uuid", "bytea", "date"), "{}"),
+    "smallint": "{}",
+    "integer": "{}",
+    "boolean": "{}",
+    "uuid": "{}",
+    "bytea": "{}",
+    "date": "{}",
     "bigint": "int8send({})",
     "timestamp without time zone": "timestamp_send({})",
     "timestamp with time zone": "timestamptz_send({})",
-    **dict.fromkeys(("text", "character varying"), '{} COLLATE "C"'),
+    "text": '{} COLLATE "C"',
+    "character varying": '{} COLLATE "C"',
 }
 
 
