@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+import shlex
 from dataclasses import dataclass
 
 from evolve.errors import Misuse
@@ -53,6 +54,11 @@ class QualifiedName:
     def plain(self) -> str:
         """For messages: unquoted, without `public`."""
         return self.name if self.schema == "public" else f"{self.schema}.{self.name}"
+
+    @property
+    def shell(self) -> str:
+        """As it is typed on a command line of a shell: `orders`, `'"Order"'`."""
+        return shlex.quote(str(self))
 
     @property
     def full(self) -> str:
