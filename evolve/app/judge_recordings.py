@@ -66,6 +66,7 @@ class Ahead:
                 facts=options.facts,
                 thresholds=options.sizes,
                 required_columns=options.required_columns,
+                premade=options.premade,
             )
             for version in options.postgres_versions or (options.postgres_version,)
         }
@@ -142,6 +143,7 @@ def judge(
             facts=options.facts,
             thresholds=options.sizes,
             required_columns=options.required_columns,
+            premade=options.premade,
         )
 
     def way_back(version: int) -> Sequence[Finding]:

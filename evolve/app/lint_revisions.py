@@ -90,6 +90,7 @@ class Options:
         ignore: rules that are never told of: ids, names, families such as "7xx", or "all".
         enable: opt-in rules that are asked too: ids, names, families such as "7xx", or "all".
         required_columns: those that the project wants every table to have.
+        premade: tables that the settings name partitions ahead for.
         imported: ids of rules that ignore lists of other tools silence, with the words that say which.
         import_from: other tools whose comments in files of SQL count as well.
         postgres_version: the oldest major version that the revisions must run on.
@@ -115,6 +116,7 @@ class Options:
     ignore: tuple[str, ...] = ()
     enable: tuple[str, ...] = ()
     required_columns: tuple[str, ...] = ("id",)
+    premade: frozenset[str] = frozenset()
     imported: Mapping[str, str] = field(default_factory=dict)
     import_from: tuple[str, ...] = ()
     postgres_version: int = 15

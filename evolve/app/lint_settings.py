@@ -22,6 +22,7 @@ def options_of(config: Config, facts_file: Path | None = None) -> Options:
         ignore=settings.ignore,
         enable=settings.enable,
         required_columns=settings.required_columns,
+        premade=frozenset(config.partition),
         import_from=settings.import_ignores,
         postgres_version=settings.postgres_version,
         postgres_versions=settings.postgres_versions,

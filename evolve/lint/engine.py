@@ -62,6 +62,7 @@ def check(
     facts: Facts | None = None,
     thresholds: Thresholds | None = None,
     required_columns: tuple[str, ...] = ("id",),
+    premade: frozenset[str] = frozenset(),
 ) -> Result:
     """Replay `recordings` and judge those that are asked about. A rule that raises is a bug and is not caught.
 
@@ -79,6 +80,7 @@ def check(
         new_models: those of the release that goes with the schema after them.
         facts: sizes and write rates of a live database, which findings are weighed by.
         required_columns: those that the project wants every table to have.
+        premade: tables that the settings name partitions ahead for.
         thresholds: where its small tables end and its hot ones begin.
     """
     several = apart(recordings, {})
@@ -99,6 +101,7 @@ def check(
                     facts=facts,
                     thresholds=thresholds,
                     required_columns=required_columns,
+                    premade=premade,
                 )
                 for of_one, _ in several
             ],
@@ -115,6 +118,7 @@ def check(
         facts=facts,
         thresholds=thresholds,
         required_columns=required_columns,
+        premade=premade,
     )
     for recording in recordings:
         checking.take(recording)
@@ -138,6 +142,7 @@ class Checking:
         facts: Facts | None = None,
         thresholds: Thresholds | None = None,
         required_columns: tuple[str, ...] = ("id",),
+        premade: frozenset[str] = frozenset(),
     ) -> None:
         self._history = History(
             schema if schema is not None else Schema(),
@@ -147,6 +152,7 @@ class Checking:
             facts=facts,
             thresholds=thresholds or Thresholds(),
             required_columns=required_columns,
+            premade=premade,
         )
         self._judged, self._together, self._released = judged, together, released
         self._asked = _by_operation(rules)

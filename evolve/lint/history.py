@@ -68,6 +68,7 @@ class History:
         new_models: those of the release that goes with the schema after them.
         facts: sizes and write rates of a live database; None where they are not given.
         required_columns: those that the project wants every table to have.
+        premade: tables that the settings name partitions ahead for, as they are written there.
         effects: what is known of this step and of later ones, by the identity of their operations; see `effect`.
         thresholds: where its small tables end and its hot ones begin.
     """
@@ -92,6 +93,7 @@ class History:
     facts: Facts | None = None
     thresholds: Thresholds = field(default_factory=Thresholds)
     required_columns: tuple[str, ...] = ("id",)
+    premade: frozenset[str] = frozenset()
     effects: dict[int, tuple[op.Operation, Effect]] = field(default_factory=dict, repr=False)
 
     # -- questions that rules ask ----------------------------------------------------------------------------

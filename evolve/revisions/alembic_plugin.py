@@ -1,5 +1,5 @@
-"""What evolve adds to Alembic: `op.evolve_gate`, `op.require_backfill`, `op.convert_table`, and an autogenerate that
-minds its changes.
+"""What evolve adds to Alembic: `op.evolve_gate`, `op.require_backfill`, `op.convert_table`, operations on partitions,
+and an autogenerate that minds its changes.
 
 Alembic (1.18 and later) loads this module through the entry point group `alembic.plugins` each time it is
 imported, so it imports nothing heavy.
@@ -28,6 +28,9 @@ def setup(plugin: Plugin) -> None:  # noqa: ARG001 - Alembic calls it so
     importlib.import_module("evolve.revisions.gate_operation")
     importlib.import_module("evolve.revisions.require_operation")
     importlib.import_module("evolve.revisions.convert_operation")
+    importlib.import_module("evolve.revisions.partition_operations")
+    importlib.import_module("evolve.revisions.partition_builds")
+    importlib.import_module("evolve.revisions.model_partitions")
     # Autogenerate takes part only in plugins of this name space unless env.py says otherwise.
     Plugin("alembic.autogenerate.evolve").add_autogenerate_comparator(
         _leave_changes_alone, "autogenerate", "evolve", priority=DispatchPriority.LAST
@@ -39,9 +42,11 @@ def _leave_changes_alone(context: AutogenContext, upgrade: UpgradeOps) -> Priori
 
     from evolve.revisions.autogenerate import leave_changes_alone
     from evolve.revisions.partition_filter import leave_partitions_alone
+    from evolve.revisions.partition_scheme import compare_partitions
 
     leave_changes_alone(context, upgrade)
     leave_partitions_alone(context, upgrade)
+    compare_partitions(context, upgrade)
     return PriorityDispatchResult.CONTINUE
 
 

@@ -64,13 +64,17 @@ def declared_partitions(project: Project) -> dict[QualifiedName, tuple[str, Mapp
     for metadata in found:
         for table in metadata.tables.values() if metadata is not None else ():
             name = QualifiedName(str(table.name), str(table.schema or metadata.schema or "public"))
-            policy = _policy(name, table.info)
+            policy = policy_of(name, table.info)
             if policy is not None:
                 policies[name] = policy
     return policies
 
 
-def _policy(table: QualifiedName, info: Mapping[Any, Any]) -> tuple[str, Mapping[str, object]] | None:
+def policy_of(table: QualifiedName, info: Mapping[Any, Any]) -> tuple[str, Mapping[str, object]] | None:
+    """
+    Raises:
+        BadPolicy: what the model says cannot be read.
+    """
     hints = info.get(HINTS)
     given = hints.get("partition") if isinstance(hints, Mapping) else None
     if given is None:

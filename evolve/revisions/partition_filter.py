@@ -24,7 +24,7 @@ SELECT n.nspname, c.relname FROM pg_catalog.pg_class AS c
   JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace
   JOIN pg_catalog.pg_description AS d
     ON d.classoid = 'pg_catalog.pg_class'::pg_catalog.regclass AND d.objoid = c.oid AND d.objsubid = 0
- WHERE d.description LIKE 'made by evolve: partition of %'
+ WHERE d.description LIKE 'made by evolve: %'
 """
 _COPIES_OF_KEYS = """
 SELECT n.nspname, c.relname, k.conname FROM pg_catalog.pg_constraint AS k

@@ -101,6 +101,7 @@ class Recorder:
         self.remarks: dict[tuple[Mark, int, str], Remark] = {}
         self.reached: set[int] = set()
         self.database: str | None = None
+        self.looks_first = False  # an operation sends, which asks a real database before it does
         self.line: int | None = None  # stands for the stack where Alembic runs a batch operation late
         self.told: Callable[[CapturedStatement], None] | None = None
         self.made_up: Callable[[str], object] | None = None
@@ -116,6 +117,7 @@ class Recorder:
         self.remarks = {}
         self.reached = set()
         self.line = None
+        self.looks_first = False
         self.database = None
         self._keys = 0
         self._given = Counter()
@@ -158,7 +160,9 @@ class Recorder:
         if self.file is not None:
             if len(self.statements) >= MOST_STATEMENTS:
                 raise TooManyStatements
-            statement = CapturedStatement(sql, self.place(), transaction, database=self.database)
+            statement = CapturedStatement(
+                sql, self.place(), transaction, database=self.database, looks_first=self.looks_first
+            )
             self.statements.append(statement)
             if self.told is not None:
                 self.told(statement)

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+from evolve.sql.names import QualifiedName
 from evolve.sql.steps import CapturedStatement
 
 
@@ -100,3 +101,11 @@ class Reflection(Protocol):
     def foreign_keys(self, schema: str | None, table: str) -> Sequence[ReflectedForeignKey] | None: ...
 
     def checks(self, schema: str | None, table: str) -> Sequence[ReflectedCheck] | None: ...
+
+    def partition_key(self, table: QualifiedName) -> tuple[str, tuple[str, ...]] | None:
+        """The method, and the key's columns; an expression stands as its SQL. None where it is not partitioned."""
+        ...
+
+    def partitions(self, table: QualifiedName) -> Sequence[tuple[QualifiedName, bool]]:
+        """Each with whether it is partitioned itself."""
+        ...

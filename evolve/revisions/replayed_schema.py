@@ -179,6 +179,14 @@ class ReplayedSchema:
             if isinstance(check, Check)
         ]
 
+    def partition_key(self, table: QualifiedName) -> tuple[str, tuple[str, ...]] | None:
+        found = self.schema.table(table)
+        by = found.partition_by if found is not None else None
+        return (by.method, by.keys) if by is not None else None
+
+    def partitions(self, table: QualifiedName) -> Sequence[tuple[QualifiedName, bool]]:
+        return [(each.name, each.partition_by is not None) for each in self.schema.partitions_of(table)]
+
     def _table(self, schema: str | None, table: str) -> Table | None:
         return self.schema.table(QualifiedName(table, schema or "public"))
 

@@ -28,6 +28,7 @@ class CapturedStatement:
             statements with equal numbers share a transaction (and its locks); None in autocommit mode.
         database: its name, where each revision runs on several; None where there is one.
         undone: numbers of the stretches of a script that ROLLBACK takes back and it stands in, the outermost first.
+        looks_first: whoever sends it looks first whether it is done already, so that it can be sent again.
     """
 
     sql: str
@@ -35,6 +36,7 @@ class CapturedStatement:
     transaction: int | None
     undone: tuple[int, ...] = ()
     database: str | None = None
+    looks_first: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -32,6 +32,8 @@ UNREADABLE = (
 )
 # What fails on servers before a version, and only there.
 FAILS_BEFORE = {"needs-newer-postgres": 18}
+# What a version does, and the next one refuses.
+UNTIL = {"attach-partition-identity": 17}
 # What needs an extension that the scratch servers do not have.
 WITH_EXTENSION = "Safe: with the extension"
 EXTENSION = ("index-vector-parameters", "hstore-column")
@@ -74,9 +76,9 @@ def skip_on_older(example: Example, server: Server) -> None:
 
 
 def skip_on_newer(example: Example, server: Server) -> None:
-    before = FAILS_BEFORE.get(example.rule.name)
+    before = FAILS_BEFORE.get(example.rule.name) or UNTIL.get(example.rule.name)
     if before is not None and not example.safe and server.version >= before:
-        pytest.skip(f"the example fails before PostgreSQL {before}, and this is {server.version}")
+        pytest.skip(f"the example is for servers before PostgreSQL {before}, and this is {server.version}")
 
 
 Compare = Callable[[Path, Sequence[Finding]], list[str]]

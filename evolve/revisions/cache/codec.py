@@ -35,7 +35,7 @@ def encode_recording(recording: Recording, after: After) -> bytes:
             raise CannotKeep
     return _dump(
         [
-            [(s.sql, s.place.line, s.transaction, s.database) for s in recording.statements],
+            [(s.sql, s.place.line, s.transaction, s.database, s.looks_first) for s in recording.statements],
             [(r.mark.name, r.place.line, r.detail) for r in recording.remarks],
             [after.transactions, after.open],
         ]
@@ -50,8 +50,10 @@ def decode_recording(value: bytes, file: RevisionFile) -> tuple[Recording, After
             down_revisions=file.down_revisions,
             file=file.path,
             statements=tuple(
-                CapturedStatement(sql, Place(file.path, line), transaction, database=database)
-                for sql, line, transaction, database in statements
+                CapturedStatement(
+                    sql, Place(file.path, line), transaction, database=database, looks_first=looks_first
+                )
+                for sql, line, transaction, database, looks_first in statements
             ),
             remarks=tuple(
                 Remark(Mark[mark], Place(file.path, line), detail) for mark, line, detail in remarks

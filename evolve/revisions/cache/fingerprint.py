@@ -13,7 +13,7 @@ from evolve.revisions.cache.store import Store
 from evolve.revisions.digest import digest
 from evolve.revisions.project import Project
 
-_OWN = ("sql", "revisions", "plan", "errors.py", "__init__.py")
+_OWN = ("sql", "revisions", "plan", "partition", "errors.py", "__init__.py")
 _LIBRARIES = ("alembic", "sqlalchemy")
 # Drivers that are installed decide how transactions are counted where the URL names none.
 _DRIVERS = ("psycopg2", "asyncpg")

@@ -13,6 +13,7 @@ from evolve.lint.rules.constraints.target import target_columns
 from evolve.sql import operations as op
 from evolve.sql.locks import LockMode
 from evolve.sql.names import QualifiedName, shorten
+from evolve.sql.replay.constraints import same_key
 from evolve.sql.steps import Step
 from evolve.sql.volatility import volatile_functions
 
@@ -39,6 +40,8 @@ class AddFkValidated(Rule):
     def check(self, step: Step, history: History) -> Iterator[Finding]:
         match step.operation:
             case op.AddConstraint(table, op.ForeignKey(not_valid=False) as key) if history.in_use(table):
+                if _each_partition_has(history, table, key):
+                    return
                 name = key.name or shorten(table.name, *key.columns, "fkey")
                 found = history.schema.table(table)
                 # PostgreSQL takes NOT VALID foreign keys of partitioned tables from 18 on.
@@ -52,7 +55,7 @@ class AddFkValidated(Rule):
                     "while writes to both tables wait",
                     table=table,
                     safe=() if refused else (not_valid, code.validate(table, name)),
-                    fix="add it to each partition first, NOT VALID, and validate it there"
+                    fix="add it to each partition first, NOT VALID, and validate it there: op.add_fk_on_partitions does"
                     if refused
                     else None,
                 )
@@ -87,6 +90,16 @@ class AddFkValidated(Rule):
             lock=LockMode.ACCESS_EXCLUSIVE,
             safe=("\n".join(add), code.validate(table, name)) if ready else (),
         )
+
+
+def _each_partition_has(history: History, table: QualifiedName, key: op.ForeignKey) -> bool:
+    """PostgreSQL takes over what each partition has validated, and reads no row."""
+    partitions = list(history.schema.partitions_of(table))
+    return bool(partitions) and all(
+        any(same_key(own, key) and not own.not_valid for own in partition.foreign_keys)
+        or (partition.partition_by is not None and _each_partition_has(history, partition.name, key))
+        for partition in partitions
+    )
 
 
 def _valued(column: op.ColumnDefinition) -> bool:

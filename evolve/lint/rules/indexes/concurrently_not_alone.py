@@ -100,7 +100,9 @@ def _renewed(revision: Sequence[Step]) -> frozenset[str]:
 
 def _once(step: Step, renewed: frozenset[str]) -> bool:
     operation = step.operation
-    if step.statement.undone or (isinstance(operation, op.CreateIndex) and operation.index.name in renewed):
+    if step.statement.undone or step.statement.looks_first:
+        return False
+    if isinstance(operation, op.CreateIndex) and operation.index.name in renewed:
         return False
     repeatable = any(getattr(operation, word, False) for word in ("if_exists", "if_not_exists", "replace"))
     return isinstance(operation, _ONCE) and not repeatable

@@ -89,6 +89,12 @@ def _referring(schema: Schema, table: QualifiedName) -> Iterator[_Dependent]:
     for other, key in schema.foreign_keys_to(table):
         if other.name != table:
             yield f'the foreign key "{key.name}" of "{other.name.plain}"', other.name
+    found = schema.table(table)
+    if found is not None and found.partition_of is not None:
+        # It points at every partition at once, so it goes for all of them.
+        parent = found.partition_of
+        for words, relation in _referring(schema, parent):
+            yield f'{words} to all of "{parent.plain}"', relation
 
 
 def _leaning(schema: Schema, table: QualifiedName, constraint: str) -> Iterator[_Dependent]:
