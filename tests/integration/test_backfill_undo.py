@@ -253,6 +253,7 @@ def test_a_dry_run_counts_what_undo_would_do_and_does_nothing(database_url: str)
         ("email = email || '!'", "email"),
         ("email = NULL", "email"),
         ("n = n + 1", "n"),
+        ("big = big << 32", "big"),
         ("label = label || '!'", "label"),
         ("token = 'a0eebc99-9c0b-4ef8-bb6d-6bb9bd380a11'", "token"),
     ],
@@ -263,10 +264,15 @@ def test_a_value_that_somebody_changed_stays_whatever_its_type(
     with psycopg.connect(database_url, autocommit=True) as connection:
         connection.execute(
             """
-            CREATE TABLE people (id bigint PRIMARY KEY, n smallint, email text, label varchar(20), token uuid);
-            INSERT INTO people SELECT g, g, 'a' || g, 'b' || g, gen_random_uuid() FROM generate_series(1, 50) AS g"""
+            CREATE TABLE people (
+                id bigint PRIMARY KEY, n smallint, big bigint, email text, label varchar(20), token uuid
+            );
+            INSERT INTO people SELECT g, g, g, 'a' || g, 'b' || g, gen_random_uuid()
+              FROM generate_series(1, 50) AS g"""
         )
-    written = {"n": "n + 1", "token": "md5(token::text)::uuid"}.get(value, f"upper({value})")
+    written = {"n": "n + 1", "big": "big + 1", "token": "md5(token::text)::uuid"}.get(
+        value, f"upper({value})"
+    )
     fill(database_url, spec("people", value, written))
     with psycopg.connect(database_url, autocommit=True) as connection:
         connection.execute(f"UPDATE people SET {change} WHERE id <= 3".encode())
