@@ -17,7 +17,7 @@ from evolve.backfill.ports import Stop, Watch
 from evolve.backfill.progress import Meter, Snapshot
 from evolve.backfill.record import RunRecord
 from evolve.backfill.runner import Interrupted
-from evolve.backfill.shapes import SLICES, Paces
+from evolve.backfill.shapes import Paces
 from evolve.backfill.status import State
 from evolve.postgres.backfill_target import Target
 
@@ -161,11 +161,6 @@ class Crew:
         return 0 if runner is None else runner.controller.size
 
     @property
-    def ahead(self) -> int:
-        """Rows that workers may have written in front of their cursors, which stand still until a window ends."""
-        return self.size * SLICES * len(self._workers)
-
-    @property
     def worked(self) -> float:
         """Seconds a worker was at batches, on average over all of them."""
         runners = [worker.runner for worker in self._workers]
@@ -208,7 +203,7 @@ class CrewProgress:
             record.by_key if self._forward else None,
             finished=self._forward and record.at_end,
             by_histogram=walked(record, self._histogram) if self._forward else None,
-            ahead=self._crew.ahead,
+            ahead=record.ahead,
         )
         worked = self._crew.worked
         self._work.committed(worked - self._worked)

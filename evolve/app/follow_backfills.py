@@ -104,7 +104,11 @@ def _view(connection: Connection, record: RunRecord, meter: Meter) -> RunView:
         record,
         tuple(journal.events(connection, record.run_id, EVENTS)),
         meter.fraction(
-            record.scanned, record.by_key, finished=record.at_end, by_histogram=walked(record, bounds)
+            record.scanned,
+            record.by_key,
+            finished=record.at_end,
+            by_histogram=walked(record, bounds),
+            ahead=record.ahead,
         ),
         set_aside.count_conflicts(connection, record.run_id),
         tuple(unsettled_of(connection, record.after)),

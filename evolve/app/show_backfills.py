@@ -102,5 +102,9 @@ def rests(view: RunView) -> bool:
 
 def _fraction(record: RunRecord, meter: Meter, bounds: Histogram | None = None) -> float | None:
     return meter.fraction(
-        record.scanned, record.by_key, finished=record.at_end, by_histogram=walked(record, bounds)
+        record.scanned,
+        record.by_key,
+        finished=record.at_end,
+        by_histogram=walked(record, bounds),
+        ahead=record.ahead,
     )

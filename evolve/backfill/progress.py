@@ -99,7 +99,7 @@ class Meter:
         small. Below 1 till the end, and never less than what was said before.
 
         Args:
-            ahead: so many of the rows in `scanned` may lie in front of what `by_histogram` counts.
+            ahead: so many of the rows in `scanned` lie in front of what `by_histogram` counts.
         """
         if finished:
             return 1.0

@@ -102,6 +102,7 @@ class RunRecord:
         low: first key when the run began; None for an empty table, and before it was cut.
         ranges: how many it was cut into; `open`: those that have not reached their end.
         scanned: keys walked; `changed`: rows written.
+        ahead: of the keys walked, those in windows in front of the cursors, which stand still until a window ends.
         lead: who leads it; `workers`: who works on its ranges; only such whose lease is live, see `Holder`.
         verify: what the last verification saw; None where none has run to its end since the run began.
         error: what stopped a failed run.
@@ -161,6 +162,7 @@ class RunRecord:
     approval: Approval | None = None
     doing: tuple[Busy, ...] = ()
     terms: Terms = UNSAID
+    ahead: int = 0
 
     @property
     def newest_first(self) -> bool:
@@ -355,11 +357,14 @@ class WritesTheSame(Refused):
     def __init__(self, spec: Spec, other: RunRecord) -> None:
         columns = ", ".join(f'"{column}"' for column in spec.columns if column in other.spec.columns)
         own = "" if other.spec.table == spec.table else f' (as "{other.spec.table.plain}")'
+        about = "tries its rejects again" if other.state in ENDED else f"is {other.shown}"
         super().__init__(
-            f'backfill "{other.name}" writes {columns} of "{spec.table.plain}"{own} as well, and is {other.shown}',
+            f'backfill "{other.name}" writes {columns} of "{spec.table.plain}"{own} as well, and {about}',
             why=f'what a row ends up with would hang on which of it and "{spec.name}" comes to it last',
             fix=f"finish it: evolve backfill undo {other.name}"
             if other.state is State.UNDOING
+            else f"let it end: evolve backfill status {other.name}"
+            if other.state in ENDED
             else f"let it end (evolve backfill status {other.name}), or end it: evolve backfill cancel {other.name}",
         )
 
@@ -450,7 +455,13 @@ def may_resume(record: RunRecord) -> None:
     if record.waits_for_approval and record.state not in ENDED:
         raise NotApproved(record)
     match record.state:
-        case State.CANCELLED | State.UNDONE | State.DONE:
+        case State.DONE:
+            raise RunEnded(
+                record,
+                why="all of its rows were walked, so nothing is left to go on with",
+                fix=f"see what it did: evolve backfill status {record.name}",
+            )
+        case State.CANCELLED | State.UNDONE:
             raise RunEnded(record)
         case State.UNDOING:
             raise BeingUndone(record)

@@ -159,6 +159,7 @@ class _Row:
     batches: int
     scanned: int
     changed: int
+    ahead: int
     rows_estimate: int | None
     journal: bool
     fence: str
@@ -207,7 +208,7 @@ _ORDERS = sql.SQL(
 _SELECT = sql.SQL("""
     SELECT r.run_id, r.name, r.spec::text AS spec, r.fingerprint, r.table_oid::bigint AS table_oid, r.key_columns,
            r.key_types, r.state, r.want, r.cut, r.low, g.ranges, g.open_ranges, g.batches, g.scanned, g.changed,
-           r.rows_estimate, r.journal, r.fence::text AS fence, r.verify::text AS verify,
+           g.ahead, r.rows_estimate, r.journal, r.fence::text AS fence, r.verify::text AS verify,
            r.error ->> 'message' AS error, CASE WHEN {led} THEN ({lead})::text END AS leads, g.workers, r.started_by,
            to_jsonb(r.started_at) #>> '{{}}' AS started_at, to_jsonb(r.ended_at) #>> '{{}}' AS ended_at,
            r.after, r.verifiable,
@@ -224,6 +225,8 @@ _SELECT = sql.SQL("""
      CROSS JOIN LATERAL (
            SELECT count(*) AS ranges, coalesce(sum(batches), 0)::bigint AS batches,
                   coalesce(sum(scanned), 0)::bigint AS scanned, coalesce(sum(changed), 0)::bigint AS changed,
+                  coalesce(sum(coalesce(window_rows * window_done / window_slices, 0)
+                               + coalesce(twin_rows * twin_done / twin_slices, 0)), 0)::bigint AS ahead,
                   coalesce(jsonb_agg(jsonb_build_array(coalesce(low, first), cursor, upto) ORDER BY range_no)
                            FILTER (WHERE NOT finished), '[]')::text AS open_ranges,
                   coalesce(jsonb_agg({worker} ORDER BY range_no) FILTER (WHERE {held}), '[]')::text AS workers,
@@ -1053,6 +1056,7 @@ def _record(row: _Row) -> RunRecord:
         batches=row.batches,
         scanned=row.scanned,
         changed=row.changed,
+        ahead=row.ahead,
         rows_estimate=row.rows_estimate,
         journal=row.journal,
         fence=int(row.fence),

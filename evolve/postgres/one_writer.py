@@ -16,7 +16,7 @@ def refuse_another_writer(connection: Connection, spec: Spec, oid: int) -> None:
         oid: of its table. A table above it or below it, by partitions or inheritance, has the same rows.
 
     Raises:
-        WritesTheSame: naming the run that has not ended.
+        WritesTheSame: naming the run that has not ended, or whose rejects are tried again.
     """
     if not spec.columns:
         return
@@ -26,7 +26,7 @@ def refuse_another_writer(connection: Connection, spec: Spec, oid: int) -> None:
         record
         for record in journal.latest_runs(connection)
         if record.name != spec.name
-        and record.state not in ENDED
+        and (record.state not in ENDED or record.held)
         and set(record.spec.columns) & set(spec.columns)
     ]
     if not others:

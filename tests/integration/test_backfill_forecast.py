@@ -13,6 +13,7 @@ from support.standby import streaming
 
 from evolve.app.backfill_work import Pace
 from evolve.app.dry_run_backfill import DryRun, dry_run_backfill
+from evolve.app.show_backfills import show_backfill
 from evolve.backfill.forecast import Forecast
 from evolve.backfill.histogram import walked
 from evolve.backfill.keyset import KeyColumn
@@ -179,6 +180,22 @@ def test_the_share_follows_the_histogram_of_the_key(database_url: str) -> None:
         record = journal.named_run(connection, "numbers.n")
     assert 0 < record.scanned < 1000
     assert walked(record, bounds) == pytest.approx(record.scanned / 1000, abs=0.03)
+
+
+def test_status_counts_what_windows_have_written_in_front_of_the_cursor(database_url: str) -> None:
+    numbers(database_url, 2000)
+    execute(database_url, "ANALYZE numbers")
+    quiet = Quiet()
+    quiet.stop_when = lambda: quiet.batches >= 12
+    fill(database_url, spec("numbers", "n", "n + 1"), quiet, pace=Pace(largest=20))
+    with psycopg.connect(database_url) as connection:
+        behind = connection.execute(
+            "SELECT count(*) FROM numbers, evolve.backfill_range WHERE id <= coalesce(cursor[1]::bigint, 0)"
+        ).fetchone()
+    view = show_backfill(database_url, "numbers.n")
+    assert view.record.ahead > 0
+    assert behind == (view.record.scanned - view.record.ahead,)
+    assert view.fraction == pytest.approx(view.record.scanned / 2000, abs=0.02)
 
 
 def test_what_is_shown_never_goes_backwards(database_url: str) -> None:

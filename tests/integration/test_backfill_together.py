@@ -116,6 +116,17 @@ def test_no_undo_begins_beside_one_that_goes_on(database_url: str) -> None:
     assert record(database_url, FIRST.name).state is State.DONE
 
 
+def test_none_begins_while_rejects_are_tried_again(database_url: str) -> None:
+    numbers(database_url, 300)
+    fill(database_url, FIRST)
+    with connect(database_url, autocommit=True) as connection:
+        run = journal.named_run(connection, FIRST.name).run_id
+        assert journal.take_lead(connection, run, "me@here#1", 60)  # as `retry-rejects` does
+        with pytest.raises(WritesTheSame, match="and tries its rejects again") as refused:
+            fill(database_url, OTHER)
+    assert refused.value.fix == "let it end: evolve backfill status numbers.n"
+
+
 def test_none_begins_beside_an_undo(database_url: str) -> None:
     half_undone(database_url)
     with pytest.raises(WritesTheSame, match="undo interrupted") as refused:

@@ -178,6 +178,13 @@ def test_an_ended_run_is_not_resumed(state: State) -> None:
         may_resume(record(state))
 
 
+def test_who_resumes_a_done_run_is_not_told_to_undo_it() -> None:
+    adds = replace(SPEC, assignments=(("full", "full || last"),), where=None)
+    with pytest.raises(RunEnded) as refused:
+        may_resume(replace(record(State.DONE, adds), journal=True))
+    assert refused.value.fix == "see what it did: evolve backfill status fill"
+
+
 def test_a_specification_survives_the_journal() -> None:
     assert Spec.from_json(SPEC.to_json()) == SPEC
 
