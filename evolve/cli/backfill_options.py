@@ -19,17 +19,21 @@ P = ParamSpec("P")
 R = TypeVar("R")
 
 
-class Number(click.FloatRange):
+class Finite(click.types.FloatParamType):
     """A float, and none that is infinite or no number at all: no wait would ever end, or none would be made."""
 
     def convert(self, value: float, param: click.Parameter | None, ctx: click.Context | None) -> float:
-        number = super().convert(value, param, ctx)
+        number = float(super().convert(value, param, ctx))
         if not math.isfinite(number):
             self.fail(f"{value} is no number of anything.", param, ctx)
-        return float(number)
+        return number
 
 
-NUMBER = Number()
+class Number(Finite, click.FloatRange):
+    """One with bounds."""
+
+
+NUMBER = Finite()
 _SECONDS = Number(min=0)
 
 _PACE = (
