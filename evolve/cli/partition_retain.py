@@ -39,6 +39,7 @@ def retain(
     same.
     """
     from evolve.app.archive_partition import archived
+    from evolve.app.archive_partition import archived
     from evolve.app.retain_partitions import retain as use
     from evolve.cli import print_error
     from evolve.report import partition_upkeep as report
@@ -49,6 +50,7 @@ def retain(
         policies_of(location, models),
         parse_name(table) if table else None,
         datetime.now(UTC),
+        archived=archived,
         archived=archived,
         dry_run=dry_run,
         observe=lambda message: click.echo(message, err=True),
