@@ -315,7 +315,7 @@ def test_rows_that_a_policy_hides_are_not_left_out(url: str, tmp_path: Path) -> 
         + str(scalar(url, "SELECT quote_ident(current_database())"))
         + " TO archivist",
         "ALTER TABLE events_1 ENABLE ROW LEVEL SECURITY",
-        "CREATE POLICY some ON events_1 USING (k > 3)",
+        "CREATE POLICY later_ones ON events_1 USING (k > 3)",
     )
     role = f"{url}{'&' if '?' in url else '?'}options=-crole%3Darchivist"
     with pytest.raises(CannotArchive, match="row-level security"):

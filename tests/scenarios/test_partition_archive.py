@@ -103,6 +103,7 @@ def test_retain_drops_only_what_is_archived(url: str, tmp_path: Path) -> None:
     assert scalar(url, "SELECT count(*) FROM orders") == 1000
 
 
+@pytest.mark.long
 def test_killed_at_every_moment_it_is_whole_or_not_there(
     url: str, tmp_path: Path, commands: Commands
 ) -> None:
@@ -113,6 +114,7 @@ def test_killed_at_every_moment_it_is_whole_or_not_there(
     assert is_archived(url)
 
 
+@pytest.mark.long
 def test_a_restore_that_is_killed_leaves_all_or_nothing(url: str, tmp_path: Path, commands: Commands) -> None:
     env = {"EVOLVE_DATABASE_URL": url}
     evolve("partition", "archive", "orders", "orders_2020", "--to", "attic", cwd=tmp_path, env=env)
