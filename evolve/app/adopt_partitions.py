@@ -206,7 +206,7 @@ def _others(connection: Connection, table: QualifiedName, partitioned: Partition
         if isinstance(partition.bound, DefaultBound) and holds_rows(connection, leaf.full):
             said.append(
                 f"{partition.name} holds rows, which stand in the way of the partitions that they belong to: "
-                f"evolve partition drain {table.plain}"
+                f"evolve partition drain {table.shell}"
             )
     partman = read_partman(connection, table)
     if partman is not None:

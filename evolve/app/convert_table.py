@@ -75,7 +75,7 @@ class GaveUp(Refused):
             f'evolve partition {command} "{table.plain}": {title}: gave up after {waited:.0f} s',
             why=f"blocked by {blockers}" if blockers else "nobody was seen holding it",
             fix=f"end those sessions (SELECT pg_terminate_backend(PID)) or wait for a quieter hour, then "
-            f"evolve partition {command} {table.plain} --resume",
+            f"evolve partition {command} {table.shell} --resume",
         )
 
 
@@ -84,7 +84,7 @@ class CannotRollBack(Refused):
         super().__init__(
             f'the conversion of "{table.plain}" is being finished and cannot be rolled back',
             why="the old table is no longer kept in step",
-            fix=f"evolve partition finish {table.plain}",
+            fix=f"evolve partition finish {table.shell}",
         )
 
 
@@ -92,7 +92,7 @@ class NotSwapped(Refused):
     def __init__(self, table: QualifiedName, command: str = "convert") -> None:
         super().__init__(
             f'evolve partition {command} "{table.plain}" has not come to its end: there is nothing to finish',
-            fix=f"evolve partition {command} {table.plain} --resume, or --rollback",
+            fix=f"evolve partition {command} {table.shell} --resume, or --rollback",
         )
 
 
@@ -102,7 +102,7 @@ class Interrupted(Refused):
     def __init__(self, table: QualifiedName, command: str = "convert") -> None:
         super().__init__(
             f'evolve partition {command} "{table.plain}" was interrupted; what is done is kept',
-            fix=f"evolve partition {command} {table.plain} --resume, or --rollback",
+            fix=f"evolve partition {command} {table.shell} --resume, or --rollback",
         )
 
 
@@ -113,7 +113,7 @@ class HeldForGood(Refused):
         super().__init__(
             f'evolve partition {command} "{table.plain}" stopped: {text}',
             why="that limit asks for a person; what is done is kept, and the table is read and written as before",
-            fix=f"once it is back to normal: evolve partition {command} {table.plain} --resume, or --rollback",
+            fix=f"once it is back to normal: evolve partition {command} {table.shell} --resume, or --rollback",
         )
 
 
@@ -287,10 +287,13 @@ def finish(
     """
     with conversion_lock(url, table) as own:
         record = _found(own, table)
-        if record.track not in ("forward", "finish") or not record.complete("forward"):
+        tracks: tuple[Track, ...] = ("finish",)
+        if record.track == "back" and record.state == "swapped":
+            tracks = ("forward", "finish")  # the way back was refused: what the swap left to do is done first
+        elif record.track not in ("forward", "finish") or not record.complete("forward"):
             raise NotSwapped(table, record.conversion.command)
         return _Runner(url, own, record, observer, patience or Patience(), environment or Environment()).run(
-            ("finish",)
+            tracks
         )
 
 

@@ -50,7 +50,7 @@ class NoDefaultPartition(Refused):
     def __init__(self, table: QualifiedName) -> None:
         super().__init__(
             f'"{table.plain}" has no default partition: there is nothing to drain',
-            fix=f"look at its partitions: evolve partition status {table.plain}",
+            fix=f"look at its partitions: evolve partition status {table.shell}",
         )
 
 
@@ -66,7 +66,7 @@ class NotHashed(Refused):
     def __init__(self, table: QualifiedName, method: str) -> None:
         super().__init__(
             f'"{table.plain}" is partitioned by {method}, and only a hash has a modulus',
-            fix=f"evolve partition split {table.plain} PARTITION, or evolve partition merge {table.plain} …",
+            fix=f"evolve partition split {table.shell} PARTITION, or evolve partition merge {table.shell} …",
         )
 
 
@@ -77,7 +77,7 @@ class BadMove(Misuse):
         listed = "".join(f"\n  - {problem.field}: {problem.message}" for problem in problems)
         super().__init__(
             f'evolve partition {command} "{table.plain}": the method cannot do that:{listed}',
-            fix=f"evolve partition {command} --help; its partitions: evolve partition status {table.plain}",
+            fix=f"evolve partition {command} --help; its partitions: evolve partition status {table.shell}",
         )
 
 
@@ -86,7 +86,7 @@ class NothingToMove(Refused):
         super().__init__(
             f'"{table.plain}": {what}',
             why="nothing would change",
-            fix=f"look at its partitions: evolve partition status {table.plain}",
+            fix=f"look at its partitions: evolve partition status {table.shell}",
         )
 
 
@@ -328,7 +328,7 @@ def _too_little_disk(connection: Connection, needed: int) -> tuple[Obstacle, ...
 
 
 def _notes(exchange: Exchange) -> tuple[str, ...]:
-    table = exchange.parent.table.plain
+    table = exchange.parent.table.shell
     old = "the old partition is" if len(exchange.sources) == 1 else "the old partitions are"
     notes = [
         f"{old} kept in step after the swap, so every write to the new ones is done twice until evolve partition "

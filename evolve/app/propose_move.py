@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -34,7 +35,9 @@ class Candidate:
     @property
     def command(self) -> str:
         """As it is typed."""
-        return " ".join(("evolve partition", self.wish.command, self.wish.table.plain, *self.wish.partitions))
+        return shlex.join(
+            ("evolve", "partition", self.wish.command, str(self.wish.table), *self.wish.partitions)
+        )
 
 
 @dataclass(frozen=True, slots=True)

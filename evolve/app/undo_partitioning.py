@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -9,13 +10,13 @@ from evolve.app.convert_table import CannotRollBack
 from evolve.errors import Misuse, Refused
 from evolve.partition.conversion import Conversion, Record
 from evolve.partition.inventory import Inventory
-from evolve.partition.steps import Statements
 from evolve.plugin_api import bound_sql
 from evolve.postgres.connect import Connection, connect
 from evolve.postgres.conversion_steps import RowsPassedTheBound
 from evolve.postgres.conversions import find_conversion
 from evolve.postgres.inventory import read_inventory
-from evolve.postgres.partitions import holds_rows, read_partitioned, rows_missing
+from evolve.postgres.partitions import read_partitioned, rows_missing
+from evolve.postgres.way_back import rows_beside, rows_emptied
 from evolve.postgres.writable import refuse_read_only
 from evolve.sql.names import QualifiedName
 
@@ -25,7 +26,7 @@ class NothingToUndo(Misuse):
         super().__init__(
             f'"{table.plain}": there is nothing to undo',
             why=why,
-            fix=f"look at it: evolve partition status {table.plain}",
+            fix=f"look at it: evolve partition status {table.shell}",
         )
 
 
@@ -33,7 +34,7 @@ class NotSwappedYet(Refused):
     def __init__(self, table: QualifiedName, command: str) -> None:
         super().__init__(
             f'evolve partition {command} "{table.plain}" has not come to its swap: the table is what it was',
-            fix=f"evolve partition {command} {table.plain} --rollback, or --resume",
+            fix=f"evolve partition {command} {table.shell} --rollback, or --resume",
         )
 
 
@@ -41,9 +42,8 @@ class NothingKept(Refused):
     """It was finished: what it replaced is gone."""
 
     def __init__(self, conversion: Conversion) -> None:
-        table = conversion.table.plain
         super().__init__(
-            f'evolve partition {conversion.command} "{table}" was finished and cannot be undone',
+            f'evolve partition {conversion.command} "{conversion.table.plain}" was finished and cannot be undone',
             why="what it replaced was dropped, or is no longer kept in step",
             fix=_other_way(conversion),
         )
@@ -55,7 +55,18 @@ class PartitionGone(Refused):
         super().__init__(
             f'"{table.plain}": {listed} cannot give way, being no longer its partition{"s"[: len(names) - 1]}',
             why="somebody detached or dropped what the old partitions are to take the place of",
-            fix=f"attach it again, or stay: evolve partition finish {table.plain}",
+            fix=f"attach it again, or stay: evolve partition finish {table.shell}",
+        )
+
+
+class RowsWouldGo(Refused):
+    """Rows came to the table past the trigger that keeps the old one in step."""
+
+    def __init__(self, table: QualifiedName, lost: Sequence[str]) -> None:
+        listed = "".join(f"\n  - {each}" for each in lost)
+        super().__init__(
+            f'going back would take rows from "{table.plain}" that the old table does not have:{listed}',
+            fix=f"detach what holds them first; or let them go: evolve partition undo {table.shell} --run",
         )
 
 
@@ -109,18 +120,35 @@ def plan_undo(url: str, table: QualifiedName, *, writing: bool = False) -> Undoi
             return Undoing(record, (), ())
         found = read_inventory(connection, table)
         lost = (*_came_since(conversion, found), *_rows_lost(connection, conversion))
-        returns = _dropped_since(connection, conversion) if conversion.recipe == "copy" else ()
+        returns = tuple(_gone_since(connection, conversion)) if conversion.recipe == "copy" else ()
         return Undoing(record, lost, returns)
 
 
+def refuse_to_lose_rows(url: str, table: QualifiedName) -> None:
+    """Before a way back that nobody was shown.
+
+    Raises:
+        RowsWouldGo: it would lose some.
+    """
+    with connect(url, application_name="evolve partition", autocommit=True) as connection:
+        record = find_conversion(connection, table)
+        lost = (
+            tuple(_rows_lost(connection, record.conversion)) if record and record.state == "swapped" else ()
+        )
+    if lost:
+        raise RowsWouldGo(table, lost)
+
+
 def _other_way(conversion: Conversion) -> str:
-    table = conversion.table.plain
+    table = conversion.table.shell
     match conversion.recipe:
         case "split" | "drain":
-            names = " ".join(partition.name for partition in conversion.partitions)
+            names = shlex.join(partition.name for partition in conversion.partitions)
             return f"make one of them again: evolve partition merge {table} {names}"
         case "merge":
-            return f"cut it again: evolve partition split {table} {conversion.partitions[0].name}"
+            return (
+                f"cut it again: evolve partition split {table} {shlex.quote(conversion.partitions[0].name)}"
+            )
         case "rehash":
             count = len(conversion.replaced or ())
             return f"evolve partition rehash {table} --modulus {count}"
@@ -129,11 +157,10 @@ def _other_way(conversion: Conversion) -> str:
 
 
 def _refuse_passed_bound(connection: Connection, conversion: Conversion) -> None:
-    for step in conversion.back:
-        if isinstance(step, Statements) and step.otherwise == "refuse":
-            for leaf in step.empty:
-                if holds_rows(connection, leaf):
-                    raise RowsPassedTheBound(conversion.table, leaf)
+    if conversion.recipe == "attach":
+        beside = rows_beside(connection, conversion.table, conversion.inventory.oid)
+        if beside is not None:
+            raise RowsPassedTheBound(conversion.table, beside)
 
 
 def _refuse_gone(connection: Connection, conversion: Conversion) -> None:
@@ -186,10 +213,13 @@ def _rows_lost(connection: Connection, conversion: Conversion) -> Iterator[str]:
             )
 
 
-def _dropped_since(connection: Connection, conversion: Conversion) -> tuple[str, ...]:
+def _gone_since(connection: Connection, conversion: Conversion) -> Iterator[str]:
+    """Rows that went without a trigger that would have told the old table."""
     there = {partition.name for partition in read_partitioned(connection, conversion.table).partitions}
-    return tuple(
-        f"the rows of {planned.name} {planned.bound}, which was detached or dropped since"
-        for planned in conversion.partitions
-        if planned.name not in there
-    )
+    for planned in conversion.partitions:
+        if planned.name not in there:
+            yield f"the rows of {planned.name} {planned.bound}, which was detached or dropped since"
+    key = conversion.inventory.primary_key
+    columns = key.columns if key is not None else ()
+    for leaf, count in rows_emptied(connection, conversion.table, conversion.names.retired, columns):
+        yield f"{count:,} rows of {leaf.name}, which was emptied by TRUNCATE since"

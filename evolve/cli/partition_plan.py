@@ -80,7 +80,7 @@ def plan(
             click.echo(json.dumps(data, indent=2, ensure_ascii=False))
         else:
             text = report.proposal_text(
-                name.plain, commands, found.plan, found.obstacles, found.due, explain=explain
+                str(name), commands, found.plan, found.obstacles, found.due, explain=explain
             )
             click.echo(text)
         return 1 if found.obstacles else 0

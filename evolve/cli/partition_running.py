@@ -48,20 +48,27 @@ def carry_out(
     location: Location,
     url: str,
     what: Conversion | QualifiedName,
-    action: Literal["convert", "resume", "roll back", "finish"],
+    action: Literal["convert", "resume", "roll back", "undo", "finish"],
     report_format: str,
     *,
     quiet: bool,
     mode: str | None = None,
     workers: int = 1,
 ) -> int:
+    """
+    Args:
+        action: "undo" is the way back of somebody who could see before what would be lost.
+    """
     from evolve.app import convert_table as use
     from evolve.app.partition_brakes import politeness_of
+    from evolve.app.undo_partitioning import refuse_to_lose_rows
     from evolve.cli.partition_progress import Narration
     from evolve.partition.conversion import Conversion
     from evolve.report import partition as report
 
     table = what.table if isinstance(what, Conversion) else what
+    if action == "roll back":
+        refuse_to_lose_rows(url, table)
     polite = politeness_of(location.config().backfill, mode, location.directory)
     with showing(report_format, quiet=quiet) as watch, signals() as stop:
         narration = Narration(watch, table.plain)

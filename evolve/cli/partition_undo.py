@@ -59,7 +59,7 @@ def undo(
         return carry_out(location, url, name, "resume", report_format, quiet=quiet)
     undoing = plan_undo(url, name, writing=run)
     if run:
-        return carry_out(location, url, name, "roll back", report_format, quiet=quiet)
+        return carry_out(location, url, name, "undo", report_format, quiet=quiet)
     conversion = undoing.record.conversion
     tracks: tuple[Track, ...] = (
         ("abandon",) if undoing.record.state == "swapped back" else ("back", "abandon")

@@ -147,7 +147,25 @@ def abandon(shell: Shell) -> tuple[Step, ...]:
 
 
 def finish(shell: Shell) -> tuple[Step, ...]:
+    keys = [key.name for key in _widened_keys(shell)] + [index.name for index in _widened_before(shell)]
+    left = [_narrow_name(shell, name) for name in keys]
+    if shell.primary_is_widened:
+        left.insert(0, shell.names.narrow_key)
+    clean_up = Statements(
+        name="clean up",
+        title="what a way back that was refused has left",
+        why="a change of the catalog only, where there is anything; a short lock timeout, asked again",
+        statements=tuple(
+            Statement(
+                f"DROP INDEX IF EXISTS {shell.names.in_schema(index)}",
+                _EXCLUSIVE,
+                "built for the way back only",
+            )
+            for index in left
+        ),
+    )
     return (
+        *((clean_up,) if left else ()),
         Statements(
             name="done",
             title=f"{shell.names.table.plain} is partitioned for good",

@@ -231,7 +231,7 @@ class NoHome(Refused):
     def __init__(self, table: QualifiedName, keys: str) -> None:
         super().__init__(
             f'rows of "{table.plain}" with keys {keys} belong to no partition that the method wants',
-            fix=f"correct those rows, then evolve partition convert {table.plain} --resume",
+            fix=f"correct those rows, then evolve partition convert {table.shell} --resume",
         )
 
 
@@ -320,7 +320,7 @@ def _notes(shell: Shell, recipe: Recipe) -> tuple[str, ...]:
     if recipe == "copy":
         notes.append(
             f"{shell.names.retired.plain} is kept in step after the swap, so every write is done twice until "
-            f"evolve partition finish {shell.names.table.plain}"
+            f"evolve partition finish {shell.names.table.shell}"
         )
     else:
         notes.append(

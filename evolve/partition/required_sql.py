@@ -54,7 +54,7 @@ def converted_block(
   IF evolve_state IN ('running', 'swapped back') OR (evolve_state = 'swapped' AND NOT evolve_whole) THEN
     evolve_why := 'its conversion is under way (' || evolve_state || ')'
       || CASE WHEN evolve_plan <> {_text(plan)} THEN ', by another plan: ' || evolve_plan ELSE '' END;
-    evolve_fix := {_text(f"evolve partition convert {table.plain} --resume")};
+    evolve_fix := {_text(f"evolve partition convert {table.shell} --resume")};
   ELSIF evolve_kind = 'p' AND evolve_method = {_text(_METHODS.get(method, method))}
         AND evolve_key = ARRAY[{columns}]::text[] THEN
     RETURN;
@@ -120,10 +120,10 @@ def plain_block(table: QualifiedName) -> str:
     body = f"""
   IF evolve_state IN ('running', 'swapped back') OR (evolve_state = 'swapped' AND evolve_track = 'back') THEN
     evolve_why := 'its conversion is under way (' || evolve_state || ')';
-    evolve_fix := {_text(f"evolve partition convert {table.plain} --rollback")};
+    evolve_fix := {_text(f"evolve partition convert {table.shell} --rollback")};
   ELSIF evolve_state = 'swapped' THEN
     evolve_why := 'its conversion can be undone, and has not been';
-    evolve_fix := {_text(f"evolve partition undo {table.plain} --run")};
+    evolve_fix := {_text(f"evolve partition undo {table.shell} --run")};
   ELSIF evolve_kind = 'r' OR NOT EXISTS (SELECT FROM {table.full}) THEN
     RETURN;
   ELSE
@@ -170,7 +170,7 @@ BEGIN
   END IF;{decision}
   RAISE EXCEPTION USING ERRCODE = {_text(SHUT)},
     MESSAGE = {_text(f'"{table.plain}" must be {required}: ')} || evolve_why,
-    HINT = 'run: ' || evolve_fix || '; then see: ' || {_text(f"evolve partition status {table.plain}")};
+    HINT = 'run: ' || evolve_fix || '; then see: ' || {_text(f"evolve partition status {table.shell}")};
 END"""  # noqa: S608 - of the revision
     tag, number = "$evolve$", 0
     while tag in body:

@@ -98,9 +98,11 @@ def _function(
     return (
         Statement(
             # SECURITY DEFINER: whoever may write the table may not write its twin. The search path is pinned so that
-            # nobody can slip a function or operator of his own under it.
+            # nobody can slip a function or operator of his own under it. A key may be called "found" or "tg_op", as
+            # variables of plpgsql are; in SQL the column is meant.
             f"""CREATE OR REPLACE FUNCTION {name}() RETURNS trigger
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = {path} AS $evolve$
+#variable_conflict use_column
 BEGIN
   IF TG_OP = 'TRUNCATE' THEN
     {truncate or f"TRUNCATE {target}"};

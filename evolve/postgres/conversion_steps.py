@@ -27,11 +27,13 @@ from evolve.postgres.conversions import (
     move_cursor,
     move_range,
     open_ranges,
+    without_timeouts,
     worker_lock,
 )
 from evolve.postgres.failure import message
 from evolve.postgres.inventory import read_inventory
 from evolve.postgres.row_hash import exact_hash
+from evolve.postgres.way_back import rows_beside
 from evolve.sql.locks import LockMode
 from evolve.sql.names import QualifiedName
 from evolve.sql.statements import Statement
@@ -66,14 +68,14 @@ class TableChanged(Refused):
             super().__init__(
                 f'"{table.plain}" is not what it was at the swap:{listed}',
                 why="what it would go back to lacks those changes",
-                fix=f"undo the change and evolve partition undo {table.plain} --run, "
-                f"or stay: evolve partition finish {table.plain}",
+                fix=f"undo the change and evolve partition undo {table.shell} --run, "
+                f"or stay: evolve partition finish {table.shell}",
             )
             return
         super().__init__(
             f'"{table.plain}" is not what it was when the conversion was planned:{listed}',
             why="the new partitions were made after the old picture and would lack those changes",
-            fix=f"undo the change and evolve partition {command} {table.plain} --resume, "
+            fix=f"undo the change and evolve partition {command} {table.shell} --resume, "
             f"or start over: --rollback, then {command} again",
         )
 
@@ -85,7 +87,7 @@ class RowsPassedTheBound(Refused):
         super().__init__(
             f'{partition} holds rows already: "{table.plain}" cannot go back to what it was',
             why="the old table became the first partition, and it does not have the rows of the later ones",
-            fix=f"move those rows away, or keep the partitions: evolve partition finish {table.plain}",
+            fix=f"move those rows away, or keep the partitions: evolve partition finish {table.shell}",
         )
 
 
@@ -99,7 +101,7 @@ class RowsDiffer(Refused):
             f'"{table.plain}" has {source:,} rows where its partitioned twin has {target:,}, or they differ in content'
             f"; keys: {', '.join(keys) or 'none found on a second look'}",
             why="somebody wrote past the sync trigger (session_replication_role, DISABLE TRIGGER) or to the twin",
-            fix=f"evolve partition {command} {table.plain} --rollback, then {command} again",
+            fix=f"evolve partition {command} {table.shell} --rollback, then {command} again",
         )
 
 
@@ -113,7 +115,7 @@ class StepFailed(Refused):
         super().__init__(
             f'evolve partition {command} "{table.plain}": {title}: {message(error)}{f" ({detail})" if detail else ""}',
             why="that step was rolled back; the steps before it are kept",
-            fix=f"mend the cause and evolve partition {command} {table.plain} --resume, or give up: --rollback",
+            fix=f"mend the cause and evolve partition {command} {table.shell} --resume, or give up: --rollback",
         )
 
 
@@ -122,7 +124,7 @@ class ConnectionLost(Refused):
         super().__init__(
             f'evolve partition {command} "{table.plain}": the connection was lost: {message(error)}',
             why="every step is noted in the database: nothing is lost and nothing is done twice",
-            fix=f"evolve partition {command} {table.plain} --resume",
+            fix=f"evolve partition {command} {table.shell} --resume",
         )
 
 
@@ -139,8 +141,12 @@ class Batch:
 
 @dataclass(frozen=True, slots=True)
 class OldSnapshot:
+    """Args:
+    began: tells the transaction from the next one of the same session.
+    """
+
     pid: int
-    xact_start: str
+    began: str
     what: str
 
 
@@ -162,10 +168,11 @@ class Worker:
             # No lock. A backend whose client was killed notices it; row security is an error, not a filter.
             self._connection.execute(
                 "SELECT set_config('client_connection_check_interval', '1s', false), "
-                "set_config('statement_timeout', '0', false), set_config('row_security', 'off', false), "
+                "set_config('row_security', 'off', false), "
                 "set_config('DateStyle', 'ISO', false), set_config('TimeZone', 'UTC', false), "
                 "set_config('extra_float_digits', '1', false), set_config('bytea_output', 'hex', false)"
             )
+            without_timeouts(self._connection)
             if not helps:
                 worker_lock(self._connection, self._table)
         except BaseException:
@@ -202,13 +209,16 @@ class Worker:
                     connection, everything=step.unchanged == "all", back=step.state == "swapped back"
                 )
             self._lock(step.first, timeout)
-            for table in step.empty:
+            if step.otherwise == "refuse":
+                # Of all partitions: upkeep may have made some since that the plan does not know.
+                beside = rows_beside(connection, self._table, self._record.conversion.inventory.oid)
+                if beside is not None:
+                    raise RowsPassedTheBound(self._table, beside)
+            for table in step.empty if step.otherwise == "settle" else ():
                 # ACCESS SHARE on a table that is locked already.
                 found = sql.SQL("SELECT EXISTS (SELECT FROM {})").format(_name(table))
                 if connection.execute(found).fetchone() == (True,):
-                    if step.otherwise == "settle":
-                        raise StraysFound
-                    raise RowsPassedTheBound(self._table, table)
+                    raise StraysFound
             _send(connection, step.statements)
             end_step(connection, self._record, track, number, step.state)
 
@@ -365,12 +375,15 @@ class Worker:
             rows = connection.execute(
                 """
                 WITH mark AS MATERIALIZED (SELECT pg_current_xact_id()::xid AS xid)
-                SELECT a.pid, coalesce(a.xact_start::text, ''),
-                       format('pid %%s (%%s, "%%s", %%s for %%s s)', a.pid, a.usename, a.application_name, a.state,
-                              extract(epoch FROM clock_timestamp() - a.xact_start)::int)
+                SELECT a.pid, coalesce(a.xact_start::text, a.backend_xmin::text),
+                       CASE WHEN a.xact_start IS NULL THEN format('pid %s (%s)', a.pid, a.usename)
+                       ELSE format('pid %s (%s, "%s", %s for %s s)', a.pid, a.usename, a.application_name, a.state,
+                                   extract(epoch FROM clock_timestamp() - a.xact_start)::int) END
                   FROM pg_stat_activity AS a, mark
-                 WHERE a.datname = current_database() AND a.backend_type NOT IN ('autovacuum worker', 'walsender')
-                   AND a.pid <> pg_backend_pid() AND a.backend_xmin IS NOT NULL
+                 WHERE a.datname = current_database() AND a.pid <> pg_backend_pid() AND a.backend_xmin IS NOT NULL
+                   -- Not autovacuum, which has no user, nor who replicates. Of sessions of other roles, what kind they
+                   -- are of may be hidden.
+                   AND a.usesysid IS NOT NULL AND a.pid NOT IN (SELECT pid FROM pg_stat_replication)
                    AND age(a.backend_xmin) > age(mark.xid)
                 """
             ).fetchall()
@@ -379,13 +392,15 @@ class Worker:
     def still_there(self, snapshots: Sequence[OldSnapshot]) -> tuple[OldSnapshot, ...]:
         """Those of `snapshots` whose transaction goes on."""
         with self._errors("waiting for old transactions"):
-            # ACCESS SHARE on catalogs only.
+            # ACCESS SHARE on catalogs only. Of sessions of other roles, who may not see when a transaction began sees
+            # no more than its snapshot, which goes with it.
             rows = self._connection.execute(
-                "SELECT pid, coalesce(xact_start::text, '') FROM pg_stat_activity WHERE pid = ANY (%s)",
+                "SELECT pid, coalesce(xact_start::text, backend_xmin::text, '') FROM pg_stat_activity "
+                "WHERE pid = ANY (%s)",
                 ([snapshot.pid for snapshot in snapshots],),
             ).fetchall()
         present = {(row[0], row[1]) for row in rows}
-        return tuple(snapshot for snapshot in snapshots if (snapshot.pid, snapshot.xact_start) in present)
+        return tuple(snapshot for snapshot in snapshots if (snapshot.pid, snapshot.began) in present)
 
     def verify_range(self, step: Verify, track: Track, number: int, size: int) -> Batch:
         """Compare the next `size` keys of both tables in one snapshot; the first range is open below, the last above.

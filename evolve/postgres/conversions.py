@@ -42,7 +42,7 @@ class NoConversion(Misuse):
     def __init__(self, table: QualifiedName) -> None:
         super().__init__(
             f'no conversion of "{table.plain}" is under way',
-            fix=f"look at it: evolve partition status {table.plain}",
+            fix=f"look at it: evolve partition status {table.shell}",
         )
 
 
@@ -52,7 +52,7 @@ class ConversionExists(Refused):
         last = ", or for good: evolve partition finish " + table.plain if state == "swapped" else ""
         super().__init__(
             f'a {what} of "{table.plain}" is under way already ({state})',
-            fix=f"evolve partition {command} {table.plain} --resume, or --rollback{last}",
+            fix=f"evolve partition {command} {table.shell} --resume, or --rollback{last}",
         )
 
 
@@ -61,7 +61,7 @@ class ConversionBusy(Refused):
         super().__init__(
             f'another process is converting "{table.plain}": {holder}',
             why="two at once would step on each other",
-            fix=f"wait for it, or look on: evolve partition status {table.plain}",
+            fix=f"wait for it, or look on: evolve partition status {table.shell}",
         )
 
 
@@ -386,8 +386,18 @@ def conversion_lock(
     with connect(url, application_name="evolve partition", autocommit=True) as connection:
         refuse_read_only(connection)
         refuse_pooled(connection, url)
+        without_timeouts(connection)
         _take(connection, table, _RUNNER_LOCK, wait, sleep, clock)
         yield connection  # closing the connection, or dying, lets the lock go
+
+
+def without_timeouts(connection: Connection) -> None:
+    """Whatever role or database has set for the application: a step may take hours, and its runner's lock as long."""
+    # No lock. transaction_timeout came with 17.
+    connection.execute(
+        "SELECT set_config(name, '0', false) FROM pg_settings "
+        "WHERE name IN ('statement_timeout', 'transaction_timeout', 'idle_session_timeout')"
+    )
 
 
 def worker_lock(

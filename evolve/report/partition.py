@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import textwrap
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import groupby
@@ -114,6 +115,7 @@ def proposal_text(
 ) -> str:
     """
     Args:
+        table: as it is written in SQL.
         commands: what may be done, as it is typed, and why; what is worth most first.
     """
     lines: list[str] = []
@@ -135,7 +137,10 @@ def proposal_text(
         ]
     if due.create:
         names = ", ".join(partition.name for partition in due.create)
-        lines += ["", *_wrapped(f"missing: {names}; make them: evolve partition premake {table}")]
+        lines += [
+            "",
+            *_wrapped(f"missing: {names}; make them: evolve partition premake {shlex.quote(table)}"),
+        ]
     lines += conflict_lines(due)
     return "\n".join([*lines, "", "nothing was changed"])
 
@@ -277,7 +282,7 @@ def _record_lines(record: Record) -> Iterator[str]:
     conversion = record.conversion
     table = conversion.table.plain
     key = ", ".join(conversion.key)
-    command = conversion.command
+    command, typed = conversion.command, conversion.table.shell
     what = "conversion" if conversion.replaced is None else command
     match record.state:
         case "running" | "swapped back":
@@ -288,7 +293,7 @@ def _record_lines(record: Record) -> Iterator[str]:
             )
             if at and at.rows:
                 yield f"  {at.rows:,} rows so far"
-            yield f"  go on: evolve partition {command} {table} --resume; give up: --rollback"
+            yield f"  go on: evolve partition {command} {typed} --resume; give up: --rollback"
         case "swapped":
             if conversion.replaced is None:
                 yield (
@@ -299,13 +304,13 @@ def _record_lines(record: Record) -> Iterator[str]:
                 yield f"{table}: {_list(conversion.partitions)} in place of {_list(conversion.replaced)}"
             yield from _copied(record)
             if not record.complete("forward"):
-                yield f"  not all is done yet: evolve partition {command} {table} --resume"
+                yield f"  not all is done yet: evolve partition {command} {typed} --resume"
             elif conversion.recipe == "copy":
                 yield f"  {conversion.names.retired.plain} is kept in step with it"
             elif conversion.replaced is not None:
                 yield f"  what they replaced is kept in step with them, in {conversion.names.shadow.plain}"
-            yield f"  go back: evolve partition {command} {table} --rollback"
-            yield f"  for good: evolve partition finish {table}"
+            yield f"  go back: evolve partition {command} {typed} --rollback"
+            yield f"  for good: evolve partition finish {typed}"
         case "finished" if conversion.replaced is not None:
             yield f"{table} keeps {_list(conversion.partitions)} for good"
         case "finished":
@@ -354,7 +359,7 @@ def partitioned_text(partitioned: Partitioned, due: Due | None) -> str:
         lines.append("how it is partitioned is not in the settings, so what is missing cannot be told")
     elif due.create:
         missing = ", ".join(partition.name for partition in due.create)
-        lines.append(f"missing: {missing}; make them: evolve partition premake {partitioned.table.plain}")
+        lines.append(f"missing: {missing}; make them: evolve partition premake {partitioned.table.shell}")
     else:
         lines.append("nothing is missing")
     lines += conflict_lines(due) if due is not None else []

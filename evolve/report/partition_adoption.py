@@ -28,7 +28,9 @@ def adoption_text(adoption: Adoption, *, done: bool) -> str:
     if adoption.due.create:
         names = ", ".join(partition.name for partition in adoption.due.create)
         lines += textwrap.wrap(
-            f"missing: {names}; make them: evolve partition premake {table}", _WIDTH, subsequent_indent="  "
+            f"missing: {names}; make them: evolve partition premake {adoption.table.shell}",
+            _WIDTH,
+            subsequent_indent="  ",
         )
     lines += conflict_lines(adoption.due)
     marked = len(adoption.unmarked)

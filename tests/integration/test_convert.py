@@ -11,6 +11,7 @@ from dataclasses import replace
 
 import psycopg
 import pytest
+from psycopg.conninfo import make_conninfo
 from support.conversion import (
     ORDERS,
     YEARS,
@@ -28,6 +29,7 @@ from support.servers import MakeDatabase, MakeTemplate
 
 from evolve.app.convert_table import CannotRollBack, GaveUp, NotSwapped
 from evolve.partition.inventory import Inventory, differences
+from evolve.partition.steps import Step
 from evolve.postgres.connect import connect
 from evolve.postgres.conversion_steps import RowsDiffer, RowsPassedTheBound, StepFailed, TableChanged
 from evolve.postgres.conversions import ConversionBusy, ConversionExists, NoConversion, conversion_lock
@@ -111,6 +113,29 @@ def test_truncate_reaches_both_tables(url: str) -> None:
     converted(url, planned(url))
     execute(url, "TRUNCATE orders")
     assert rows_of(url, "orders_evolve_old") == []
+
+
+def test_keys_may_be_called_as_variables_of_triggers_are(database_url: str) -> None:
+    execute(
+        database_url,
+        """
+        CREATE TABLE lost (id int, found timestamptz, tg_op text, PRIMARY KEY (id, found, tg_op));
+        INSERT INTO lost SELECT g, '2026-10-01', 'x' FROM generate_series(1, 9) AS g
+        """,
+    )
+    writes = (
+        "DELETE FROM lost WHERE id = 1; UPDATE lost SET found = found + interval '40 days' WHERE id IN (2, 3)"
+    )
+    write_before_the_swap = at_step("verify", lambda: execute(database_url, writes))
+    table = QualifiedName("lost")
+    conversion = planned(
+        database_url, options={"key": "found", "interval": "1 month"}, unique={}, table=table
+    )
+    converted(database_url, conversion, write_before_the_swap)
+    execute(database_url, writes.replace("1;", "4;"))
+    rows = "SELECT array_agg(t ORDER BY id)::text FROM {} AS t"
+    assert scalar(database_url, rows.format("lost")) == scalar(database_url, rows.format("lost_evolve_old"))
+    assert scalar(database_url, "SELECT count(*) FROM lost") == 7
 
 
 def test_the_old_tables_keys_hold_until_it_goes(url: str) -> None:
@@ -488,6 +513,43 @@ def test_an_old_snapshot_holds_the_swap_back(url: str) -> None:
     assert acted(url, "resume").state == "swapped"
 
 
+def test_sessions_of_which_a_role_may_not_see_much_are_waited_for_until_their_transaction_ends(
+    url: str,
+) -> None:
+    execute(
+        url,
+        """
+        DO $$ BEGIN CREATE ROLE orders_stranger LOGIN PASSWORD 'x'; EXCEPTION WHEN duplicate_object THEN NULL; END $$;
+        DO $$ BEGIN EXECUTE format('GRANT CREATE ON DATABASE %I TO orders_stranger', current_database()); END $$;
+        GRANT CREATE ON SCHEMA public TO orders_stranger; GRANT REFERENCES ON customers TO orders_stranger;
+        ALTER TABLE orders OWNER TO orders_stranger
+        """,
+    )
+    stranger = make_conninfo(url, user="orders_stranger", password="x")  # noqa: S106 - on a scratch server
+
+    class Ends(Watcher):
+        def waits(self, step: Step, reason: str, seconds: float) -> None:
+            super().waits(step, reason, seconds)
+            old.rollback()
+
+    watcher = Ends()
+    with psycopg.connect(url) as old:
+        old.isolation_level = psycopg.IsolationLevel.REPEATABLE_READ
+        old.execute("SELECT count(*) FROM customers")
+        pid = old.info.backend_pid
+        assert converted(stranger, planned(stranger), watcher).state == "swapped"
+    assert any(f"pid {pid}" in reason for reason in watcher.waited)
+
+
+def test_timeouts_that_a_database_sets_for_its_application_do_not_end_a_conversion(url: str) -> None:
+    with psycopg.connect(url, autocommit=True) as connection:
+        database = connection.info.dbname
+        connection.execute(f"ALTER DATABASE {database} SET idle_session_timeout = '200ms'".encode())
+        connection.execute(f"ALTER DATABASE {database} SET statement_timeout = '5s'".encode())
+    watcher = at_step("verify", lambda: time.sleep(1.0))
+    assert converted(url, planned(url), watcher).state == "swapped"
+
+
 def test_a_long_reader_makes_the_swap_wait_and_lets_writers_pass(url: str) -> None:
     with psycopg.connect(url) as reader, writers(url) as traffic:
 
@@ -555,6 +617,22 @@ def test_attached_table_cannot_go_back_once_rows_passed_its_bound(url: str) -> N
         "INSERT INTO orders (tenant_id, customer_id, region, created_at) VALUES (1, 1, 'eu', '2027-02-02')",
     )
     with pytest.raises(RowsPassedTheBound):
+        acted(url, "roll_back")
+    assert len(rows_of(url)) == 3_001
+    assert acted(url, "finish").state == "finished"
+    assert not [name for name in relations(url) if "evolve" in name]
+
+
+def test_rows_of_a_partition_that_upkeep_made_since_stand_in_the_way_back(url: str) -> None:
+    converted(url, planned(url, "attach"))
+    execute(
+        url,
+        """
+        CREATE TABLE orders_p2031 PARTITION OF orders FOR VALUES FROM ('2031-01-01') TO ('2032-01-01');
+        INSERT INTO orders (tenant_id, customer_id, region, created_at) VALUES (1, 1, 'eu', '2031-02-02')
+        """,
+    )
+    with pytest.raises(RowsPassedTheBound, match="orders_p2031"):
         acted(url, "roll_back")
     assert len(rows_of(url)) == 3_001
 

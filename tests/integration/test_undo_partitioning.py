@@ -14,7 +14,9 @@ from evolve.app.undo_partitioning import (
     NothingToUndo,
     NotSwappedYet,
     PartitionGone,
+    RowsWouldGo,
     plan_undo,
+    refuse_to_lose_rows,
 )
 from evolve.partition.steps import Copy
 from evolve.postgres.conversion_steps import RowsPassedTheBound, TableChanged
@@ -65,6 +67,29 @@ def test_what_came_since_is_told(orders: str) -> None:
         "7 rows of orders_long_ago FOR VALUES FROM ('2001-01-01 00:00:00+00') TO ('2002-01-01 00:00:00+00')",
     ]
     assert [line.split()[:4] for line in found.returns] == [["the", "rows", "of", "orders_p2026_06"]]
+    with pytest.raises(RowsWouldGo, match="7 rows of orders_long_ago"):
+        refuse_to_lose_rows(orders, ORDERS)
+
+
+def test_rows_that_a_truncate_of_a_partition_took_come_back_and_that_is_told(orders: str) -> None:
+    converted(orders, planned(orders))
+    execute(orders, "TRUNCATE orders_p2026_06")
+    execute(orders, "VACUUM FULL orders_p2026_07")  # a new file as well, and no row less
+    found = plan_undo(orders, ORDERS)
+    gone = len(rows_of(orders, "orders_evolve_old")) - len(rows_of(orders))
+    assert gone > 0
+    assert (found.lost, found.returns) == (
+        (),
+        (f"{gone} rows of orders_p2026_06, which was emptied by TRUNCATE since",),
+    )
+
+
+def test_who_is_refused_the_way_back_may_stay(orders: str) -> None:
+    converted(orders, planned(orders))
+    execute(orders, "ALTER TABLE orders DROP COLUMN note")
+    with pytest.raises(TableChanged, match="or stay: evolve partition finish orders"):
+        acted(orders, "roll_back")
+    assert acted(orders, "finish").state == "finished"
 
 
 def test_an_index_that_came_since_a_move_is_not_built_under_the_lock(monthly: str) -> None:

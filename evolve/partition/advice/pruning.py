@@ -151,7 +151,7 @@ def _reason(scheme: Scheme, found: Scans, at_plan: int, late: list[Condition]) -
         return Reason(
             "default",
             f"the default partition {guard[0]} may hold rows of any key that no other partition takes",
-            f"evolve partition drain {scheme.table.plain}",
+            f"evolve partition drain {scheme.table.shell}",
         )
     return Reason("covers", f"its condition on {_names(scheme)} takes in {at_run} of {total} partitions")
 

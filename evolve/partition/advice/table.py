@@ -70,7 +70,7 @@ def advise_table(
 
 
 def _command(table: Table, key: Key) -> str:
-    start = f"evolve partition convert {table.name.plain} --method {key.method} --key {key.column}"
+    start = f"evolve partition convert {table.name.shell} --method {key.method} --key {key.column}"
     column = table.column(key.column)
     match key.method:
         case "hash":
