@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from evolve.lint import alembic_code as code
 from evolve.lint.history import History
 from evolve.lint.model import Finding, Severity
 from evolve.lint.rule import Rule
@@ -37,9 +36,9 @@ class AttachPartitionIdentity(Rule):
             return
         for column in found.columns:
             if column.identity is not None:
-                drop = f"ALTER TABLE {partition} ALTER COLUMN {quote(column.name)} DROP IDENTITY"
                 yield self.finding(
                     step,
                     f'"{partition.plain}.{column.name}" keeps its own sequence beside that of "{parent.plain}"',
-                    safe=(f"{code.execute(drop)}\n{code.execute(step.sql)}",),
+                    fix=f"drop it before, once rows come through the partitioned table only: ALTER TABLE {partition} "
+                    f"ALTER COLUMN {quote(column.name)} DROP IDENTITY",
                 )
