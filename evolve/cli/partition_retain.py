@@ -39,7 +39,6 @@ def retain(
     same.
     """
     from evolve.app.archive_partition import archived
-    from evolve.app.archive_partition import archived
     from evolve.app.retain_partitions import retain as use
     from evolve.cli import print_error
     from evolve.report import partition_upkeep as report
@@ -50,7 +49,6 @@ def retain(
         policies_of(location, models),
         parse_name(table) if table else None,
         datetime.now(UTC),
-        archived=archived,
         archived=archived,
         dry_run=dry_run,
         observe=lambda message: click.echo(message, err=True),
