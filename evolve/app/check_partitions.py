@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime, timedelta
 
 from evolve.app.convert_table import BadOptions, partitioner_for
@@ -20,9 +20,10 @@ from evolve.app.premake_partitions import (
 )
 from evolve.app.retain_partitions import retention_of
 from evolve.config import PartitionedTable
-from evolve.errors import EvolveError, Refused
-from evolve.partition.health import Ailment, Health, Level, judge, overdue
+from evolve.errors import Refused
+from evolve.partition.health import Health, judge, overdue
 from evolve.partition.retention import for_partitioner
+from evolve.partition.upkeep import Checked
 from evolve.plugin_api import DefaultBound, Partitioner, Problem
 from evolve.postgres.connect import Connection, connect
 from evolve.postgres.conversions import last_scheme
@@ -34,31 +35,6 @@ from evolve.sql.names import QualifiedName
 
 _SPAN = re.compile(r"\s*(\d{1,5})\s+(hour|day|week|month)s?\s*")
 _HOURS = {"hour": 1, "day": 24, "week": 168, "month": 730}
-
-
-@dataclass(frozen=True, slots=True)
-class Checked:
-    """
-    Args:
-        health: None where it could not be told.
-        error: why not.
-    """
-
-    table: QualifiedName
-    health: Health | None
-    error: EvolveError | None = None
-
-    @property
-    def level(self) -> Level:
-        return Level.CRITICAL if self.health is None else self.health.level
-
-    @property
-    def ailments(self) -> tuple[Ailment, ...]:
-        if self.health is not None:
-            return self.health.ailments
-        if self.error is None:
-            return ()
-        return (Ailment("unknown", Level.CRITICAL, self.error.what, self.error.fix or ""),)
 
 
 def check_partitions(

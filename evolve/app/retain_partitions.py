@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from functools import partial
-from typing import Literal, TypeVar
+from typing import TypeVar
 
 from evolve.app.convert_table import BadOptions, Patience, partitioner_for
 from evolve.app.premake_partitions import (
@@ -23,6 +23,7 @@ from evolve.config import PartitionedTable
 from evolve.errors import EvolveError, Refused
 from evolve.partition.maintain import Partitioned
 from evolve.partition.retention import Detached, Retention, read_retention
+from evolve.partition.upkeep import Kept, Let, Retained
 from evolve.plugin_api import DefaultBound, Problems
 from evolve.postgres.connect import Connection, connect
 from evolve.postgres.conversions import ConversionExists, find_conversion
@@ -49,8 +50,6 @@ from evolve.postgres.writable import refuse_read_only
 from evolve.sql.names import QualifiedName
 
 T = TypeVar("T")
-
-Done = Literal["detached", "dropped", "finalized"]
 
 LOCK_TIMEOUT = 500  # milliseconds
 CLOCKS_APART = timedelta(minutes=10)
@@ -93,46 +92,6 @@ class RetainAtWork(Refused):
             f'another run lets go of partitions of "{table.plain}" right now',
             fix="nothing: it does the same; or run this one again later",
         )
-
-
-@dataclass(frozen=True, slots=True)
-class Let:
-    """
-    Args:
-        reason: why; as one sentence without a full stop.
-    """
-
-    partition: str
-    what: Done
-    reason: str
-
-
-@dataclass(frozen=True, slots=True)
-class Kept:
-    """What stays although its time is up, or for now.
-
-    Args:
-        waits: it is only a matter of time, or of the archive; else a person has to do something.
-    """
-
-    partition: str
-    reason: str
-    waits: bool
-
-
-@dataclass(frozen=True, slots=True)
-class Retained:
-    """
-    Args:
-        done: in order; what would be done, in a dry run.
-        error: what stopped the work on this table.
-    """
-
-    table: QualifiedName
-    done: tuple[Let, ...]
-    kept: tuple[Kept, ...]
-    dry_run: bool
-    error: EvolveError | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -55,7 +55,7 @@ def schedule(
     from evolve.partition.schedule import Scheduler
     from evolve.sql.names import parse_name
 
-    options = ("--models",) if models else ()
+    options: tuple[str, ...] = ("--models",) if models else ()
     if location.environment:
         options += ("--environment", location.environment)
     text = use(

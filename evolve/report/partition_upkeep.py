@@ -3,14 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING
 
 from evolve.partition.health import Health, Level
+from evolve.partition.upkeep import Checked, Retained
 from evolve.report.partition import SCHEMA, partitions_data
-
-if TYPE_CHECKING:
-    from evolve.app.check_partitions import Checked
-    from evolve.app.retain_partitions import Retained
 
 _WORDS = {Level.OK: "ok", Level.WARNING: "warning", Level.CRITICAL: "critical"}
 _WOULD = {

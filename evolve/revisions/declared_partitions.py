@@ -61,8 +61,8 @@ def declared_partitions(project: Project) -> dict[QualifiedName, tuple[str, Mapp
     except (Exception, SystemExit) as error:  # env.py and the models can raise anything
         raise RevisionBroken(error) from error
     policies = {}
-    for metadata in found:
-        for table in metadata.tables.values() if metadata is not None else ():
+    for metadata in (each for each in found if each is not None):
+        for table in metadata.tables.values():
             name = QualifiedName(str(table.name), str(table.schema or metadata.schema or "public"))
             policy = policy_of(name, table.info)
             if policy is not None:

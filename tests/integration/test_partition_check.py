@@ -10,11 +10,12 @@ from support.orders import execute
 from support.servers import MakeDatabase, MakeTemplate
 from support.upkeep import EVENTS, NOW, make_events, retained, settings
 
-from evolve.app.check_partitions import Checked, check_partitions
+from evolve.app.check_partitions import check_partitions
 from evolve.app.convert_table import BadOptions
 from evolve.app.retain_partitions import StillHeld
 from evolve.config import PartitionedTable
 from evolve.partition.health import Level
+from evolve.partition.upkeep import Checked
 from evolve.report.partition_upkeep import checked_data, checked_text, metrics_text
 
 pytestmark = pytest.mark.server

@@ -13,8 +13,9 @@ import pytest
 
 from evolve.app.convert_table import Patience
 from evolve.app.premake_partitions import premake
-from evolve.app.retain_partitions import Archived, Environment, Retained, nothing_archived, retain
+from evolve.app.retain_partitions import Archived, Environment, nothing_archived, retain
 from evolve.config import PartitionedTable
+from evolve.partition.upkeep import Retained
 from evolve.sql.names import QualifiedName
 
 EVENTS = QualifiedName("events")
