@@ -298,7 +298,7 @@ def _digest(digest: Any, batch: pyarrow.RecordBatch) -> None:
         if pa.types.is_boolean(column.type):
             digest.update(_fixed(column.cast(pa.uint8()), 1))
         elif pa.types.is_string(column.type):
-            digest.update(_fixed(pc.binary_length(column), 4))
+            digest.update(_fixed(pc.call_function("binary_length", [column]), 4))
             _, offsets, data = column.buffers()
             first, last = (
                 struct.unpack_from("<i", offsets, 4 * (column.offset + place))[0]

@@ -11,15 +11,12 @@ import subprocess
 import tempfile
 import time
 import zlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import IO, cast
-
-import psycopg
-from psycopg import errors
 
 import evolve
 from evolve.app.archive_file import (
@@ -50,13 +47,13 @@ from evolve.partition.values import read_bound
 from evolve.postgres import archiving as server
 from evolve.postgres.archiving import CannotArchive, CannotRestore
 from evolve.postgres.connect import Connection, connect
-from evolve.postgres.failure import message
 from evolve.postgres.partitions import read_partitioned, read_template
 from evolve.postgres.retiring import read_all_detached
 from evolve.postgres.writable import refuse_read_only
 from evolve.sql.bounds import Partition
 from evolve.sql.names import QualifiedName, literal
 
+LOCK_TIMEOUT = 500  # milliseconds, of each attempt to attach
 _BEGUN, _UNFINISHED = ".evolve-", ".part"
 
 
@@ -207,10 +204,8 @@ def archive(
         server.ensure_ledger(connection)
         done = []
         for partition in wanted:
-            try:
+            with server.translated(CannotArchive, partition):
                 kept = _archive(connection, table, partition, place, now or datetime.now(UTC))
-            except psycopg.Error as error:
-                raise CannotArchive(partition, message(error)) from error
             observe(kept)
             done.append(kept)
         return tuple(done)
@@ -225,13 +220,10 @@ def archived(connection: Connection, partition: QualifiedName) -> bool:
     Raises:
         CannotArchive: the server refuses to read the partition, its archive or the ledger.
     """
-    try:
-        with server.one_snapshot(connection):
-            oid = server.oid_of(connection, partition)
-            records = () if oid is None else server.noted(connection, partition, oid)
-            return any(_whole(connection, partition, record) for record in records)
-    except psycopg.Error as error:
-        raise CannotArchive(partition, message(error)) from error
+    with server.translated(CannotArchive, partition), server.one_snapshot(connection):
+        oid = server.oid_of(connection, partition)
+        records = () if oid is None else server.noted(connection, partition, oid)
+        return any(_whole(connection, partition, record) for record in records)
 
 
 def _whole(connection: Connection, partition: QualifiedName, record: server.Record) -> bool:
@@ -277,15 +269,12 @@ def restore(
         target = name or partition
         if server.oid_of(connection, target) is not None:
             raise AlreadyThere(target)
-        try:
-            with connection.transaction():
-                server.exact_text(connection)
-                attaching = _make(connection, table, target, manifest, attach=attach)
-                _fill(connection, target, place, manifest, read)
-                _refuse_changed(connection, target, manifest)
-                _attach(connection, attaching, patience or Patience(budget=120.0))
-        except psycopg.Error as error:
-            raise CannotRestore(target, message(error)) from error
+        with server.translated(CannotRestore, target), connection.transaction():
+            server.exact_text(connection)
+            attaching = _make(connection, table, target, manifest, attach=attach)
+            _fill(connection, target, place, manifest, read)
+            _refuse_changed(connection, target, manifest)
+            _attach(connection, target, attaching, patience or Patience(budget=120.0))
         return Restored(target, manifest.rows, attach)
 
 
@@ -377,7 +366,7 @@ def _write(connection: Connection, manifest: Manifest, path: Path) -> Manifest:
 def _stream(connection: Connection, manifest: Manifest, stream: IO[bytes]) -> Manifest:
     counted = 0
 
-    def rows() -> Iterator[bytes]:
+    def rows() -> Generator[bytes, None, None]:
         nonlocal counted
         header = has_header(manifest.file_format)
         with closing(server.copy_out(connection, manifest.partition, manifest.stored, header=header)) as sent:
@@ -562,25 +551,17 @@ def _make(
     return (*(statement.sql for statement in attaching), marked)
 
 
-def _attach(connection: Connection, statements: Sequence[str], patience: Patience) -> None:
-    """In savepoints, so that a lock that is not to be had does not cost the rows that were brought in already."""
+def _attach(
+    connection: Connection, target: QualifiedName, statements: Sequence[str], patience: Patience
+) -> None:
     tries, waited = 0, 0.0
-    while True:
+    while not server.attached_in_time(connection, statements, LOCK_TIMEOUT):
         tries += 1
-        try:
-            with connection.transaction():
-                # No lock.
-                connection.execute("SELECT set_config('lock_timeout', '500ms', true)")
-                for statement in statements:
-                    # SHARE UPDATE EXCLUSIVE on the table: readers and writers pass.
-                    connection.execute(statement.encode())
-            return
-        except errors.LockNotAvailable:
-            delay = patience.delay(tries, random.random())  # noqa: S311 - only so that two do not meet again
-            if waited + delay > patience.budget:
-                raise
-            time.sleep(delay)
-            waited += delay
+        delay = patience.delay(tries, random.random())  # noqa: S311 - only so that two do not meet again
+        if waited + delay > patience.budget:
+            raise CannotRestore(target, f"the lock to attach it was not to be had within {waited:.0f} s")
+        time.sleep(delay)
+        waited += delay
 
 
 def _refuse_other_columns(connection: Connection, table: QualifiedName, manifest: Manifest) -> None:

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.resources import files
 from typing import LiteralString, cast
 
 import psycopg
-from psycopg import sql
+from psycopg import errors, sql
 
 from evolve.errors import Misuse, Refused
 from evolve.partition.archive import ArchivedColumn, parquet_kind
@@ -100,6 +100,15 @@ class Record:
     partition: QualifiedName
     place: dict[str, object]
     manifest: dict[str, object]
+
+
+@contextmanager
+def translated(cause: Callable[[QualifiedName, str], Refused], partition: QualifiedName) -> Iterator[None]:
+    """Raise `cause` for whatever the server refuses."""
+    try:
+        yield
+    except psycopg.Error as error:
+        raise cause(partition, message(error)) from error
 
 
 @contextmanager
@@ -201,7 +210,7 @@ def content_of(connection: Connection, table: QualifiedName, columns: Sequence[A
 
 def copy_out(
     connection: Connection, table: QualifiedName, columns: Sequence[ArchivedColumn], *, header: bool
-) -> Iterator[bytes]:
+) -> Generator[bytes, None, None]:
     """The rows as CSV, one whole row a time; its names first, if asked for."""
     statement = sql.SQL("COPY (SELECT {} FROM {}) TO STDOUT (FORMAT csv, HEADER {}, ENCODING 'UTF8')").format(
         _names(columns), sql.Identifier(table.schema, table.name), sql.SQL("true" if header else "false")
@@ -269,6 +278,24 @@ def create_alone(
             sql.Identifier(table.schema, table.name), sql.Literal(comment)
         )
     )
+
+
+def attached_in_time(connection: Connection, statements: Sequence[str], lock_timeout: int) -> bool:
+    """Send `statements` in a savepoint; False, and nothing of them done, where a lock was not to be had.
+
+    Args:
+        lock_timeout: in milliseconds.
+    """
+    try:
+        with connection.transaction():
+            # No lock.
+            connection.execute("SELECT set_config('lock_timeout', %s, true)", (str(lock_timeout),))
+            for statement in statements:
+                # SHARE UPDATE EXCLUSIVE on the parent: readers and writers pass.
+                connection.execute(statement.encode())
+    except (errors.LockNotAvailable, errors.DeadlockDetected):
+        return False
+    return True
 
 
 def ensure_ledger(connection: Connection) -> None:

@@ -28,9 +28,10 @@ from evolve.app.archive_partition import (
     archived,
     restore,
 )
+from evolve.app.convert_table import Patience
 from evolve.errors import EvolveError, Refused
 from evolve.files import CannotWrite
-from evolve.postgres.archiving import CannotArchive, NotOurs
+from evolve.postgres.archiving import CannotArchive, CannotRestore, NotOurs
 from evolve.postgres.connect import connect
 from evolve.sql.names import QualifiedName
 
@@ -341,6 +342,18 @@ def test_a_table_that_changed_since_is_not_attached_to(url: str, tmp_path: Path)
     with pytest.raises(ColumnsDiffer, match=r"smallint is integer, and was smallint; uuid is gone"):
         restore(url, EVENTS, FIRST, attach=True)
     assert scalar(url, "SELECT to_regclass('events_1') IS NULL") is True
+
+
+def test_a_lock_that_is_held_all_the_time_leaves_nothing_restored(url: str, tmp_path: Path) -> None:
+    archive(url, EVENTS, [FIRST], Folder(tmp_path))
+    execute(url, "DROP TABLE events_1")
+    with connect(url) as other:
+        other.execute("LOCK TABLE events IN SHARE UPDATE EXCLUSIVE MODE")
+        with pytest.raises(CannotRestore, match="the lock to attach it"):
+            restore(url, EVENTS, FIRST, attach=True, patience=Patience(budget=0.2))
+        other.rollback()
+    assert scalar(url, "SELECT to_regclass('events_1') IS NULL") is True
+    restore(url, EVENTS, FIRST, attach=True)
 
 
 def test_names_lead_nowhere_else(url: str, tmp_path: Path) -> None:
