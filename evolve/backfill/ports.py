@@ -85,7 +85,7 @@ class Lease:
         upto: last key of the range, fixed when the run began.
         cursor: last key committed; None before the first batch.
         window: the one that is being written behind the cursor, if any.
-        twin: the one behind it, if the two are written in turns; never farther than `window` is.
+        beyond: those that follow it and are written in turns with it; none is farther than the one before it.
         batches: commits so far; a checkpoint from another number than the journal has is refused.
         scanned: keys walked so far, by every holder of this range.
         changed: rows written so far, by every holder of this range.
@@ -101,7 +101,7 @@ class Lease:
     upto: Key
     cursor: Key | None = None
     window: Window | None = None
-    twin: Window | None = None
+    beyond: tuple[Window, ...] = ()
     finished: bool = False
     batches: int = 0
     scanned: int = 0
@@ -115,13 +115,18 @@ class Lease:
         return self.low if self.cursor is None else self.cursor
 
     @property
-    def turn(self) -> tuple[Window, bool] | None:
-        """The window whose slice comes next, and whether it is the twin; None where none has been begun."""
-        if self.window is None:
-            return None
-        if self.twin is not None and self.twin.may_follow(self.window):
-            return self.twin, True
-        return self.window, False
+    def windows(self) -> tuple[Window, ...]:
+        """Those that have been begun, in the order of their keys."""
+        return () if self.window is None else (self.window, *self.beyond)
+
+    @property
+    def turn(self) -> int:
+        """Which of `windows` is to be written next."""
+        windows = self.windows
+        return next((n for n in range(1, len(windows)) if windows[n].may_follow(windows[n - 1])), 0)
+
+    def with_windows(self, windows: Sequence[Window]) -> Lease:
+        return replace(self, window=windows[0] if windows else None, beyond=tuple(windows[1:]))
 
 
 @dataclass(frozen=True, slots=True)

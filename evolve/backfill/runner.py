@@ -30,6 +30,7 @@ from evolve.backfill.throttle import Hold, Throttle
 from evolve.counted import counted
 from evolve.errors import Refused
 
+AT_ONCE = 3  # windows that are written in turns
 PREPARING = 5.0  # times as long as its commit a batch may be prepared, before that makes batches smaller
 HEARTBEAT = 2.0  # seconds: a wait is cut into pieces of this, each renews the lease and reads what is wanted
 FIRST_BACKOFF = 0.01  # seconds
@@ -172,7 +173,7 @@ class Forward:
         with self._batches.transaction(lease) as transaction:
             if planned is None:
                 planned = self._planned(transaction, lease, size, shape)
-            window, _ = _turn(planned)
+            window = planned.windows[planned.turn]
             changed = transaction.change(lease, _piece(planned, shape))
             step = _checked(transaction, lease, planned, changed)
         if window.slices == shape.slices:
@@ -218,16 +219,16 @@ class Forward:
     def _planned(self, transaction: Transaction, lease: Lease, size: int, shape: Shape) -> Lease:
         """With the windows that are to be written next, and the one whose turn it is in slices of about `size` rows.
 
-        Two windows take turns: what a commit killed cannot be pruned until the transactions that ran beside it are
-        over, and those of other workers last about as long as ours. Meanwhile the other window is written.
+        Windows take turns: what a commit killed cannot be pruned until the transactions that ran beside it are over,
+        and those of other workers last about as long as ours. Meanwhile other windows are written.
         """
         if lease.window is None:
-            rows = size * shape.slices
-            window = self._window(transaction, lease, rows, shape.slices)
-            twin = None
-            if window.slices > 1 and window.upto != lease.upto and not self._batches.prepares:
-                twin = self._window(transaction, replace(lease, cursor=window.upto), rows, shape.slices)
-            lease = replace(lease, window=window, twin=twin)
+            rows, most = size * shape.slices, 1 if self._batches.prepares else AT_ONCE
+            windows = [self._window(transaction, lease, rows, shape.slices)]
+            while len(windows) < most and windows[-1].slices > 1 and windows[-1].upto != lease.upto:
+                behind = replace(lease, cursor=windows[-1].upto)
+                windows.append(self._window(transaction, behind, rows, shape.slices))
+            lease = lease.with_windows(windows)
         return _cut(lease, size)
 
     def _window(self, transaction: Transaction, lease: Lease, rows: int, slices: int) -> Window:
@@ -242,18 +243,11 @@ class Forward:
 _PLAIN = Shape(1, touch=False)
 
 
-def _turn(planned: Lease) -> tuple[Window, bool]:
-    turn = planned.turn
-    assert turn is not None  # noqa: S101  # it is planned
-    return turn
-
-
 def _cut(planned: Lease, size: int) -> Lease:
-    window, is_twin = _turn(planned)
-    if window.slices == 1:
-        return planned
-    cut = window.cut(size)
-    return replace(planned, twin=cut) if is_twin else replace(planned, window=cut)
+    windows, turn = list(planned.windows), planned.turn
+    if windows[turn].slices > 1:
+        windows[turn] = windows[turn].cut(size)
+    return planned.with_windows(windows)
 
 
 def _checked(transaction: Transaction, lease: Lease, planned: Lease, changed: int, batches: int = 1) -> Step:
@@ -262,15 +256,14 @@ def _checked(transaction: Transaction, lease: Lease, planned: Lease, changed: in
     Raises:
         CheckpointRefused
     """
-    window, is_twin = _turn(planned)
-    done = replace(window, done=window.done + 1)
-    if is_twin:
-        after = replace(planned, twin=done)
-    elif done.done < done.slices:
-        after = replace(planned, window=done)
+    windows, turn = list(planned.windows), planned.turn
+    window = windows[turn]
+    windows[turn] = replace(window, done=window.done + 1)
+    if windows[0].done < windows[0].slices:
+        after = planned.with_windows(windows)
     else:
-        last = planned.twin is None and window.upto == lease.upto
-        after = replace(planned, cursor=window.upto, window=planned.twin, twin=None, finished=last)
+        last = len(windows) == 1 and window.upto == lease.upto
+        after = replace(planned.with_windows(windows[1:]), cursor=window.upto, finished=last)
     after = replace(
         after,
         batches=lease.batches + batches,
@@ -284,8 +277,9 @@ def _checked(transaction: Transaction, lease: Lease, planned: Lease, changed: in
 
 
 def _piece(planned: Lease, shape: Shape) -> Piece:
-    window, is_twin = _turn(planned)
-    after = planned.window.upto if is_twin and planned.window else planned.after
+    windows, turn = planned.windows, planned.turn
+    window = windows[turn]
+    after = windows[turn - 1].upto if turn else planned.after
     return Piece(after, window.upto, window.slices, window.done, shape.touch, planned.first)
 
 

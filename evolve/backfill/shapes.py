@@ -53,17 +53,20 @@ class Paces:
     def __init__(self) -> None:
         self._lock = Lock()
         self._pace: dict[Shape, deque[float]] = {}
+        self._windows: dict[Shape, int] = {}
         self._since: dict[Shape, int] = {}
 
-    def add(self, shape: Shape, seconds: float) -> None:
-        """Take in a window, and what each row of it took."""
+    def add(self, shape: Shape, seconds: float, windows: int = 1) -> None:
+        """Take in windows that were written in turns, and what each row of them took."""
         with self._lock:
             self._pace.setdefault(shape, deque(maxlen=SAMPLES)).append(seconds)
-            self._since = {other: count + 1 for other, count in self._since.items()}
+            self._windows[shape] = self._windows.get(shape, 0) + windows
+            self._since = {other: count + windows for other, count in self._since.items()}
             self._since[shape] = 0
 
-    def samples(self, shape: Shape) -> int:
-        return len(self._pace.get(shape, ()))
+    def windows(self, shape: Shape) -> int:
+        """That have been written in this shape."""
+        return self._windows.get(shape, 0)
 
     def since(self, shape: Shape) -> int:
         """Windows since the last one that took this shape."""
@@ -94,6 +97,7 @@ class Chooser:
         self._settling = min(shapes, key=lambda shape: shape.slices)
         self._rows = 0
         self._seconds = 0.0
+        self._commits = 0
         self.best = self._shapes[0]
 
     def next(self) -> Shape:
@@ -101,7 +105,7 @@ class Chooser:
         if self._left > 0:
             return self._settling
         for shape in self._shapes:
-            if self._paces.samples(shape) < SAMPLES:
+            if self._paces.windows(shape) < SAMPLES:
                 return shape
         self.best = min(self._shapes, key=self._paces.cost)
         for shape in self._shapes:
@@ -115,18 +119,19 @@ class Chooser:
         Args:
             rows: keys walked by it.
             seconds: that it took, from its first statement to its COMMIT; waits not included.
-            first, last: slice of its window.
+            first, last: of the windows that are written in turns.
         """
         if self._left > 0:
             self._left -= 1
             return
         if first:
-            self._rows, self._seconds = 0, 0.0
+            self._rows, self._seconds, self._commits = 0, 0.0, 0
         self._rows += rows
         self._seconds += seconds
+        self._commits += 1
         if not last or self._rows == 0:
             return
-        self._paces.add(shape, self._seconds / self._rows)
+        self._paces.add(shape, self._seconds / self._rows, max(1, self._commits // shape.slices))
         self.best = min(self._shapes, key=self._paces.cost)
 
     def _patience(self, shape: Shape) -> int:

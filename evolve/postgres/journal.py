@@ -411,7 +411,7 @@ def open_run(
 
 _RANGE = sql.SQL(
     "run_id, range_no, lease_epoch, low, upto, cursor, window_upto, window_slices, window_done, window_rows,"
-    " twin_upto, twin_slices, twin_done, twin_rows, finished, batches, scanned, changed, first,"
+    " beyond, finished, batches, scanned, changed, first,"
     " leaf::bigint AS leaf, leaf_schema, leaf_name"
 )
 
@@ -501,10 +501,7 @@ class _LeaseRow:
     window_slices: int | None
     window_done: int | None
     window_rows: int | None
-    twin_upto: list[str] | None
-    twin_slices: int | None
-    twin_done: int | None
-    twin_rows: int | None
+    beyond: list[tuple[list[str], int, int, int]] | None
     finished: bool
     batches: int
     scanned: int
@@ -515,9 +512,13 @@ class _LeaseRow:
     leaf_name: str | None
 
     def lease(self, owner: str) -> Lease:
-        leaf = None
+        leaf = window = None
         if self.leaf is not None:
             leaf = Leaf(self.leaf, QualifiedName(self.leaf_name or "", self.leaf_schema or ""))
+        if self.window_upto is not None:
+            window = Window(
+                tuple(self.window_upto), self.window_slices or 1, self.window_done or 0, self.window_rows or 0
+            )
         return Lease(
             run_id=self.run_id,
             range_no=self.range_no,
@@ -526,8 +527,10 @@ class _LeaseRow:
             low=_key(self.low),
             upto=tuple(self.upto),
             cursor=_key(self.cursor),
-            window=_window(self.window_upto, self.window_slices, self.window_done, self.window_rows),
-            twin=_window(self.twin_upto, self.twin_slices, self.twin_done, self.twin_rows),
+            window=window,
+            beyond=tuple(
+                Window(tuple(upto), slices, done, rows) for upto, slices, done, rows in self.beyond or ()
+            ),
             finished=self.finished,
             batches=self.batches,
             scanned=self.scanned,
@@ -537,8 +540,8 @@ class _LeaseRow:
         )
 
 
-def _window(upto: list[str] | None, slices: int | None, done: int | None, rows: int | None) -> Window | None:
-    return None if upto is None else Window(tuple(upto), slices or 1, done or 0, rows or 0)
+def _to_json(windows: tuple[Window, ...]) -> str | None:
+    return json.dumps([[list(w.upto), w.slices, w.done, w.rows] for w in windows]) if windows else None
 
 
 def orders(connection: Connection, run_id: int) -> str:
@@ -566,8 +569,7 @@ def checkpointing(mark: sql.Composed) -> bytes:
         sql.SQL("""
         UPDATE evolve.backfill_range
            SET cursor = %(cursor)s::text[], window_upto = %(window)s::text[], window_slices = %(slices)s,
-               window_done = %(done)s, window_rows = %(rows)s, twin_upto = %(twin)s::text[],
-               twin_slices = %(twin_slices)s, twin_done = %(twin_done)s, twin_rows = %(twin_rows)s,
+               window_done = %(done)s, window_rows = %(rows)s, beyond = %(beyond)s::jsonb,
                finished = %(finished)s, batches = %(batches)s,
                scanned = %(scanned)s, changed = %(changed)s,
                lease_until = clock_timestamp() + make_interval(secs => %(seconds)s),
@@ -588,7 +590,7 @@ def checkpoint(
     The number of commits is compared too: a COMMIT of a connection that was lost may arrive later than its successor's
     batch.
     """
-    window, twin = new.window, new.twin
+    window = new.window
     with connection.cursor(row_factory=class_row(Checked)) as cursor:
         # A row lock in the journal, held until COMMIT.
         checked = cursor.execute(
@@ -599,10 +601,7 @@ def checkpoint(
                 "slices": None if window is None else window.slices,
                 "done": None if window is None else window.done,
                 "rows": None if window is None else window.rows,
-                "twin": None if twin is None else list(twin.upto),
-                "twin_slices": None if twin is None else twin.slices,
-                "twin_done": None if twin is None else twin.done,
-                "twin_rows": None if twin is None else twin.rows,
+                "beyond": _to_json(new.beyond),
                 "finished": new.finished,
                 "batches": new.batches,
                 "before": old.batches,

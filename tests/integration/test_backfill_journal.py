@@ -60,27 +60,27 @@ def test_a_journal_without_settings_gets_them_and_its_run_goes_on(database_url: 
     assert by_value(database_url) == {1: 300}
 
 
-def test_a_journal_without_twins_gets_them_and_its_window_is_written_to_its_end(database_url: str) -> None:
+def test_a_journal_without_windows_in_turns_gets_them_and_its_window_is_written_to_its_end(
+    database_url: str,
+) -> None:
     numbers(database_url, 2000)
     first, quiet = Quiet(), Quiet()
     first.stop_when = lambda: first.batches >= 12
     fill(database_url, spec("numbers", "n", "n + 1"), first, pace=Pace(largest=20))
     with psycopg.connect(database_url, autocommit=True) as connection:
-        window, twin = connection.execute(
-            "SELECT window_done, twin_done FROM evolve.backfill_range WHERE NOT finished"
+        window, beyond = connection.execute(
+            "SELECT window_done, beyond FROM evolve.backfill_range WHERE NOT finished"
         ).fetchall()[0]
         # As an older evolve leaves it: its window alone.
         connection.execute(
             "UPDATE numbers SET n = 0 WHERE id > (SELECT window_upto[1]::bigint FROM evolve.backfill_range)"
         )
-        connection.execute(
-            "ALTER TABLE evolve.backfill_range DROP twin_upto, DROP twin_slices, DROP twin_done, DROP twin_rows"
-        )
+        connection.execute("ALTER TABLE evolve.backfill_range DROP beyond")
         connection.execute("COMMENT ON TABLE evolve.backfill IS 'evolve backfill journal, version 3'")
     outcome = resume_backfill(database_url, "numbers.n", pace=Pace(), stop=quiet, watch=quiet)
     assert outcome is not None
     assert window > 0
-    assert twin > 0
+    assert len(beyond) == 2
     assert by_value(database_url) == {1: 2000}
 
 

@@ -74,10 +74,7 @@ ALTER TABLE evolve.backfill_range
     ADD COLUMN IF NOT EXISTS window_slices integer,
     ADD COLUMN IF NOT EXISTS window_done integer,
     ADD COLUMN IF NOT EXISTS window_rows bigint,
-    ADD COLUMN IF NOT EXISTS twin_upto text[],      -- last key of the window behind that one, where both are written in turns
-    ADD COLUMN IF NOT EXISTS twin_slices integer,
-    ADD COLUMN IF NOT EXISTS twin_done integer,
-    ADD COLUMN IF NOT EXISTS twin_rows bigint,
+    ADD COLUMN IF NOT EXISTS beyond jsonb,          -- the windows that follow that one and are written in turns with it
     ADD COLUMN IF NOT EXISTS undone boolean NOT NULL DEFAULT false,
     ADD COLUMN IF NOT EXISTS first text[],          -- where no range comes before: its first key
     ADD COLUMN IF NOT EXISTS leaf oid,              -- the partition whose keys these are; null: of the whole table
