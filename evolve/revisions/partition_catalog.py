@@ -184,19 +184,20 @@ def send(operations: Operations, sql: str) -> None:
 def _history(operations: Operations) -> Reflection | None:
     if operations.migration_context.as_sql:
         return None
-    dialect = operations.get_bind().dialect
+    dialect: object = operations.get_bind().dialect
     return dialect.reflection if isinstance(dialect, CatalogAnswers) else None
 
 
 def _recorder(operations: Operations) -> Recorder | None:
     if operations.migration_context.as_sql:
         return None
-    dialect = operations.get_bind().dialect
+    dialect: object = operations.get_bind().dialect
     return dialect.recorder if isinstance(dialect, CatalogAnswers) else None
 
 
 def _is_reading(connection: Connection) -> bool:
-    return isinstance(connection.dialect, CatalogAnswers)
+    dialect: object = connection.dialect
+    return isinstance(dialect, CatalogAnswers)
 
 
 def _text(value: object) -> str | None:

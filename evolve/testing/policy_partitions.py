@@ -9,8 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from datetime import UTC, datetime
 
-from sqlalchemy import Connection, MetaData, Table, event, text
-from sqlalchemy.dialects import postgresql
+from sqlalchemy import Connection, Dialect, MetaData, Table, event, text
 
 from evolve.app.convert_table import partitioner_for, sub_partitioner
 from evolve.app.premake_partitions import without_core
@@ -37,20 +36,20 @@ def make_partitions(metadata: MetaData, *, clock: Callable[[], datetime] = lambd
     # Nobody uses a table that is being made, so PARTITION OF makes nobody wait.
     def make(table: Table, connection: Connection, **_: object) -> None:
         if connection.dialect.name == "postgresql":
-            for statement in _statements(table, clock()):
+            for statement in _statements(table, connection.dialect, clock()):
                 connection.execute(text(escape_colons(statement)))
 
     for table in metadata.tables.values():
         event.listen(table, "after_create", make)
 
 
-def _statements(table: Table, now: datetime) -> list[str]:
+def _statements(table: Table, dialect: Dialect, now: datetime) -> list[str]:
     name = QualifiedName(str(table.name), str(table.schema or "public"))
     policy = policy_of(name, table.info)
     if policy is None:
         return []
     method, options = policy
-    info = _info(table, name)
+    info = _info(table, name, dialect)
     partitioner = partitioner_for(name, method, without_core(options), info)
     sub = sub_partitioner(name, options.get("sub"), info)
     statements = []
@@ -69,8 +68,7 @@ def _partition_of(table: Table, partition: Partition, parent: str) -> str:
     return f"CREATE TABLE {schema}{quote(partition.name)} PARTITION OF {of}"
 
 
-def _info(table: Table, name: QualifiedName) -> TableInfo:
-    dialect = postgresql.dialect()
+def _info(table: Table, name: QualifiedName, dialect: Dialect) -> TableInfo:
     columns = tuple(
         Column(
             str(column.name),

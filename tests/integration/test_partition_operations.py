@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, suppress
 from datetime import UTC, datetime
+from types import MappingProxyType
 from typing import Any
 
 import psycopg
@@ -294,7 +295,9 @@ def test_offline_what_only_a_database_knows_has_to_be_said() -> None:
 
 
 # -- models -------------------------------------------------------------------------------------------------------
-def models(by: str | None = "range(at)", **partitions: object) -> sa.MetaData:
+def models(
+    partitions: Mapping[str, object] = MappingProxyType({}), by: str | None = "range(at)"
+) -> sa.MetaData:
     metadata = sa.MetaData()
     sa.Table(
         "events",
@@ -303,7 +306,7 @@ def models(by: str | None = "range(at)", **partitions: object) -> sa.MetaData:
         sa.Column("at", sa.DateTime(timezone=True), primary_key=True),
         sa.Index("events_at", "at"),
         info={"evolve": {"partitions": partitions}},
-        **({"postgresql_partition_by": by} if by else {}),
+        postgresql_partition_by=by,
     )
     return metadata
 
@@ -330,7 +333,7 @@ def differences(engine: sa.Engine, metadata: sa.MetaData) -> list[tuple[object, 
 
 
 def test_create_all_makes_the_partitions(engine: sa.Engine, database_url: str) -> None:
-    models(**TWO).create_all(engine)
+    models(TWO).create_all(engine)
     rows = sql(
         database_url,
         "INSERT INTO events VALUES (1, '2026-01-05'), (2, '2026-02-05')",
@@ -340,13 +343,13 @@ def test_create_all_makes_the_partitions(engine: sa.Engine, database_url: str) -
 
 
 def test_autogenerate_finds_nothing_after_create_all(engine: sa.Engine) -> None:
-    models(**TWO).create_all(engine)
-    assert differences(engine, models(**TWO)) == []
+    models(TWO).create_all(engine)
+    assert differences(engine, models(TWO)) == []
 
 
 def test_autogenerate_asks_for_partitions_that_a_model_declares(engine: sa.Engine) -> None:
-    models(events_1=JANUARY).create_all(engine)
-    found = differences(engine, models(**TWO))
+    models({"events_1": JANUARY}).create_all(engine)
+    found = differences(engine, models(TWO))
     assert [each[:3] for each in found] == [
         ("add_partition", "events", "events_2"),
         ("add_partition", "events_2", "events_2_0"),
@@ -365,8 +368,8 @@ def test_autogenerate_asks_for_partitions_that_a_model_declares(engine: sa.Engin
 def test_autogenerate_tells_a_change_of_scheme(
     engine: sa.Engine, there: str | None, model: str | None, found: list[tuple[str, ...]]
 ) -> None:
-    models(there).create_all(engine)
-    assert differences(engine, models(model)) == found
+    models(by=there).create_all(engine)
+    assert differences(engine, models(by=model)) == found
 
 
 def test_create_all_makes_the_partitions_of_a_policy(engine: sa.Engine, database_url: str) -> None:
