@@ -42,12 +42,14 @@ def value_hash(column: sql.Composable, kind: str) -> sql.Composed | None:
 
 # Types that hash_record_extended hashes byte for byte. A numeric hashes alike whatever its scale, a citext whatever its
 # case: those go by their text, and so does every type that has no hash at all.
-_EXACT = frozenset(
-    {
-        *("smallint", "integer", "bigint", "boolean", "uuid", "bytea", "date"),
-        *("timestamp with time zone", "timestamp without time zone", "time without time zone"),
-    }
-)
+_EXACT = frozenset({"smallint", "integer", "boolean", "uuid", "bytea", "date"})
+# Types of eight bytes, whose hash folds one half over the other: -1 and 4294967295 are the same to it.
+_FOLDED: dict[str, LiteralString] = {
+    "bigint": "int8send({})",
+    "timestamp with time zone": "timestamptz_send({})",
+    "timestamp without time zone": "timestamp_send({})",
+    "time without time zone": "time_send({})",
+}
 _TEXTS = frozenset({"text", "character varying"})
 
 
@@ -66,5 +68,7 @@ def _exactly(column: sql.Composable, kind: str) -> sql.Composable:
     plain = re.sub(r"\(.*?\)", "", kind)
     if plain in _EXACT:
         return column
+    if plain in _FOLDED:
+        return sql.SQL(_FOLDED[plain]).format(column)
     cast = sql.SQL("" if plain in _TEXTS else "::text")
     return sql.SQL('{}{} COLLATE "C"').format(column, cast)

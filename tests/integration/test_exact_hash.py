@@ -13,6 +13,8 @@ pytestmark = pytest.mark.server
 # A column's type, and two values of it that its own equality, or its own hash, might take for one.
 PAIRS = [
     ("numeric", "1.0", "1.00"),
+    ("bigint", "-1", "4294967295"),
+    ("bigint", "5", "21474836480"),
     ("double precision", "0", "-0"),
     ("jsonb", '{"a": 1.0}', '{"a": 1.00}'),
     ("json", '{"a": 1}', '{"a":1}'),
@@ -23,6 +25,8 @@ PAIRS = [
     ("bytea", "\\x00", "\\x0000"),
     ("timestamp with time zone", "2026-01-01 00:00:00+00", "2026-01-01 00:00:00.000001+00"),
     ("integer[]", "{1,2}", "{2,1}"),
+    ("timestamp without time zone", "2000-01-01 00:00:00.000005", "2000-01-01 05:57:54.83648"),
+    ("time without time zone", "00:00:00.000005", "05:57:54.83648"),
 ]
 
 
