@@ -116,7 +116,7 @@ def _live(
     _retain(url, last, Patience(budget=20.0))
     witness.looks(last)
     assert all(not _expired(name, last) for name in attached(url))
-    assert witness.dropped >= days - KEEP - GRACE.days - 5
+    assert witness.dropped > (days - KEEP - GRACE.days) // 2
 
 
 def _upkeep(
