@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import cast
+from typing import LiteralString, cast
 
 from psycopg import sql
 
@@ -70,7 +70,7 @@ def rows_emptied(
                 "SELECT count(*) FROM {} AS b WHERE ({}) AND NOT EXISTS (SELECT FROM {} AS a WHERE {})"
             ).format(
                 sql.Identifier(old.schema, old.name),
-                sql.SQL(cast("str", bound[0] if bound else "true")),  # type: ignore[arg-type]
+                sql.SQL(cast("LiteralString", bound[0] if bound else "true")),
                 sql.Identifier(leaf.schema, leaf.name),
                 same,
             )
