@@ -226,7 +226,8 @@ _SELECT = sql.SQL("""
            SELECT count(*) AS ranges, coalesce(sum(batches), 0)::bigint AS batches,
                   coalesce(sum(scanned), 0)::bigint AS scanned, coalesce(sum(changed), 0)::bigint AS changed,
                   coalesce(sum(coalesce(window_rows * window_done / window_slices, 0)
-                               + coalesce(twin_rows * twin_done / twin_slices, 0)), 0)::bigint AS ahead,
+                               + (SELECT coalesce(sum((b ->> 3)::bigint * (b ->> 2)::bigint / (b ->> 1)::bigint), 0)
+                                    FROM jsonb_array_elements(coalesce(beyond, '[]')) AS b)), 0)::bigint AS ahead,
                   coalesce(jsonb_agg(jsonb_build_array(coalesce(low, first), cursor, upto) ORDER BY range_no)
                            FILTER (WHERE NOT finished), '[]')::text AS open_ranges,
                   coalesce(jsonb_agg({worker} ORDER BY range_no) FILTER (WHERE {held}), '[]')::text AS workers,
