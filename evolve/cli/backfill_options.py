@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import math
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Concatenate, ParamSpec, TypeVar, cast
+from typing import TYPE_CHECKING, Concatenate, ParamSpec, SupportsFloat, SupportsIndex, TypeVar, cast
 
 import click
 from click.core import ParameterSource
@@ -19,21 +19,26 @@ P = ParamSpec("P")
 R = TypeVar("R")
 
 
-class Finite(click.types.FloatParamType):
+class Number(click.FloatRange):
     """A float, and none that is infinite or no number at all: no wait would ever end, or none would be made."""
 
     def convert(self, value: float, param: click.Parameter | None, ctx: click.Context | None) -> float:
-        number = float(super().convert(value, param, ctx))
+        number = super().convert(value, param, ctx)
         if not math.isfinite(number):
             self.fail(f"{value} is no number of anything.", param, ctx)
-        return number
+        return float(number)
 
 
-class Number(Finite, click.FloatRange):
-    """One with bounds."""
+class Unbounded(click.types.FloatParamType):
+    """The same without bounds, of which the help of `FloatRange` would speak all the same."""
+
+    def convert(
+        self, value: SupportsFloat | SupportsIndex, param: click.Parameter | None, ctx: click.Context | None
+    ) -> float:
+        return Number().convert(super().convert(value, param, ctx), param, ctx)
 
 
-NUMBER = Finite()
+NUMBER = Unbounded()
 _SECONDS = Number(min=0)
 
 _PACE = (
