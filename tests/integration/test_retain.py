@@ -39,6 +39,11 @@ def url(make_template: MakeTemplate, make_database: MakeDatabase) -> str:
     return make_database(make_template("events by day", lambda url: make_events(url, begin=BEGIN)))
 
 
+@pytest.fixture(autouse=True)
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(retain_partitions, "LOCK_TIMEOUT", 100)
+
+
 def test_what_is_past_its_retention_is_detached_and_kept_for_now(url: str) -> None:
     found = retained(url)
     assert done(found) == [("detached", name) for name in EXPIRED]
@@ -156,7 +161,7 @@ def test_writers_do_not_wait_behind_a_reader(url: str) -> None:
 
 def _held(url: str) -> None:
     with pytest.raises(StillHeld):
-        retained(url, budget=1.0)
+        retained(url, budget=0.3)
 
 
 def test_a_default_partition_stands_in_the_way(url: str) -> None:
@@ -205,13 +210,13 @@ def test_tables_it_refers_to_are_let_go_before_the_drop(make_database: MakeDatab
 
 
 def test_runs_that_die_anywhere_are_ended_by_the_next(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    for number, after in enumerate(range(10, 70, 3)):
+    for number, after in enumerate(range(10, 70, 6)):
         with dying(monkeypatch, (retain_partitions,), after, before_the_last=bool(number % 2)):
             retained(url)
     retained(url)
     assert attached(url) & {*EXPIRED} == set()
     assert {*EXPIRED} <= tables_there(url)
-    for number, after in enumerate(range(10, 70, 3)):
+    for number, after in enumerate(range(10, 70, 6)):
         with dying(monkeypatch, (retain_partitions,), after, before_the_last=bool(number % 2)):
             retained(url, LATER)
     retained(url, LATER)
