@@ -95,17 +95,17 @@ def file_name(format_: FileFormat) -> str:
 
 
 def write_rows(
-    rows: Iterable[bytes], columns: Sequence[ArchivedColumn], format_: FileFormat, target: Hashing
+    chunks: Iterable[bytes], columns: Sequence[ArchivedColumn], format_: FileFormat, target: Hashing
 ) -> str:
-    """Write `rows`, each one whole row of a COPY in CSV, to `target`, and return the hash of the content.
+    """Write `chunks`, each of whole rows of a COPY in CSV, to `target`, and return the hash of the content.
 
-    Rows are taken here while a thread converts and compresses those before; what waits is bounded.
+    They are taken here while a thread converts and compresses those before; what waits is bounded.
     """
     writer = _writer(columns, format_, target)
     waiting: deque[Future[None]] = deque()
     try:
         with ThreadPoolExecutor(max_workers=1, thread_name_prefix="archive") as pool:
-            for chunk in _chunks(rows):
+            for chunk in chunks:
                 if len(waiting) >= _AHEAD:
                     waiting.popleft().result()
                 waiting.append(pool.submit(writer.add, chunk))
@@ -165,19 +165,6 @@ def _writer(columns: Sequence[ArchivedColumn], format_: FileFormat, target: Hash
             assert_never(format_)
 
 
-def _chunks(rows: Iterable[bytes]) -> Iterator[bytes]:
-    kept: list[bytes] = []
-    size = 0
-    for row in rows:
-        kept.append(bytes(row))
-        size += len(row)
-        if size >= CHUNK:
-            yield b"".join(kept)
-            kept, size = [], 0
-    if kept:
-        yield b"".join(kept)
-
-
 class _Gzip:
     def __init__(self, target: Hashing) -> None:
         # The time in the header would make two archives of the same rows differ.
@@ -204,7 +191,9 @@ class _Parquet:
 
         self._names = [column.name for column in columns]
         self._schema = pa.schema([pa.field(column.name, _arrow(column.kept_as)) for column in columns])
-        self._file = parquet.ParquetWriter(target, self._schema, compression="zstd")
+        # Each of its many small writes would wait for the interpreter, which the other thread keeps busy.
+        self._sink = pa.BufferedOutputStream(pa.PythonFile(target, mode="w"), CHUNK)
+        self._file = parquet.ParquetWriter(self._sink, self._schema, compression="zstd")
         self._hash = hashlib.sha256()
 
     def add(self, rows: bytes) -> None:
@@ -231,6 +220,7 @@ class _Parquet:
     def close(self) -> str:
         try:
             self._file.close()
+            self._sink.close()
         finally:
             self._file.is_open = False  # where it failed it would try again when it is collected
         return self._hash.hexdigest()

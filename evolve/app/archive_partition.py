@@ -369,10 +369,12 @@ def _stream(connection: Connection, manifest: Manifest, stream: IO[bytes]) -> Ma
     def rows() -> Generator[bytes, None, None]:
         nonlocal counted
         header = has_header(manifest.file_format)
-        with closing(server.copy_out(connection, manifest.partition, manifest.stored, header=header)) as sent:
-            for row in sent:
-                counted += 1
-                yield row
+        with closing(
+            server.copy_out(connection, manifest.partition, manifest.stored, header=header, size=CHUNK)
+        ) as sent:
+            for count, chunk in sent:
+                counted += count
+                yield chunk
 
     target = Hashing(stream)
     try:

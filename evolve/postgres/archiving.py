@@ -12,6 +12,7 @@ from typing import LiteralString, cast
 
 import psycopg
 from psycopg import errors, sql
+from psycopg.abc import Buffer
 
 from evolve.errors import Misuse, Refused
 from evolve.partition.archive import ArchivedColumn, parquet_kind
@@ -209,16 +210,29 @@ def content_of(connection: Connection, table: QualifiedName, columns: Sequence[A
 
 
 def copy_out(
-    connection: Connection, table: QualifiedName, columns: Sequence[ArchivedColumn], *, header: bool
-) -> Generator[bytes, None, None]:
-    """The rows as CSV, one whole row a time; its names first, if asked for."""
+    connection: Connection,
+    table: QualifiedName,
+    columns: Sequence[ArchivedColumn],
+    *,
+    header: bool,
+    size: int,
+) -> Generator[tuple[int, bytes], None, None]:
+    """The rows as CSV, some `size` bytes of whole rows a time, with their number; their names first, if asked for."""
     statement = sql.SQL("COPY (SELECT {} FROM {}) TO STDOUT (FORMAT csv, HEADER {}, ENCODING 'UTF8')").format(
         _names(columns), sql.Identifier(table.schema, table.name), sql.SQL("true" if header else "false")
     )
+    kept: list[Buffer] = []
+    held = 0
     with connection.cursor() as cursor, cursor.copy(statement) as copy:
-        # ACCESS SHARE on the table: everybody goes on reading and writing.
+        # ACCESS SHARE on the table: everybody goes on reading and writing. The server sends each row by itself.
         for row in copy:
-            yield cast("bytes", row)
+            kept.append(row)
+            held += len(row)
+            if held >= size:
+                yield len(kept), b"".join(kept)
+                kept, held = [], 0
+    if kept:
+        yield len(kept), b"".join(kept)
 
 
 def copy_in(

@@ -249,7 +249,7 @@ def test_a_full_disk_leaves_no_archive_and_nothing_lost(
 ) -> None:
     class Full(use.Hashing):
         def write(self, data: Any) -> int:
-            if self.size > 100:
+            if self.size + len(data) > 100:
                 raise OSError(errno.ENOSPC, "No space left on device")
             return super().write(data)
 
