@@ -148,8 +148,7 @@ def future_of(
     wanted = tuple(
         Partition(str(number), bound) for number, bound in enumerate(partitioner.wanted(now, profile))
     )
-    timed = [each for each in (*wanted, *partitions) if partitioner.moments(each.bound) is not None]
-    if timed:
+    if any(partitioner.moments(each.bound) is not None for each in (*wanted, *partitions)):
         here, until = _reach(partitions, partitioner, now)
         _, wished = _reach(wanted, partitioner, now)
         return Future(here, _days(until, now), None, _days(wished, now))
