@@ -18,7 +18,7 @@ from evolve.postgres import scratch
 
 pytestmark = pytest.mark.server
 
-ROWS = int(os.environ.get("EVOLVE_BENCH_ARCHIVE_ROWS", "400000"))
+ROWS = int(os.environ.get("EVOLVE_BENCH_ARCHIVE_ROWS", "800000"))
 
 _MAKE = f"""
 CREATE TABLE orders (id int, customer int, placed timestamptz NOT NULL, amount numeric(12, 2), note text, status text)
