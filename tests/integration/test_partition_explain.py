@@ -134,7 +134,7 @@ def test_how_many_partitions_are_left(
         ("SELECT FROM orders WHERE at + interval '1 day' > $1", "expression"),
         ("SELECT FROM orders WHERE at = $1 OR user_id = $2", "or"),
         ("SELECT FROM orders WHERE at <> $1", "operator"),
-        ("SELECT FROM orders WHERE at IS NOT NULL", "operator"),
+        ("SELECT FROM orders WHERE at IS DISTINCT FROM $1", "operator"),
         ("SELECT FROM orders WHERE at < seen", "own-column"),
         ("SELECT FROM orders WHERE at > clock_timestamp()", "volatile"),
         ("SELECT FROM orders WHERE at > counted()", "volatile"),
