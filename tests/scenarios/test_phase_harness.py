@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import psycopg
@@ -25,6 +25,13 @@ def road(database_url: str, tmp_path: Path) -> Iterator[Road]:
 def sql(road: Road, statement: str) -> None:
     with psycopg.connect(road.url, autocommit=True) as connection:
         connection.execute(statement.encode())
+
+
+def wait_until(true: Callable[[], object]) -> None:
+    """However slow the machine is; a test says itself what it misses where it never comes."""
+    until = time.monotonic() + 30
+    while not true() and time.monotonic() < until:
+        time.sleep(0.05)
 
 
 def found(road: Road) -> str:
@@ -92,11 +99,12 @@ def test_a_wait_longer_than_the_lock_timeout(road: Road) -> None:
 @pytest.mark.parametrize("recycled", [False, True])
 def test_a_prepared_statement_that_breaks(road: Road, recycled: bool) -> None:
     """It is a failed transaction, unless the scene says that pools are replaced then."""
-    road.settle(1.0)
+    # The driver prepares a statement that it has sent five times.
+    wait_until(lambda: all(client.transactions > 100 for client in road.crowd.old))
     road.crowd.moment = Moment("a change of type", quiet=False, recycled=recycled)
     sql(road, "ALTER TABLE users ALTER COLUMN visits TYPE bigint")
+    wait_until(lambda: road.crowd.failures or any(client.recycled for client in road.crowd.old))
     if recycled:
-        road.settle(1.0)
         road.check()
         assert sum(client.recycled for client in road.crowd.old) > 0
     else:
